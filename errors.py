@@ -1,0 +1,66 @@
+"""Spikeloom's own exceptions, each with the exit code that the command line ends with.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 does not fit the chip, 4 differs from the reference.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpikeloomError(Exception):
+    """Something that Spikeloom can explain. The message names the thing, the limit, the need and a way out."""
+
+    exit_code = 1
+
+
+class UsageError(SpikeloomError):
+    """A name, value or combination of options that does not exist or makes no sense."""
+
+    exit_code = 2
+
+
+class DataError(SpikeloomError):
+    """A data set that is missing, truncated or not what its header says."""
+
+
+class FormatError(SpikeloomError):
+    """A file (checkpoint, .onnx, .loom, chip TOML, results) that is damaged, foreign or too new."""
+
+
+class NetworkError(SpikeloomError):
+    """A network that no chip could run as meant: a silent layer, an unreachable threshold."""
+
+
+class BackendError(SpikeloomError):
+    """A backend that is missing, hangs or dies."""
+
+
+class OutputError(SpikeloomError):
+    """An output folder that is full, read-only or not a folder."""
+
+
+class DoesNotFitError(SpikeloomError):
+    """A network that exceeds a limit of the chip."""
+
+    exit_code = 3
+
+
+class MismatchError(SpikeloomError):
+    """Spikes that differ from the integer reference."""
+
+    exit_code = 4
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return up to `count` of the `known` names that look most like `name`, best first."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.4)
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Build the error for a `name` that is not among the `known` ones of this `kind`."""
+    names = sorted(known)
+    near = nearest(name, names)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return UsageError(f"There is no {kind} called {name!r}.{hint} Known: {', '.join(names) or 'none'}.")

@@ -1,0 +1,107 @@
+"""Writing files so that nothing is ever half-written: to a temporary neighbour first, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import FormatError, OutputError
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` and prove that it can be written to.
+
+    Raises:
+        OutputError: it is a file, read-only, or on a full disk.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".probe-")
+        os.close(descriptor)
+        os.unlink(probe)
+    except OSError as error:
+        raise OutputError(f"Cannot write to the folder {folder}: {error.strerror}. Name another with --out.") from error
+    return folder
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, then rename it to `path`.
+
+    Raises:
+        OutputError: the folder is missing, full or read-only; `path` keeps its old content.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=path.suffix)
+        os.close(descriptor)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"Cannot write {path}: {reason}. Nothing was changed; name another place.") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write `content` to `path` atomically."""
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` to `path` atomically, as UTF-8."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, document: Any) -> Path:
+    """Write `document` to `path` atomically, as indented JSON without NaN."""
+    return write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        FormatError: it is missing or cannot be read; `what` says what was expected.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"Cannot read {what} {path}: {error.strerror}.") from error
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FormatError: it is missing, or not JSON.
+    """
+    try:
+        return json.loads(read_bytes(path, what))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not {what}: {error}. Write it again.") from error
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of `content` as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
