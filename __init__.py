@@ -1,3 +1,5 @@
 """Spikeloom: train sparse spiking networks, compile the surviving synapses onto neuromorphic cores, run what was compiled."""
 
-__version__ = "0.1.0"
+from ._version import VERSION as __version__
+
+__all__ = ["__version__"]

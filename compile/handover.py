@@ -346,8 +346,9 @@ def _read_sparse(sparse: onnx.SparseTensorProto, name: str, dtype: type) -> Syna
         raise FormatError(f"projection {name}: shape {sources} x {targets} with {linear.size} indices and {values.size} values.")
     if linear.size and (linear.min() < 0 or linear.max() >= sources * targets or (np.diff(linear) <= 0).any()):
         raise FormatError(f"projection {name}: its indices do not rise within 0..{sources * targets - 1}.")
-    if not np.isfinite(values).all() or (dtype is np.int32 and (values != np.round(values)).any()):
-        raise FormatError(f"projection {name}: weights that are not finite numbers, or not integers where they must be.")
+    integers = dtype is not np.int32 or ((values == np.round(values)) & (np.abs(values) < 512)).all()
+    if not np.isfinite(values).all() or not integers:
+        raise FormatError(f"projection {name}: weights that are not finite numbers, or not small integers where they must be.")
     rows, columns = linear % targets, linear // targets
     order = np.lexsort((columns, rows))
     indptr = np.zeros(targets + 1, np.int64)

@@ -1,0 +1,1 @@
+"""Readers: one file per format, with SUFFIXES and `read(path) -> Network`."""

@@ -1,0 +1,1 @@
+"""Backends: one file each, with `simulate(network, events, options) -> Recording` (see `_base`)."""

@@ -1,0 +1,135 @@
+"""Network in, deployed network out: read, run the passes, check the target's rules, partition, place, check the limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from .. import registry
+from ..errors import DoesNotFitError, FormatError, UsageError
+from ..hwmodels import chip as chips
+from ..hwmodels.chip import Chip
+from . import pipeline, readers, reference, targets
+from .deployed import DeployedNetwork
+from .mapping.build import RESOURCES, Mapping, build
+from .network import Encoding, Network
+from .pipeline import Calibration, CompileOptions
+
+
+class RunFolder(Protocol):
+    """Anything that names a run folder, such as what `train.fit` returns."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds model.onnx."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network as read, and the samples found beside it."""
+
+    network: Network
+    calibration: Calibration | None
+
+
+def compile_network(
+    source: Network | Path | str | RunFolder,
+    *,
+    target: str = "lava",
+    chip: str | Chip | None = None,
+    encoding: Encoding | None = None,
+    weight_bits: int = 8,
+    calibration: Calibration | None = None,
+    seed: int = 0,
+) -> DeployedNetwork:
+    """Compile a network onto a chip.
+
+    Args:
+        source: a run folder, what `train.fit` returned, a network file (model.onnx), or a `Network`.
+        target: what will execute it; `lava`.
+        chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
+        encoding: how samples enter: current, graded, rate or host; the chip's first if None.
+        weight_bits: 2..8, for a float network; one trained in integers keeps its own.
+        calibration: training samples; those in the run folder if None.
+        seed: of the rate code during calibration.
+
+    Returns:
+        The deployed network; `.save("model.loom")` writes it.
+
+    Raises:
+        UsageError: an unknown target, chip or encoding.
+        FormatError: a damaged, foreign or newer file.
+        NetworkError: a layer that could never work, by name.
+        DoesNotFitError: layer, limit, need and a way out.
+    """
+    rules: Any = registry.load(targets, "target", target)
+    model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
+    if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
+        raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
+    if encoding is not None and encoding not in ("current", "graded", "rate", "host"):
+        raise UsageError(f"There is no encoding called {encoding!r}. Known: current, graded, rate, host.")
+    read = Source(source, None) if isinstance(source, Network) else read_source(source)
+    options = CompileOptions(model, encoding, weight_bits, calibration or read.calibration, seed)
+    result = pipeline.run(read.network, options)
+    rules.check(result.network, model)
+    mapping = build(result.network, _rates(result.network, options), model)
+    _check_limits(mapping, model)
+    return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
+
+
+def read_source(source: Path | str | RunFolder) -> Source:
+    """Read a run folder or a network file, with the calibration samples beside it.
+
+    Raises:
+        UsageError: no such file, or a suffix that no reader knows.
+    """
+    path = Path(source) if isinstance(source, (str, Path)) else source.folder
+    if path.is_dir():
+        path = path / "model.onnx"
+    if not path.exists():
+        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, or a model.onnx.")
+    for name in registry.names(readers):
+        reader: Any = registry.load(readers, "reader", name)
+        if path.suffix in reader.SUFFIXES:
+            return Source(reader.read(path), _calibration(path.parent / "calibration.safetensors"))
+    raise UsageError(f"{path} has the suffix {path.suffix!r}, which no reader knows. Readers: {', '.join(registry.names(readers))}.")
+
+
+def _calibration(path: Path) -> Calibration | None:
+    if not path.exists():
+        return None
+    try:
+        tensors = load_file(path)
+        return Calibration(tensors["values"].reshape(len(tensors["values"]), -1), tensors["labels"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise FormatError(f"{path} does not hold calibration samples, or is truncated ({error}). Train again, or remove it.") from error
+
+
+def _rates(network: Network, options: CompileOptions) -> dict[str, NDArray[np.float64]]:
+    """Return spikes per neuron and step on the calibration samples; 1.0 everywhere without them."""
+    if options.calibration is None:
+        return {p.name: np.ones(p.size) for p in network.populations}
+    events = reference.encode(network, options.calibration.values, seed=options.seed)
+    spikes = reference.simulate(network, events)
+    rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
+    return rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))}
+
+
+def _check_limits(mapping: Mapping, chip: Chip) -> None:
+    """Hold the finished mapping against every limit once more, whatever the partitioner believed."""
+    for core, load in enumerate(mapping.load):
+        for name, need in zip(RESOURCES, load, strict=True):
+            if need > chip.limit(name):
+                raise DoesNotFitError(
+                    f"Core {core} needs {int(need):,} {name.replace('_', ' ')}; {chip.name} allows {chip.limit(name):,}. "
+                    f"Try a higher --sparsity or another --chip."
+                )
+    if len(set(mapping.slot_of.tolist())) != mapping.cores:
+        raise DoesNotFitError("Two cores were placed on one slot of the mesh.")

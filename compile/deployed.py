@@ -1,0 +1,216 @@
+"""The deployed network: integers, their place on the chip, and what is known of both. `model.loom` is this, in one file.
+
+The file is a safetensors container (arrays plus a JSON header; nothing in it is ever executed): the document under the
+metadata key `document`, a SHA-256 over document and arrays under `sha256`, the format version under `version`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping as MappingType
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..errors import FormatError, NetworkError
+from ..files import read_bytes, sha256, write_bytes
+from ..hwmodels.chip import Chip
+from .mapping.build import RESOURCES, Mapping
+from .mapping.load import Wiring
+from .mapping.place import traffic
+from .network import InputSpec, IntegerLIF, Network, Population, Projection, Stage, Synapses
+from .pipeline import PassRecord
+
+FORMAT = "spikeloom.loom"
+VERSION = 1
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DeployedNetwork:
+    """An integer network on the cores of a chip.
+
+    `drift`: by layer, the share of spikes that differ from the float network on the calibration samples; `classes`: the
+    number of outputs that a decision is made among is the size of the last population.
+    """
+
+    network: Network
+    chip: Chip
+    mapping: Mapping
+    target: str
+    passes: tuple[PassRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
+    drift: MappingType[str, float] = field(default_factory=dict[str, float])
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The chip's synapses in global numbering, for counting messages."""
+        network, start = self.network, 0
+        rates: dict[str, NDArray[np.float64]] = {}
+        chip = {p.name for p in network.on_chip}
+        fed = {p.source for p in network.projections if p.target in chip}
+        for population in [p for p in network.populations if p.name not in chip and p.name in fed] + list(network.on_chip):
+            rates[population.name] = self.mapping.rates[start : start + population.size]
+            start += population.size
+        return Wiring.of(network, rates)
+
+    def cores_of(self, population: str) -> NDArray[np.int64]:
+        """Return the core of each neuron of an on-chip population."""
+        start = 0
+        for p in self.network.on_chip:
+            if p.name == population:
+                return self.mapping.core_of[start : start + p.size]
+            start += p.size
+        raise KeyError(population)
+
+    def core_graph(self) -> nx.DiGraph[int]:
+        """Return the graph of cores: nodes with tile and load, edges with expected messages per time step."""
+        between, entering = traffic(self.wiring, self.mapping.core_of)
+        graph: nx.DiGraph[int] = nx.DiGraph(chip=self.chip.name, timesteps=self.network.timesteps)
+        for core in range(self.mapping.cores):
+            column, row = (int(c) for c in self.mapping.tile_of[core])
+            load = {name: int(value) for name, value in zip(RESOURCES, self.mapping.load[core], strict=True)}
+            graph.add_node(core, column=column, row=row, input_messages_per_step=float(entering[core]), **load)
+        for a, b in np.argwhere(between > 0):
+            graph.add_edge(int(a), int(b), messages_per_step=float(between[a, b]))
+        return graph
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 that the file carries: equal for equal networks on equal mappings."""
+        return _digest(_text(self), _arrays(self))
+
+    def save(self, path: Path | str) -> Path:
+        """Write one `.loom` file, atomically.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+        """
+        header = {"format": FORMAT, "version": str(VERSION), "document": _text(self), "sha256": self.digest}
+        return write_bytes(Path(path), save(_arrays(self), metadata=header))
+
+
+def load(path: Path | str) -> DeployedNetwork:
+    """Read a `.loom` file.
+
+    Raises:
+        FormatError: missing, truncated, damaged, foreign or newer; the message says which.
+    """
+    path = Path(path)
+    read_bytes(path, "the deployed network")  # a clear error when there is none
+    try:
+        with safe_open(str(path), framework="numpy") as handle:
+            header: dict[str, str] = handle.metadata() or {}
+            arrays: Arrays = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise FormatError(f"{path} is not a .loom file, or is truncated ({error}). Compile the network again.") from error
+    _check_header(path, header, arrays)
+    try:
+        return _rebuild(json.loads(header["document"]), arrays)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration, NetworkError, ValidationError) as error:
+        raise FormatError(f"{path} is damaged: {error}. Compile the network again.") from error
+
+
+def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> None:
+    if header.get("format") != FORMAT:
+        raise FormatError(f"{path} is a safetensors file, but not a deployed network. Name a model.loom that spikeloom compile wrote.")
+    if header.get("version") != str(VERSION):
+        raise FormatError(f"{path} has format version {header.get('version')!r}; this spikeloom reads {VERSION}. Update spikeloom.")
+    if header.get("sha256") != _digest(header.get("document", ""), arrays):
+        raise FormatError(f"{path} is damaged: its checksum does not match its content. Compile the network again.")
+
+
+def _digest(document: str, arrays: Arrays) -> str:
+    parts = [sha256(document.encode())]
+    parts += [f"{name}:{a.dtype}:{a.shape}:{sha256(np.ascontiguousarray(a).tobytes())}" for name, a in sorted(arrays.items())]
+    return sha256("\n".join(parts).encode())
+
+
+def _text(deployed: DeployedNetwork) -> str:
+    return json.dumps(_document(deployed), sort_keys=True)
+
+
+def _arrays(deployed: DeployedNetwork) -> Arrays:
+    mapping = deployed.mapping
+    arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ("core_of", "slot_of", "tile_of", "load", "rates")}
+    for projection in deployed.network.projections:
+        synapses = projection.synapses
+        arrays[f"{projection.name}.indptr"] = synapses.indptr
+        arrays[f"{projection.name}.indices"] = synapses.indices
+        arrays[f"{projection.name}.data"] = synapses.data.astype(np.int16)
+    return {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+
+
+def _document(deployed: DeployedNetwork) -> dict[str, Any]:
+    network, mapping = deployed.network, deployed.mapping
+    return {
+        "target": deployed.target,
+        "chip": deployed.chip.model_dump(),
+        "timesteps": network.timesteps,
+        "input": asdict(network.input),
+        "populations": [{"name": p.name, "shape": p.shape, "neuron": asdict(p.neuron) if p.neuron else None, "place": p.place} for p in network.populations],
+        "projections": [_projection_document(p) for p in network.projections],
+        "stages": [asdict(s) for s in network.stages],
+        "provenance": dict(network.provenance),
+        "mapping": {n: getattr(mapping, n) for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message")},
+        "passes": [asdict(r) for r in deployed.passes],
+        "warnings": list(deployed.warnings),
+        "drift": dict(deployed.drift),
+    }
+
+
+def _projection_document(projection: Projection) -> dict[str, Any]:
+    kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale")}
+    return kept | {"shape": projection.synapses.shape}
+
+
+def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
+    network = Network(
+        tuple(TypeAdapter(Population).validate_python(_population(p)) for p in document["populations"]),
+        tuple(_projection(p, arrays) for p in document["projections"]),
+        int(document["timesteps"]),
+        TypeAdapter(InputSpec).validate_python(document["input"]),
+        TypeAdapter(tuple[Stage, ...]).validate_python(document["stages"]),
+        TypeAdapter(dict[str, str]).validate_python(document["provenance"]),
+    )
+    if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF) for p in network.spiking):
+        raise FormatError("the network holds float weights or neurons")
+    chip = Chip.model_validate(document["chip"])
+    mapping = _mapping(document["mapping"], arrays, network, chip)
+    passes = TypeAdapter(tuple[PassRecord, ...]).validate_python(document["passes"])
+    drift = TypeAdapter(dict[str, float]).validate_python(document["drift"])
+    return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, tuple(map(str, document["warnings"])), drift)
+
+
+def _population(document: dict[str, Any]) -> dict[str, Any]:
+    neuron = document["neuron"]
+    return document | {"neuron": None if neuron is None else IntegerLIF(**neuron)}
+
+
+def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
+    name = document["name"]
+    rows, columns = (int(d) for d in document["shape"])
+    data = arrays[f"{name}.data"].astype(np.int32)
+    synapses = Synapses(arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32), data, (rows, columns))
+    bits, exponent = int(document["weight_bits"]), int(document["exponent"])
+    if not 2 <= bits <= 9 or not -32 <= exponent <= 7 or np.abs(data).max(initial=0) >= 1 << (bits - 1):
+        raise FormatError(f"projection {name}: weights, {bits} bits or exponent {exponent} are out of range")
+    return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]))
+
+
+def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
+    figures = (document[n] for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message"))
+    core_of, slot_of, tile_of, load_, rates = (arrays[f"mapping.{n}"] for n in ("core_of", "slot_of", "tile_of", "load", "rates"))
+    cores = len(slot_of)
+    shapes_fit = core_of.shape == (sum(p.size for p in network.on_chip),) and tile_of.shape == (cores, 2) and load_.shape == (cores, 4)
+    if not shapes_fit or core_of.min() < 0 or core_of.max() >= cores or slot_of.max() >= chip.limit("cores"):
+        raise FormatError("the mapping does not belong to the network")
+    return Mapping(core_of, slot_of, tile_of, load_, rates, *figures)

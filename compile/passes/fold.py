@@ -1,0 +1,36 @@
+"""Fold what the chip's neuron has no register for into what it has, exactly.
+
+A hard reset to v_reset instead of 0 is a shift of the voltage axis: with v' = v - v_reset the dynamics are those of
+v_reset = 0 and v_threshold' = v_threshold - v_reset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..network import LIF, Network
+from ..pipeline import CompileOptions, PassResult
+
+ORDERS = (10,)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Make every float LIF reset to 0."""
+
+    def run(self, network: Network) -> PassResult:
+        """Apply the pass; see the module's text."""
+        changes: list[str] = []
+        for population in network.spiking:
+            neuron = population.neuron
+            if isinstance(neuron, LIF) and neuron.v_reset != 0.0:
+                shifted = replace(neuron, v_reset=0.0, v_threshold=neuron.v_threshold - neuron.v_reset)
+                network = network.with_population(replace(population, neuron=shifted))
+                changes.append(f"{population.name}: v_reset {neuron.v_reset:g} folded into a threshold of {shifted.v_threshold:g}")
+        return PassResult(network, tuple(changes))
+
+
+def create(options: CompileOptions) -> Pass:
+    """Build the pass; it has no options."""
+    del options
+    return Pass()

@@ -1,0 +1,99 @@
+"""Runs the passes in their order, times each, and keeps the network valid: it is checked again whenever one is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import registry
+from ..hwmodels.chip import Chip
+from . import passes
+from .network import Encoding, Network
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Training samples that calibrate the quantiser and measure rates. `values`: (samples, inputs) uint8; `labels`: (samples,)."""
+
+    values: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the user asked for. `encoding` None: the chip's first; `weight_bits`: of a float network."""
+
+    chip: Chip
+    encoding: Encoding | None = None
+    weight_bits: int = 8
+    calibration: Calibration | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The new network, what changed (for people), what looks wrong, and figures by layer."""
+
+    network: Network
+    changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    drift: dict[str, float] | None = None
+
+
+class Pass(Protocol):
+    """A pass: its options are fields; `run` returns a new network and changes nothing in place."""
+
+    def run(self, network: Network) -> PassResult:
+        """Apply the pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What one pass did, for the report. `seconds`: its wall time."""
+
+    name: str
+    seconds: float
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """The integer network and the story of how it came about."""
+
+    network: Network
+    records: tuple[PassRecord, ...]
+    warnings: tuple[str, ...]
+    drift: dict[str, float]
+
+
+def build(options: CompileOptions) -> list[tuple[str, Pass]]:
+    """Instantiate every pass found, in the order that each module's ORDERS asks for."""
+    found: list[tuple[int, str, Pass]] = []
+    for name in registry.names(passes):
+        module: Any = registry.load(passes, "pass", name)
+        found += [(order, name, module.create(options)) for order in module.ORDERS]
+    return [(name, instance) for _, name, instance in sorted(found, key=lambda f: f[:2])]
+
+
+def run(network: Network, options: CompileOptions) -> PipelineResult:
+    """Run all passes on `network`.
+
+    Raises:
+        SpikeloomError: what a pass found; the message names the layer.
+    """
+    records: list[PassRecord] = []
+    warnings: list[str] = []
+    drift: dict[str, float] = {}
+    for name, instance in build(options):
+        start = time.perf_counter()
+        result = instance.run(network)
+        records.append(PassRecord(name, time.perf_counter() - start, result.changes))
+        warnings += [w for w in result.warnings if w not in warnings]
+        drift |= result.drift or {}
+        network = result.network
+    return PipelineResult(network, tuple(records), tuple(warnings), drift)

@@ -1,0 +1,117 @@
+"""What `spikeloom compile` says of a deployed network, as one dictionary that is printed or written as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from .deployed import DeployedNetwork
+from .mapping.build import RESOURCES
+from .network import IntegerLIF
+
+
+def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
+    """Return sizes, encoding and chip of the network."""
+    network = deployed.network
+    synapses = sum(p.synapses.count for p in network.projections)
+    possible = sum(int(np.prod(p.synapses.shape)) for p in network.projections)
+    return {
+        "timesteps": network.timesteps,
+        "encoding": network.input.encoding,
+        "chip": deployed.chip.name,
+        "neurons": sum(p.size for p in network.spiking),
+        "synapses": synapses,
+        "connectivity": synapses / possible,
+        "weight_bits": max(p.weight_bits or 0 for p in network.projections),
+    }
+
+
+def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
+    """Return one row per spiking population."""
+    network = deployed.network
+    rows: list[dict[str, Any]] = []
+    for population in network.spiking:
+        arriving = network.inputs_of(population.name)
+        neuron = population.neuron
+        possible = sum(int(np.prod(p.synapses.shape)) for p in arriving)
+        synapses = sum(p.synapses.count for p in arriving)
+        rows.append(
+            {
+                "name": population.name,
+                "place": population.place,
+                "sources": [p.source for p in arriving],
+                "neurons": population.size,
+                "shape": list(population.shape),
+                "synapses": synapses,
+                "possible_synapses": possible,
+                "connectivity": synapses / possible,
+                "weight_bits": max(p.weight_bits or 0 for p in arriving),
+                "exponent": arriving[0].exponent,
+                "v_threshold": neuron.vth if isinstance(neuron, IntegerLIF) else 0,
+                "drift": deployed.drift.get(population.name),
+            }
+        )
+    return rows
+
+
+def cores(deployed: DeployedNetwork) -> list[dict[str, Any]]:
+    """Return one row per core: its tile, what it holds, and how full each resource is."""
+    rows: list[dict[str, Any]] = []
+    for core in range(deployed.mapping.cores):
+        load = {name: int(value) for name, value in zip(RESOURCES, deployed.mapping.load[core], strict=True)}
+        held = {p.name: int((deployed.cores_of(p.name) == core).sum()) for p in deployed.network.on_chip}
+        rows.append(
+            {
+                "core": core,
+                "tile": deployed.mapping.tile_of[core].tolist(),
+                **load,
+                "utilisation": {name: value / deployed.chip.limit(name) for name, value in load.items()},
+                "populations": {name: count for name, count in held.items() if count},
+            }
+        )
+    return rows
+
+
+def chip_summary(deployed: DeployedNetwork) -> dict[str, Any]:
+    """Return the chip's mesh and limits."""
+    chip = deployed.chip
+    return {
+        "name": chip.name,
+        "title": chip.title,
+        "mesh": [chip.mesh.columns, chip.mesh.rows],
+        "cores_per_tile": chip.mesh.cores_per_tile,
+        "cores": chip.limit("cores"),
+        "limits": {name: chip.limit(name) for name in (*RESOURCES, "words_per_axon", "weight_bits")},
+    }
+
+
+def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
+    """Return cores, messages and hops, each beside its lower bound."""
+    mapping = deployed.mapping
+    return {
+        "cores": mapping.cores,
+        "cores_bound": mapping.cores_bound,
+        "messages_per_step": mapping.messages_per_step,
+        "messages_bound": mapping.messages_bound,
+        "hops_per_message": mapping.hops_per_message,
+    }
+
+
+def summary(deployed: DeployedNetwork) -> dict[str, Any]:
+    """Return everything that `spikeloom compile --json` prints; sizes and mapping figures also at the top level."""
+    network = network_summary(deployed)
+    mapping = mapping_summary(deployed)
+    return {
+        "target": deployed.target,
+        **{k: network[k] for k in ("neurons", "synapses")},
+        **mapping,
+        "network": network,
+        "mapping": mapping,
+        "layers": layers(deployed),
+        "cores_table": cores(deployed),
+        "chip": chip_summary(deployed),
+        "warnings": list(deployed.warnings),
+        "passes": [asdict(record) for record in deployed.passes],
+    }

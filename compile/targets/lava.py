@@ -1,0 +1,29 @@
+"""Loihi as Intel's Lava simulator executes it: what its fixed-point processes hold exactly."""
+
+from __future__ import annotations
+
+from ...errors import DoesNotFitError, NetworkError
+from ...hwmodels.chip import Chip
+from ..network import IntegerLIF, Network
+
+CHIPS = ("loihi2", "loihi", "loihi-silicon")
+MAX_WEIGHT_BITS = 8  # Lava stores 2 w with the exponent lowered by one: int8 in full, not more
+
+
+def check(network: Network, chip: Chip) -> None:
+    """Refuse what the chip or Lava's processes cannot hold exactly.
+
+    Raises:
+        DoesNotFitError: too many weight bits or too large an exponent; the projection is named.
+        NetworkError: a population without integer neurons.
+    """
+    for projection in network.projections:
+        bits = projection.weight_bits or 0
+        limit = min(MAX_WEIGHT_BITS, chip.limit("weight_bits"))
+        if bits > limit:
+            raise DoesNotFitError(f"{projection.name} has {bits}-bit weights; {chip.name} in Lava holds {limit}. Use --weight-bits {limit}.")
+        if projection.exponent > 7:
+            raise DoesNotFitError(f"{projection.name} has the weight exponent {projection.exponent}; {chip.name} allows up to 7.")
+    for population in network.spiking:
+        if not isinstance(population.neuron, IntegerLIF):
+            raise NetworkError(f"Layer {population.name} is not quantised.")

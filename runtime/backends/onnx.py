@@ -1,0 +1,48 @@
+"""The deployed integers stepped by onnxruntime: a third implementation of the arithmetic, for cross-checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ...compile import handover
+from ...compile.network import Network
+from ._base import BackendOptions, Recording
+
+
+def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
+    """Open a hand-over model for stepping on the CPU."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or 0
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: int) -> dict[str, NDArray[np.bool_]]:
+    """Step a hand-over model over time, feeding its state back.
+
+    Args:
+        inputs: (samples, timesteps, inputs), float32 or castable: what enters at each step.
+
+    Returns:
+        By population, its spikes (samples, timesteps, neurons).
+    """
+    dtypes = {"tensor(double)": np.float64, "tensor(int64)": np.int64}
+    states = {i.name: np.zeros((len(inputs), i.shape[1]), dtypes[i.type]) for i in model.get_inputs() if i.name != "input"}
+    names = [o.name for o in model.get_outputs()]
+    rasters: dict[str, list[NDArray[np.bool_]]] = {n.removeprefix("s_"): [] for n in names if n.startswith("s_")}
+    for t in range(timesteps):
+        outputs: dict[str, Any] = dict(zip(names, model.run(None, {"input": inputs[:, t].astype(np.float32), **states}), strict=True))
+        states = {name: outputs[f"{name}_out"] for name in states}
+        for name, raster in rasters.items():
+            raster.append(outputs[f"s_{name}"])
+    return {name: np.stack(raster, axis=1) for name, raster in rasters.items()}
+
+
+def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
+    """Run the integer network; see `backends._base` for the interface."""
+    model = session(handover.to_bytes(network), options.threads)
+    return Recording(step_through(model, events, network.timesteps))

@@ -1,0 +1,47 @@
+"""Splits off what a host computes for the chip: with the `host` encoding, the first layer, in the chip's integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compile import reference
+from ..compile.network import InputSpec, Network, Population
+from ..errors import BackendError
+
+
+@dataclass(frozen=True)
+class ChipPart:
+    """The network that is left for the chip, what enters it, and the spikes that the host computed."""
+
+    network: Network
+    events: NDArray[np.uint8]
+    host_spikes: dict[str, NDArray[np.bool_]]
+
+
+def split(network: Network, events: NDArray[np.uint8]) -> ChipPart:
+    """Run the host's layer on `events` and return the rest of the network, fed by its spikes.
+
+    Raises:
+        BackendError: several host layers feed the chip.
+    """
+    hosts = [p for p in network.spiking if p.place == "host"]
+    if not hosts:
+        return ChipPart(network, events, {})
+    if len(hosts) > 1:
+        raise BackendError(f"{len(hosts)} layers run on the host ({', '.join(p.name for p in hosts)}); one is supported. Use --encoding current.")
+    host = hosts[0]
+    streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
+    spikes = reference.layer(network, host, streams)
+    gone = {network.populations[0].name, host.name}
+    entry = Population(host.name, host.shape, None)
+    rest = replace(
+        network,
+        populations=(entry, *(p for p in network.populations if p.name not in gone)),
+        projections=tuple(p for p in network.projections if p.target != host.name),
+        input=InputSpec(1, 1.0, "rate"),
+    )
+    return ChipPart(rest, spikes.astype(np.uint8), {host.name: spikes})

@@ -1,0 +1,160 @@
+"""results.json: its schema (pydantic), reading and writing. Counts and figures are per sample; units are in the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import FormatError
+from ..files import read_json, write_json
+
+FORMAT = "spikeloom.results"
+VERSION = 1
+Fraction = Field(ge=0.0, le=1.0)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class StageResult(_Model):
+    """Accuracy (0..1) at a stage of the chain, over `samples` samples of a split."""
+
+    name: str
+    accuracy: float = Fraction
+    samples: int
+    split: str = "test"
+
+
+class EnergyComponent(_Model):
+    """One term of the energy bill, with its source."""
+
+    name: str
+    count_per_sample: float
+    joules_per_unit: float | None
+    joules_per_sample: float
+    status: str
+    source: str
+
+
+class Energy(_Model):
+    """Joules per sample under a named chip model."""
+
+    model: str
+    joules_per_sample: float
+    dynamic_joules_per_sample: float
+    components: list[EnergyComponent]
+    note: str = ""
+
+
+class LatencyComponent(_Model):
+    """One term of a step's time, with its source."""
+
+    name: str
+    seconds_per_step: float
+    status: str
+    source: str
+
+
+class Latency(_Model):
+    """Seconds per sample under a named chip model."""
+
+    model: str
+    seconds_per_sample: float
+    steps: int
+    seconds_per_step: float
+    throughput_samples_per_second: float
+    components: list[LatencyComponent]
+
+
+class Check(_Model):
+    """The comparison of every spike with the integer reference."""
+
+    reference: str
+    backend: str
+    samples: int
+    populations: list[str]
+    spikes_compared: int
+    equal: bool
+
+
+class Results(_Model):
+    """What one run found. The tables that only the report reads are kept as plain rows."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    network: dict[str, Any]
+    data: str
+    backend: str
+    samples: int = Field(ge=1)
+    accuracy: float = Fraction
+    wall_seconds: float
+    samples_per_second: float
+    sops_per_sample: float
+    spikes_per_sample: float
+    neuron_updates_per_sample: float
+    messages_per_sample: float
+    hops_per_sample: float
+    host_macs_per_sample: int
+    layers: list[dict[str, Any]]
+    cores: list[dict[str, Any]]
+    chip: dict[str, Any]
+    traffic: dict[str, Any]
+    mapping: dict[str, Any]
+    energy: Energy
+    latency: Latency
+    stages: list[StageResult]
+    check: Check | None = None
+    raster: dict[str, Any] | None = None
+    warnings: list[str] = []
+    provenance: dict[str, Any] = {}
+
+    def document(self) -> dict[str, Any]:
+        """Return the results as a dictionary of JSON values."""
+        return self.model_dump(mode="json")
+
+    def save(self, path: Path | str) -> Path:
+        """Write results.json, atomically."""
+        return write_json(Path(path), self.document())
+
+    def write_report(self, path: Path | str) -> Path:
+        """Write the HTML page of these results, atomically."""
+        from .report import html
+
+        return html.write(self.document(), Path(path))
+
+
+def load(path: Path | str) -> Results:
+    """Read a results.json.
+
+    Raises:
+        FormatError: missing, damaged, foreign or newer.
+    """
+    document = read_json(Path(path), "results of spikeloom run")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
+        raise FormatError(f"{path} does not hold results of spikeloom run. Run the network again.")
+    if document.get("version") != VERSION:
+        raise FormatError(f"{path} has format version {document.get('version')!r}; this spikeloom reads {VERSION}. Update spikeloom.")
+    try:
+        return Results.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FormatError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the network again.") from error
+
+
+def gather(folder: Path) -> Results:
+    """Read the results of a run folder: those of the native run, with the checks that other backends made of the same artefact.
+
+    Raises:
+        FormatError: there are none, or one is damaged.
+    """
+    paths = sorted(folder.glob("results*.json"), key=lambda p: (p.name != "results.json", p.name))
+    if not paths:
+        raise FormatError(f"{folder} holds no results.json. Run the network first: spikeloom run {folder}/model.loom --data NAME.")
+    main, *others = (load(path) for path in paths)
+    same = [o for o in others if o.provenance.get("artefact_sha256") == main.provenance.get("artefact_sha256")]
+    stages = [*main.stages, *(s for o in same for s in o.stages if s.name == f"deployed ({o.backend})" and o.backend != main.backend)]
+    check = main.check or next((o.check for o in same if o.check), None)
+    return main.model_copy(update={"stages": stages, "check": check})

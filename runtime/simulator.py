@@ -1,0 +1,279 @@
+"""Runs a deployed network over samples on a backend: decisions, counts, energy, and the check against the reference."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__, registry
+from ..compile import reference, summary
+from ..compile.deployed import DeployedNetwork, load
+from ..errors import MismatchError, UsageError
+from ..hwmodels import chip as chips
+from . import backends, energy, host
+from .backends._base import BackendOptions
+from .counts import Counts, Tally, count
+from .results import Results, StageResult
+
+BATCH = 1024
+RASTER_NEURONS = 2000
+Progress = Callable[[int, int], None]
+
+
+class Samples(Protocol):
+    """A split of a data set, such as `train.load_dataset(...).test`."""
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """(samples, ...) integers 0..levels."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """(samples,) classes."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What came out of the batches."""
+
+    tally: Tally
+    predictions: NDArray[np.int64]
+    first: dict[str, NDArray[np.bool_]]
+    seconds: float
+    compared: int
+
+
+def run(
+    network: DeployedNetwork | Path | str,
+    data: Samples,
+    *,
+    backend: str = "native",
+    samples: int | None = None,
+    check: bool = False,
+    energy_model: str | None = None,
+    seed: int = 0,
+    data_name: str = "samples",
+    options: BackendOptions | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Results:
+    """Run a deployed network.
+
+    Args:
+        network: what `compile_network` returned, or the path of a `.loom`.
+        data: a split with `values` and `labels`.
+        backend: native, lava or onnx.
+        samples: how many of the first samples; all if None.
+        check: compare every spike of every population with the integer reference.
+        energy_model: chip whose prices and times are used; that of the network if None.
+        seed: of the rate code.
+        data_name: name of the data for the report.
+        options: time limit, Lava's interpreter, batch, threads.
+        command: the command that repeats this run, for the report.
+        progress: called with (samples done, samples in all).
+
+    Returns:
+        The results; `.save(path)` and `.write_report(path)` write them.
+
+    Raises:
+        UsageError: unknown backend or chip, or samples that do not fit the network.
+        MismatchError: with `check`, the first spike that differs.
+        BackendError: a backend that is missing, hangs or dies.
+    """
+    module: Any = registry.load(backends, "backend", backend)
+    deployed = network if isinstance(network, DeployedNetwork) else load(network)
+    model = deployed.chip if energy_model is None else chips.load(energy_model)
+    values, labels = _take(data, samples)
+    done = _run_batches(deployed, values, module.simulate, backend, check, seed, options or BackendOptions(), progress)
+    accuracy = float((done.predictions == labels).mean())
+    counts = count(deployed, done.tally)
+    document = _figures(deployed, counts) | {
+        "data": data_name,
+        "backend": backend,
+        "samples": len(values),
+        "accuracy": accuracy,
+        "wall_seconds": done.seconds,
+        "samples_per_second": len(values) / done.seconds,
+        "energy": energy.energy(deployed, counts, model),
+        "latency": energy.latency(deployed, counts, model),
+        "stages": _stages(deployed, backend, accuracy, len(values)),
+        "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
+        "raster": _raster(deployed, done, labels),
+        "warnings": list(deployed.warnings),
+        "provenance": _provenance(deployed, command, seed),
+    }
+    return Results.model_validate(document)
+
+
+def _take(data: Samples, samples: int | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    if samples is not None and samples < 1:
+        raise UsageError(f"--samples is {samples}; it must be at least 1.")
+    values, labels = np.asarray(data.values)[:samples], np.asarray(data.labels)[:samples]
+    if not len(values) or len(values) != len(labels):
+        raise UsageError(f"There are {len(values)} samples and {len(labels)} labels; a run needs at least one of each, and as many.")
+    return values, labels.astype(np.int64)
+
+
+def _run_batches(
+    deployed: DeployedNetwork,
+    values: NDArray[Any],
+    simulate: Any,
+    backend: str,
+    check: bool,
+    seed: int,
+    options: BackendOptions,
+    progress: Progress | None,
+) -> _Run:
+    network = deployed.network
+    entry, output = network.populations[0].name, network.populations[-1].name
+    tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
+    first: dict[str, NDArray[np.bool_]] = {}
+    for start, batch in _batches(values, len(values) if backend == "lava" else BATCH):
+        begun = time.perf_counter()
+        events = reference.encode(network, batch, seed=seed, first=start)
+        part = host.split(network, events)
+        recording = simulate(part.network, part.events, options)
+        spikes = part.host_spikes | recording.spikes
+        active = recording.active or _native_active(part, options)
+        seconds += time.perf_counter() - begun
+        if check:
+            compared += compare(reference.simulate(network, events), spikes, backend, start)
+        tally.add(events, spikes, active, entry)
+        decisions.append(reference.decide(spikes[output]))
+        first = first or {name: raster[0] for name, raster in spikes.items()}
+        if progress:
+            progress(start + len(batch), len(values))
+    return _Run(tally, np.concatenate(decisions), first, seconds, compared)
+
+
+def _native_active(part: host.ChipPart, options: BackendOptions) -> dict[str, NDArray[np.int64]]:
+    """Count active updates natively for a backend that reports spikes only."""
+    from .backends import native
+
+    return native.simulate(part.network, part.events, options).active or {}
+
+
+def _batches(values: NDArray[Any], size: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    for start in range(0, len(values), size):
+        yield start, values[start : start + size]
+
+
+def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.bool_]], backend: str, first: int = 0) -> int:
+    """Compare every spike of every population, in the network's order; return how many neuron-steps were compared.
+
+    Raises:
+        MismatchError: the first difference: population, sample, step and neuron.
+    """
+    for name, reference_raster in expected.items():
+        raster = found.get(name)
+        if raster is None or raster.shape != reference_raster.shape:
+            raise MismatchError(f"{backend} returned no spikes of layer {name} in the shape {reference_raster.shape}.")
+        differing = np.argwhere(raster != reference_raster)
+        if len(differing):
+            sample, step, neuron = (int(i) for i in differing[0])
+            wanted = "a spike" if reference_raster[sample, step, neuron] else "no spike"
+            raise MismatchError(
+                f"{backend} differs from the integer reference, first at layer {name}, sample {first + sample}, step {step}, neuron {neuron}: "
+                f"the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."
+            )
+    return sum(r.size for r in expected.values())
+
+
+def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
+    network = deployed.network
+    updates = {p.name: float(p.size * network.timesteps) for p in network.on_chip}
+    layers = [
+        row
+        | {
+            "spikes_per_sample": counts.spikes[row["name"]],
+            "spike_rate": counts.spikes[row["name"]] / (row["neurons"] * network.timesteps),
+            "sops_per_sample": counts.sops[row["name"]],
+            "neuron_updates_per_sample": updates.get(row["name"], 0.0),
+        }
+        for row in summary.layers(deployed)
+    ]
+    cores = [
+        row
+        | {
+            "spikes_per_sample": float(counts.core_spikes[row["core"]]),
+            "sops_per_sample": float(counts.core_sops[row["core"]]),
+            "neuron_updates_per_sample": float(counts.core_updates[row["core"]]),
+            "messages_per_sample": float(counts.between[row["core"]].sum()),
+        }
+        for row in summary.cores(deployed)
+    ]
+    return {
+        "network": summary.network_summary(deployed),
+        "mapping": summary.mapping_summary(deployed),
+        "chip": summary.chip_summary(deployed),
+        "layers": layers,
+        "cores": cores,
+        "traffic": {
+            "cores": list(range(deployed.mapping.cores)),
+            "messages_per_sample": counts.between.tolist(),
+            "input_messages_per_sample": counts.entering.tolist(),
+        },
+        "sops_per_sample": float(counts.core_sops.sum()),
+        "spikes_per_sample": sum(counts.spikes[p.name] for p in network.spiking),
+        "neuron_updates_per_sample": float(counts.core_updates.sum()),
+        "messages_per_sample": counts.messages,
+        "hops_per_sample": sum(counts.hops),
+        "host_macs_per_sample": counts.host_macs,
+    }
+
+
+def _stages(deployed: DeployedNetwork, backend: str, accuracy: float, samples: int) -> list[StageResult]:
+    before = [StageResult(name=s.name, accuracy=s.accuracy, samples=s.samples, split=s.split) for s in deployed.network.stages]
+    return [*before, StageResult(name=f"deployed ({backend})", accuracy=accuracy, samples=samples)]
+
+
+def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> dict[str, Any]:
+    populations = [p.name for p in deployed.network.spiking]
+    return {
+        "reference": "integer reference",
+        "backend": backend,
+        "samples": samples,
+        "populations": populations,
+        "spikes_compared": compared,
+        "equal": True,
+    }
+
+
+def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64]) -> dict[str, Any]:
+    populations: list[dict[str, Any]] = []
+    for population in deployed.network.spiking:
+        times, ids = np.nonzero(done.first[population.name][:, :RASTER_NEURONS])
+        populations.append({"name": population.name, "neurons": population.size, "times": times.tolist(), "ids": ids.tolist()})
+    return {
+        "sample": 0,
+        "label": int(labels[0]),
+        "prediction": int(done.predictions[0]),
+        "timesteps": deployed.network.timesteps,
+        "populations": populations,
+    }
+
+
+def _provenance(deployed: DeployedNetwork, command: str, seed: int) -> dict[str, Any]:
+    versions = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "numba", "onnx", "onnxruntime")}
+    return {
+        "command": command,
+        "spikeloom": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "seed": seed,
+        "versions": versions,
+        "artefact_sha256": deployed.digest,
+        "chip_sha256": deployed.chip.digest,
+        "training": dict(deployed.network.provenance),
+    }

@@ -1,0 +1,63 @@
+"""What several tests share: the command line in this process, and one small run folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from spikeloom import cli
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def spikeloom(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line with the given words, in this process."""
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["spikeloom", *map(str, words)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        out, err = capfd.readouterr()
+        return Ended(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network trained in integers on the built-in digits, compiled."""
+    from spikeloom.compile import compile_network
+    from spikeloom.train import fit
+
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    fit("digits", method="grad-r", sparsity=0.8, epochs=6, hidden=(64,), weight_bits=8, out=folder)
+    compile_network(folder).save(folder / "model.loom")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The data folder, where SPIKELOOM_DATA names one with MNIST."""
+    folder = os.environ.get("SPIKELOOM_DATA")
+    if not folder or not (Path(folder) / "MNIST" / "raw").is_dir():
+        pytest.skip("SPIKELOOM_DATA names no folder with MNIST/raw")
+    return Path(folder)

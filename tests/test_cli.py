@@ -1,0 +1,189 @@
+"""The command line as a user meets it: the chain, JSON, exit codes, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spikeloom.cli import app
+from typer.main import get_command
+
+Command = Callable[..., Any]
+
+
+def one_line(err: str) -> str:
+    """The message, which must be ours, on one line and without a traceback."""
+    lines = [line for line in err.splitlines() if line.startswith("spikeloom: ")]
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+@pytest.fixture
+def run_folder(digits_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(digits_run, tmp_path / "run"))
+
+
+def test_the_chain(spikeloom: Command, run_folder: Path) -> None:
+    compiled = json.loads(spikeloom("compile", run_folder, "--json").out)
+    for key in ("neurons", "synapses", "cores", "cores_bound", "messages_per_step", "messages_bound", "hops_per_message"):
+        assert isinstance(compiled[key], (int, float))
+    ran = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--check", "--json")
+    assert ran.code == 0, ran.err
+    results = json.loads(ran.out)
+    assert results == json.loads((run_folder / "results.json").read_text())
+    assert results["check"]["equal"] is True
+    assert results["accuracy"] > 0.7
+    assert results["energy"]["joules_per_sample"] > 0
+    assert results["latency"]["seconds_per_sample"] > 0
+    stages = {s["name"]: s["accuracy"] for s in results["stages"]}
+    assert stages["deployed (native)"] == stages["integer (torch)"]
+    page = spikeloom("report", run_folder)
+    assert Path(page.out.strip()).read_text().startswith("<!doctype html>")
+    graph = spikeloom("export", run_folder / "model.loom", "--to", "graphml")
+    assert "<graphml" in Path(graph.out.strip()).read_text()
+
+
+def test_tables_for_people(spikeloom: Command, run_folder: Path) -> None:
+    assert "hidden1" in spikeloom("compile", run_folder).out
+    shown = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--samples", 20, "--energy-model", "loihi-silicon")
+    assert "loihi-silicon" in shown.out
+    assert json.loads((run_folder / "results.json").read_text())["samples"] == 20
+
+
+@pytest.mark.parametrize("backend", ["native", "onnx"])
+def test_backends_agree(spikeloom: Command, run_folder: Path, backend: str) -> None:
+    ended = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--backend", backend, "--check", "--samples", 100, "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["check"]["backend"] == backend
+
+
+@pytest.mark.parametrize("chip", ["loihi", "loihi-silicon"])
+def test_loihi_with_the_first_layer_on_the_host(spikeloom: Command, run_folder: Path, chip: str) -> None:
+    assert spikeloom("compile", run_folder, "--chip", chip).code == 0
+    ended = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--check", "--json")
+    results = json.loads(ended.out)
+    assert results["network"]["encoding"] == "host"
+    assert results["host_macs_per_sample"] > 0
+
+
+def test_a_difference_ends_with_4(spikeloom: Command, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikeloom.runtime.backends import native
+
+    real = native.simulate
+
+    def wrong(*arguments: Any) -> Any:
+        recording = real(*arguments)
+        recording.spikes["hidden1"][3, 2, 1] ^= True
+        return recording
+
+    monkeypatch.setattr(native, "simulate", wrong)
+    ended = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--check")
+    assert ended.code == 4
+    assert "layer hidden1, sample 3, step 2, neuron 1" in one_line(ended.err)
+    assert not (run_folder / "results.json").exists()
+
+
+MISTAKES = [
+    (("train", "--data", "mnits", "--out", "OUT"), 2, "Did you mean 'mnist'"),
+    (("train", "--data", "digits", "--net", "fcc", "--out", "OUT"), 2, "Did you mean 'fc'"),
+    (("train", "--data", "digits", "--method", "gradr", "--out", "OUT"), 2, "Did you mean 'grad-r'"),
+    (("train", "--data", "digits", "--method", "grad-r", "--sparsity", "1.0", "--out", "OUT"), 2, "sparsity"),
+    (("train", "--data", "digits", "--method", "grad-r", "--sparsity", "-0.1", "--out", "OUT"), 2, "sparsity"),
+    (("train", "--data", "digits", "--method", "grad-r", "--sparsity", "nan", "--out", "OUT"), 2, "sparsity"),
+    (("train", "--data", "digits", "--sparsity", "0.9", "--out", "OUT"), 2, "grad-r"),
+    (("train", "--data", "digits", "--hidden", "x", "--out", "OUT"), 2, "--hidden"),
+    (("train", "--data", "mnist", "--data-dir", "NOWHERE", "--out", "OUT"), 1, "train-images"),
+    (("compile", "NOWHERE"), 2, "There is no network at"),
+    (("compile", "RUN", "--target", "truenrth"), 2, "no target called"),
+    (("compile", "RUN", "--chip", "loihi3"), 2, "Did you mean"),
+    (("compile", "RUN", "--encoding", "fast"), 2, "no encoding called 'fast'"),
+    (("compile", "RUN", "--chip", "loihi", "--encoding", "current"), 3, "It carries: host, rate"),
+    (("run", "NOWHERE", "--data", "digits"), 1, "Cannot read the deployed network"),
+    (("run", "LOOM", "--data", "digit"), 2, "Did you mean 'digits'"),
+    (("run", "LOOM", "--data", "digits", "--backend", "lav"), 2, "Did you mean 'lava'"),
+    (("run", "LOOM", "--data", "digits", "--samples", "0"), 2, "--samples is 0"),
+    (("run", "LOOM", "--data", "digits", "--energy-model", "x"), 2, "no chip called"),
+    (("run", "LOOM", "--data", "digits", "--backend", "lava", "--lava-python", "/no/python"), 1, "/no/python"),
+    (("report", "NOWHERE"), 1, "Run the network"),
+    (("export", "LOOM", "--to", "dot"), 2, "Known: graphml"),
+    (("hw", "show", "truenort"), 2, "no chip called"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "text"), MISTAKES, ids=[" ".join(m[0])[:60] for m in MISTAKES])
+def test_mistakes(spikeloom: Command, run_folder: Path, tmp_path: Path, words: tuple[str, ...], code: int, text: str) -> None:
+    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "RUN": run_folder, "LOOM": run_folder / "model.loom"}
+    before = sorted(p.name for p in run_folder.iterdir())
+    ended = spikeloom(*(places.get(w, w) for w in words))
+    assert ended.code == code, ended.err
+    assert text in one_line(ended.err)
+    assert sorted(p.name for p in run_folder.iterdir()) == before
+    assert not list(tmp_path.glob("out/model*"))
+
+
+@pytest.mark.parametrize("words", [("run", "--chekc"), ("rnu",), ("train", "--dta", "digits"), ()])
+def test_wrong_words_are_usage_errors(spikeloom: Command, words: tuple[str, ...]) -> None:
+    assert spikeloom(*words).code == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders; test_full_device covers it")
+def test_read_only_folder(spikeloom: Command, run_folder: Path) -> None:
+    run_folder.chmod(0o500)
+    ended = spikeloom("compile", run_folder)
+    run_folder.chmod(0o700)
+    assert ended.code == 1
+    assert "Cannot write" in one_line(ended.err)
+
+
+def test_full_device(spikeloom: Command, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills while model.loom is written: the old file stays, no temporary file is left."""
+    before = (run_folder / "model.loom").read_bytes()
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as handle:
+            handle.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    ended = spikeloom("compile", run_folder)
+    monkeypatch.undo()
+    assert ended.code == 1
+    assert "No space left on device" in one_line(ended.err)
+    assert (run_folder / "model.loom").read_bytes() == before
+    assert not [p for p in run_folder.iterdir() if p.name.startswith(".model")]
+
+
+def test_out_that_is_a_file(spikeloom: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = spikeloom("train", "--data", "digits", "--epochs", 1, "--out", tmp_path / "file" / "run")
+    assert ended.code == 1
+    assert "Cannot write" in one_line(ended.err)
+
+
+def test_hw(spikeloom: Command) -> None:
+    assert {c["name"] for c in json.loads(spikeloom("hw", "list", "--json").out)} >= {"loihi", "loihi-silicon", "loihi2"}
+    shown = json.loads(spikeloom("hw", "show", "loihi", "--json").out)
+    assert shown["energy"]["synaptic_op"] == {"value": 23.6, "unit": "pJ", "source": shown["energy"]["synaptic_op"]["source"], "status": "published"}
+    assert "Davies" in spikeloom("hw", "show", "loihi").out
+
+
+def commands() -> list[tuple[str, ...]]:
+    root: Any = get_command(app)
+    found: list[tuple[str, ...]] = [()]
+    for name, command in root.commands.items():
+        found.append((name,))
+        found += [(name, inner) for inner in getattr(command, "commands", {})]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda w: " ".join(w) or "spikeloom")
+def test_every_command_has_help(spikeloom: Command, words: tuple[str, ...]) -> None:
+    ended = spikeloom(*words, "--help")
+    assert ended.code == 0
+    assert "Usage:" in ended.out

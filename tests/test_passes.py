@@ -1,0 +1,143 @@
+"""Passes keep the function where they claim to, and name what cannot work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from netgen import densities, float_network, integer_network, samples, seeds
+from spikeloom import registry
+from spikeloom.compile import compile_network, passes, pipeline, reference
+from spikeloom.compile.network import IntegerLIF, Network, Projection, Synapses
+from spikeloom.compile.passes import check, drop_dead, encode, fold, quantise
+from spikeloom.compile.pipeline import Calibration, CompileOptions
+from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
+from spikeloom.hwmodels import chip as chips
+
+
+def calibration(network: Network) -> Calibration:
+    return Calibration(samples(network, 11, 40), np.zeros(40, np.int64))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, densities)
+def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -> None:
+    network = integer_network(seed, layers=3, density=density)
+    try:
+        dropped = drop_dead.Pass().run(network).network
+    except NetworkError as error:
+        assert "has no live synapse" in str(error)
+        return
+    events = reference.encode(network, samples(network, seed))
+    output = network.populations[-1].name
+    assert (reference.simulate(network, events)[output] == reference.simulate(dropped, events)[output]).all()
+    assert sum(p.synapses.count for p in dropped.projections) <= sum(p.synapses.count for p in network.projections)
+    again = drop_dead.Pass().run(dropped)
+    assert again.changes == ()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds)
+def test_folding_the_reset_keeps_every_spike(seed: int) -> None:
+    network = float_network(seed, v_reset=-0.25)
+    folded = fold.Pass().run(network).network
+    values = samples(network, seed)
+    before, after = reference.simulate_float(network, values), reference.simulate_float(folded, values)
+    # the shift rounds differently in the last bit, which decides only exact ties
+    assert all(np.mean(before[n] != after[n]) < 0.01 for n in before)
+    assert all(p.neuron.v_reset == 0.0 for p in folded.spiking if p.neuron and not isinstance(p.neuron, IntegerLIF))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_quantised_networks_stay_close_to_float(seed: int) -> None:
+    network = float_network(seed, sizes=(40, 30, 10), timesteps=8)
+    encoded = encode.Pass(chips.load("loihi2"), "current").run(network).network
+    integer = quantise.Pass(8, calibration(network)).run(encoded).network
+    values = samples(network, seed, 60)
+    floats = reference.simulate_float(network, values)
+    integers = reference.simulate(integer, reference.encode(integer, values))
+    assert np.mean(floats["layer1"] != integers["layer1"]) < 0.03
+
+
+def test_eight_bits_are_closer_than_three() -> None:
+    network = float_network(4, sizes=(40, 30, 10), timesteps=8)
+    drift = {}
+    for bits in (3, 8):
+        encoded = encode.Pass(chips.load("loihi2"), "current").run(network).network
+        drift[bits] = (quantise.Pass(bits, calibration(network)).run(encoded).drift or {})["layer1"]
+    assert drift[8] < drift[3]
+
+
+@pytest.mark.parametrize("encoding", ["current", "graded"])
+def test_loihi_refuses_graded_spikes_with_those_it_can(encoding: Any) -> None:
+    with pytest.raises(DoesNotFitError, match=r"payload bits.*It carries: host, rate"):
+        compile_network(float_network(0), chip="loihi", encoding=encoding)
+
+
+def test_current_and_graded_and_host_give_the_same_spikes() -> None:
+    network = float_network(8, sizes=(40, 30, 10), timesteps=8)
+    values = samples(network, 1, 20)
+    rasters = []
+    for encoding in ("current", "graded", "host"):
+        integer = compile_network(network, encoding=encoding, calibration=calibration(network)).network
+        rasters.append(reference.simulate(integer, reference.encode(integer, values)))
+    assert all((rasters[0][n] == r[n]).all() for r in rasters[1:] for n in rasters[0])
+
+
+def test_integer_networks_refuse_a_rate_code() -> None:
+    with pytest.raises(UsageError, match="trained for graded input"):
+        encode.Pass(chips.load("loihi2"), "rate").run(integer_network(1, encoding="current"))
+
+
+def test_a_dead_layer_is_named() -> None:
+    network = float_network(0)
+    empty = Synapses.from_dense(np.zeros(network.projections[1].synapses.shape, np.float32))
+    with pytest.raises(NetworkError, match="Layer layer1 has no live synapse|Layer layer2 has no live synapse"):
+        compile_network(network.with_projection(replace(network.projections[1], synapses=empty)))
+
+
+def test_an_unreachable_threshold_is_named() -> None:
+    network = integer_network(1, layers=1, density=1.0)
+    population = replace(network.populations[1], neuron=IntegerLIF(4095, 4095, 131071))
+    tiny = replace(network.projections[0], exponent=-14)
+    with pytest.raises(NetworkError, match=r"Layer layer1: its threshold 131,071 cannot be reached"):
+        check.Pass().run(network.with_population(population).with_projection(tiny))
+
+
+def test_a_current_that_could_wrap_is_named() -> None:
+    network = integer_network(1, layers=1, density=1.0, encoding="current")
+    loud = Projection("p1", "input", "layer1", Synapses.from_dense(np.full(network.projections[0].synapses.shape, 127, np.int32)), 7, 8)
+    with pytest.raises(NetworkError, match="would wrap around the 24-bit current"):
+        check.Pass().run(network.with_projection(loud))
+
+
+def test_a_silent_layer_is_a_warning_that_names_it() -> None:
+    network = integer_network(1, layers=1, density=1.0, encoding="current")
+    zeros = Calibration(np.zeros((4, network.populations[0].size), np.uint8), np.zeros(4, np.int64))
+    assert any("layer1 is silent" in w for w in check.Pass(zeros).run(network).warnings)
+
+
+@pytest.mark.parametrize("name", registry.names(passes))
+def test_every_pass_conforms(name: str) -> None:
+    module = registry.load(passes, "pass", name)
+    instance = module.create(CompileOptions(chips.load("loihi2")))
+    assert module.ORDERS
+    assert module.__doc__
+    network = float_network(2)
+    before = [p.synapses.data.copy() for p in network.projections]
+    result = instance.run(network) if name != "check" else instance.run(integer_network(2, encoding="current"))
+    assert isinstance(result, pipeline.PassResult)
+    assert all((p.synapses.data == b).all() for p, b in zip(network.projections, before, strict=True))
+
+
+def test_unknown_names_list_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no target called 'lavva'. Did you mean 'lava'"):
+        compile_network(float_network(0), target="lavva")
+    with pytest.raises(UsageError, match=r"no chip called 'loihi3'. Did you mean"):
+        compile_network(float_network(0), chip="loihi3")
+    with pytest.raises(UsageError, match="no encoding called 'foo'"):
+        compile_network(float_network(0), encoding="foo")  # pyright: ignore[reportArgumentType]

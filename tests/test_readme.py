@@ -1,0 +1,71 @@
+"""Every command and every block of Python in the README is run, made small."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spikeloom as package
+
+ROOT = Path(package.__file__).resolve().parent
+README = (ROOT / "README.md").read_text()
+SMALL = {"--epochs": "1", "--samples": "20"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_the_commands_of_the_readme(spikeloom: Callable[..., Any], mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikeloom.runtime.backends import lava
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPIKELOOM_DATA", str(mnist_folder))
+    for line in commands():
+        words = shlex.split(line)
+        if words[0] == "make" or ("lava" in words and "--backend" in words and lava.available()):
+            continue
+        for flag, value in SMALL.items():
+            if flag in words:
+                words[words.index(flag) + 1] = value
+        ended = spikeloom(*words[1:])
+        assert ended.code == 0, f"{line}\n{ended.err}"
+    assert (tmp_path / "runs/mnist/report.html").exists()
+
+
+def test_the_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands():
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in makefile
+
+
+def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        namespace: dict[str, Any] = {}
+        exec(block.replace("epochs=30", "epochs=2, hidden=(64,)"), namespace)
+        assert namespace["results"].check.equal
+
+
+def test_the_links_of_the_readme() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import runpy
+    import sys
+
+    monkeypatch.setattr(sys, "argv", ["digits_quickstart.py", str(tmp_path / "quick")])
+    runpy.run_path(str(ROOT / "examples/digits_quickstart.py"), run_name="__main__")
+    assert (tmp_path / "quick/report.html").exists()

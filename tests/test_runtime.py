@@ -1,0 +1,108 @@
+"""Counts against brute force; energy and time against their definition; results.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netgen import float_network, samples, seeds
+from spikeloom.compile import compile_network, reference
+from spikeloom.compile.deployed import DeployedNetwork
+from spikeloom.errors import FormatError, NetworkError, UsageError
+from spikeloom.hwmodels import chip as chips
+from spikeloom.hwmodels.chip import Chip
+from spikeloom.runtime import load_results, run
+
+
+def tiny_cores() -> Chip:
+    """Loihi 2 with 8 neurons a core and one core a tile, so that small networks cross the mesh."""
+    chip = chips.load("loihi2")
+    limits = chip.limits.model_copy(update={"neurons": chip.limits.neurons.model_copy(update={"value": 8.0})})
+    return chip.model_copy(update={"limits": limits, "mesh": chip.mesh.model_copy(update={"cores_per_tile": 1, "columns": 16, "rows": 8})})
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, st.sampled_from(["current", "graded", "rate", "host"]))
+def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
+    try:
+        deployed = compile_network(float_network(seed, sizes=(30, 25, 12, 6)), chip=tiny_cores(), encoding=encoding)  # pyright: ignore[reportArgumentType]
+    except NetworkError:
+        return  # a random network may have a dead layer
+    data = SimpleNamespace(values=samples(deployed.network, seed, 6), labels=np.zeros(6, np.int64))
+    results = run(deployed, data, check=True)
+    sops, messages, hops = brute_counts(deployed, data.values)
+    assert results.sops_per_sample == pytest.approx(sops / 6)
+    assert results.messages_per_sample == pytest.approx(messages / 6)
+    assert results.hops_per_sample == pytest.approx(hops / 6)
+    assert sum(c["sops_per_sample"] for c in results.cores) == pytest.approx(results.sops_per_sample)
+    assert sum(layer["sops_per_sample"] for layer in results.layers) == pytest.approx(results.sops_per_sample)
+
+
+def brute_counts(deployed: DeployedNetwork, values: np.ndarray) -> tuple[int, int, int]:
+    network = deployed.network
+    events = reference.encode(network, values)
+    streams = {network.populations[0].name: events > 0} | reference.simulate(network, events)
+    chip = {p.name for p in network.on_chip}
+    sops = messages = hops = 0
+    for population in network.populations:
+        for neuron in range(population.size):
+            spikes = int(streams[population.name][:, :, neuron].sum())
+            reached: set[int] = set()
+            for p in network.outputs_of(population.name):
+                if p.target in chip:
+                    rows = np.flatnonzero(p.synapses.to_dense()[:, neuron])
+                    sops += spikes * len(rows)
+                    reached |= set(deployed.cores_of(p.target)[rows].tolist())
+            start = deployed.mapping.tile_of[deployed.cores_of(population.name)[neuron]] if population.name in chip else np.asarray([0, 0])
+            messages += spikes * len(reached)
+            hops += spikes * sum(int(np.abs(deployed.mapping.tile_of[c] - start).sum()) for c in reached)
+    return sops, messages, hops
+
+
+def test_energy_is_the_sum_of_counts_times_prices() -> None:
+    network = float_network(6, sizes=(40, 30, 10))
+    data = SimpleNamespace(values=samples(network, 1, 20), labels=np.zeros(20, np.int64))
+    results = run(compile_network(network), data, energy_model="loihi-silicon")
+    assert results.energy.model == "loihi-silicon"
+    for part in results.energy.components:
+        assert part.joules_per_sample == pytest.approx(part.count_per_sample * (part.joules_per_unit or 0.0))
+    assert results.energy.joules_per_sample == pytest.approx(sum(p.joules_per_sample for p in results.energy.components))
+    synapses = next(p for p in results.energy.components if p.name == "synaptic operations")
+    assert synapses.joules_per_sample == pytest.approx(results.sops_per_sample * 33.6e-12)
+    assert results.latency.steps == network.timesteps + 2
+    assert results.latency.seconds_per_step == pytest.approx(sum(c.seconds_per_step for c in results.latency.components))
+
+
+def test_results_round_trip_and_damage(tmp_path: Path) -> None:
+    network = float_network(6, sizes=(40, 30, 10))
+    data = SimpleNamespace(values=samples(network, 1, 5), labels=np.zeros(5, np.int64))
+    results = run(compile_network(network), data)
+    path = results.save(tmp_path / "results.json")
+    assert load_results(path) == results
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(FormatError, match="is not results"):
+        load_results(path)
+    path.write_text("{}")
+    with pytest.raises(FormatError, match="does not hold results"):
+        load_results(path)
+    path.write_text('{"format": "spikeloom.results", "version": 9}')
+    with pytest.raises(FormatError, match="version 9"):
+        load_results(path)
+    path.write_text('{"format": "spikeloom.results", "version": 1}')
+    with pytest.raises(FormatError, match="damaged"):
+        load_results(path)
+
+
+def test_samples_that_do_not_fit_are_refused() -> None:
+    network = float_network(6, sizes=(40, 30, 10))
+    deployed = compile_network(network)
+    with pytest.raises(UsageError, match="have 39 values each; the network has 40 inputs"):
+        run(deployed, SimpleNamespace(values=np.zeros((2, 39), np.uint8), labels=np.zeros(2, np.int64)))
+    with pytest.raises(UsageError, match="--samples is 0"):
+        run(deployed, SimpleNamespace(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), samples=0)
+    with pytest.raises(UsageError, match="no backend called 'lva'. Did you mean 'lava'"):
+        run(deployed, SimpleNamespace(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), backend="lva")
