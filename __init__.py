@@ -1,5 +1,6 @@
 """Spikeloom: train sparse spiking networks, compile the surviving synapses onto neuromorphic cores, run what was compiled."""
 
-from ._version import VERSION as __version__
+from . import _version
 
+__version__ = _version.VERSION
 __all__ = ["__version__"]

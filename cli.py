@@ -88,7 +88,9 @@ def train(
     timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 8,
     hidden: Annotated[str, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200.")] = "800",
     weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end.")] = None,
-    control: Annotated[str, typer.Option(help="grad-r: closed reaches the sparsity; open is the paper's form, ruled by --alpha.")] = "closed",
+    control: Annotated[
+        str, typer.Option(help="grad-r: closed reaches the sparsity; open is the paper's form, ruled by --alpha.")
+    ] = "closed",
     alpha: Annotated[float, typer.Option(help="grad-r --control open: strength of the prior.")] = 1e-3,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same bits.")] = False,
@@ -96,6 +98,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out."""
+    from .files import read_json
     from .train.fit import fit
 
     with _Bar("training") as bar:
@@ -111,7 +114,7 @@ def train(
             timesteps=timesteps,
             hidden=_sizes(hidden),
             weight_bits=weight_bits,
-            control=control,
+            control=control,  # pyright: ignore[reportArgumentType]
             alpha=alpha,
             seed=seed,
             resume=resume,
@@ -119,7 +122,7 @@ def train(
             progress=bar.epoch,
         )
     if as_json:
-        _print_json(done.summary())
+        _print_json(read_json(out / "train.json", "a summary of training"))
         return
     stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
     _note(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
@@ -160,9 +163,11 @@ class _Bar:
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         left = f"{int(seconds_left) // 60}:{int(seconds_left) % 60:02d} left"
         note = f"{shown}  {left}"
-        self._bar.update(self._task, total=epochs * batches, completed=epoch * batches + batch, description=f"epoch {epoch + 1}/{epochs}", note=note)
+        self._bar.update(
+            self._task, total=epochs * batches, completed=(epoch - 1) * batches + batch, description=f"epoch {epoch}/{epochs}", note=note
+        )
         if batch == batches and not self._console.is_terminal:
-            _note(f"epoch {epoch + 1}/{epochs}  {note}")
+            _note(f"epoch {epoch}/{epochs}  {note}")
 
     def samples(self, done: int, total: int) -> None:
         """Show where a run is; called by `runtime.run`."""
@@ -203,7 +208,9 @@ def run(
     backend: Annotated[str, typer.Option(help="native, lava or onnx.")] = "native",
     samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
-    energy_model: Annotated[str | None, typer.Option(help="Chip whose energies and times are used [default: the one compiled for].")] = None,
+    energy_model: Annotated[
+        str | None, typer.Option(help="Chip whose energies and times are used [default: the one compiled for].")
+    ] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds that the Lava worker may take.")] = 600.0,
     lava_python: Annotated[str | None, typer.Option(help="Python that has lava-nc, if not this one.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
@@ -326,5 +333,8 @@ def _chip_tables(chip: Chip) -> list[Any]:
         tables += ["", table, *([f"Note: {note}"] if note else [])]
     mesh = chip.mesh
     shape = f"mesh: {mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores, {mesh.status}: {mesh.source}"
-    formats = [f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})" for f in chip.formats]
+    formats = [
+        f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})"
+        for f in chip.formats
+    ]
     return [*tables, "", shape, *formats, f"input as: {', '.join(chip.encodings)}"]

@@ -24,7 +24,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".probe-")
         os.close(descriptor)
-        os.unlink(probe)
+        Path(probe).unlink()
     except OSError as error:
         raise OutputError(f"Cannot write to the folder {folder}: {error.strerror}. Name another with --out.") from error
     return folder

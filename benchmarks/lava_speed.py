@@ -12,6 +12,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 from spikeloom.compile.network import IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.hwmodels import fixed_point
+from spikeloom.hwmodels.quantise import input_bound
 from spikeloom.runtime.backends import lava
 from spikeloom.runtime.backends._base import BackendOptions
 
@@ -24,13 +26,16 @@ def random_synapses(rng: np.random.Generator, targets: int, sources: int, densit
 
 def build(rng: np.random.Generator, density: float, timesteps: int) -> Network:
     """Return 784-800-10 with random weights; the input is a current that never decays."""
+    first = random_synapses(rng, 800, 784, density)
+    exponent = fixed_point.safe_exponent(input_bound(first.to_dense(), 255))
+    vth = max(1, int(20000 * 2.0**exponent))
     populations = (
         Population("input", (784,), None),
-        Population("hidden", (800,), IntegerLIF(-1, 2048, 20000)),
+        Population("hidden", (800,), IntegerLIF(fixed_point.NEVER_DECAYS, 2048, vth)),
         Population("output", (10,), IntegerLIF(4095, 2048, 200)),
     )
     projections = (
-        Projection("fc1", "input", "hidden", random_synapses(rng, 800, 784, density), 0, 8),
+        Projection("fc1", "input", "hidden", first, exponent, 8),
         Projection("fc2", "hidden", "output", random_synapses(rng, 10, 800, density), 0, 8),
     )
     return Network(populations, projections, timesteps)

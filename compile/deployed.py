@@ -156,7 +156,10 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
         "chip": deployed.chip.model_dump(),
         "timesteps": network.timesteps,
         "input": asdict(network.input),
-        "populations": [{"name": p.name, "shape": p.shape, "neuron": asdict(p.neuron) if p.neuron else None, "place": p.place} for p in network.populations],
+        "populations": [
+            {"name": p.name, "shape": p.shape, "neuron": asdict(p.neuron) if p.neuron else None, "place": p.place}
+            for p in network.populations
+        ],
         "projections": [_projection_document(p) for p in network.projections],
         "stages": [asdict(s) for s in network.stages],
         "provenance": dict(network.provenance),
@@ -169,7 +172,7 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
 
 def _projection_document(projection: Projection) -> dict[str, Any]:
     kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale")}
-    return kept | {"shape": projection.synapses.shape}
+    return kept | {"shape": projection.synapses.shape, "trained_shape": projection.full_shape}
 
 
 def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
@@ -203,7 +206,8 @@ def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
     bits, exponent = int(document["weight_bits"]), int(document["exponent"])
     if not 2 <= bits <= 9 or not -32 <= exponent <= 7 or np.abs(data).max(initial=0) >= 1 << (bits - 1):
         raise FormatError(f"projection {name}: weights, {bits} bits or exponent {exponent} are out of range")
-    return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]))
+    trained = TypeAdapter(tuple[int, int]).validate_python(document["trained_shape"])
+    return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]), trained)
 
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:

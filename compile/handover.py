@@ -28,7 +28,20 @@ from ..errors import FormatError, NetworkError
 from ..files import read_bytes, write_bytes
 from .network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Stage, Synapses
 
-__all__ = ["LIF", "InputSpec", "IntegerLIF", "Network", "Population", "Projection", "Stage", "Synapses", "from_bytes", "read", "to_bytes", "write"]
+__all__ = [
+    "LIF",
+    "InputSpec",
+    "IntegerLIF",
+    "Network",
+    "Population",
+    "Projection",
+    "Stage",
+    "Synapses",
+    "from_bytes",
+    "read",
+    "to_bytes",
+    "write",
+]
 
 FORMAT_VERSION = 1
 DOMAIN = "spikeloom"
@@ -251,7 +264,9 @@ def from_bytes(content: bytes, name: str = "model.onnx") -> Network:
     if "spikeloom.version" not in props or "spikeloom.network" not in props:
         raise FormatError(f"{name} is an ONNX model, but not one that spikeloom train wrote. Export the network with spikeloom.")
     if props["spikeloom.version"] != str(FORMAT_VERSION):
-        raise FormatError(f"{name} has format version {props['spikeloom.version']!r}; this spikeloom reads {FORMAT_VERSION}. Update spikeloom.")
+        raise FormatError(
+            f"{name} has format version {props['spikeloom.version']!r}; this spikeloom reads {FORMAT_VERSION}. Update spikeloom."
+        )
     try:
         return _network(model, json.loads(props["spikeloom.network"]))
     except (KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError, RecursionError, NetworkError) as error:

@@ -158,6 +158,12 @@ class Projection:
     exponent: int = 0
     weight_bits: int | None = None  # None: float weights
     scale: float = 1.0  # the float weight is data * 2**exponent / scale
+    trained_shape: tuple[int, int] | None = None  # before dead neurons were dropped; None: the synapses' own
+
+    @property
+    def full_shape(self) -> tuple[int, int]:
+        """The shape that was trained: connectivity is counted against it."""
+        return self.trained_shape or self.synapses.shape
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     """Return sizes, encoding and chip of the network."""
     network = deployed.network
     synapses = sum(p.synapses.count for p in network.projections)
-    possible = sum(int(np.prod(p.synapses.shape)) for p in network.projections)
+    possible = sum(int(np.prod(p.full_shape)) for p in network.projections)
     return {
         "timesteps": network.timesteps,
         "encoding": network.input.encoding,
@@ -35,7 +35,7 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
     for population in network.spiking:
         arriving = network.inputs_of(population.name)
         neuron = population.neuron
-        possible = sum(int(np.prod(p.synapses.shape)) for p in arriving)
+        possible = sum(int(np.prod(p.full_shape)) for p in arriving)
         synapses = sum(p.synapses.count for p in arriving)
         rows.append(
             {

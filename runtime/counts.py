@@ -78,7 +78,9 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     active = np.concatenate([tally.active[p.name] for p in network.on_chip]) / samples
     cores = mapping.cores
     sops = {
-        p.name: sum(float((tally.spikes[q.source] * q.synapses.fan_out).sum()) / samples for q in network.inputs_of(p.name)) if p.name in chip else 0.0
+        p.name: sum(float((tally.spikes[q.source] * q.synapses.fan_out).sum()) / samples for q in network.inputs_of(p.name))
+        if p.name in chip
+        else 0.0
         for p in network.spiking
     }
     return Counts(
@@ -87,10 +89,10 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         between,
         entering,
         _hops(deployed, between, entering),
-        np.bincount(on_core[rows], weights=fired[wiring.sources], minlength=cores),
-        np.bincount(on_core, weights=fired[wiring.outside :], minlength=cores),
+        np.bincount(on_core[rows], weights=fired[wiring.sources], minlength=cores).astype(np.float64),
+        np.bincount(on_core, weights=fired[wiring.outside :], minlength=cores).astype(np.float64),
         np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
-        np.bincount(on_core, weights=active, minlength=cores),
+        np.bincount(on_core, weights=active, minlength=cores).astype(np.float64),
         sum(p.synapses.count for p in network.projections if p.target not in chip),
     )
 
@@ -99,7 +101,9 @@ def _hops(deployed: DeployedNetwork, between: Float, entering: Float) -> tuple[f
     tiles = deployed.mapping.tile_of
     entry = np.asarray(deployed.chip.mesh.entry)
     horizontal, vertical = (
-        float((between * np.abs(tiles[:, None, axis] - tiles[None, :, axis])).sum() + (entering * np.abs(tiles[:, axis] - entry[axis])).sum())
+        float(
+            (between * np.abs(tiles[:, None, axis] - tiles[None, :, axis])).sum() + (entering * np.abs(tiles[:, axis] - entry[axis])).sum()
+        )
         for axis in (0, 1)
     )
     return horizontal, vertical

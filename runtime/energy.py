@@ -89,9 +89,9 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str, 
     static = prices.static_power
     rows.append(
         {
-            "name": "static power, one chip",
-            "count_per_sample": seconds,
-            "joules_per_unit": static.value * MILLI,
+            "name": f"static power, one chip ({static.value:g} mW for {network.timesteps} steps)",
+            "count_per_sample": 1.0,
+            "joules_per_unit": None,
             "joules_per_sample": seconds * static.value * MILLI,
             "status": static.status,
             "source": static.source,

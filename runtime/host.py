@@ -32,7 +32,9 @@ def split(network: Network, events: NDArray[np.uint8]) -> ChipPart:
     if not hosts:
         return ChipPart(network, events, {})
     if len(hosts) > 1:
-        raise BackendError(f"{len(hosts)} layers run on the host ({', '.join(p.name for p in hosts)}); one is supported. Use --encoding current.")
+        raise BackendError(
+            f"{len(hosts)} layers run on the host ({', '.join(p.name for p in hosts)}); one is supported. Use --encoding current."
+        )
     host = hosts[0]
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     spikes = reference.layer(network, host, streams)

@@ -184,8 +184,8 @@ def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.
             sample, step, neuron = (int(i) for i in differing[0])
             wanted = "a spike" if reference_raster[sample, step, neuron] else "no spike"
             raise MismatchError(
-                f"{backend} differs from the integer reference, first at layer {name}, sample {first + sample}, step {step}, neuron {neuron}: "
-                f"the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."
+                f"{backend} differs from the integer reference, first at layer {name}, sample {first + sample}, step {step}, "
+                f"neuron {neuron}: the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."
             )
     return sum(r.size for r in expected.values())
 

@@ -169,7 +169,12 @@ def test_out_that_is_a_file(spikeloom: Command, tmp_path: Path) -> None:
 def test_hw(spikeloom: Command) -> None:
     assert {c["name"] for c in json.loads(spikeloom("hw", "list", "--json").out)} >= {"loihi", "loihi-silicon", "loihi2"}
     shown = json.loads(spikeloom("hw", "show", "loihi", "--json").out)
-    assert shown["energy"]["synaptic_op"] == {"value": 23.6, "unit": "pJ", "source": shown["energy"]["synaptic_op"]["source"], "status": "published"}
+    assert shown["energy"]["synaptic_op"] == {
+        "value": 23.6,
+        "unit": "pJ",
+        "source": shown["energy"]["synaptic_op"]["source"],
+        "status": "published",
+    }
     assert "Davies" in spikeloom("hw", "show", "loihi").out
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from netgen import float_network, samples
+from netgen import Labelled, float_network, samples
 from safetensors.numpy import save
 from spikeloom.compile import compile_network, load, summary
 from spikeloom.compile.deployed import DeployedNetwork
@@ -28,7 +27,7 @@ def test_round_trip_keeps_everything(deployed: DeployedNetwork, tmp_path: Path) 
     again = load(deployed.save(tmp_path / "model.loom"))
     assert again.digest == deployed.digest
     assert summary.summary(again) == summary.summary(deployed)
-    data = SimpleNamespace(values=samples(deployed.network, 1, 20), labels=np.zeros(20, np.int64))
+    data = Labelled(values=samples(deployed.network, 1, 20), labels=np.zeros(20, np.int64))
     assert run(again, data).sops_per_sample == run(deployed, data).sops_per_sample
 
 
@@ -69,7 +68,9 @@ def test_core_graph_is_networkx(deployed: DeployedNetwork) -> None:
     graph = deployed.core_graph()
     assert isinstance(graph, nx.DiGraph)
     assert graph.number_of_nodes() == deployed.mapping.cores
-    total = sum(d["messages_per_step"] for *_, d in graph.edges(data=True)) + sum(d["input_messages_per_step"] for _, d in graph.nodes(data=True))
+    total = sum(d["messages_per_step"] for *_, d in graph.edges(data=True)) + sum(
+        d["input_messages_per_step"] for _, d in graph.nodes(data=True)
+    )
     assert total == pytest.approx(deployed.mapping.messages_per_step)
     nx.parse_graphml("\n".join(nx.generate_graphml(graph)))
 

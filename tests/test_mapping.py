@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,7 +54,7 @@ def brute_words(targets: list[int], bits: int, chip: Chip) -> int:
         if f.name == "dense":
             slots = targets[-1] - targets[0] + 1
         elif f.name == "runlength":
-            slots = len(targets) + sum((b - a - 1) // (1 << f.index_bits) for a, b in zip(targets, targets[1:], strict=False))
+            slots = len(targets) + sum((b - a - 1) // (1 << f.index_bits) for a, b in pairwise(targets))
         else:
             slots = len(targets)
         entries = -(-slots // f.synapses_per_entry)
@@ -62,7 +64,9 @@ def brute_words(targets: list[int], bits: int, chip: Chip) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(1, 4), densities, st.integers(2, 30), st.integers(4, 60), st.integers(6, 60), st.integers(2, 60))
-def test_every_partition_holds_every_limit(seed: int, layers: int, density: float, neurons: int, words: int, axons: int, outputs: int) -> None:
+def test_every_partition_holds_every_limit(
+    seed: int, layers: int, density: float, neurons: int, words: int, axons: int, outputs: int
+) -> None:
     network = integer_network(seed, layers=layers, density=density)
     chip = small_chip(neurons=neurons, synapse_words=words, input_axons=axons, output_axons=outputs)
     rates = random_rates(network, seed)
@@ -117,7 +121,7 @@ def test_swap_gain_is_the_difference_of_cost(seed: int) -> None:
     np.fill_diagonal(flow, 0)
     inflow, chip = rng.random(6), chips.load("loihi")
     positions = slot_positions(chip)[rng.permutation(128)[:6]]
-    distance, entry = hops(positions[:, None], positions[None]).astype(float), hops(positions, np.zeros(2)).astype(float)
+    distance, entry = hops(positions[:, None], positions[None]).astype(float), hops(positions, np.zeros(2, np.int64)).astype(float)
     slot_of = rng.permutation(6)
 
     def cost(slots: np.ndarray) -> float:
@@ -134,11 +138,15 @@ def wide(sources: int, targets: int, density: float = 1.0) -> Network:
     rng = np.random.default_rng(0)
     neuron = IntegerLIF(4095, 2048, 10)
     projection = Projection("p", "input", "big", sparse_integers(rng, (targets, sources), density), 0, 8)
-    return Network((Population("input", (sources,), None), Population("big", (targets,), neuron)), (projection,), 4, InputSpec(1, 1.0, "rate"))
+    return Network(
+        (Population("input", (sources,), None), Population("big", (targets,), neuron)), (projection,), 4, InputSpec(1, 1.0, "rate")
+    )
 
 
 def test_too_many_inputs_name_layer_limit_need_and_way_out() -> None:
-    with pytest.raises(DoesNotFitError, match=r"Layer big: neuron 0 alone, with .* synapses, needs 4,9\d\d input axons of a core; loihi allows 4,096. Try"):
+    with pytest.raises(
+        DoesNotFitError, match=r"Layer big: neuron 0 alone, with .* synapses, needs 4,9\d\d input axons of a core; loihi allows 4,096. Try"
+    ):
         network = wide(5000, 2)
         build(network, ones(network), chips.load("loihi"))
 

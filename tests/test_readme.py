@@ -25,7 +25,9 @@ def commands() -> list[str]:
     return [line for line in lines if line]
 
 
-def test_the_commands_of_the_readme(spikeloom: Callable[..., Any], mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_the_readme(
+    spikeloom: Callable[..., Any], mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from spikeloom.runtime.backends import lava
 
     monkeypatch.chdir(tmp_path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netgen import float_network, samples, seeds
+from netgen import Labelled, float_network, samples, seeds
 from spikeloom.compile import compile_network, reference
 from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.errors import FormatError, NetworkError, UsageError
@@ -32,7 +31,7 @@ def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
         deployed = compile_network(float_network(seed, sizes=(30, 25, 12, 6)), chip=tiny_cores(), encoding=encoding)  # pyright: ignore[reportArgumentType]
     except NetworkError:
         return  # a random network may have a dead layer
-    data = SimpleNamespace(values=samples(deployed.network, seed, 6), labels=np.zeros(6, np.int64))
+    data = Labelled(values=samples(deployed.network, seed, 6), labels=np.zeros(6, np.int64))
     results = run(deployed, data, check=True)
     sops, messages, hops = brute_counts(deployed, data.values)
     assert results.sops_per_sample == pytest.approx(sops / 6)
@@ -65,11 +64,15 @@ def brute_counts(deployed: DeployedNetwork, values: np.ndarray) -> tuple[int, in
 
 def test_energy_is_the_sum_of_counts_times_prices() -> None:
     network = float_network(6, sizes=(40, 30, 10))
-    data = SimpleNamespace(values=samples(network, 1, 20), labels=np.zeros(20, np.int64))
+    data = Labelled(values=samples(network, 1, 20), labels=np.zeros(20, np.int64))
     results = run(compile_network(network), data, energy_model="loihi-silicon")
     assert results.energy.model == "loihi-silicon"
     for part in results.energy.components:
-        assert part.joules_per_sample == pytest.approx(part.count_per_sample * (part.joules_per_unit or 0.0))
+        if part.joules_per_unit is not None:
+            assert part.joules_per_sample == pytest.approx(part.count_per_sample * part.joules_per_unit)
+    static = results.energy.components[-1]
+    seconds = results.latency.seconds_per_step * network.timesteps
+    assert static.joules_per_sample == pytest.approx(0.104 * seconds)
     assert results.energy.joules_per_sample == pytest.approx(sum(p.joules_per_sample for p in results.energy.components))
     synapses = next(p for p in results.energy.components if p.name == "synaptic operations")
     assert synapses.joules_per_sample == pytest.approx(results.sops_per_sample * 33.6e-12)
@@ -79,7 +82,7 @@ def test_energy_is_the_sum_of_counts_times_prices() -> None:
 
 def test_results_round_trip_and_damage(tmp_path: Path) -> None:
     network = float_network(6, sizes=(40, 30, 10))
-    data = SimpleNamespace(values=samples(network, 1, 5), labels=np.zeros(5, np.int64))
+    data = Labelled(values=samples(network, 1, 5), labels=np.zeros(5, np.int64))
     results = run(compile_network(network), data)
     path = results.save(tmp_path / "results.json")
     assert load_results(path) == results
@@ -101,8 +104,8 @@ def test_samples_that_do_not_fit_are_refused() -> None:
     network = float_network(6, sizes=(40, 30, 10))
     deployed = compile_network(network)
     with pytest.raises(UsageError, match="have 39 values each; the network has 40 inputs"):
-        run(deployed, SimpleNamespace(values=np.zeros((2, 39), np.uint8), labels=np.zeros(2, np.int64)))
+        run(deployed, Labelled(values=np.zeros((2, 39), np.uint8), labels=np.zeros(2, np.int64)))
     with pytest.raises(UsageError, match="--samples is 0"):
-        run(deployed, SimpleNamespace(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), samples=0)
-    with pytest.raises(UsageError, match="no backend called 'lva'. Did you mean 'lava'"):
-        run(deployed, SimpleNamespace(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), backend="lva")
+        run(deployed, Labelled(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), samples=0)
+    with pytest.raises(UsageError, match=r"no backend called 'lva'\. Did you mean 'lava'"):
+        run(deployed, Labelled(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), backend="lva")

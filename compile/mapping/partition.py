@@ -100,7 +100,7 @@ def _split_for_outputs(wiring: Wiring, starts: list[int], chip: Chip) -> Int:
         core_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         over = np.flatnonzero(output_axons(wiring, core_of) > chip.limit("output_axons"))
         halves = {(starts[c] + starts[c + 1]) // 2 for c in over if starts[c + 1] - starts[c] > 1}
-        if over.size and not halves or len(starts) > 64 * chip.limit("cores"):
+        if (over.size and not halves) or len(starts) > 64 * chip.limit("cores"):
             raise DoesNotFitError(
                 f"Core {int(over[0])} reaches more cores than its {chip.limit('output_axons'):,} output axons on {chip.name}. "
                 f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."

@@ -19,7 +19,7 @@ def traffic(wiring: Wiring, core_of: Int) -> tuple[Float, Float]:
     inside = sources >= wiring.outside
     between = np.zeros((cores, cores))
     np.add.at(between, (core_of[sources[inside] - wiring.outside], targets[inside]), wiring.rates[sources[inside]])
-    entering = np.bincount(targets[~inside], weights=wiring.rates[sources[~inside]], minlength=cores)
+    entering = np.bincount(targets[~inside], weights=wiring.rates[sources[~inside]], minlength=cores).astype(np.float64)
     return between, entering
 
 

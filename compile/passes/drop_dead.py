@@ -1,6 +1,7 @@
 """Drop synapses and neurons that cannot matter, to the fixed point.
 
-A neuron that nothing excites (no live positive synapse) never spikes; one with no path to the output is never heard.
+A neuron that nothing excites (no live positive synapse), or whose integer threshold no sample could reach, never spikes; one
+with no path to the output is never heard.
 Both go, with all their synapses, and so may their neighbours then. Inputs and outputs keep their numbers.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ..network import Network, Population, Projection, Synapses
 from ..pipeline import CompileOptions, PassResult
+from ..reach import can_spike
 
 ORDERS = (20, 50)
 Masks = dict[str, NDArray[np.bool_]]
@@ -67,15 +69,13 @@ def _live(projection: Projection, alive: Masks) -> NDArray[np.bool_]:
 
 def _sweep(network: Network, alive: Masks) -> bool:
     """Mark more neurons dead; return whether any was."""
-    excited = {p.name: np.zeros(p.size, np.bool_) for p in network.spiking}
-    heard = {p.name: np.zeros(p.size, np.bool_) for p in network.populations}
-    for projection in network.projections:
-        live = _live(projection, alive)
-        excited[projection.target][projection.synapses.rows[live & (projection.synapses.data > 0)]] = True
-        heard[projection.source][projection.synapses.indices[live]] = True
+    live = replace(network, projections=tuple(replace(p, synapses=p.synapses.select(_live(p, alive))) for p in network.projections))
     changed = False
-    for population in network.spiking[:-1]:
-        keep = alive[population.name] & excited[population.name] & heard[population.name]
+    for population in live.spiking[:-1]:
+        heard = np.zeros(population.size, np.bool_)
+        for projection in live.outputs_of(population.name):
+            heard[projection.synapses.indices] = True
+        keep = alive[population.name] & can_spike(live, population) & heard
         changed |= bool((keep != alive[population.name]).any())
         alive[population.name] = keep
     return changed
@@ -108,4 +108,4 @@ def _shrink_projection(projection: Projection, alive: Masks) -> Projection:
     indptr = np.concatenate([[0], np.cumsum(kept.fan_in[targets])]).astype(np.int64)
     renumbered = (np.cumsum(sources) - 1)[kept.indices].astype(np.int32)
     shape = (int(targets.sum()), int(sources.sum()))
-    return replace(projection, synapses=Synapses(indptr, renumbered, kept.data, shape))
+    return replace(projection, synapses=Synapses(indptr, renumbered, kept.data, shape), trained_shape=projection.full_shape)

@@ -71,7 +71,9 @@ def _check_sources(network: Network, encoding: str) -> None:
     for target in sorted({p.target for p in network.outputs_of(entry)}):
         others = [p.source for p in network.inputs_of(target) if p.source != entry]
         if others:
-            raise UsageError(f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none.")
+            raise UsageError(
+                f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none."
+            )
 
 
 def create(options: CompileOptions) -> Pass:

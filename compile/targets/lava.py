@@ -21,7 +21,9 @@ def check(network: Network, chip: Chip) -> None:
         bits = projection.weight_bits or 0
         limit = min(MAX_WEIGHT_BITS, chip.limit("weight_bits"))
         if bits > limit:
-            raise DoesNotFitError(f"{projection.name} has {bits}-bit weights; {chip.name} in Lava holds {limit}. Use --weight-bits {limit}.")
+            raise DoesNotFitError(
+                f"{projection.name} has {bits}-bit weights; {chip.name} in Lava holds {limit}. Use --weight-bits {limit}."
+            )
         if projection.exponent > 7:
             raise DoesNotFitError(f"{projection.name} has the weight exponent {projection.exponent}; {chip.name} allows up to 7.")
     for population in network.spiking:

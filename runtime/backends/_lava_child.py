@@ -51,7 +51,6 @@ def _started(python: str, folder: Path, output: IO[bytes]) -> Generator[subproce
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=folder,
             env=_environment(python, folder),
             start_new_session=True,
         )

@@ -34,7 +34,9 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     return Recording(spikes, active)
 
 
-def _run_block(network: Network, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int) -> dict[str, NDArray[np.int64]]:
+def _run_block(
+    network: Network, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int
+) -> dict[str, NDArray[np.int64]]:
     """Run up to LANES samples, write their spikes into place, return active updates by neuron."""
     filled = len(events)
     live = 1 if network.input.encoding in ("current", "host") else network.timesteps

@@ -1,0 +1,160 @@
+"""The chip seen from above: its mesh of tiles, the cores in each, coloured by the limit that each core is closest to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from . import svg
+from .format import count, percent, shorten
+
+_GAP, _LEFT, _TOP = 5.0, 24.0, 18.0
+_NAMED_CORES = 300
+"""Above this many used cores the map carries no words, so that the page stays small."""
+
+
+def tightest(core: dict[str, Any]) -> tuple[str, float]:
+    """Return the limit that a core is closest to and how much of it is used (0..1); ("", 0.0) where nothing is known."""
+    used = {k: v for k, v in (core.get("utilisation") or {}).items() if v is not None}
+    if not used:
+        return "", 0.0
+    name = max(used, key=lambda k: used[k])
+    return name, float(used[name])
+
+
+def limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per limit of the core: the fullest core, what it uses, the limit, and the mean over the used cores.
+
+    The limits that the cores report come first, in their order; fullest core: the one with the highest utilisation.
+    """
+    names = list(dict.fromkeys(name for core in cores for name in core.get("utilisation") or {}))
+    bounds = chip.get("limits") or {}
+    made: list[dict[str, Any]] = []
+    for name in names:
+        shares = [(float((c.get("utilisation") or {}).get(name) or 0.0), c) for c in cores]
+        peak, core = max(shares, key=lambda s: s[0])
+        mean = sum(s for s, _ in shares) / len(shares)
+        made.append(
+            {"name": label(name), "limit": bounds.get(name), "peak": peak, "core": core["core"], "used": core.get(name), "mean": mean}
+        )
+    return made
+
+
+def label(name: str) -> str:
+    """Return the name of a limit as words: "synapse_words" is "synapse words"."""
+    return name.replace("_", " ")
+
+
+def chart(cores: list[dict[str, Any]], chip: dict[str, Any]) -> Markup:
+    """Draw the mesh (x to the right, y down), every core of every tile; unused cores are outlines."""
+    grid = _grid(cores, chip)
+    parts = [_unused(grid), *_used(cores, grid), *_rulers(grid)]
+    bottom = _TOP + grid.rows * grid.pitch[1] + 8
+    over = any(tightest(core)[1] > 1 for core in cores)
+    parts.append(svg.legend(_LEFT, bottom, [1, 2, 3, 5, 7], "0 %", "100 % of the tightest limit"))
+    if over:
+        parts += [svg.rect((_LEFT, bottom + 18, 20, 11), "over"), svg.text(_LEFT + 26, bottom + 27, "over a limit", style="small")]
+    spoken = f"Core map: {len(cores)} of {chip.get('cores') or 'unknown'} cores used on a mesh of {grid.columns} by {grid.rows} tiles"
+    width = max(_LEFT + grid.columns * grid.pitch[0] + 6, 330.0)
+    return svg.figure(width, bottom + (36 if over else 18), spoken, parts)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Tiles across and down; cores per tile, drawn `side` abreast, each `size` pixels wide."""
+
+    columns: int
+    rows: int
+    per_tile: int
+    side: int
+    size: float
+
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Pixels from one tile to the next."""
+        return self.side * self.size + _GAP, math.ceil(self.per_tile / self.side) * self.size + _GAP
+
+    def box(self, tile: tuple[int, int], slot: int) -> tuple[float, float, float, float]:
+        """Where a core is drawn."""
+        x = _LEFT + tile[0] * self.pitch[0] + slot % self.side * self.size
+        y = _TOP + tile[1] * self.pitch[1] + slot // self.side * self.size
+        return x + 0.5, y + 0.5, self.size - 1.5, self.size - 1.5
+
+
+def _grid(cores: list[dict[str, Any]], chip: dict[str, Any]) -> _Grid:
+    """Lay out the mesh, as large as about 640 pixels of width allow, a core 5 to 27 of them."""
+    columns, rows = _mesh(cores, chip)
+    per_tile = max(1, int(chip.get("cores_per_tile") or 1))
+    side = math.ceil(math.sqrt(per_tile))
+    return _Grid(columns, rows, per_tile, side, min(27.0, max(5.0, (640 / columns - _GAP) / side)))
+
+
+def _mesh(cores: list[dict[str, Any]], chip: dict[str, Any]) -> tuple[int, int]:
+    """The tiles across and down, grown where a core lies outside the mesh that the chip names."""
+    named = [int(v) for v in chip.get("mesh") or [1, 1]][:2]
+    columns, rows = (*named, 1, 1)[:2]
+    for core in cores:
+        x, y = _tile(core)
+        columns, rows = max(columns, x + 1), max(rows, y + 1)
+    return columns, rows
+
+
+def _tile(core: dict[str, Any]) -> tuple[int, int]:
+    tile = [int(v) for v in core.get("tile") or [0, 0]]
+    return (tile[0], tile[1]) if len(tile) > 1 else (tile[0] if tile else 0, 0)
+
+
+def _slots(cores: list[dict[str, Any]], per_tile: int) -> list[tuple[tuple[int, int], int, dict[str, Any]]]:
+    """Give every used core a place inside its tile: its number modulo the cores of a tile, or the next that is free."""
+    taken: set[tuple[tuple[int, int], int]] = set()
+    made: list[tuple[tuple[int, int], int, dict[str, Any]]] = []
+    for core in cores:
+        tile, wanted = _tile(core), int(core["core"]) % per_tile
+        slot = next((s for s in (wanted, *range(per_tile)) if (tile, s) not in taken), wanted)
+        taken.add((tile, slot))
+        made.append((tile, slot, core))
+    return made
+
+
+def _unused(grid: _Grid) -> Markup:
+    """Outline every place of every tile; the used ones are drawn over it."""
+    places = ((x, y, slot) for y in range(grid.rows) for x in range(grid.columns) for slot in range(grid.per_tile))
+    return svg.boxes((grid.box((x, y), slot) for x, y, slot in places), "unused")
+
+
+def _used(cores: list[dict[str, Any]], grid: _Grid) -> list[Markup]:
+    parts: list[Markup] = []
+    named = len(cores) <= _NAMED_CORES
+    for tile, slot, core in _slots(cores, grid.per_tile):
+        box = grid.box(tile, slot)
+        share = tightest(core)[1]
+        style = _style(share)
+        parts.append(svg.rect(box, style, _tip(core) if named else "", 2 if grid.size > 12 else 0))
+        if named and grid.size >= 20:
+            parts.append(svg.text(box[0] + box[2] / 2, box[1] + box[3] / 2 + 4, f"{100 * share:.0f}", "middle", f"in-{style}"))
+    return parts
+
+
+def _style(share: float) -> str:
+    if share > 1:
+        return "over"
+    steps = (1, 2, 3, 5, 7)
+    return f"f{steps[min(4, int(5 * share * (1 - 1e-9)))]}"
+
+
+def _tip(core: dict[str, Any]) -> str:
+    tile = _tile(core)
+    inside = ", ".join(f"{shorten(name, 30)} {count(neurons)}" for name, neurons in list((core.get("populations") or {}).items())[:6])
+    used = ", ".join(f"{label(name)} {percent(share, 0)}" for name, share in (core.get("utilisation") or {}).items())
+    return f"core {core['core']}, tile {tile[0]},{tile[1]}: {inside} ({used})"
+
+
+def _rulers(grid: _Grid) -> list[Markup]:
+    wide, high = grid.pitch
+    every = max(1, math.ceil(16 / min(wide, high)))
+    across = [svg.text(_LEFT + (x + 0.5) * wide - _GAP / 2, 12, x, "middle", "small") for x in range(0, grid.columns, every)]
+    down = [svg.text(_LEFT - 7, _TOP + (y + 0.5) * high, y, "end", "small") for y in range(0, grid.rows, every)]
+    return across + down

@@ -1,0 +1,88 @@
+"""Accuracy by stage: how much each step from the float network to the chip's integers cost."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from . import svg
+from .format import percent, points, shorten
+
+_WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
+
+
+def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the stages, each with its `change` from the one before on the same split (None for the first) and its `interval`."""
+    made: list[dict[str, Any]] = []
+    last: dict[str, float] = {}
+    for stage in stages:
+        split, accuracy = str(stage.get("split") or ""), stage.get("accuracy")
+        change = accuracy - last[split] if accuracy is not None and split in last else None
+        made.append({**stage, "change": change, "interval": interval(accuracy, int(stage.get("samples") or 0))})
+        if accuracy is not None:
+            last[split] = accuracy
+    return made
+
+
+def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of Wilson (1927) for a fraction seen on so many samples; None where it means nothing."""
+    if accuracy is None or samples < 1 or not 0 <= accuracy <= 1:
+        return None
+    z = 1.959964
+    spread = z * math.sqrt(accuracy * (1 - accuracy) / samples + z * z / (4 * samples * samples))
+    middle = accuracy + z * z / (2 * samples)
+    scale = 1 + z * z / samples
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def chart(stages: list[dict[str, Any]]) -> Markup:
+    """Draw one row per stage: a dot at the accuracy, a whisker over its 95 % interval, on an axis that starts where it must."""
+    shown = [s for s in rows(stages) if s["accuracy"] is not None]
+    if not shown:
+        return Markup("")
+    low, high, step = _axis(shown)
+    height = _TOP + _ROW * len(shown) + 26
+    parts = _grid(low, high, step, height - 26)
+    for row, stage in enumerate(shown):
+        parts.append(_row(stage, _TOP + _ROW * (row + 0.5), low, high))
+    return svg.figure(_WIDTH, height, f"Accuracy by stage: {_spoken(shown)}", parts)
+
+
+def _row(stage: dict[str, Any], y: float, low: float, high: float) -> Markup:
+    x = _place(stage["accuracy"], low, high)
+    left, right = (_place(v, low, high) for v in stage["interval"] or (stage["accuracy"], stage["accuracy"]))
+    tip = f"{stage['name']}: {percent(stage['accuracy'])} on {stage.get('samples')} samples, change {points(stage['change'])}"
+    caps = [svg.line(edge, y - 4, edge, y + 4, "whisker") for edge in (left, right)]
+    dot = Markup('<circle cx="{}" cy="{}" r="5.5" class="dot"><title>{}</title></circle>').format(svg.num(x), svg.num(y), tip)
+    name = svg.text(_LEFT - 14, y + 4, shorten(stage["name"], 20), "end")
+    return Markup("").join([name, svg.line(left, y, right, y, "whisker"), *caps, dot])
+
+
+def _axis(shown: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """Choose round ends and a round step so that every dot and whisker lies inside."""
+    ends = [v for s in shown for v in (s["interval"] or (s["accuracy"], s["accuracy"]))]
+    span = max(max(ends) - min(ends), 0.002)
+    raw = span / 4
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = magnitude * next(m for m in (1, 2, 5, 10) if m * magnitude >= raw * (1 - 1e-9))
+    return step * math.floor(min(ends) / step + 1e-9), step * math.ceil(max(ends) / step - 1e-9), step
+
+
+def _grid(low: float, high: float, step: float, bottom: float) -> list[Markup]:
+    decimals = max(0, math.ceil(-math.log10(100 * step) - 1e-9))
+    parts: list[Markup] = []
+    for tick in range(round((high - low) / step) + 1):
+        x = _place(low + tick * step, low, high)
+        parts.append(svg.line(x, _TOP, x, bottom, "grid"))
+        parts.append(svg.text(x, bottom + 17, f"{100 * (low + tick * step):.{decimals}f}", "middle", "small"))
+    return parts
+
+
+def _place(value: float, low: float, high: float) -> float:
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - low) / ((high - low) or 1.0)
+
+
+def _spoken(shown: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{s['name']} {percent(s['accuracy'])}" for s in shown)

@@ -1,0 +1,202 @@
+"""The terminal's tables: what `spikeloom compile` and `spikeloom run` end with. They fit 80 columns; names from files are never markup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import core_map, stages, view
+from .format import MISSING, clean, compact, count, duration, percent, points, ratio, shorten, si
+
+_MOST_CORES = 12
+"""More cores than this are folded into one row per limit."""
+
+
+def summary(results: dict[str, Any]) -> RenderableType:
+    """Return the end of `spikeloom run`: headline, accuracy by stage, layers, energy, latency, check, warnings. `results`: results.json."""
+    results = clean(results)
+    parts = [_headline(results), _stages(results), _run_layers(results), _energy(results), _latency(results), _check(results)]
+    return _stack([*parts, _warnings(results)])
+
+
+def mapping_summary(compiled: dict[str, Any]) -> RenderableType:
+    """Return the end of `spikeloom compile`: passes, layers, cores against every limit, and the mapping against its lower bounds."""
+    compiled = clean(compiled)
+    cores, chip = compiled.get("cores") or [], compiled.get("chip") or {}
+    per_core = _cores(cores) if len(cores) <= _MOST_CORES else None
+    parts = [_passes(compiled), _compiled_layers(compiled), per_core, _limits(cores, chip), _bounds(compiled), _warnings(compiled)]
+    return _stack(parts)
+
+
+def _stack(parts: list[RenderableType | None]) -> Group:
+    """Put the parts that exist under each other with an empty line between."""
+    shown = [part for part in parts if part is not None]
+    return Group(*(piece for index, part in enumerate(shown) for piece in ((Text(""), part) if index else (part,))))
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column holds names and the others, right-aligned, figures; a leading "<" makes one a name too."""
+    made = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, column in enumerate(columns):
+        name = index == 0 or column.startswith("<")
+        made.add_column(column.removeprefix("<"), justify="left" if name else "right", no_wrap=not name, overflow="fold", ratio=None)
+    return made
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(cell) for cell in cells))
+
+
+def _headline(results: dict[str, Any]) -> RenderableType:
+    network, chip = results.get("network") or {}, results.get("chip") or {}
+    said = (
+        f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 40)}, backend {shorten(results.get('backend'), 40)}: "
+        f"{percent(results.get('accuracy'))} of {count(results.get('samples'))} samples right in {duration(results.get('wall_seconds'))} "
+        f"({count(results.get('samples_per_second'))} samples/s). {count(network.get('neurons'))} neurons, "
+        f"{count(network.get('synapses'))} synapses, T {count(network.get('timesteps'))}."
+    )
+    per = (
+        f"A sample: {compact(results.get('spikes_per_sample'))} spikes, {compact(results.get('sops_per_sample'))} SOPs, "
+        f"{compact(results.get('neuron_updates_per_sample'))} neuron updates, {compact(results.get('messages_per_sample'))} messages, "
+        f"{compact(results.get('hops_per_sample'))} hops."
+    )
+    host = results.get("host_macs_per_sample")
+    return Text(f"{said}\n{per}" + (f"\nOn the host, counted apart: {compact(host)} multiply-accumulates a sample." if host else ""))
+
+
+def _stages(results: dict[str, Any]) -> RenderableType | None:
+    rows = stages.rows(results.get("stages") or [])
+    if not rows:
+        return None
+    table = _table("Accuracy by stage", "stage", "<split", "samples", "accuracy", "change (points)")
+    for row in rows:
+        split = shorten(row.get("split") or MISSING, 12)
+        _add(table, shorten(row["name"], 40), split, count(row.get("samples")), percent(row["accuracy"]), points(row["change"]))
+    return table
+
+
+def _run_layers(results: dict[str, Any]) -> RenderableType | None:
+    layers = results.get("layers") or []
+    if not layers:
+        return None
+    table = _table("Layers", "layer", "neurons", "synapses", "connect.", "rate", "spikes", "SOPs", "drift")
+    for layer in layers:
+        figures = (compact(layer.get(k)) for k in ("spike_rate", "spikes_per_sample", "sops_per_sample"))
+        sizes = (compact(layer.get(k)) for k in ("neurons", "synapses"))
+        _add(table, _layer_name(layer), *sizes, percent(layer.get("connectivity")), *figures, percent(layer.get("drift")))
+    table.caption = Text("rate: spikes a neuron and step; spikes, SOPs: a sample; drift: spikes that differ from float", style="dim")
+    table.caption_justify = "left"
+    return table
+
+
+def _layer_name(layer: dict[str, Any]) -> str:
+    name = shorten(layer.get("name"), 24)
+    return f"{name} (host)" if layer.get("place") == "host" else name
+
+
+def _energy(results: dict[str, Any]) -> RenderableType | None:
+    found = view.energy(results.get("energy"))
+    if found is None:
+        return None
+    title = f"Energy a sample: {si(found.get('joules_per_sample'), 'J')} by the model {shorten(found.get('model'), 30)}"
+    table = _table(title, "component", "count", "each", "a sample", "share", "<status")
+    for part in found["components"]:
+        each, whole = si(part.get("joules_per_unit"), "J"), si(part.get("joules_per_sample"), "J")
+        status = shorten(part.get("status") or "unknown", 10)
+        _add(table, shorten(part.get("name"), 30), compact(part.get("count_per_sample")), each, whole, percent(part["share"], 1), status)
+    return table
+
+
+def _latency(results: dict[str, Any]) -> RenderableType | None:
+    found = view.latency(results.get("latency"))
+    if found is None:
+        return None
+    title = f"Latency a sample: {si(found.get('seconds_per_sample'), 's')} by the model {shorten(found.get('model'), 30)}"
+    table = _table(title, "component", "a step", "share", "<status")
+    for part in found["components"]:
+        share, status = percent(part["share"], 1), shorten(part.get("status") or "unknown", 10)
+        _add(table, shorten(part.get("name"), 40), si(part.get("seconds_per_step"), "s"), share, status)
+    steps = f"{count(found.get('steps'))} steps of {si(found.get('seconds_per_step'), 's')}"
+    table.caption = Text(f"{steps}; {count(found.get('throughput_samples_per_second'))} samples a second", style="dim")
+    table.caption_justify = "left"
+    return table
+
+
+def _check(results: dict[str, Any]) -> RenderableType | None:
+    check = results.get("check")
+    if not check:
+        return None
+    over = (
+        f"{count(check.get('spikes_compared'))} spike positions of {shorten(check.get('backend'), 40)} against the "
+        f"{shorten(check.get('reference'), 40)}, {count(check.get('samples'))} samples, "
+        f"populations {', '.join(shorten(p, 30) for p in check.get('populations') or [])}"
+    )
+    if check.get("equal"):
+        return Text.assemble(("Check: every spike is equal. ", "bold green"), over)
+    return Text.assemble(("Check: the spikes DIFFER. ", "bold red"), over)
+
+
+def _warnings(document: dict[str, Any]) -> RenderableType | None:
+    warnings = document.get("warnings") or []
+    if not warnings:
+        return None
+    return Group(*(Text.assemble(("Warning: ", "bold yellow"), warning) for warning in warnings))
+
+
+def _passes(compiled: dict[str, Any]) -> RenderableType | None:
+    passes = compiled.get("passes") or []
+    if not passes:
+        return None
+    table = _table("Passes", "pass", "time", "<what it changed")
+    for one in passes:
+        changes = "\n".join(change for change in one.get("changes") or []) or MISSING
+        _add(table, shorten(one.get("name"), 24), duration(one.get("seconds")), changes)
+    return table
+
+
+def _compiled_layers(compiled: dict[str, Any]) -> RenderableType | None:
+    layers = compiled.get("layers") or []
+    if not layers:
+        return None
+    table = _table("Layers", "layer", "neurons", "synapses", "connect.", "bits", "exponent", "threshold")
+    for layer in layers:
+        sizes = (compact(layer.get(k)) for k in ("neurons", "synapses"))
+        registers = (count(layer.get(k)) for k in ("weight_bits", "exponent", "v_threshold"))
+        _add(table, _layer_name(layer), *sizes, percent(layer.get("connectivity")), *registers)
+    return table
+
+
+def _cores(cores: list[dict[str, Any]]) -> RenderableType | None:
+    limits = list(dict.fromkeys(name for core in cores for name in core.get("utilisation") or {}))
+    if not cores:
+        return None
+    table = _table("Cores, and how much of each limit they use", "core", "tile", *(core_map.label(name) for name in limits), "<holds")
+    for core in cores:
+        shares = (percent((core.get("utilisation") or {}).get(name), 0) for name in limits)
+        inside = ", ".join(f"{shorten(n, 16)} {count(size)}" for n, size in (core.get("populations") or {}).items())
+        _add(table, str(core["core"]), ",".join(str(v) for v in core.get("tile") or []), *shares, inside)
+    return table
+
+
+def _limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> RenderableType | None:
+    if not cores:
+        return None
+    used = f"{len(cores)} of {count(chip.get('cores'))} cores of {shorten(chip.get('name'), 30)}"
+    table = _table(f"Limits of a core; {used} used", "limit", "fullest core", "uses", "of", "that is", "mean")
+    for row in core_map.limits(cores, chip):
+        share, mean = percent(row["peak"], 0), percent(row["mean"], 0)
+        _add(table, shorten(row["name"], 24), str(row["core"]), compact(row["used"]), compact(row["limit"]), share, mean)
+    return table
+
+
+def _bounds(compiled: dict[str, Any]) -> RenderableType | None:
+    rows = view.bounds(compiled.get("mapping") or {})
+    if not rows:
+        return None
+    table = _table("Mapping against its lower bounds", "measure", "reached", "lower bound", "ratio")
+    for row in rows:
+        _add(table, row["name"], count(row["value"]), count(row["bound"]), ratio(row["value"], row["bound"]))
+    return table

@@ -1,0 +1,127 @@
+"""Messages between cores, as a matrix: who sends (rows) to whom (columns), tile by tile where the cores are many."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from . import svg
+from .format import compact, count, percent
+
+_MOST_CORES = 40
+_MOST_ROWS = 64
+_WORDED = 12
+"""Up to so many cores, every cell says its number."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Messages per sample from every sender (row) to every receiver (column); row 0 is the input. `unit`: core, tile or cores."""
+
+    senders: list[str]
+    receivers: list[str]
+    messages: NDArray[np.float64]
+    unit: str
+
+
+def matrix(traffic: dict[str, Any] | None, cores: list[dict[str, Any]]) -> Matrix | None:
+    """Arrange the traffic of results.json; None where there is none. More than 40 cores are summed by tile, then by neighbours."""
+    numbers = [int(c) for c in (traffic or {}).get("cores") or []]
+    if traffic is None or not numbers:
+        return None
+    between = np.asarray(traffic["messages_per_sample"], dtype=np.float64).reshape(len(numbers), len(numbers))
+    given = traffic.get("input_messages_per_sample")
+    entering = np.zeros(len(numbers)) if given is None else np.asarray(given, dtype=np.float64)
+    table = np.nan_to_num(np.vstack([entering, between]), nan=0.0, posinf=0.0, neginf=0.0)
+    names, unit = [str(n) for n in numbers], "core"
+    if len(names) > _MOST_CORES:
+        tiles = {int(c["core"]): ",".join(str(v) for v in c.get("tile") or []) for c in cores}
+        table, names = _merge(table, [tiles.get(n, "") for n in numbers])
+        unit = "tile"
+    if len(names) > _MOST_ROWS:
+        size = -(-len(names) // _MOST_ROWS)
+        ends = [f"{names[i]}–{names[min(i + size, len(names)) - 1]}" for i in range(0, len(names), size)]
+        table, names = _merge(table, [ends[i // size] for i in range(len(names))])
+        unit = "tiles"
+    return Matrix(["input", *names], names, table, unit)
+
+
+def _merge(table: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[np.float64], list[str]]:
+    """Sum the rows (all but the first) and columns that share a label."""
+    names = list(dict.fromkeys(labels))
+    member = np.zeros((len(labels), len(names)))
+    member[np.arange(len(labels)), [names.index(one) for one in labels]] = 1.0
+    return np.vstack([table[:1] @ member, member.T @ table[1:] @ member]), names
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Pixels: a cell's width and height, where the first one starts, and the gap between the input's row and the others."""
+
+    wide: float
+    high: float
+    left: float
+    top: float = 34.0
+    gap: float = 5.0
+
+    def y(self, row: int) -> float:
+        """Where a row starts; row 0 is the input."""
+        return self.top + row * self.high + (self.gap if row else 0.0)
+
+
+def chart(found: Matrix) -> Markup:
+    """Draw the matrix; small ones carry their numbers, and all name the peak that the darkest colour stands for."""
+    many = len(found.receivers)
+    high = 26.0 if many <= _WORDED else max(7.0, 480.0 / many)
+    layout = _Layout(46.0 if many <= _WORDED else high, high, 8 + 6.2 * max(len(n) for n in found.senders))
+    peak = float(found.messages.max(initial=0.0))
+    parts = [*_cells(found, layout, peak), *_names(found, layout)]
+    bottom = layout.y(many + 1) + 10
+    parts.append(svg.legend(layout.left, bottom, range(1, svg.LEVELS + 1), "0", f"{compact(peak)} messages a sample"))
+    parts.append(svg.text(layout.left, 10, f"to {found.unit}", style="small strong"))
+    width = layout.left + max(layout.wide * many + 8, 300.0)
+    return svg.figure(width, bottom + 18, f"Messages per sample between {many} {found.unit}s, at most {compact(peak)}", parts)
+
+
+def _cells(found: Matrix, layout: _Layout, peak: float) -> list[Markup]:
+    groups: dict[int, list[tuple[float, float, float, float]]] = {step: [] for step in range(svg.LEVELS + 1)}
+    words: list[Markup] = []
+    many = len(found.receivers)
+    for row in range(many + 1):
+        for column in range(many):
+            value = float(found.messages[row, column])
+            step = svg.level(value, peak)
+            x, y = layout.left + column * layout.wide, layout.y(row)
+            groups[step].append((x, y, layout.wide - 1, layout.high - 1))
+            if many <= _WORDED:
+                shown = compact(value, 2) if value else "·"
+                words.append(svg.text(x + (layout.wide - 1) / 2, y + layout.high / 2 + 3, shown, "middle", f"in-f{step}"))
+    return [svg.boxes(shapes, f"f{step}") for step, shapes in groups.items()] + words
+
+
+def _names(found: Matrix, layout: _Layout) -> list[Markup]:
+    """Name the rows and columns, every so many that the words do not touch."""
+    longest = 8 + 6.2 * max(len(n) for n in found.receivers)
+    down, across = math.ceil(13 / layout.high), math.ceil(longest / layout.wide)
+    parts = [svg.text(layout.left - 5, layout.y(0) + layout.high / 2 + 3, "input", "end", "small")]
+    for index, name in enumerate(found.receivers):
+        if index % down == 0:
+            parts.append(svg.text(layout.left - 5, layout.y(index + 1) + layout.high / 2 + 3, name, "end", "small"))
+        if index % across == 0:
+            parts.append(svg.text(layout.left + (index + 0.5) * layout.wide, layout.top - 6, name, "middle", "small"))
+    return parts
+
+
+def sentence(found: Matrix) -> str:
+    """Say what the matrix holds: the messages that enter, those that cores send, and how many stay where they are."""
+    entering, between = float(found.messages[0].sum()), float(found.messages[1:].sum())
+    local = float(np.trace(found.messages[1:]))
+    said = f"{count(entering)} messages a sample enter from the input; the cores send {count(between)}"
+    if between <= 0:
+        return f"{said}."
+    return f"{said}, {percent(local / between, 1)} of them within their own {found.unit.removesuffix('s')}."

@@ -1,0 +1,135 @@
+"""What the page shows, gathered from results.json: every section as plain values and drawings, missing parts as None or empty."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import core_map, raster, stages, traffic
+from .format import MISSING, compact, count, duration, percent, ratio, shorten, si
+
+Rows = list[dict[str, Any]]
+_LAYER: dict[str, Any] = dict.fromkeys(("name", "place", "sources", "neurons", "synapses", "connectivity", "spike_rate"))
+_CORE: dict[str, Any] = dict.fromkeys(("core", "tile", "populations"))
+"""What a layer and a core always have on the page, as a dash where the results lack it."""
+
+
+def gather(results: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that the template needs, by section."""
+    cores, chip = results.get("cores") or [], results.get("chip") or {}
+    found = traffic.matrix(results.get("traffic"), cores)
+    return {
+        "title": f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 60)}",
+        "facts": facts(results),
+        "headlines": headlines(results),
+        "check": results.get("check"),
+        "warnings": results.get("warnings") or [],
+        "stages": stages.rows(results.get("stages") or []),
+        "stages_chart": stages.chart(results.get("stages") or []),
+        "layers": layers(results),
+        "cores": core_rows(cores),
+        "limits": core_map.limits(cores, chip) if cores else [],
+        "core_map": core_map.chart(cores, chip) if cores else None,
+        "bounds": bounds(results.get("mapping") or {}),
+        "chip": chip,
+        "traffic": traffic.chart(found) if found else None,
+        "traffic_unit": found.unit if found else "",
+        "traffic_said": traffic.sentence(found) if found else "",
+        "raster": results.get("raster"),
+        "rasters": raster.panels(results.get("raster")),
+        "energy": energy(results.get("energy")),
+        "latency": latency(results.get("latency")),
+        "provenance": provenance(results.get("provenance") or {}),
+    }
+
+
+def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the run in a few words: (name, value)."""
+    network = results.get("network") or {}
+    listed: list[tuple[str, str]] = [
+        ("time steps", count(network.get("timesteps"))),
+        ("input encoding", str(network.get("encoding") or MISSING)),
+        ("weights", f"{network.get('weight_bits')} bits"),
+        ("neurons", count(network.get("neurons"))),
+        ("synapses", f"{count(network.get('synapses'))} ({percent(network.get('connectivity'))} of the possible)"),
+        ("backend", str(results.get("backend") or MISSING)),
+        ("run", f"{duration(results.get('wall_seconds'))}, {count(results.get('samples_per_second'))} samples/s"),
+    ]
+    if results.get("host_macs_per_sample"):
+        listed.append(("on the host", f"{count(results['host_macs_per_sample'])} multiply-accumulates a sample, not in the SOPs"))
+    return listed
+
+
+def headlines(results: dict[str, Any]) -> Rows:
+    """Return the five figures that people come for: name, figure, and what it stands on."""
+    power, time, mapping = (results.get(k) or {} for k in ("energy", "latency", "mapping"))
+    chip = results.get("chip") or {}
+    return [
+        {"name": "accuracy", "figure": percent(results.get("accuracy")), "note": f"{count(results.get('samples'))} samples"},
+        {
+            "name": "synaptic operations",
+            "figure": compact(results.get("sops_per_sample")),
+            "note": f"a sample, from {compact(results.get('spikes_per_sample'))} spikes",
+        },
+        {"name": "energy", "figure": si(power.get("joules_per_sample"), "J"), "note": f"a sample, model {power.get('model', MISSING)}"},
+        {"name": "latency", "figure": si(time.get("seconds_per_sample"), "s"), "note": f"a sample, model {time.get('model', MISSING)}"},
+        {
+            "name": "cores",
+            "figure": count(mapping.get("cores")),
+            "note": f"of {count(chip.get('cores'))}; lower bound {count(mapping.get('cores_bound'))}",
+        },
+    ]
+
+
+def layers(results: dict[str, Any]) -> Rows:
+    """Return the layers, each with the share of all SOPs that it does."""
+    listed = results.get("layers") or []
+    total = sum(layer.get("sops_per_sample") or 0.0 for layer in listed)
+    return [{**_LAYER, **layer, "share": (layer.get("sops_per_sample") or 0.0) / total if total else 0.0} for layer in listed]
+
+
+def core_rows(cores: Rows) -> Rows:
+    """Return the cores, each with the `tightest` of its limits."""
+    return [{**_CORE, **core, "tightest": core_map.tightest(core)} for core in cores]
+
+
+def bounds(mapping: dict[str, Any]) -> Rows:
+    """Return what the mapping reached, each against its lower bound where there is one."""
+    keys = (
+        ("cores", "cores", "cores_bound"),
+        ("messages a time step", "messages_per_step", "messages_bound"),
+        ("hops a message", "hops_per_message", ""),
+    )
+    listed = [(name, mapping.get(reached), mapping.get(bound)) for name, reached, bound in keys]
+    return [{"name": n, "value": value, "bound": bound, "ratio": ratio(value, bound)} for n, value, bound in listed if value is not None]
+
+
+def energy(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the energy section with each component's `share` of the sum."""
+    if not found:
+        return None
+    return {**found, "components": _shares(found.get("components") or [], "joules_per_sample")}
+
+
+def latency(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the latency section with each component's `share` of a time step."""
+    if not found:
+        return None
+    return {**found, "components": _shares(found.get("components") or [], "seconds_per_step")}
+
+
+def _shares(components: Rows, key: str) -> Rows:
+    total = sum(max(0.0, c.get(key) or 0.0) for c in components)
+    return [{**c, "share": max(0.0, c.get(key) or 0.0) / total if total else 0.0} for c in components]
+
+
+def provenance(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the command, and every other entry as (name, value) with nested ones as text."""
+    listed = [(str(k).replace("_", " "), v) for k, v in found.items() if k != "command"]
+    groups = [(k, [(str(n).replace("_", " "), _written(x)) for n, x in v.items()]) for k, v in listed if isinstance(v, dict) and v]
+    single = [(k, _written(v)) for k, v in listed if not isinstance(v, dict) and v is not None]
+    return {"command": found.get("command"), "single": single, "groups": groups}
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
