@@ -85,7 +85,7 @@ def segments(group: int) -> set[str]:
 def running(parent: int) -> tuple[int, list[int], set[str]]:
     """Wait until the worker of `parent` steps. Returns its id, the ids of its group, its shared memory."""
     worker = wait_for(lambda: worker_of(parent))
-    folder = Path(f"/proc/{worker}/cwd")
+    folder = Path(Path(f"/proc/{worker}/cmdline").read_bytes().split(b"\0")[2].decode())
     wait_for(lambda: [f for f in folder.glob("spikes_*") if f.stat().st_size > 50])
     return worker, processes(worker), segments(worker)
 
@@ -184,12 +184,13 @@ def test_killed(victim: str, own: Path) -> None:
 
 @needs_lava
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_caller_ended(number: signal.Signals) -> None:
+def test_caller_ended(number: signal.Signals, own: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stderr=subprocess.DEVNULL) as caller:
         worker, _, shared = running(caller.pid)
         caller.send_signal(number)
         caller.wait(15)
     assert_gone(worker, shared)
+    wait_for(lambda: not list(own.iterdir()), 5)
 
 
 @needs_lava

@@ -1,0 +1,88 @@
+"""Build one network as Lava processes and run its stream of samples. Import it after `main.import_lava`.
+
+`copies` samples lie side by side as block-diagonal weights, and batches of them follow one another. Every connection of Lava takes one
+time step, so a population at depth d runs step g of the stream (g = 0, 1, ...) at Lava's time step g + 1 + d, and is reset there when
+g is a multiple of the number of steps a sample takes.
+"""
+
+# pyright: reportMissingImports=false
+# Lava is optional: these types are checked where it is installed.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi1SimCfg
+from lava.proc.lif.process import LIFReset
+from lava.proc.sparse.process import Sparse
+from lava.utils.weightutils import SignMode
+from processes.streams import Delay, Sink, Source
+from scipy.sparse import csr_matrix, kron
+
+# Messages that a channel of Lava holds. All processes meet after every step, so two are enough; the default of 64 fills a small /dev/shm.
+CHANNEL_SIZE = 4
+
+
+class Stream:
+    """A network in Lava, from the description that the backend wrote into `folder`."""
+
+    def __init__(self, spec: dict[str, Any], folder: Path) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.copies: int = spec["copies"]
+        self.source = Source(path=str(folder / "events.bin"), size=self.copies * spec["inputs"])
+        self.outputs: dict[tuple[str, int], Any] = {(spec["input"], 0): self.source.s_out}
+        for population in spec["populations"]:
+            self._add(population)
+
+    def start(self) -> list[Any]:
+        """Fork Lava's processes. Returns them (multiprocessing.Process)."""
+        self.source.create_runtime(run_cfg=Loihi1SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": CHANNEL_SIZE})
+        runtime: Any = self.source.runtime
+        return list(runtime._messaging_infrastructure.actors)  # Lava shows them nowhere else
+
+    def run(self) -> None:
+        """Run to the last step of the deepest population."""
+        self.source.run(condition=RunSteps(num_steps=self.spec["total_steps"]))
+
+    def stop(self) -> None:
+        """End Lava's processes and free its shared memory."""
+        self.source.stop()
+
+    def _add(self, population: dict[str, Any]) -> None:
+        size = self.copies * population["size"]
+        first = population["depth"] + 1
+        timesteps = self.spec["timesteps"]
+        registers = {k: population[k] for k in ("du", "dv", "vth")}
+        neurons = LIFReset(shape=(size,), **registers, reset_interval=timesteps, reset_offset=first % timesteps)
+        for projection in population["inputs"]:
+            sparse = self._sparse(projection)
+            self._delayed(projection["source"], projection["wait"]).connect(sparse.s_in)
+            sparse.a_out.connect(neurons.a_in)
+        sink = Sink(path=str(self.folder / population["spikes"]), size=size, first=first, steps=self.spec["rows"])
+        neurons.s_out.connect(sink.s_in)
+        self.outputs[population["name"], 0] = neurons.s_out
+
+    def _delayed(self, source: str, wait: int) -> Any:
+        """Return the port of `source` behind a delay of `wait` steps, for a projection that skips layers; shared by all that need it."""
+        if (source, wait) not in self.outputs:
+            port = self.outputs[source, 0]
+            delay = Delay(size=port.shape[0], steps=wait)
+            port.connect(delay.s_in)
+            self.outputs[source, wait] = delay.s_out
+        return self.outputs[source, wait]
+
+    def _sparse(self, projection: dict[str, Any]) -> Any:
+        with np.load(self.folder / projection["weights"], allow_pickle=False) as file:
+            one = csr_matrix((file["data"] * projection["factor"], file["indices"], file["indptr"]), shape=tuple(file["shape"]))
+        diagonal = csr_matrix(np.eye(self.copies, dtype=np.int32))
+        return Sparse(
+            weights=csr_matrix(kron(diagonal, one, format="csr")),  # Lava refuses a csr_array
+            weight_exp=projection["weight_exp"],
+            num_weight_bits=projection["num_weight_bits"],
+            sign_mode=SignMode.MIXED,
+            num_message_bits=projection["num_message_bits"],
+        )
