@@ -84,7 +84,7 @@ def train(
     sparsity: Annotated[float, typer.Option(help="Share of weights to remove, 0 <= S < 1; comes out within 0.1 points.")] = 0.0,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
     batch_size: Annotated[int, typer.Option(help="Samples a step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate at the start; decays along a cosine.")] = 1e-3,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate at the start; decays along a cosine.")] = 5e-3,
     timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 8,
     hidden: Annotated[str, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200.")] = "800",
     weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end.")] = None,
@@ -99,7 +99,7 @@ def train(
 ) -> None:
     """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out."""
     from .files import read_json
-    from .train.fit import fit
+    from .train import fit
 
     with _Bar("training") as bar:
         done = fit(

@@ -78,26 +78,26 @@ def write_json(path: Path, document: Any) -> Path:
     return write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def read_bytes(path: Path, what: str) -> bytes:
+def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:
     """Read a whole file.
 
     Raises:
-        FormatError: it is missing or cannot be read; `what` says what was expected.
+        FormatError: it is missing or cannot be read; `what` says what was expected, `way_out` what to do.
     """
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FormatError(f"Cannot read {what} {path}: {error.strerror}.") from error
+        raise FormatError(f"Cannot read {what} {path}: {error.strerror}. {way_out}".rstrip()) from error
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, way_out: str = "") -> Any:
     """Read a JSON file.
 
     Raises:
         FormatError: it is missing, or not JSON.
     """
     try:
-        return json.loads(read_bytes(path, what))
+        return json.loads(read_bytes(path, what, way_out))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not {what}: {error}. Write it again.") from error
 

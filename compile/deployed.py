@@ -105,7 +105,7 @@ def load(path: Path | str) -> DeployedNetwork:
         FormatError: missing, truncated, damaged, foreign or newer; the message says which.
     """
     path = Path(path)
-    read_bytes(path, "the deployed network")  # a clear error when there is none
+    read_bytes(path, "the deployed network", "Write one with spikeloom compile.")  # a clear error when there is none
     try:
         with safe_open(str(path), framework="numpy") as handle:
             header: dict[str, str] = handle.metadata() or {}

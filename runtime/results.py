@@ -132,7 +132,7 @@ def load(path: Path | str) -> Results:
     Raises:
         FormatError: missing, damaged, foreign or newer.
     """
-    document = read_json(Path(path), "results of spikeloom run")
+    document = read_json(Path(path), "results of spikeloom run", "Run the network first, or name its run folder.")
     if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
         raise FormatError(f"{path} does not hold results of spikeloom run. Run the network again.")
     if document.get("version") != VERSION:

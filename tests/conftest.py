@@ -49,7 +49,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from spikeloom.train import fit
 
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    fit("digits", method="grad-r", sparsity=0.8, epochs=6, hidden=(64,), weight_bits=8, out=folder)
+    fit("digits", method="grad-r", sparsity=0.8, epochs=10, hidden=(64,), weight_bits=8, out=folder)
     compile_network(folder).save(folder / "model.loom")
     return folder
 

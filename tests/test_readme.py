@@ -13,7 +13,7 @@ import spikeloom as package
 
 ROOT = Path(package.__file__).resolve().parent
 README = (ROOT / "README.md").read_text()
-SMALL = {"--epochs": "1", "--samples": "20"}
+SMALL = {"--epochs": "2", "--samples": "20"}
 
 
 def blocks(language: str) -> list[str]:
