@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from spikeloom.errors import DataError, UsageError
 from spikeloom.train.data import load_dataset, names, split_validation
 from spikeloom.train.datasets.mnist import FILES

@@ -1,0 +1,220 @@
+"""Whole runs on the digits: what is written, resumed, refused; the hand-over file gives torch's spikes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.numpy import load_file
+from spikeloom.compile import handover
+from spikeloom.errors import FormatError, OutputError, UsageError
+from spikeloom.hwmodels import fixed_point
+from spikeloom.train import TrainedRun, fit, load_dataset
+from spikeloom.train.layers import SpikingNetwork
+from spikeloom.train.networks import fc
+
+RECIPE: dict[str, Any] = {"data": "digits", "method": "grad-r", "sparsity": 0.9, "epochs": 6, "batch_size": 32, "lr": 2e-2, "hidden": (60,)}
+
+
+def changed(values: dict[str, Any]) -> dict[str, Any]:
+    return RECIPE | values
+
+
+@pytest.fixture(scope="module", params=[None, 8], ids=["float", "8 bits"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    return fit(**RECIPE, weight_bits=request.param, out=tmp_path_factory.mktemp("run") / "out")
+
+
+def test_a_run_reaches_its_sparsity_and_learns(trained: TrainedRun) -> None:
+    assert abs(trained.sparsity - 0.9) < 1e-3 and trained.accuracy > 0.8
+    network = handover.read(trained.model)
+    total = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections)
+    assert sum(p.synapses.count for p in network.projections) == total - round(0.9 * total)
+    assert network.is_integer == (trained.settings.weight_bits is not None) and network.stages == trained.stages
+
+
+def test_the_folder_holds_what_it_should(trained: TrainedRun) -> None:
+    folder = trained.folder
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [r["epoch"] for r in rows] == [1, 2, 3, 4, 5, 6]
+    calibration = load_file(folder / "calibration.safetensors")
+    assert calibration["values"].shape == (256, 64) and calibration["values"].dtype == np.uint8
+    assert calibration["labels"].dtype == np.int64
+    assert {p.name for p in folder.iterdir()} == {
+        "settings.json", "checkpoint.safetensors", "metrics.jsonl", "tensorboard", "model.onnx", "model.safetensors",
+        "calibration.safetensors", "train.json",
+    }  # fmt: skip
+    assert list((folder / "tensorboard").glob("events*"))
+    assert json.loads((folder / "settings.json").read_text())["sparsity"] == 0.9
+
+
+def onnx_spikes(path: Path, values: np.ndarray, timesteps: int, integer: bool) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    kinds = {"tensor(int64)": np.int64, "tensor(double)": np.float64}
+    state = {i.name: np.zeros((len(values), i.shape[1]), kinds[i.type]) for i in session.get_inputs() if i.name != "input"}
+    names = [o.name for o in session.get_outputs()]
+    spikes: dict[str, list[np.ndarray]] = {n: [] for n in names if n.startswith("s_")}
+    for t in range(timesteps):
+        x = values if t == 0 or not integer else np.zeros_like(values)  # current encoding: sent once
+        out = dict(zip(names, session.run(names, {"input": x} | state), strict=True))
+        state = {n.removesuffix("_out"): out[n] for n in names if n.endswith("_out")}
+        for n, taken in spikes.items():
+            taken.append(np.asarray(out[n]))
+    return {n.removeprefix("s_"): np.stack(s) for n, s in spikes.items()}
+
+
+def torch_spikes(trained: TrainedRun, values: np.ndarray) -> dict[str, np.ndarray]:
+    network = handover.read(trained.model)
+    model: SpikingNetwork = fc.build(64, 10, (60,), network.timesteps).double()
+    for (_, layer), projection in zip(model.named_layers(), network.projections, strict=True):
+        with torch.no_grad():
+            layer.linear.weight.copy_(torch.from_numpy(projection.synapses.to_dense().astype(np.float64)))
+    with torch.no_grad():
+        return {name: s.numpy() > 0 for name, s in model.populations(torch.from_numpy(values).double()).items()}
+
+
+def reference_spikes(network: handover.Network, values: np.ndarray) -> dict[str, np.ndarray]:
+    spikes: dict[str, np.ndarray] = {}
+    rows = np.stack([values] + [np.zeros_like(values)] * (network.timesteps - 1)).astype(np.int64)
+    for population, projection in zip(network.spiking, network.projections, strict=True):
+        chip = population.neuron
+        assert isinstance(chip, handover.IntegerLIF)
+        u = np.zeros((len(values), population.size), np.int64)
+        v, out = u.copy(), []
+        for row in rows:
+            a = fixed_point.synaptic_input(projection.synapses.to_dense().astype(np.int64), row.T, projection.exponent).T
+            u, v, s = fixed_point.lif_step(u, v, a, du=chip.du, dv=chip.dv, vth=chip.vth)
+            out.append(s)
+        spikes[population.name] = np.stack(out)
+        rows = spikes[population.name].astype(np.int64)
+    return spikes
+
+
+def test_onnxruntime_gives_the_same_spikes(trained: TrainedRun) -> None:
+    test = load_dataset("digits").test
+    integers = test.values.reshape(len(test), -1).astype(np.float32)
+    network = handover.read(trained.model)
+    inputs = integers if network.is_integer else integers / np.float32(16)
+    stepped = onnx_spikes(trained.model, inputs, network.timesteps, network.is_integer)
+    expected = reference_spikes(network, integers) if network.is_integer else torch_spikes(trained, inputs)
+    assert set(stepped) == set(expected) == {"hidden1", "output"}
+    for name, spikes in expected.items():
+        assert np.array_equal(stepped[name], spikes), name
+    predicted = np.argmax(stepped["output"].sum(0), 1)
+    assert np.mean(predicted == test.labels) == trained.accuracy
+    assert expected["output"].any()
+
+
+def test_training_is_deterministic_and_leaves_the_callers_random_numbers(trained: TrainedRun, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    again = fit(**RECIPE, weight_bits=trained.settings.weight_bits, out=tmp_path / "again")
+    assert torch.equal(torch.rand(1), expected)
+    assert (again.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
+
+
+KILLED = """
+import json, sys
+from spikeloom.train import fit
+recipe = json.loads(sys.argv[1])
+def progress(epoch, epochs, batch, batches, metrics, left):
+    print(epoch, batch, flush=True)
+fit(**recipe, out=sys.argv[2], progress=progress)
+"""
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 6])
+def test_kill_and_resume_give_the_same_bits(trained: TrainedRun, tmp_path: Path, epoch: int) -> None:
+    bits = trained.settings.weight_bits
+    recipe = json.dumps(RECIPE | {"weight_bits": bits})
+    child = subprocess.Popen([sys.executable, "-c", KILLED, recipe, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line.split()[0]) >= epoch:
+            break
+    os.kill(child.pid, signal.SIGKILL)
+    child.stdout.close()
+    child.wait(30)
+    assert not (tmp_path / "run" / "model.onnx").exists()
+    resumed = fit(**RECIPE, weight_bits=bits, out=tmp_path / "run", resume=True)
+    for name in ("model.safetensors",):
+        assert (resumed.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    assert handover.read(resumed.model).stages == trained.stages
+    assert len((resumed.folder / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_finished_run_is_returned(trained: TrainedRun) -> None:
+    began = time.monotonic()
+    again = fit(**RECIPE, weight_bits=trained.settings.weight_bits, out=trained.folder, resume=True)
+    assert again == trained and time.monotonic() - began < 1
+
+
+def test_a_run_is_not_overwritten(trained: TrainedRun) -> None:
+    before = (trained.folder / "model.onnx").read_bytes()
+    with pytest.raises(UsageError, match="--resume"):
+        fit(**RECIPE, weight_bits=trained.settings.weight_bits, out=trained.folder)
+    assert (trained.folder / "model.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 7), ("lr", 1e-3), ("hidden", (61,)), ("sparsity", 0.8)])
+def test_resuming_with_other_settings_names_them(trained: TrainedRun, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=name):
+        fit(**changed({name: value}), weight_bits=trained.settings.weight_bits, out=trained.folder, resume=True)
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run to resume"):
+        fit(**RECIPE, out=tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_named(trained: TrainedRun, tmp_path: Path, keep: float) -> None:
+    content = (trained.folder / "checkpoint.safetensors").read_bytes()
+    (tmp_path / "settings.json").write_bytes((trained.folder / "settings.json").read_bytes())
+    (tmp_path / "checkpoint.safetensors").write_bytes(content[: keep if isinstance(keep, int) else int(len(content) * keep)])
+    with pytest.raises(FormatError, match=r"checkpoint\.safetensors"):
+        fit(**RECIPE, weight_bits=trained.settings.weight_bits, out=tmp_path, resume=True)
+
+
+def test_a_foreign_checkpoint_is_named(trained: TrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_bytes((trained.folder / "settings.json").read_bytes())
+    (tmp_path / "checkpoint.safetensors").write_bytes((trained.folder / "model.safetensors").read_bytes())
+    with pytest.raises(FormatError, match="damaged"):
+        fit(**RECIPE, weight_bits=trained.settings.weight_bits, out=tmp_path, resume=True)
+
+
+def test_an_output_that_is_a_file_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OutputError):
+        fit(**RECIPE, out=tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("name", ["data", "method", "net"])
+def test_unknown_names_leave_nothing_behind(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="Known"):
+        fit(**changed({name: "nonesuch"}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_progress_counts_down(tmp_path: Path) -> None:
+    calls: list[tuple[int, int, int, int, float]] = []
+    fit("digits", epochs=2, hidden=(10,), out=tmp_path / "run", progress=lambda e, n, b, m, metrics, left: calls.append((e, n, b, m, left)))
+    assert calls[-1][:4] == (2, 2, calls[-1][3], calls[-1][3]) and calls[-1][4] == 0
+
+
+def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
+    run = fit("digits", method="grad-r", sparsity=0.9, control="open", alpha=0.3, epochs=2, hidden=(30, 20), out=tmp_path / "run")
+    assert run.best_epoch == 2
+    assert [p.name for p in handover.read(run.model).spiking] == ["hidden1", "hidden2", "output"]

@@ -1,0 +1,154 @@
+"""The fused neuron against SpikingJelly's; the integer layer against the deployed arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spikeloom.hwmodels import fixed_point
+from spikeloom.hwmodels.quantise import choose_registers
+from spikeloom.train.layers import SpikingLayer
+from spikeloom.train.neurons import FusedLIFNode
+from spikeloom.train.quantise import IntegerArithmetic, choose_arithmetic, integer_weights
+from spikingjelly.activation_based import neuron, surrogate
+
+
+def theirs(**options: float | bool) -> neuron.LIFNode:
+    node = neuron.LIFNode(surrogate_function=surrogate.ATan(), detach_reset=bool(options.pop("detach_reset", True)), **options)  # pyright: ignore[reportArgumentType]
+    node.step_mode = "s"
+    return node
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    steps=st.integers(1, 9),
+    size=st.integers(1, 1500),
+    tau=st.floats(1.1, 20.0),
+    reset=st.floats(-0.5, 0.5),
+    decay_input=st.booleans(),
+    detach=st.booleans(),
+    double=st.booleans(),
+    static=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_fused_is_spikingjelly_bit_for_bit(
+    seed: int, steps: int, size: int, tau: float, reset: float, decay_input: bool, detach: bool, double: bool, static: bool
+) -> None:
+    torch.manual_seed(seed)
+    dtype = torch.float64 if double else torch.float32
+    x = torch.randn(1 if static else steps, 2, size, dtype=dtype) * 2
+    ours = FusedLIFNode(repeat=steps if static else None, tau=tau, v_reset=reset, decay_input=decay_input, detach_reset=detach)
+    other = theirs(tau=tau, v_reset=reset, decay_input=decay_input, detach_reset=detach)
+    mine, their = x.clone().requires_grad_(), x.clone().requires_grad_()
+    s = ours(mine[0] if static else mine)
+    expected = torch.stack([other(row) for row in their.expand(steps, 2, size)])
+    assert torch.equal(s, expected) and torch.equal(torch.as_tensor(ours.v), torch.as_tensor(other.v))
+    weight = torch.randn_like(s)
+    (s * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_state_continues_until_reset() -> None:
+    x = torch.randn(6, 3, 50)
+    whole, halves = FusedLIFNode(), FusedLIFNode()
+    assert torch.equal(whole(x), torch.cat([halves(x[:3]), halves(x[3:])]))
+    halves.reset()
+    assert torch.equal(halves(x[:3]), FusedLIFNode()(x[:3]))
+
+
+def test_soft_reset_falls_back_to_spikingjelly() -> None:
+    x = torch.rand(4, 2, 9) * 3
+    other = neuron.LIFNode(tau=2.0, v_reset=None, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m")
+    assert torch.equal(FusedLIFNode(v_reset=None)(x), other(x))
+    static = FusedLIFNode(v_reset=None, repeat=4)
+    assert static(x[0]).shape == (4, 2, 9)
+
+
+def integer_reference(layer: SpikingLayer, chip: IntegerArithmetic, x: np.ndarray, steps: int) -> np.ndarray:
+    registers = chip.registers
+    weights = integer_weights(layer.linear.weight, registers).numpy().astype(np.int64)
+    shape = (x.shape[-2], weights.shape[0])
+    u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    spikes: list[np.ndarray] = []
+    for t in range(steps):
+        payload = x if layer.is_first else x[t]
+        a = fixed_point.synaptic_input(weights, payload.T.astype(np.int64), registers.exponent).T
+        u, v, s = fixed_point.lif_step(u, v, a, du=fixed_point.NO_MEMORY, dv=registers.dv, vth=registers.vth)
+        spikes.append(s)
+    return np.stack(spikes)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    inputs=st.integers(1, 300),
+    outputs=st.integers(1, 40),
+    steps=st.integers(1, 10),
+    bits=st.integers(2, 8),
+    first=st.booleans(),
+    gain=st.floats(0.1, 30.0),
+    density=st.floats(0.02, 1.0),
+)
+@settings(max_examples=80, deadline=None)
+def test_integer_layer_is_the_deployed_arithmetic(
+    seed: int, inputs: int, outputs: int, steps: int, bits: int, first: bool, gain: float, density: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed % 2**31)
+    layer = SpikingLayer(inputs, outputs, steps if first else None)
+    with torch.no_grad():
+        layer.linear.weight.mul_(gain).mul_(torch.from_numpy((rng.random((outputs, inputs)) < density).astype(np.float32)))
+    levels = 255 if first else 1
+    chip = choose_arithmetic(layer.linear.weight.detach().numpy(), layer.neuron, bits, levels, 1.0 / levels)
+    layer.integer = chip
+    x = rng.integers(0, 256, (3, inputs)) if first else rng.integers(0, 2, (steps, 3, inputs))
+    spikes = layer(torch.from_numpy(x.astype(np.float32))).detach().numpy() > 0
+    assert np.array_equal(spikes, integer_reference(layer, chip, x, steps))
+
+
+def test_sums_beyond_float32_stay_exact() -> None:
+    layer = SpikingLayer(4000, 3, 4)
+    with torch.no_grad():
+        layer.linear.weight.uniform_(0.5, 1.0)
+    chip = choose_arithmetic(layer.linear.weight.detach().numpy(), layer.neuron, 8, 255, 1 / 255)
+    layer.integer = chip
+    x = np.random.default_rng(0).integers(200, 256, (5, 4000))
+    spikes = layer(torch.from_numpy(x.astype(np.float32))).detach().numpy() > 0
+    assert np.array_equal(spikes, integer_reference(layer, chip, x, 4))
+
+
+def test_straight_through_gradient_is_that_of_the_float_layer() -> None:
+    torch.manual_seed(0)
+    layer = SpikingLayer(30, 20, None)
+    registers = choose_registers(
+        layer.linear.weight.detach().numpy(), tau=2.0, decay_input=True, v_threshold=1.0, levels=1, input_scale=1.0, weight_bits=8
+    )
+    with torch.no_grad():  # weights that quantise without a rest
+        layer.linear.weight.copy_(torch.round(layer.linear.weight * registers.step) / registers.step)
+    x = (torch.rand(6, 4, 30) < 0.5).float()
+    grads: list[torch.Tensor] = []
+    for chip in (None, IntegerArithmetic(registers, 1, 1.0)):
+        layer.integer = chip
+        layer.neuron.reset()
+        layer.zero_grad()
+        mine = x.clone().requires_grad_()
+        (layer(mine) * torch.linspace(0, 1, 20)).sum().backward()
+        assert mine.grad is not None and layer.linear.weight.grad is not None
+        grads += [mine.grad, layer.linear.weight.grad.clone()]
+    torch.testing.assert_close(grads[0], grads[2], rtol=0.05, atol=1e-3)
+    torch.testing.assert_close(grads[1], grads[3], rtol=0.05, atol=2e-2)
+
+
+def test_live_weights_never_round_to_zero() -> None:
+    weight = torch.tensor([[1.0, 1e-6, -1e-6, 0.0]])
+    registers = choose_registers(weight.numpy(), tau=2.0, decay_input=True, v_threshold=1.0, levels=1, input_scale=1.0)
+    assert integer_weights(weight, registers).tolist() == [[127.0, 1.0, -1.0, 0.0]]
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_integer_weights_stay_in_range(bits: int) -> None:
+    weight = torch.linspace(-1, 1, 41).reshape(1, -1)
+    registers = choose_registers(weight.numpy(), tau=2.0, decay_input=True, v_threshold=1.0, levels=1, input_scale=1.0, weight_bits=bits)
+    assert integer_weights(weight * 2, registers).abs().max() == fixed_point.largest_weight(bits)

@@ -1,0 +1,117 @@
+"""Quantisation-aware training: the chip's integer arithmetic forward, a straight-through gradient back.
+
+Forward, each layer computes what `hwmodels.fixed_point` defines, every integer held exactly. Backward, rounding counts as the
+identity, and the surrogate is evaluated at  v / (vth << 6) - 1,  which is the float layer's  v / v_threshold - 1.
+
+A synapse that survived pruning stays one: weights that would round to 0 are kept at -1 or +1 unit, so the integer network has
+exactly the sparsity of the float one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..hwmodels.fixed_point import DECAY_ONE, largest_weight
+from ..hwmodels.quantise import LayerRegisters, choose_registers, input_bound
+from . import kernels
+from .neurons import FusedLIFNode, LIFShape, backward_through_time, flat
+
+EXACT_IN_FLOAT32 = 1 << 24
+HEADROOM = 1.5  # on the input bound when the exponent is chosen: weights still change during the stage
+
+
+@dataclass(frozen=True)
+class IntegerArithmetic:
+    """One layer on the chip: its registers, the largest input payload, and that payload's real unit."""
+
+    registers: LayerRegisters
+    levels: int
+    input_scale: float
+
+
+def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, levels: int, input_scale: float) -> IntegerArithmetic:
+    """Choose a layer's registers for its float `weights` (outputs, inputs); see `hwmodels.quantise.choose_registers`."""
+    registers = choose_registers(
+        weights,
+        tau=neuron.tau,
+        decay_input=neuron.decay_input,
+        v_threshold=neuron.v_threshold - float(cast(float, neuron.v_reset)),
+        levels=levels,
+        input_scale=input_scale,
+        weight_bits=bits,
+        headroom=HEADROOM,
+    )
+    return IntegerArithmetic(registers, levels, input_scale)
+
+
+def integer_weights(weight: Tensor, registers: LayerRegisters) -> Tensor:
+    """Return  W_int = clip(round(W q)),  non-zero where W is, as whole numbers in the dtype of `weight`."""
+    limit = float(largest_weight(registers.weight_bits))
+    rounded = torch.round(weight.detach() * registers.step).clamp_(-limit, limit)
+    lost = (rounded == 0) & (weight.detach() != 0)
+    return torch.where(lost, torch.sign(weight.detach()), rounded)
+
+
+def fits(weight: Tensor, arithmetic: IntegerArithmetic) -> bool:
+    """Whether no sum of the layer can wrap the chip's 24-bit current."""
+    bound = input_bound(integer_weights(weight, arithmetic.registers).numpy(), arithmetic.levels)
+    return np.ceil(bound) * 2.0**arithmetic.registers.exponent < (1 << 17) - 1
+
+
+def integer_layer(x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic) -> Tensor:
+    """Return the spikes (T, N, outputs) of the integer layer.
+
+    Args:
+        x: static integers (N, inputs) for a neuron with `repeat`, else spikes (T, N, inputs).
+        weight: float weights (outputs, inputs), quantised here.
+    """
+    inputs = x if neuron.repeat is None else x.unsqueeze(0)
+    return cast(Tensor, _IntegerLayer.apply(inputs, weight, neuron, arithmetic, neuron.repeat or inputs.shape[0]))
+
+
+class _IntegerLayer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic, steps: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        registers = arithmetic.registers
+        integers = integer_weights(weight, registers)
+        total = exact_product(x, integers, arithmetic.levels)
+        spikes = torch.empty((steps, *total.shape[1:]), dtype=x.dtype)
+        charged = torch.empty_like(spikes)
+        keep = (DECAY_ONE - registers.dv) / DECAY_ONE
+        kernels.integer_lif_forward(flat(total), 2.0**registers.exponent, keep, float(registers.vth << 6), flat(spikes), flat(charged))
+        ctx.save_for_backward(charged, x, integers)
+        ctx.neuron, ctx.arithmetic, ctx.rows = neuron, arithmetic, x.shape[0]
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        charged, x, integers = ctx.saved_tensors
+        neuron, arithmetic = ctx.neuron, ctx.arithmetic
+        registers, threshold = arithmetic.registers, float(arithmetic.registers.vth << 6)
+        gain = 1.0 / neuron.tau if neuron.decay_input else 1.0
+        keep = (DECAY_ONE - registers.dv) / DECAY_ONE
+        alpha = float(neuron.surrogate_function.alpha)
+        shape = LIFShape(threshold, threshold / neuron.v_threshold, alpha, gain, keep, 0.0, True, strict=True)
+        grad_real, _ = backward_through_time(charged, grad_spikes, None, ctx.rows, shape)
+        flat_grad = grad_real.flatten(0, -2)
+        grad_weight = flat_grad.T @ (x.flatten(0, -2) * arithmetic.input_scale)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (flat_grad @ (integers * (arithmetic.input_scale / registers.step))).view_as(x)
+        return grad_x, grad_weight, None, None, None
+
+
+def exact_product(x: Tensor, integers: Tensor, levels: int) -> Tensor:
+    """Return  x W_int^T  without rounding: in float32 where every partial sum stays below 2^24, else in float64."""
+    absolute = float(integers.abs().sum(1).max()) * levels
+    if x.dtype == torch.float32 and absolute >= EXACT_IN_FLOAT32:
+        return torch.matmul(x.double(), integers.double().T)
+    return torch.matmul(x, integers.T)
