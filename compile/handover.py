@@ -47,6 +47,7 @@ FORMAT_VERSION = 1
 DOMAIN = "spikeloom"
 OPSET = 21
 MAX_NEURONS = 1 << 24
+FUNCTIONS = {"Synapses", "IntegerSynapses", "LIF", "LIFUndecayedInput", "IntegerLIF"}
 _DOUBLE, _INT64, _FLOAT, _BOOL = (onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64, onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL)
 
 
@@ -283,6 +284,8 @@ def _parse(content: bytes, name: str) -> onnx.ModelProto:
         raise FormatError(f"{name} is not an ONNX file, or is truncated. Export it again.") from error
     if not model.graph.node:
         raise FormatError(f"{name} is not an ONNX file, or holds an empty graph. Export it again.")
+    if "spikeloom" in model.producer_name and {f.name for f in model.functions} != FUNCTIONS:
+        raise FormatError(f"{name} is truncated: it lacks the functions of its operators. Export it again.")
     return model
 
 

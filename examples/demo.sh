@@ -7,7 +7,7 @@ out=${DEMO_OUT:-runs/demo}
 spikeloom() { "$python" -m spikeloom "$@"; }
 
 rm -rf "$out"
-spikeloom train --data digits --net fc --hidden 200 --method grad-r --sparsity 0.9 --epochs 40 --weight-bits 8 --out "$out"
+spikeloom train --data digits --net fc --hidden 200 --method grad-r --sparsity 0.9 --epochs 30 --weight-bits 8 --out "$out"
 spikeloom compile "$out" --target lava
 spikeloom run "$out/model.loom" --data digits --check
 if "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("lava") is None)'; then

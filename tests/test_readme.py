@@ -55,7 +55,7 @@ def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     for block in blocks("python"):
         namespace: dict[str, Any] = {}
-        exec(block.replace("epochs=30", "epochs=2, hidden=(64,)"), namespace)
+        exec(block.replace("epochs=30", "epochs=8, hidden=(64,)"), namespace)
         assert namespace["results"].check.equal
 
 

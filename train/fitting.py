@@ -70,7 +70,7 @@ def fit(
     epochs: int = 20,
     *,
     out: Path | str,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     lr: float = 1e-2,
     timesteps: int = 8,
     hidden: tuple[int, ...] = (800,),
@@ -137,6 +137,7 @@ def _train(settings: TrainSettings, folder: Path, resume: bool, progress: Progre
     builder = registry.load(methods, "method", settings.method)
     network = registry.load(networks, "network", settings.net)
     dataset = load_dataset(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
+    settings = settings.resolved(len(dataset.train.labels))
     torch.manual_seed(settings.seed)
     model: SpikingNetwork = network.build(dataset.inputs, dataset.classes, settings.hidden, settings.timesteps)
     method: Method = builder.build(model, settings)

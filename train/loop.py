@@ -71,6 +71,7 @@ class Trainer:
         training, self.validation = split_validation(dataset.train, settings.validation_fraction, settings.seed)
         self.values = torch.from_numpy(training.values.reshape(len(training), -1).copy())
         self.labels = torch.from_numpy(training.labels.copy())
+        self.batch_size = settings.resolved(len(dataset.train.labels)).batch_size or 1
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Best] = {}
@@ -79,7 +80,7 @@ class Trainer:
     @property
     def batches(self) -> int:
         """Steps of an epoch."""
-        return -(-len(self.labels) // self.settings.batch_size)
+        return -(-len(self.labels) // self.batch_size)
 
     def run(self) -> None:
         """Train the epochs that are left, with a checkpoint after each.
@@ -122,7 +123,7 @@ class Trainer:
         settings = self.settings
         order = torch.from_numpy(np.random.default_rng([settings.seed, 2, self.epoch]).permutation(len(self.labels)))
         total, rate, clock = torch.zeros(()), 0.0, _Clock(self)
-        for batch, chosen in enumerate(order.split(settings.batch_size)):
+        for batch, chosen in enumerate(order.split(self.batch_size)):
             rate = self._rate(self.epoch + batch / self.batches)
             x = inputs_of(self.values[chosen], self.dataset.levels, integer=self.model.is_integer)
             self.method.zero_grad()

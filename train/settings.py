@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,6 +11,7 @@ from ..errors import UsageError, unknown_name
 
 Control = Literal["closed", "open"]
 CONTROLS = ("closed", "open")
+LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 # Where the files are may change between a run and its resumption; all else decides the weights.
 FREE_AT_RESUME = ("data_dir",)
 
@@ -23,7 +24,7 @@ class TrainSettings:
         data, net, method: names of files in train/datasets, train/networks and train/methods.
         sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
         epochs: passes over the training split, the quantisation-aware ones included.
-        batch_size: samples a step.
+        batch_size: samples a step; None: 128, or fewer so that an epoch has at least 40 steps (`resolved`).
         lr: Adam's learning rate, at the start of its cosine decay.
         timesteps: T, how often a sample is presented.
         hidden: neurons of each hidden layer.
@@ -46,7 +47,7 @@ class TrainSettings:
     method: str = "dense"
     sparsity: float = 0.0
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int | None = None
     lr: float = 1e-2
     timesteps: int = 8
     hidden: tuple[int, ...] = (800,)
@@ -66,7 +67,8 @@ class TrainSettings:
             object.__setattr__(self, "data_dir", str(Path(self.data_dir)))
         _real("sparsity", self.sparsity, 0.0, 1.0, "0 <= sparsity < 1, such as 0.95 for 95 % zeros", include_high=False)
         for name, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("timesteps", 4096)):
-            _whole(name, getattr(self, name), 1, most)
+            if name != "batch_size" or self.batch_size is not None:
+                _whole(name, getattr(self, name), 1, most)
         _whole("seed", self.seed, 0, (1 << 63) - 1)
         _real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
         _real("alpha", self.alpha, 0.0, 1e6, "0 < alpha, such as 0.001", include_low=False)
@@ -89,6 +91,12 @@ class TrainSettings:
         if self.epochs < 2:
             raise UsageError("epochs is 1, but weight_bits needs at least one float epoch and one integer epoch; ask for epochs >= 2.")
 
+    def resolved(self, samples: int) -> TrainSettings:
+        """Return the settings with a batch size that suits so many training samples, where none was asked for."""
+        if self.batch_size is not None:
+            return self
+        return replace(self, batch_size=max(1, min(LARGEST_BATCH, samples // STEPS_AN_EPOCH)))
+
     @property
     def float_epochs(self) -> int:
         """The epochs before the quantisation-aware ones."""
@@ -107,7 +115,8 @@ class TrainSettings:
             UsageError: one differs; the message names it with both values.
         """
         for name, value in self.document().items():
-            if name not in FREE_AT_RESUME and saved.get(name) != value:
+            chosen_for_us = name == "batch_size" and value is None
+            if name not in FREE_AT_RESUME and not chosen_for_us and saved.get(name) != value:
                 raise UsageError(
                     f"{where} was trained with {name} = {saved.get(name)!r}, not {value!r}. "
                     "Resume it with the same settings, or name another --out."

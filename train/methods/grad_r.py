@@ -13,11 +13,12 @@ Closed control, the default, chooses that drift. Every few steps the sparsity sh
     s(t) = S (1 - (1 - t / r)^3)   for t < r,   S after,      t: the share of the float epochs done, r: `ramp`
 
 and q is the s(t)-quantile, over all layers, of theta in units of its layer's mean |w| at the start (initial weights shrink with the
-fan-in; without the unit a layer of large fan-in beside one of small fan-in would be pruned away whole). If q > 0 every theta up to q
-drifts by q units, which leaves s(t) of them at or below 0. The prior pulls on those alone: were the survivors to drift too, which
-decides nothing about the sparsity, a short training could not make up for what they lose, and the network would fall silent. If too
-many are at or below 0, the largest of those are lifted just above it, as the prior lifts a theta below mu. The number of zeros is
-therefore the one asked for, whatever the epochs, batches and learning rates. The alpha that would have drifted as far is logged.
+fan-in; without the unit a layer of large fan-in beside one of small fan-in would be pruned away whole). If q > 0 every theta drifts
+by q units, live and pruned alike as under the prior, which leaves s(t) of them at or below 0 and keeps their order: a pruned synapse
+regrows when its gradient carries it past a live one. If too many are at or below 0, the largest of those are lifted just above
+it, as the prior lifts a theta below mu. The number of zeros is therefore the one asked for, whatever the epochs, batches and learning
+rates. The alpha that would have drifted as far is logged. What the survivors lose to the drift the gradient has to give back, so a
+training of a few hundred steps learns little at high sparsity: take smaller batches.
 """
 
 from __future__ import annotations
@@ -131,9 +132,10 @@ class GradR:
             scaled = self.theta / self.unit
             quantile = np.partition(scaled, wanted - 1)[wanted - 1]
             lowest = scaled <= quantile
-            self.theta[lowest] = np.minimum(self.theta[lowest] - quantile * self.unit[lowest], 0)  # whatever the rounding
+            self.theta -= quantile * self.unit
+            self.theta[lowest] = np.minimum(self.theta[lowest], 0)  # whatever the rounding
             self.drift += float(quantile * self.units.mean())
-            dead = int(np.count_nonzero(lowest))
+            dead = int(np.count_nonzero(self.theta <= 0))
         if dead > wanted:
             candidates = np.flatnonzero(self.theta <= 0)
             best = np.argpartition(self.theta[candidates] / self.unit[candidates], wanted)[wanted:]
