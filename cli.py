@@ -38,6 +38,8 @@ def main() -> None:
         app()
     except SpikeloomError as error:
         _fail(str(error), error.exit_code)
+    except OSError as error:  # a disk that fills up in the middle of someone else's library
+        _fail(f"The system refused {error.filename or 'a file'}: {error.strerror}. Free space or name another folder.", 1)
     except KeyboardInterrupt:
         _fail("Interrupted. A training run continues with --resume.", 130)
 

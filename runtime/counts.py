@@ -42,13 +42,15 @@ class Tally:
 class Counts:
     """Counts per sample.
 
-    `spikes`, `sops`: by population (sops: arriving at it; host layers 0); `between`: (cores, cores) messages; `entering`:
-    (cores,) messages from off chip; `hops`: (horizontal, vertical); by core: `core_sops`, `core_spikes`, `core_updates`,
-    `core_active`.
+    `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population; `between`: (cores, cores) messages;
+    `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical); by core: `core_sops`, `core_spikes`,
+    `core_updates`, `core_active`, `core_hops` (of the messages it sends).
     """
 
     spikes: dict[str, float]
     sops: dict[str, float]
+    messages_of: dict[str, float]
+    hops_of: dict[str, float]
     between: Float
     entering: Float
     hops: tuple[float, float]
@@ -56,6 +58,7 @@ class Counts:
     core_spikes: Float
     core_updates: Float
     core_active: Float
+    core_hops: Float
     host_macs: int
 
     @property
@@ -66,44 +69,59 @@ class Counts:
 
 def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     """Turn spikes per neuron into everything else."""
-    network, mapping = deployed.network, deployed.mapping
+    network, wiring, on_core = deployed.network, deployed.wiring, deployed.mapping.core_of
     chip = {p.name for p in network.on_chip}
-    samples = max(tally.samples, 1)
-    wiring = deployed.wiring
-    outside = [p.name for p in network.populations if p.name not in chip and any(q.target in chip for q in network.outputs_of(p.name))]
-    fired = np.concatenate([tally.spikes[n] for n in (*outside, *(p.name for p in network.on_chip))]) / samples
-    between, entering = traffic(replace(wiring, rates=fired), mapping.core_of)
+    samples, cores = max(tally.samples, 1), deployed.mapping.cores
+    senders = [p for p in network.populations if p.name not in chip and any(q.target in chip for q in network.outputs_of(p.name))]
+    senders += network.on_chip
+    fired = np.concatenate([tally.spikes[p.name] for p in senders]) / samples
+    between, entering = traffic(replace(wiring, rates=fired), on_core)
+    messages, horizontal, vertical = _sent(deployed, fired)
     rows = np.repeat(np.arange(wiring.neurons), np.diff(wiring.indptr))
-    on_core = mapping.core_of
     active = np.concatenate([tally.active[p.name] for p in network.on_chip]) / samples
-    cores = mapping.cores
-    sops = {
-        p.name: sum(float((tally.spikes[q.source] * q.synapses.fan_out).sum()) / samples for q in network.inputs_of(p.name))
-        if p.name in chip
+    ends = np.cumsum([0, *(p.size for p in senders)])
+    return Counts(
+        spikes={name: float(values.sum()) / samples for name, values in tally.spikes.items()},
+        sops=_arriving(deployed, tally),
+        messages_of={p.name: float(messages[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
+        hops_of={p.name: float((horizontal + vertical)[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
+        between=between,
+        entering=entering,
+        hops=(float(horizontal.sum()), float(vertical.sum())),
+        core_sops=_by_core(on_core[rows], fired[wiring.sources], cores),
+        core_spikes=_by_core(on_core, fired[wiring.outside :], cores),
+        core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
+        core_active=_by_core(on_core, active, cores),
+        core_hops=_by_core(on_core, (horizontal + vertical)[wiring.outside :], cores),
+        host_macs=sum(p.synapses.count for p in network.projections if p.target not in chip),
+    )
+
+
+def _by_core(core_of: Int, values: Float, cores: int) -> Float:
+    return np.bincount(core_of, weights=values, minlength=cores).astype(np.float64)
+
+
+def _arriving(deployed: DeployedNetwork, tally: Tally) -> dict[str, float]:
+    """Return the SOPs that arrive at each population; a host's layer has none."""
+    network, samples = deployed.network, max(tally.samples, 1)
+    return {
+        p.name: sum(int((tally.spikes[q.source] * q.synapses.fan_out).sum()) for q in network.inputs_of(p.name)) / samples
+        if p.place == "chip"
         else 0.0
         for p in network.spiking
     }
-    return Counts(
-        {name: float(values.sum()) / samples for name, values in tally.spikes.items()},
-        sops,
-        between,
-        entering,
-        _hops(deployed, between, entering),
-        np.bincount(on_core[rows], weights=fired[wiring.sources], minlength=cores).astype(np.float64),
-        np.bincount(on_core, weights=fired[wiring.outside :], minlength=cores).astype(np.float64),
-        np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
-        np.bincount(on_core, weights=active, minlength=cores).astype(np.float64),
-        sum(p.synapses.count for p in network.projections if p.target not in chip),
-    )
 
 
-def _hops(deployed: DeployedNetwork, between: Float, entering: Float) -> tuple[float, float]:
-    tiles = deployed.mapping.tile_of
-    entry = np.asarray(deployed.chip.mesh.entry)
-    horizontal, vertical = (
-        float(
-            (between * np.abs(tiles[:, None, axis] - tiles[None, :, axis])).sum() + (entering * np.abs(tiles[:, axis] - entry[axis])).sum()
-        )
-        for axis in (0, 1)
+def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float, Float]:
+    """Return, by source, its messages and their horizontal and vertical hops."""
+    wiring, tiles = deployed.wiring, deployed.mapping.tile_of
+    sources, targets = wiring.core_pairs(deployed.mapping.core_of)
+    start = np.tile(np.asarray(deployed.chip.mesh.entry), (wiring.outside + wiring.neurons, 1))
+    start[wiring.outside :] = tiles[deployed.mapping.core_of]
+    away = np.abs(start[sources] - tiles[targets])
+    size = wiring.outside + wiring.neurons
+    messages, horizontal, vertical = (
+        np.bincount(sources, weights=fired[sources] * times, minlength=size).astype(np.float64)
+        for times in (np.ones(len(sources)), away[:, 0], away[:, 1])
     )
-    return horizontal, vertical
+    return messages, horizontal, vertical

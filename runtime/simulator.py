@@ -199,6 +199,8 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
             "spikes_per_sample": counts.spikes[row["name"]],
             "spike_rate": counts.spikes[row["name"]] / (row["neurons"] * network.timesteps),
             "sops_per_sample": counts.sops[row["name"]],
+            "messages_per_sample": counts.messages_of.get(row["name"], 0.0),
+            "hops_per_sample": counts.hops_of.get(row["name"], 0.0),
             "neuron_updates_per_sample": updates.get(row["name"], 0.0),
         }
         for row in summary.layers(deployed)
@@ -210,6 +212,7 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
             "sops_per_sample": float(counts.core_sops[row["core"]]),
             "neuron_updates_per_sample": float(counts.core_updates[row["core"]]),
             "messages_per_sample": float(counts.between[row["core"]].sum()),
+            "hops_per_sample": float(counts.core_hops[row["core"]]),
         }
         for row in summary.cores(deployed)
     ]

@@ -38,6 +38,11 @@ def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
     assert results.messages_per_sample == pytest.approx(messages / 6)
     assert results.hops_per_sample == pytest.approx(hops / 6)
     assert sum(c["sops_per_sample"] for c in results.cores) == pytest.approx(results.sops_per_sample)
+    entering = sum(results.traffic["input_messages_per_sample"])
+    assert sum(c["messages_per_sample"] for c in results.cores) + entering == pytest.approx(results.messages_per_sample)
+    host = any(layer["place"] == "host" for layer in results.layers)
+    sent = sum(layer["messages_per_sample"] for layer in results.layers)
+    assert sent + (0.0 if host else entering) == pytest.approx(results.messages_per_sample)
     assert sum(layer["sops_per_sample"] for layer in results.layers) == pytest.approx(results.sops_per_sample)
 
 

@@ -19,11 +19,10 @@ __all__ = ["FusedLIFNode"]
 class FusedLIFNode(neuron.LIFNode):
     """SpikingJelly's `LIFNode` (hard reset, ATan surrogate) with all T steps in one multi-threaded pass on the CPU.
 
-    The forward pass gives the bits of `LIFNode`, step by step; gradients agree to rounding. What paid, on MNIST 784-800-10
-    with batches of 128 and T 8 on two cores (benchmarks/train_speed.py): computing the static first layer once for
-    all T instead of T times, and these kernels, whose forward and backward pass take about a tenth of the step-by-step
-    form's time. Where the kernels do not apply (CUDA, half precision, soft reset, another surrogate, `store_v_seq`)
-    SpikingJelly's own code runs.
+    The forward pass gives the bits of `LIFNode`, step by step; gradients agree to rounding. What pays on the
+    CPU (benchmarks/train_speed.py): computing the static first layer once for all T instead of T times, and these
+    kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, half precision, soft reset, another
+    surrogate, `store_v_seq`) SpikingJelly's own code runs.
 
     Args:
         repeat: None: inputs are (T, N, ...). A number T: inputs are static, (N, ...), and stand at each of T steps.
