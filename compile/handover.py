@@ -284,12 +284,12 @@ def _parse(content: bytes, name: str) -> onnx.ModelProto:
         raise FormatError(f"{name} is not an ONNX file, or is truncated. Export it again.") from error
     if not model.graph.node:
         raise FormatError(f"{name} is not an ONNX file, or holds an empty graph. Export it again.")
-    if "spikeloom" in model.producer_name and {f.name for f in model.functions} != FUNCTIONS:
-        raise FormatError(f"{name} is truncated: it lacks the functions of its operators. Export it again.")
     return model
 
 
 def _network(model: onnx.ModelProto, document: dict[str, Any]) -> Network:
+    if {f.name for f in model.functions} != FUNCTIONS:
+        raise FormatError("it lacks the functions of its operators, so it is truncated or damaged. Export it again.")
     weights = {s.values.name: s for s in model.graph.sparse_initializer}
     shapes = {str(k): tuple(int(d) for d in v) for k, v in document["shapes"].items()}
     if any(d < 1 for shape in shapes.values() for d in shape) or sum(int(np.prod(s)) for s in shapes.values()) > MAX_NEURONS:
