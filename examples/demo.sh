@@ -10,7 +10,7 @@ rm -rf "$out"
 spikeloom train --data digits --net fc --hidden 200 --method grad-r --sparsity 0.9 --epochs 30 --weight-bits 8 --out "$out"
 spikeloom compile "$out" --target lava
 spikeloom run "$out/model.loom" --data digits --check
-if "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("lava") is None)'; then
+if "$python" -c 'import sys; from spikeloom.runtime.backends import lava; sys.exit(lava.available() is not None)'; then
   echo "Running the same network in Intel's Lava simulator and comparing every spike ..." >&2
   spikeloom run "$out/model.loom" --data digits --backend lava --check --json > /dev/null
   echo "Lava's spikes are the integer reference's, all of them." >&2

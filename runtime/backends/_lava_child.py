@@ -36,7 +36,7 @@ def run_worker(python: str, folder: Path, deadline: float, time_limit: float) ->
                 f"Lava was stopped at the time limit of {time_limit:g} s. Run fewer samples or raise the limit. Its output:\n{_tail(log)}"
             ) from error
     if code == LAVA_MISSING:
-        raise BackendError(f"{python} cannot import Lava. Install it there with: {INSTALL}\n{_tail(log)}")
+        raise BackendError(f"{python} cannot import Lava ({_tail(log, 1)}). Install it there with: {INSTALL}")
     if code:
         what = f"was killed by signal {-code}" if code < 0 else "failed"
         raise BackendError(f"The Lava worker {what}. Run it again, or use --backend native. Its output:\n{_tail(log)}")

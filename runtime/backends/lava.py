@@ -53,8 +53,8 @@ def _found(name: str) -> bool:
     spec = importlib.util.find_spec(name)
     if spec is None or name != "lava":
         return spec is not None
-    # lava is a namespace package, so any folder of that name is found
-    return any((Path(place) / "magma").is_dir() for place in spec.submodule_search_locations or ())
+    # lava is a namespace package, so any folder of that name is found, what an uninstall leaves among them
+    return any((Path(place) / "magma/compiler/var_model.py").is_file() for place in spec.submodule_search_locations or ())
 
 
 def simulate(network: Network, events: NDArray[Any], options: BackendOptions) -> Recording:
