@@ -24,7 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-hw = typer.Typer(name="hw", help="Chips: limits, energy and time, each number with unit, source and status.", no_args_is_help=True)
+hw = typer.Typer(
+    name="hw",
+    help="Chips: limits, energy and time, each number with unit, source and status.",
+    short_help="List and show chips, with sources.",
+    no_args_is_help=True,
+)
 app.add_typer(hw)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
@@ -77,7 +82,7 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-@app.command()
+@app.command(short_help="Train a sparse network; writes model.onnx.")
 def train(
     data: Annotated[str, typer.Option(help="Data set: digits (built in), mnist.")],
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
@@ -176,7 +181,7 @@ class _Bar:
         self._bar.update(self._task, total=total, completed=done, note=f"{done:,} of {total:,} samples")
 
 
-@app.command(name="compile")
+@app.command(name="compile", short_help="Quantise a network and map it onto cores.")
 def compile_(
     source: Annotated[Path, typer.Argument(help="Run folder, or a model.onnx.", show_default=False)],
     target: Annotated[str, typer.Option(help="What executes it: lava.")] = "lava",
@@ -203,7 +208,7 @@ def compile_(
     _note(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 
 
-@app.command()
+@app.command(short_help="Run a deployed network; counts, energy, check.")
 def run(
     network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
     data: Annotated[str, typer.Option(help="Data set: digits (built in), mnist; its test split is run.")],
@@ -254,7 +259,7 @@ def run(
     _note(f"Wrote {path}. Next: spikeloom report {path.parent}")
 
 
-@app.command()
+@app.command(short_help="Write one HTML page from the results.")
 def report(
     source: Annotated[Path, typer.Argument(help="Run folder, or a results.json.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Page to write [default: report.html beside the results].")] = None,
