@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from .fixed_point import DECAY_ONE, VTH_MAX, largest_weight, safe_exponent
 
+# Shares of the largest weight at which the others may saturate; few bits need low ones, or most weights round away.
+CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+
 
 @dataclass(frozen=True)
 class LayerRegisters:

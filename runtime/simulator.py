@@ -110,7 +110,7 @@ def run(
         "stages": _stages(deployed, backend, accuracy, len(values)),
         "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
         "raster": _raster(deployed, done, labels),
-        "warnings": list(deployed.warnings),
+        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(values))],
         "provenance": _provenance(deployed, command, seed),
     }
     return Results.model_validate(document)
@@ -239,6 +239,20 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
 def _stages(deployed: DeployedNetwork, backend: str, accuracy: float, samples: int) -> list[StageResult]:
     before = [StageResult(name=s.name, accuracy=s.accuracy, samples=s.samples, split=s.split) for s in deployed.network.stages]
     return [*before, StageResult(name=f"deployed ({backend})", accuracy=accuracy, samples=samples)]
+
+
+def _accuracy_warning(deployed: DeployedNetwork, accuracy: float, samples: int) -> list[str]:
+    """Name a fall from the first stage by more than 2 points and two standard errors: nobody shall meet it unawares."""
+    if not deployed.network.stages:
+        return []
+    first = deployed.network.stages[0]
+    error = float(np.sqrt(first.accuracy * (1.0 - first.accuracy) / samples))
+    if accuracy >= first.accuracy - 0.02 - 2.0 * error:
+        return []
+    return [
+        f"Accuracy fell from {first.accuracy:.2%} ({first.name}) to {accuracy:.2%} as deployed. The stages and the "
+        f"drift by layer say where; try more --weight-bits or another --encoding."
+    ]
 
 
 def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> dict[str, Any]:

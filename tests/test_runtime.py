@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
 from spikeloom.compile import compile_network, reference
 from spikeloom.compile.deployed import DeployedNetwork
+from spikeloom.compile.network import Stage
 from spikeloom.errors import FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
@@ -103,6 +105,14 @@ def test_results_round_trip_and_damage(tmp_path: Path) -> None:
     path.write_text('{"format": "spikeloom.results", "version": 1}')
     with pytest.raises(FormatError, match="damaged"):
         load_results(path)
+
+
+def test_a_fall_in_accuracy_is_a_warning() -> None:
+    network = replace(float_network(6, sizes=(40, 30, 10)), stages=(Stage("float", 0.98, 1000),))
+    data = Labelled(samples(network, 1, 50), np.full(50, 9))
+    results = run(compile_network(network), data)
+    assert results.accuracy < 0.9
+    assert any("Accuracy fell from 98.00% (float)" in w for w in results.warnings)
 
 
 def test_samples_that_do_not_fit_are_refused() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..hwmodels.fixed_point import DECAY_ONE, largest_weight
-from ..hwmodels.quantise import LayerRegisters, choose_registers, input_bound
+from ..hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, input_bound
 from . import kernels
 from .neurons import FusedLIFNode, LIFShape, backward_through_time, flat
 
@@ -37,18 +37,32 @@ class IntegerArithmetic:
 
 
 def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, levels: int, input_scale: float) -> IntegerArithmetic:
-    """Choose a layer's registers for its float `weights` (outputs, inputs); see `hwmodels.quantise.choose_registers`."""
-    registers = choose_registers(
-        weights,
-        tau=neuron.tau,
-        decay_input=neuron.decay_input,
-        v_threshold=neuron.v_threshold - float(cast(float, neuron.v_reset)),
-        levels=levels,
-        input_scale=input_scale,
-        weight_bits=bits,
-        headroom=HEADROOM,
-    )
-    return IntegerArithmetic(registers, levels, input_scale)
+    """Choose a layer's registers for its float `weights` (outputs, inputs), clipped where their squared error is least.
+
+    See `hwmodels.quantise.choose_registers`.
+    """
+
+    def registers(clip: float) -> LayerRegisters:
+        return choose_registers(
+            weights,
+            tau=neuron.tau,
+            decay_input=neuron.decay_input,
+            v_threshold=neuron.v_threshold - float(cast(float, neuron.v_reset)),
+            levels=levels,
+            input_scale=input_scale,
+            weight_bits=bits,
+            clip=clip,
+            headroom=HEADROOM,
+        )
+
+    best = min((registers(clip) for clip in CLIPS), key=lambda r: _weight_error(weights, r))
+    return IntegerArithmetic(best, levels, input_scale)
+
+
+def _weight_error(weights: NDArray[Any], registers: LayerRegisters) -> float:
+    """Return the sum of squared differences between the float weights and what their integers stand for."""
+    integers = integer_weights(torch.from_numpy(weights), registers).numpy()
+    return float(np.square(weights - integers / registers.step).sum())
 
 
 def integer_weights(weight: Tensor, registers: LayerRegisters) -> Tensor:

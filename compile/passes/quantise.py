@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError, UsageError
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from ...hwmodels.quantise import LayerRegisters, choose_registers, quantise, threshold
+from ...hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, quantise, threshold
 from .. import reference
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Synapses
 from ..pipeline import Calibration, CompileOptions, PassResult
 
 ORDERS = (40,)
-CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 @dataclass(frozen=True)
