@@ -87,7 +87,19 @@ def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FormatError(f"Cannot read {what} {path}: {error.strerror}. {way_out}".rstrip()) from error
+        raise _unreadable(path, what, way_out, error) from error
+
+
+def require_readable(path: Path, what: str, way_out: str = "") -> None:
+    """Open a file and close it again, for libraries that say less of what is wrong; see `read_bytes` for the error."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, what, way_out, error) from error
+
+
+def _unreadable(path: Path, what: str, way_out: str, error: OSError) -> FormatError:
+    return FormatError(f"Cannot read {what} {path}: {error.strerror}. {way_out}".rstrip())
 
 
 def read_json(path: Path, what: str, way_out: str = "") -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -15,7 +14,7 @@ from .. import registry
 from ..errors import DoesNotFitError, FormatError, UsageError
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
-from . import pipeline, readers, reference, targets
+from . import pipeline, readers, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, Mapping, build
 from .network import Encoding, Network
@@ -79,7 +78,8 @@ def compile_network(
     options = CompileOptions(model, encoding, weight_bits, calibration or read.calibration, seed)
     result = pipeline.run(read.network, options)
     rules.check(result.network, model)
-    mapping = build(result.network, _rates(result.network, options), model)
+    rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
+    mapping = build(result.network, rates, model)
     _check_limits(mapping, model)
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
 
@@ -110,16 +110,6 @@ def _calibration(path: Path) -> Calibration | None:
         return Calibration(tensors["values"].reshape(len(tensors["values"]), -1), tensors["labels"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FormatError(f"{path} does not hold calibration samples, or is truncated ({error}). Train again, or remove it.") from error
-
-
-def _rates(network: Network, options: CompileOptions) -> dict[str, NDArray[np.float64]]:
-    """Return spikes per neuron and step on the calibration samples; 1.0 everywhere without them."""
-    if options.calibration is None:
-        return {p.name: np.ones(p.size) for p in network.populations}
-    events = reference.encode(network, options.calibration.values, seed=options.seed)
-    spikes = reference.simulate(network, events)
-    rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
-    return rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))}
 
 
 def _check_limits(mapping: Mapping, chip: Chip) -> None:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..errors import FormatError, NetworkError
-from ..files import read_bytes, sha256, write_bytes
+from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
@@ -53,14 +53,7 @@ class DeployedNetwork:
     @cached_property
     def wiring(self) -> Wiring:
         """The chip's synapses in global numbering, for counting messages."""
-        network, start = self.network, 0
-        rates: dict[str, NDArray[np.float64]] = {}
-        chip = {p.name for p in network.on_chip}
-        fed = {p.source for p in network.projections if p.target in chip}
-        for population in [p for p in network.populations if p.name not in chip and p.name in fed] + list(network.on_chip):
-            rates[population.name] = self.mapping.rates[start : start + population.size]
-            start += population.size
-        return Wiring.of(network, rates)
+        return Wiring.of(self.network, self.mapping.rates)
 
     def cores_of(self, population: str) -> NDArray[np.int64]:
         """Return the core of each neuron of an on-chip population."""
@@ -105,7 +98,7 @@ def load(path: Path | str) -> DeployedNetwork:
         FormatError: missing, truncated, damaged, foreign or newer; the message says which.
     """
     path = Path(path)
-    read_bytes(path, "the deployed network", "Write one with spikeloom compile.")  # a clear error when there is none
+    require_readable(path, "the deployed network", "Write one with spikeloom compile.")
     try:
         with safe_open(str(path), framework="numpy") as handle:
             header: dict[str, str] = handle.metadata() or {}

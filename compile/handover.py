@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from onnx import helper, numpy_helper
 
 from ..errors import FormatError, NetworkError
 from ..files import read_bytes, write_bytes
-from .network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Stage, Synapses
+from .network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Stage, Synapses, row_pointers
 
 __all__ = [
     "LIF",
@@ -309,8 +309,7 @@ def _network(model: onnx.ModelProto, document: dict[str, Any]) -> Network:
         elif node.op_type in ("LIF", "LIFUndecayedInput", "IntegerLIF"):
             populations.append(Population(node.name, shapes[node.name], _neuron(node)))
             names[node.output[0]] = node.name
-            ends = arriving[node.input[0]]
-            projections += [_with_target(pending[a], node.name) for a in ends]
+            projections += [replace(pending[a], target=node.name) for a in arriving[node.input[0]]]
         else:
             raise FormatError(f"the operator {node.op_type} (node {node.name!r}) is not one of a hand-over file.")
     return Network(
@@ -320,12 +319,6 @@ def _network(model: onnx.ModelProto, document: dict[str, Any]) -> Network:
         InputSpec(int(document["input"]["levels"]), float(document["input"]["scale"]), document["input"]["encoding"]),
         tuple(Stage(str(s["name"]), float(s["accuracy"]), int(s["samples"]), str(s["split"])) for s in document["stages"]),
         {str(k): str(v) for k, v in document["provenance"].items()},
-    )
-
-
-def _with_target(projection: Projection, target: str) -> Projection:
-    return Projection(
-        projection.name, projection.source, target, projection.synapses, projection.exponent, projection.weight_bits, projection.scale
     )
 
 
@@ -369,6 +362,4 @@ def _read_sparse(sparse: onnx.SparseTensorProto, name: str, dtype: type) -> Syna
         raise FormatError(f"projection {name}: weights that are not finite numbers, or not small integers where they must be.")
     rows, columns = linear % targets, linear // targets
     order = np.lexsort((columns, rows))
-    indptr = np.zeros(targets + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=targets), out=indptr[1:])
-    return Synapses(indptr, columns[order].astype(np.int32), values[order].astype(dtype), (targets, sources))
+    return Synapses(row_pointers(rows, targets), columns[order].astype(np.int32), values[order].astype(dtype), (targets, sources))

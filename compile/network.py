@@ -62,6 +62,13 @@ class IntegerLIF:
 Neuron = LIF | IntegerLIF
 
 
+def row_pointers(rows: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Return the CSR row pointers (count + 1,) of entries that lie in `rows`, in row order."""
+    pointers = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=count), out=pointers[1:])
+    return pointers
+
+
 @dataclass(frozen=True)
 class Synapses:
     """A sparse matrix in CSR form, shape (targets, sources); a stored entry is a synapse that survived.
@@ -84,8 +91,7 @@ class Synapses:
         """Keep the non-zero entries of a (targets, sources) matrix."""
         dtype = np.int32 if np.issubdtype(weights.dtype, np.integer) else np.float32
         rows, columns = np.nonzero(weights)
-        indptr = np.zeros(weights.shape[0] + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=weights.shape[0]), out=indptr[1:])
+        indptr = row_pointers(rows, weights.shape[0])
         return cls(indptr, columns.astype(np.int32), weights[rows, columns].astype(dtype), (weights.shape[0], weights.shape[1]))
 
     def to_dense(self) -> NDArray[Any]:
@@ -116,9 +122,7 @@ class Synapses:
 
     def select(self, keep: NDArray[np.bool_]) -> Synapses:
         """Return the synapses where `keep` (one entry a synapse) is true."""
-        indptr = np.zeros(self.shape[0] + 1, np.int64)
-        np.cumsum(np.bincount(self.rows[keep], minlength=self.shape[0]), out=indptr[1:])
-        return Synapses(indptr, self.indices[keep], self.data[keep], self.shape)
+        return Synapses(row_pointers(self.rows[keep], self.shape[0]), self.indices[keep], self.data[keep], self.shape)
 
 
 def _check_csr(synapses: Synapses) -> None:
@@ -229,6 +233,13 @@ class Network:
     def on_chip(self) -> tuple[Population, ...]:
         """The populations whose neurons live on the chip."""
         return tuple(p for p in self.spiking if p.place == "chip")
+
+    @property
+    def senders(self) -> tuple[Population, ...]:
+        """The populations whose spikes may reach the chip, those off it first: the order of the sources in a mapping."""
+        chip = {p.name for p in self.on_chip}
+        outside = (p for p in self.populations if p.name not in chip and any(q.target in chip for q in self.outputs_of(p.name)))
+        return (*outside, *self.on_chip)
 
     def with_population(self, changed: Population) -> Network:
         """Return this network with the population of that name replaced."""

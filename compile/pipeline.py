@@ -14,6 +14,8 @@ from ..hwmodels.chip import Chip
 from . import passes
 from .network import Encoding, Network
 
+Rates = dict[str, NDArray[np.float64]]  # by population, spikes (or payloads) per neuron and time step
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -36,12 +38,13 @@ class CompileOptions:
 
 @dataclass(frozen=True)
 class PassResult:
-    """The new network, what changed (for people), what looks wrong, and figures by layer."""
+    """The new network, what changed (for people), what looks wrong, and by population the drift and the rates measured."""
 
     network: Network
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     drift: dict[str, float] | None = None
+    rates: Rates | None = None
 
 
 class Pass(Protocol):
@@ -63,12 +66,13 @@ class PassRecord:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The integer network and the story of how it came about."""
+    """The integer network and the story of how it came about; `rates` are None where nothing was there to measure them."""
 
     network: Network
     records: tuple[PassRecord, ...]
     warnings: tuple[str, ...]
     drift: dict[str, float]
+    rates: Rates | None
 
 
 def build(options: CompileOptions) -> list[tuple[str, Pass]]:
@@ -89,11 +93,13 @@ def run(network: Network, options: CompileOptions) -> PipelineResult:
     records: list[PassRecord] = []
     warnings: list[str] = []
     drift: dict[str, float] = {}
+    rates: Rates | None = None
     for name, instance in build(options):
         start = time.perf_counter()
         result = instance.run(network)
         records.append(PassRecord(name, time.perf_counter() - start, result.changes))
         warnings += [w for w in result.warnings if w not in warnings]
         drift |= result.drift or {}
+        rates = result.rates or rates
         network = result.network
-    return PipelineResult(network, tuple(records), tuple(warnings), drift)
+    return PipelineResult(network, tuple(records), tuple(warnings), drift, rates)

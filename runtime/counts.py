@@ -72,12 +72,10 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     network, wiring, on_core = deployed.network, deployed.wiring, deployed.mapping.core_of
     chip = {p.name for p in network.on_chip}
     samples, cores = max(tally.samples, 1), deployed.mapping.cores
-    senders = [p for p in network.populations if p.name not in chip and any(q.target in chip for q in network.outputs_of(p.name))]
-    senders += network.on_chip
+    senders = network.senders
     fired = np.concatenate([tally.spikes[p.name] for p in senders]) / samples
     between, entering = traffic(replace(wiring, rates=fired), on_core)
     messages, horizontal, vertical = _sent(deployed, fired)
-    rows = np.repeat(np.arange(wiring.neurons), np.diff(wiring.indptr))
     active = np.concatenate([tally.active[p.name] for p in network.on_chip]) / samples
     ends = np.cumsum([0, *(p.size for p in senders)])
     return Counts(
@@ -88,7 +86,7 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         between=between,
         entering=entering,
         hops=(float(horizontal.sum()), float(vertical.sum())),
-        core_sops=_by_core(on_core[rows], fired[wiring.sources], cores),
+        core_sops=_by_core(on_core[wiring.rows], fired[wiring.sources], cores),
         core_spikes=_by_core(on_core, fired[wiring.outside :], cores),
         core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
         core_active=_by_core(on_core, active, cores),

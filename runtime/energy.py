@@ -71,10 +71,14 @@ def _time_row(name: str, nanoseconds: float, quantity: Quantity) -> dict[str, An
     return {"name": name, "seconds_per_step": nanoseconds * NANO, "status": quantity.status, "source": quantity.source}
 
 
-def energy(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str, Any]:
-    """Return joules per sample by component, on the chip only: a host's work is counted apart, in MACs."""
+def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_step: float) -> dict[str, Any]:
+    """Return joules per sample by component, on the chip only: a host's work is counted apart, in MACs.
+
+    Args:
+        seconds_per_step: as `latency` gives it; static power flows for T steps.
+    """
     prices, network = model.energy, deployed.network
-    seconds = latency(deployed, counts, model)["seconds_per_step"] * network.timesteps
+    seconds = seconds_per_step * network.timesteps
     active = float(counts.core_active.sum())
     rows = [
         _energy_row("synaptic operations", float(counts.core_sops.sum()), prices.synaptic_op),

@@ -24,7 +24,6 @@ from .backends._base import BackendOptions
 from .counts import Counts, Tally, count
 from .results import Results, StageResult
 
-BATCH = 1024
 RASTER_NEURONS = 2000
 Progress = Callable[[int, int], None]
 
@@ -95,9 +94,10 @@ def run(
     deployed = network if isinstance(network, DeployedNetwork) else load(network)
     model = deployed.chip if energy_model is None else chips.load(energy_model)
     values, labels = _take(data, samples)
-    done = _run_batches(deployed, values, module.simulate, backend, check, seed, options or BackendOptions(), progress)
+    done = _run_batches(deployed, values, module, backend, check, seed, options or BackendOptions(), progress)
     accuracy = float((done.predictions == labels).mean())
     counts = count(deployed, done.tally)
+    latency = energy.latency(deployed, counts, model)
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
@@ -105,8 +105,8 @@ def run(
         "accuracy": accuracy,
         "wall_seconds": done.seconds,
         "samples_per_second": len(values) / done.seconds,
-        "energy": energy.energy(deployed, counts, model),
-        "latency": energy.latency(deployed, counts, model),
+        "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
+        "latency": latency,
         "stages": _stages(deployed, backend, accuracy, len(values)),
         "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
         "raster": _raster(deployed, done, labels),
@@ -128,7 +128,7 @@ def _take(data: Samples, samples: int | None) -> tuple[NDArray[Any], NDArray[np.
 def _run_batches(
     deployed: DeployedNetwork,
     values: NDArray[Any],
-    simulate: Any,
+    module: Any,
     backend: str,
     check: bool,
     seed: int,
@@ -139,11 +139,11 @@ def _run_batches(
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
     first: dict[str, NDArray[np.bool_]] = {}
-    for start, batch in _batches(values, len(values) if backend == "lava" else BATCH):
+    for start, batch in _batches(values, module.BATCH or len(values)):
         begun = time.perf_counter()
         events = reference.encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
-        recording = simulate(part.network, part.events, options)
+        recording = module.simulate(part.network, part.events, options)
         spikes = part.host_spikes | recording.spikes
         active = recording.active or _native_active(part, options)
         seconds += time.perf_counter() - begun

@@ -86,4 +86,5 @@ def test_rate_code_draws_the_same_for_every_split_of_the_samples() -> None:
 def test_every_backend_has_the_interface(name: str) -> None:
     module = registry.load(backends, "backend", name)
     assert callable(module.simulate)
+    assert module.BATCH is None or module.BATCH > 0
     assert module.__doc__

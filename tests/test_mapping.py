@@ -160,6 +160,6 @@ def test_a_chip_that_is_too_small_is_named() -> None:
 
 def test_bound_is_met_where_it_can_be() -> None:
     network = wide(100, 64, 0.05)
-    wiring = Wiring.of(network, ones(network))
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
     mapping = build(network, ones(network), small_chip(neurons=16))
     assert bounds.cores_bound(wiring, small_chip(neurons=16)) == 4 == mapping.cores

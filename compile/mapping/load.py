@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip, SynapseFormat
-from ..network import Network
+from ..network import Network, Population, row_pointers
 
 Int = NDArray[np.int64]
 
@@ -33,24 +33,25 @@ class Wiring:
     weight_bits: int
 
     @classmethod
-    def of(cls, network: Network, rates: dict[str, NDArray[np.float64]]) -> Wiring:
-        """Collect the wiring of `network`; `rates` by population, per neuron and time step."""
-        chip = {p.name for p in network.on_chip}
-        projections = [p for p in network.projections if p.target in chip]
-        outside = [p for p in network.populations if p.name not in chip and any(q.source == p.name for q in projections)]
-        ordered = [*outside, *network.on_chip]
-        first_source = dict(zip((p.name for p in ordered), _starts([p.size for p in ordered]), strict=True))
-        first_row = dict(zip((p.name for p in network.on_chip), _starts([p.size for p in network.on_chip]), strict=True))
-        neurons = sum(p.size for p in network.on_chip)
+    def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:
+        """Collect the wiring of `network`; `rates` (sources,) per time step, the sources in the order of `network.senders`."""
+        senders, chip = network.senders, network.on_chip
+        first_source = _starts(senders)
+        first_row = _starts(chip)
+        projections = [p for p in network.projections if p.target in first_row]
+        neurons = sum(p.size for p in chip)
         none = [np.zeros(0, np.int64)]
         rows = np.concatenate([p.synapses.rows + first_row[p.target] for p in projections] or none)
         columns = np.concatenate([p.synapses.indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
         order = np.lexsort((columns, rows))
-        indptr = np.zeros(neurons + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=neurons), out=indptr[1:])
         bits = max((p.weight_bits or 0 for p in projections), default=1)
-        all_rates = np.concatenate([rates[p.name] for p in ordered])
-        return cls(indptr, columns[order], sum(p.size for p in outside), neurons, all_rates, bits)
+        outside = sum(p.size for p in senders) - neurons
+        return cls(row_pointers(rows, neurons), columns[order], outside, neurons, rates, bits)
+
+    @cached_property
+    def rows(self) -> Int:
+        """The neuron of each synapse, in the order of `sources`."""
+        return np.repeat(np.arange(self.neurons), np.diff(self.indptr))
 
     @cached_property
     def fan_out(self) -> Int:
@@ -60,13 +61,14 @@ class Wiring:
     def core_pairs(self, core_of: Int) -> tuple[Int, Int]:
         """Return the distinct (source, core) pairs: each is one input axon, and one message whenever the source spikes."""
         cores = int(core_of.max(initial=-1)) + 1
-        rows = np.repeat(np.arange(self.neurons), np.diff(self.indptr))
-        keys = np.unique(self.sources * max(cores, 1) + core_of[rows])
+        keys = np.unique(self.sources * max(cores, 1) + core_of[self.rows])
         return keys // max(cores, 1), keys % max(cores, 1)
 
 
-def _starts(sizes: list[int]) -> list[int]:
-    return [0, *np.cumsum(sizes).tolist()][: len(sizes)]
+def _starts(populations: tuple[Population, ...]) -> dict[str, int]:
+    """Return, by population, the number of its first neuron when they are numbered one after another."""
+    ends = np.cumsum([p.size for p in populations]).tolist()
+    return {p.name: end - p.size for p, end in zip(populations, ends, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from .. import reference
 from ..network import IntegerLIF, Network, Population
-from ..pipeline import Calibration, CompileOptions, PassResult
+from ..pipeline import Calibration, CompileOptions, PassResult, Rates
 from ..reach import highest_potential, input_range
 
 ORDERS = (60,)
@@ -16,13 +16,13 @@ ORDERS = (60,)
 
 @dataclass(frozen=True)
 class Pass:
-    """Refuse what cannot work, warn of what probably does not. `calibration` finds layers that are silent or saturated in practice."""
+    """Refuse what cannot work, warn of what probably does not. `calibration` gives the rates: silent and saturated layers."""
 
     calibration: Calibration | None = None
     seed: int = 0
 
     def run(self, network: Network) -> PassResult:
-        """Apply the pass; the network stays as it is.
+        """Apply the pass; the network stays as it is, its rates are measured.
 
         Raises:
             NetworkError: a layer whose threshold no neuron can reach, or whose current could wrap around 24 bits.
@@ -30,25 +30,29 @@ class Pass:
         warnings: list[str] = []
         for population in network.spiking:
             warnings += _check_population(network, population)
-        if self.calibration is not None:
-            warnings += self._check_rates(network, self.calibration)
-        return PassResult(network, warnings=tuple(warnings))
-
-    def _check_rates(self, network: Network, calibration: Calibration) -> list[str]:
-        spikes = reference.simulate(network, reference.encode(network, calibration.values, seed=self.seed))
-        warnings: list[str] = []
-        for name, raster in spikes.items():
-            rate = float(raster.mean())
-            if rate == 0.0:
-                warnings.append(f"Layer {name} is silent: none of its neurons spiked on {len(raster):,} training samples.")
-            elif rate > 0.9:
-                warnings.append(f"Layer {name} is saturated: its neurons spike in {rate:.0%} of all steps.")
-        return warnings
+        if self.calibration is None:
+            return PassResult(network, warnings=tuple(warnings))
+        events = reference.encode(network, self.calibration.values, seed=self.seed)
+        spikes = reference.simulate(network, events)
+        rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
+        warnings += _rate_warnings(rates, len(events))
+        return PassResult(network, warnings=tuple(warnings), rates=rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))})
 
 
 def create(options: CompileOptions) -> Pass:
     """Build the pass from the calibration samples and the seed of the rate code."""
     return Pass(options.calibration, options.seed)
+
+
+def _rate_warnings(rates: Rates, samples: int) -> list[str]:
+    warnings: list[str] = []
+    for name, by_neuron in rates.items():
+        rate = float(by_neuron.mean())
+        if rate == 0.0:
+            warnings.append(f"Layer {name} is silent: none of its neurons spiked on {samples:,} training samples.")
+        elif rate > 0.9:
+            warnings.append(f"Layer {name} is saturated: its neurons spike in {rate:.0%} of all steps.")
+    return warnings
 
 
 def _check_population(network: Network, population: Population) -> list[str]:

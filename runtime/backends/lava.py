@@ -28,6 +28,8 @@ from ._lava_child import INSTALL, run_worker
 
 __all__ = ["available", "simulate"]
 
+BATCH = None  # all in one call: starting Lava takes longer than most runs
+
 # The layout of the samples. Measured on 784-800-10 at 5 % (31,760 synapses), T 8: images/s grow from 460 at B = 8 to 2,000 at 100 (3,000
 # samples), and fall to 970 at 400, where the block-diagonal weights no longer fit the cache; dense, 155 at B = 8 and 110 at 16.
 SIDE_BY_SIDE = 100  # samples at most

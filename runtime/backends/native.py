@@ -18,6 +18,7 @@ from ...compile.network import IntegerLIF, Network, Population
 from ...errors import BackendError
 from ._base import BackendOptions, Recording
 
+BATCH = 1024
 LANES = 64
 Lanes = NDArray[np.uint8]  # (neurons, steps, LANES)
 

@@ -12,6 +12,8 @@ from ...compile import handover
 from ...compile.network import Network
 from ._base import BackendOptions, Recording
 
+BATCH = 1024
+
 
 def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
     """Open a hand-over model for stepping on the CPU."""
