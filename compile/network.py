@@ -13,12 +13,28 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, NetworkError
+from ..errors import NetworkError
+from .synapses import Connectivity, Convolution, Synapses, row_pointers
 
-Encoding = Literal["direct", "current", "graded", "rate", "host"]
+__all__ = [
+    "LIF",
+    "Connectivity",
+    "Convolution",
+    "InputSpec",
+    "IntegerLIF",
+    "Network",
+    "Neuron",
+    "Population",
+    "Projection",
+    "Stage",
+    "Synapses",
+    "Threshold",
+    "Trained",
+    "row_pointers",
+]
+
+Encoding = Literal["direct", "current", "graded", "rate", "host", "events"]
 Place = Literal["chip", "host"]
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -59,96 +75,79 @@ class IntegerLIF:
             raise NetworkError(f"IntegerLIF: the threshold {self.vth} exceeds the 17 bits of the chip (131071).")
 
 
-Neuron = LIF | IntegerLIF
-
-
-def row_pointers(rows: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """Return the CSR row pointers (count + 1,) of entries that lie in `rows`, in row order."""
-    pointers = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=count), out=pointers[1:])
-    return pointers
-
-
 @dataclass(frozen=True)
-class Synapses:
-    """A sparse matrix in CSR form, shape (targets, sources); a stored entry is a synapse that survived.
+class Threshold:
+    """A gate without memory:  spike when the input of this very step >= level.
 
-    `data` is float32 in a float network and int32 in an integer one.
+    On spikes with weights of 1 it is the OR of a pooling window (level 1), or the AND of n branches (level n).
     """
 
-    indptr: NDArray[np.int64]
-    indices: IntArray
-    data: NDArray[Any]
-    shape: tuple[int, int]
+    level: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_csr(self)
-        for array in (self.indptr, self.indices, self.data):
-            array.setflags(write=False)
-
-    @classmethod
-    def from_dense(cls, weights: NDArray[Any]) -> Synapses:
-        """Keep the non-zero entries of a (targets, sources) matrix."""
-        dtype = np.int32 if np.issubdtype(weights.dtype, np.integer) else np.float32
-        rows, columns = np.nonzero(weights)
-        indptr = row_pointers(rows, weights.shape[0])
-        return cls(indptr, columns.astype(np.int32), weights[rows, columns].astype(dtype), (weights.shape[0], weights.shape[1]))
-
-    def to_dense(self) -> NDArray[Any]:
-        """Return the (targets, sources) matrix with zeros filled in."""
-        dense = np.zeros(self.shape, self.data.dtype)
-        dense[self.rows, self.indices] = self.data
-        return dense
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """The target of each synapse, in the order of `indices` and `data`."""
-        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-
-    @property
-    def count(self) -> int:
-        """The number of synapses."""
-        return int(self.data.size)
-
-    @property
-    def fan_in(self) -> NDArray[np.int64]:
-        """Synapses that arrive at each target."""
-        return np.diff(self.indptr)
-
-    @property
-    def fan_out(self) -> NDArray[np.int64]:
-        """Synapses that leave each source."""
-        return np.bincount(self.indices, minlength=self.shape[1]).astype(np.int64)
-
-    def select(self, keep: NDArray[np.bool_]) -> Synapses:
-        """Return the synapses where `keep` (one entry a synapse) is true."""
-        return Synapses(row_pointers(self.rows[keep], self.shape[0]), self.indices[keep], self.data[keep], self.shape)
+        if not (self.level > 0.0 and np.isfinite(self.level)):
+            raise NetworkError(f"Threshold: the level is {self.level}; it must lie above 0.")
 
 
-def _check_csr(synapses: Synapses) -> None:
-    rows, columns = synapses.shape
-    indptr, indices = synapses.indptr, synapses.indices
-    if indptr.shape != (rows + 1,) or indices.ndim != 1 or indices.shape != synapses.data.shape:
-        raise FormatError(f"Synapses {synapses.shape}: the CSR arrays have shapes {indptr.shape}, {indices.shape}, {synapses.data.shape}.")
-    if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
-        raise FormatError(f"Synapses {synapses.shape}: the row pointers do not rise from 0 to {indices.size}.")
-    if indices.size and (indices.min() < 0 or indices.max() >= columns):
-        raise FormatError(f"Synapses {synapses.shape}: a source index lies outside 0..{columns - 1}.")
+Neuron = LIF | IntegerLIF | Threshold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one kind. `neuron` is None for the input. `place` "host" means that they are computed off chip."""
+    """Neurons of one kind. `neuron` is None for the input. `place` "host" means that they are computed off chip.
+
+    `bias`: added to the input of every step; one number a channel (the first axis of `shape`), which is one a neuron for a flat population.
+        float32 with a float neuron. With an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
+    `alive`: (size,) neurons that were not removed; the others never spike. None: all.
+    """
 
     name: str
     shape: tuple[int, ...]
     neuron: Neuron | None
     place: Place = "chip"
+    bias: NDArray[Any] | None = None
+    alive: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        for what, array, size in (("biases", self.bias, self.shape[0]), ("flags of live neurons", self.alive, self.size)):
+            if array is not None and array.shape != (size,):
+                raise NetworkError(f"Population {self.name} of shape {self.shape} has {array.shape} {what}; it needs {size}.")
+            if array is not None:
+                array.setflags(write=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Population):
+            return NotImplemented
+        same = (self.name, self.shape, self.neuron, self.place) == (other.name, other.shape, other.neuron, other.place)
+        return same and _same(self.bias, other.bias) and _same(self.alive, other.alive)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.shape, self.neuron, self.place))
 
     @property
     def size(self) -> int:
         """The number of neurons."""
         return int(np.prod(self.shape))
+
+    @property
+    def biases(self) -> NDArray[Any]:
+        """The bias of each neuron, (size,); zeros where there is none."""
+        if self.bias is None:
+            return np.zeros(self.size, np.int32 if isinstance(self.neuron, IntegerLIF) else np.float32)
+        return np.repeat(self.bias, self.size // self.shape[0])
+
+
+def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a projection was when it was trained: weights that survived, weights and synapses had all survived."""
+
+    weights: int
+    possible_weights: int
+    possible_synapses: int
 
 
 @dataclass(frozen=True)
@@ -158,25 +157,49 @@ class Projection:
     name: str
     source: str
     target: str
-    synapses: Synapses
+    synapses: Connectivity
     exponent: int = 0
     weight_bits: int | None = None  # None: float weights
     scale: float = 1.0  # the float weight is data * 2**exponent / scale
-    trained_shape: tuple[int, int] | None = None  # before dead neurons were dropped; None: the synapses' own
+    origin: Trained | None = None  # before a pass unrolled or dropped something; None: as it stands
 
     @property
-    def full_shape(self) -> tuple[int, int]:
-        """The shape that was trained: connectivity is counted against it."""
-        return self.trained_shape or self.synapses.shape
+    def csr(self) -> Synapses:
+        """The synapses one by one.
+
+        Raises:
+            NetworkError: they are still a convolution; the unroll pass lowers it.
+        """
+        if isinstance(self.synapses, Synapses):
+            return self.synapses
+        raise NetworkError(f"Projection {self.name} is a convolution that no pass has unrolled yet; compile the network first.")
+
+    @property
+    def trained(self) -> Trained:
+        """What was trained: connectivity is counted against it."""
+        if self.origin is not None:
+            return self.origin
+        if isinstance(self.synapses, Convolution):
+            return Trained(self.synapses.weights, int(np.prod(self.synapses.taps.shape)), self.synapses.possible)
+        possible = int(np.prod(self.synapses.shape))
+        return Trained(self.synapses.count, possible, possible)
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are put on the wire."""
+    """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are put on the wire.
+
+    "direct": constant over the steps, not encoded yet; "events": samples hold their own frames, (T, inputs); else a compiler's choice.
+    """
 
     levels: int = 255
     scale: float = 1.0 / 255.0
     encoding: Encoding = "direct"
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether a sample has a value for every time step."""
+        return self.encoding == "events"
 
 
 @dataclass(frozen=True)
@@ -203,6 +226,7 @@ class Network:
     input: InputSpec = field(default_factory=InputSpec)
     stages: tuple[Stage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+    votes: int = 1  # output neurons a class, side by side; the class whose neurons spike most is the answer
 
     def __post_init__(self) -> None:
         _check_network(self)
@@ -249,6 +273,11 @@ class Network:
         """Return this network with the projection of that name replaced."""
         return replace(self, projections=tuple(changed if p.name == changed.name else p for p in self.projections))
 
+    @property
+    def classes(self) -> int:
+        """The number of classes that the output tells apart."""
+        return self.populations[-1].size // self.votes
+
     def depth(self) -> dict[str, int]:
         """Return, by population, the longest number of connections from the input to it."""
         depth = {self.populations[0].name: 0}
@@ -265,6 +294,8 @@ def _check_network(network: Network) -> None:
         raise NetworkError("The first population is the input and has no neuron model; all others need one.")
     if not 1 <= network.timesteps <= 4096:
         raise NetworkError(f"The number of time steps is {network.timesteps}; it must lie in 1..4096.")
+    if network.votes < 1 or network.populations[-1].size % network.votes:
+        raise NetworkError(f"The output's {network.populations[-1].size} neurons cannot be shared out as {network.votes} votes a class.")
     if len({p.name for p in network.projections}) != len(network.projections):
         raise NetworkError("Two projections have the same name.")
     for projection in network.projections:

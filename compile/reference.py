@@ -9,37 +9,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..hwmodels import fixed_point
-from .network import LIF, IntegerLIF, Network, Population, Synapses
+from .network import LIF, IntegerLIF, Network, Population, Threshold
 
 Spikes = dict[str, NDArray[np.bool_]]
 
 
 def check_values(network: Network, values: NDArray[Any]) -> NDArray[np.int64]:
-    """Flatten samples to (samples, inputs) integers within the network's input range.
+    """Flatten samples to (samples, inputs) integers within the network's input range; (samples, timesteps, inputs) if they are events.
 
     Raises:
         UsageError: another number of inputs, or values outside 0..levels.
     """
     flat = np.asarray(values).reshape(len(values), -1)
-    inputs = network.populations[0].size
-    if flat.shape[1] != inputs:
-        raise UsageError(f"The samples have {flat.shape[1]} values each; the network has {inputs} inputs. Use the data it was trained on.")
+    inputs, frames = network.populations[0].size, network.timesteps if network.input.is_temporal else 1
+    if flat.shape[1] != inputs * frames:
+        steps = f" at each of {frames} time steps" if network.input.is_temporal else ""
+        raise UsageError(
+            f"The samples have {flat.shape[1]} values each; the network has {inputs} inputs{steps}. Use the data it was trained on."
+        )
     if flat.size and (flat.min() < 0 or flat.max() > network.input.levels):
         raise UsageError(f"Sample values run from {flat.min()} to {flat.max()}; the network takes integers 0..{network.input.levels}.")
     if not np.issubdtype(flat.dtype, np.integer):
         raise UsageError(f"The samples are {flat.dtype}; the network takes integers 0..{network.input.levels}.")
-    return flat.astype(np.int64)
+    return flat.astype(np.int64).reshape(len(flat), *([frames] if network.input.is_temporal else []), inputs)
 
 
 def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
     """Turn samples into what enters the chip at each step.
 
     current, host: the payload once, at step 0 (a current that never decays holds it);  graded: at every step;
+    events: each step's own payload, as recorded;
     rate: a spike with probability value/levels, drawn per sample from Philox(seed, index of the sample).
 
     Args:
@@ -51,8 +54,10 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
         (samples, timesteps, inputs) payloads.
     """
     flat = check_values(network, values)
-    events = np.zeros((len(flat), network.timesteps, flat.shape[1]), np.uint8)
-    if network.input.encoding in ("current", "host"):
+    events = np.zeros((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
+    if network.input.is_temporal:
+        events[:] = flat
+    elif network.input.encoding in ("current", "host"):
         events[:, 0] = flat
     elif network.input.encoding == "graded":
         events[:] = flat[:, None]
@@ -63,11 +68,6 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     else:
         raise UsageError("The network is not encoded yet (encoding 'direct'): compile it first.")
     return events
-
-
-def matrix(synapses: Synapses, dtype: type = np.int64) -> sp.csr_matrix:
-    """Return the synapses as a scipy CSR matrix (targets, sources)."""
-    return sp.csr_matrix((synapses.data.astype(dtype), synapses.indices, synapses.indptr), shape=synapses.shape)
 
 
 def simulate(network: Network, events: NDArray[Any]) -> Spikes:
@@ -90,29 +90,34 @@ def layer(network: Network, population: Population, streams: dict[str, NDArray[A
     neuron = population.neuron
     if not isinstance(neuron, IntegerLIF):
         raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-    arriving = [(matrix(p.synapses), p.exponent, streams[p.source]) for p in network.inputs_of(population.name)]
+    arriving = [(p.synapses.matrix(), p.exponent, streams[p.source]) for p in network.inputs_of(population.name)]
     samples, steps = next(iter(streams.values())).shape[:2]
+    bias = population.biases.astype(np.int64)[:, None]
     u = v = np.zeros((population.size, samples), np.int64)
     spikes = np.zeros((samples, steps, population.size), np.bool_)
     for t in range(steps):
         a = np.zeros_like(u)
         for weights, exponent, stream in arriving:
             a = a + fixed_point.synaptic_input(weights, stream[:, t].T.astype(np.int64), exponent)
-        u, v, s = fixed_point.lif_step(u, v, a, du=neuron.du, dv=neuron.dv, vth=neuron.vth)
+        u, v, s = fixed_point.lif_step(u, v, a, du=neuron.du, dv=neuron.dv, vth=neuron.vth, bias=bias)
         spikes[:, t] = s.T
-    return spikes
+    return _living(population, spikes)
+
+
+def _living(population: Population, spikes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return spikes if population.alive is None else spikes & population.alive
 
 
 def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[Any] | None = None) -> Spikes:
-    """Run the float network in float64: constant input  integer * scale,  or the given spikes of a rate code.
+    """Run the float network in float64: input  integer * scale,  constant or step by step, or the given spikes of a rate code.
 
     Args:
         values: (samples, ...) integers 0..levels.
-        events: (samples, timesteps, inputs) spikes that replace the constant input.
+        events: (samples, timesteps, inputs) spikes that replace that input.
     """
-    flat = check_values(network, values)
-    constant = np.repeat((flat * network.input.scale)[:, None], network.timesteps, axis=1)
-    streams: dict[str, NDArray[Any]] = {network.populations[0].name: constant if events is None else events}
+    real = check_values(network, values) * network.input.scale
+    steps = real if network.input.is_temporal else np.repeat(real[:, None], network.timesteps, axis=1)
+    streams: dict[str, NDArray[Any]] = {network.populations[0].name: steps if events is None else events}
     for population in network.spiking:
         streams[population.name] = float_layer(network, population, streams)
     return {p.name: streams[p.name] for p in network.spiking}
@@ -121,21 +126,35 @@ def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[An
 def float_layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Run one population of a float network on its sources' (samples, timesteps, neurons) streams."""
     neuron = population.neuron
-    if not isinstance(neuron, LIF):
+    if not isinstance(neuron, LIF | Threshold):
         raise UsageError(f"Population {population.name} is already quantised.")
-    arriving = [(matrix(p.synapses, np.float64), streams[p.source]) for p in network.inputs_of(population.name)]
+    arriving = [(p.synapses.matrix(np.float64), streams[p.source]) for p in network.inputs_of(population.name)]
     samples, steps = next(iter(streams.values())).shape[:2]
-    v = np.full((population.size, samples), neuron.v_reset, np.float64)
+    bias = population.biases.astype(np.float64)[:, None]
+    v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)
     spikes = np.zeros((samples, steps, population.size), np.bool_)
     for t in range(steps):
-        x = sum((w @ s[:, t].T.astype(np.float64) for w, s in arriving), np.zeros_like(v))
-        v = v + (neuron.v_reset - v + x) / neuron.tau if neuron.decay_input else v + (neuron.v_reset - v) / neuron.tau + x
-        fired = v >= neuron.v_threshold
-        v = np.where(fired, neuron.v_reset, v)
+        x = sum((w @ s[:, t].T.astype(np.float64) for w, s in arriving), np.zeros_like(v)) + bias
+        v, fired = float_step(neuron, v, x)
         spikes[:, t] = fired.T
-    return spikes
+    return _living(population, spikes)
 
 
-def decide(output: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the class with the most output spikes; the lowest index wins a tie. `output`: (samples, timesteps, classes)."""
-    return output.sum(axis=1, dtype=np.int64).argmax(axis=1)
+def float_step(neuron: LIF | Threshold, v: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Advance float neurons by one time step; return the potential after the reset, and the spikes."""
+    if isinstance(neuron, Threshold):
+        return v, x >= neuron.level
+    v = v + (neuron.v_reset - v + x) / neuron.tau if neuron.decay_input else v + (neuron.v_reset - v) / neuron.tau + x
+    fired = v >= neuron.v_threshold
+    return np.where(fired, neuron.v_reset, v), fired
+
+
+def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
+    """Return the class with the most output spikes; the lowest index wins a tie.
+
+    Args:
+        output: (samples, timesteps, classes * votes), the neurons of a class side by side.
+        votes: output neurons a class.
+    """
+    counts = output.sum(axis=1, dtype=np.int64)
+    return counts.reshape(len(counts), -1, votes).sum(axis=2).argmax(axis=1)

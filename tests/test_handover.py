@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netgen import densities, float_network, integer_network, samples, seeds
+from netgen import conv_network, densities, float_network, integer_conv_network, integer_network, samples, seeds
+from numpy.typing import NDArray
 from spikeloom.compile import handover, reference
-from spikeloom.compile.network import Network, Stage
+from spikeloom.compile.handover import reader
+from spikeloom.compile.network import Convolution, Network, Projection, Stage
 from spikeloom.errors import FormatError
 from spikeloom.runtime.backends.onnx import session, step_through
 
 
 def same(a: Network, b: Network) -> bool:
     pairs = zip(a.projections, b.projections, strict=True)
-    equal = all((p.synapses.to_dense() == q.synapses.to_dense()).all() and p.exponent == q.exponent and p.name == q.name for p, q in pairs)
-    return equal and a.populations == b.populations and a.timesteps == b.timesteps and a.input == b.input
+    equal = all(same_projection(p, q) for p, q in pairs)
+    return equal and a.populations == b.populations and a.timesteps == b.timesteps and a.input == b.input and a.votes == b.votes
+
+
+def same_projection(p: Projection, q: Projection) -> bool:
+    if (p.name, p.source, p.target, p.exponent, p.weight_bits) != (q.name, q.source, q.target, q.exponent, q.weight_bits):
+        return False
+    if isinstance(p.synapses, Convolution) and isinstance(q.synapses, Convolution):
+        places = ("source_shape", "kernel", "stride", "padding", "pool")
+        equal = all(getattr(p.synapses, n) == getattr(q.synapses, n) for n in places)
+        return equal and np.array_equal(p.synapses.to_dense(), q.synapses.to_dense())
+    return type(p.synapses) is type(q.synapses) and np.array_equal(p.synapses.to_dense(), q.synapses.to_dense())
+
+
+def steps_of(network: Network, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Samples, and what they are at each step, as float32 holds it."""
+    values = samples(network, seed)
+    real = values * np.float64(network.input.scale)
+    steps = real if network.input.is_temporal else np.repeat(real[:, None], network.timesteps, axis=1)
+    return values, steps.astype(np.float32).astype(np.float64)
 
 
 @settings(max_examples=20, deadline=None)
@@ -28,10 +50,7 @@ def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
     network = float_network(seed, density=max(density, 0.2))
     content = handover.to_bytes(network)
     assert same(handover.from_bytes(content), network)
-    values = samples(network, seed)
-    real = np.repeat((values * np.float64(network.input.scale))[:, None], network.timesteps, axis=1)
-    # the graph takes float32; give both sides what float32 holds
-    rounded = real.astype(np.float32).astype(np.float64)
+    values, rounded = steps_of(network, seed)
     spikes = step_through(session(content), rounded, network.timesteps)
     expected = reference.simulate_float(network, values, events=rounded)
     for name, raster in expected.items():
@@ -43,6 +62,38 @@ def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
 def test_integer_networks_round_trip(seed: int, layers: int, density: float) -> None:
     network = integer_network(seed, layers=layers, density=density)
     assert same(handover.from_bytes(handover.to_bytes(network)), network)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.sampled_from([0.2, 1.0]), st.booleans())
+def test_convolutions_round_trip_and_run(seed: int, density: float, temporal: bool) -> None:
+    network = conv_network(seed, density=density, temporal=temporal)
+    content = handover.to_bytes(network)
+    read = handover.from_bytes(content)
+    assert same(read, network)
+    shared = {p.name: p.synapses for p in read.projections}
+    assert shared["pool_left_0"] is shared["left_right_0"] is shared["pool_right_1"]
+    values, steps = steps_of(network, seed)
+    spikes = step_through(session(content), steps, network.timesteps)
+    expected = reference.simulate_float(network, values, events=steps)
+    for name, raster in expected.items():
+        assert np.array_equal(raster, spikes[name]), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.booleans())
+def test_integer_convolutions_round_trip_and_run(seed: int, temporal: bool) -> None:
+    network = integer_conv_network(seed, temporal=temporal)
+    content = handover.to_bytes(network)
+    assert same(handover.from_bytes(content), network)
+    events = reference.encode(network, samples(network, seed))
+    spikes = step_through(session(content), events, network.timesteps)
+    for name, raster in reference.simulate(network, events).items():
+        assert np.array_equal(raster, spikes[name]), name
+
+
+def test_the_convolution_file_passes_onnx_checker(tmp_path: Path) -> None:
+    onnx.checker.check_model(handover.write(conv_network(4), tmp_path / "model.onnx"))
 
 
 def test_the_file_passes_onnx_checker_and_keeps_metadata(tmp_path: Path) -> None:
@@ -63,10 +114,10 @@ def test_truncated_files_are_refused(cut: int) -> None:
         handover.from_bytes(content[: cut % len(content)])
 
 
-@given(st.integers(0, 10**6), st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
-def test_flipped_bytes_never_crash(position: int, flip: int) -> None:
-    content = bytearray(handover.to_bytes(integer_network(2)))
+@given(st.integers(0, 10**6), st.integers(1, 255), st.sampled_from([integer_network, conv_network, integer_conv_network]))
+@settings(max_examples=300, deadline=None)
+def test_flipped_bytes_never_crash(position: int, flip: int, kind: Callable[[int], Network]) -> None:
+    content = bytearray(handover.to_bytes(kind(2)))
     content[position % len(content)] ^= flip
     try:
         handover.from_bytes(bytes(content))
@@ -75,7 +126,7 @@ def test_flipped_bytes_never_crash(position: int, flip: int) -> None:
 
 
 def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
-    model = handover._parse(handover.to_bytes(float_network(3)), "x")
+    model = reader._parse(handover.to_bytes(float_network(3)), "x")
     props = {p.key: p for p in model.metadata_props}
     props["spikeloom.version"].value = "99"
     with pytest.raises(FormatError, match="version '99'"):
