@@ -93,7 +93,7 @@ def test_unknown_data_set_lists_the_nearest(tmp_path: Path) -> None:
         load_dataset("mnits", tmp_path)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [name for name in names() if name != "imagenet"])  # which would be decoded for hours
 def test_every_data_set_conforms(name: str) -> None:
     if name != "digits" and not os.environ.get("SPIKELOOM_DATA"):
         pytest.skip("SPIKELOOM_DATA is not set")
@@ -102,7 +102,7 @@ def test_every_data_set_conforms(name: str) -> None:
     except DataError as error:
         pytest.skip(str(error))
     assert data.name == name and data.inputs == np.prod(data.shape)
-    assert set(np.unique(data.test.labels)) <= set(range(data.classes))
+    assert set(np.unique(data.test.labels)) == set(range(data.classes))
 
 
 def test_validation_is_held_out_by_the_seed() -> None:
