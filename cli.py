@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,6 +14,7 @@ import typer
 
 from ._version import VERSION
 from .errors import SpikeloomError, UsageError
+from .registry import names
 
 if TYPE_CHECKING:
     from .hwmodels.chip import Chip
@@ -38,7 +41,7 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 def main() -> None:
-    """Run the command line; ends the process with the exit code: 0 done, 1 failed, 2 usage, 3 does not fit, 4 differs."""
+    """Run the command line; ends the process with the exit code: 0 done, 1 failed, 2 usage, 3 does not fit, 4 differs, 5 paused."""
     try:
         app()
     except SpikeloomError as error:
@@ -82,52 +85,101 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def _listed(part: str) -> str:
+    """Name the files of a folder of train, for the help; nothing of them is imported."""
+    from importlib import import_module
+
+    return ", ".join(names(import_module(f".train.{part}", __package__)))
+
+
 @app.command(short_help="Train a sparse network; writes model.onnx.")
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits (built in), mnist.")],
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
-    net: Annotated[str, typer.Option(help="Network: fc.")] = "fc",
-    method: Annotated[str, typer.Option(help="Pruning rule: dense, grad-r.")] = "dense",
-    sparsity: Annotated[float, typer.Option(help="Share of weights to remove, 0 <= S < 1; comes out within 0.1 points.")] = 0.0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
-    batch_size: Annotated[int | None, typer.Option(help="Samples a step [default: 128, or fewer for a small data set].")] = None,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate at the start; decays along a cosine.")] = 1e-2,
-    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 8,
-    hidden: Annotated[str, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200.")] = "800",
-    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end.")] = None,
-    control: Annotated[
-        str, typer.Option(help="grad-r: closed reaches the sparsity; open is the paper's form, ruled by --alpha.")
-    ] = "closed",
-    alpha: Annotated[float, typer.Option(help="grad-r --control open: strength of the prior.")] = 1e-3,
-    seed: Seed = 0,
+    data: Annotated[str | None, typer.Option(help=f"Data set: {_listed('datasets')}.")] = None,
+    net: Annotated[str | None, typer.Option(help=f"Network: {_listed('networks')} [default: fc].")] = None,
+    method: Annotated[str | None, typer.Option(help=f"Pruning rule: {_listed('methods')} [default: dense].")] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of weights to remove, 0 <= S < 1; comes out within 0.1 points [default: 0].")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples a step, of all processes together [default: 128, or fewer for a small data set].")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's peak learning rate [default: 0.01, or 0.001 with convolutions].")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Its course: cosine, warmup-cosine, one-cycle, constant [default: cosine].")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the training in which those that warm up do so [default: 0.1].")] = None,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Time steps a sample [default: 8, or the frames of temporal data].")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="mse or ce on mean rates, tet on every step [default: mse].")] = None,
+    tet_lambda: Annotated[float | None, typer.Option(help="Weight of tet's second term, 0..1 [default: 0.001].")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, or published: what papers use on the data set [default: none].")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
+    width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,
+    qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that do [default: 0.25].")] = None,
+    qat_lr: Annotated[float | None, typer.Option(help="Their learning rate at the start, as a share of --lr [default: 0.3].")] = None,
+    validation_fraction: Annotated[float | None, typer.Option(help="Share of the training samples held out [default: 0.1].")] = None,
+    init: Annotated[str | None, typer.Option(help="Run folder or model.safetensors whose weights to start from.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bf16 by autocast [default: float32].")] = None,
+    compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Let torch.compile build the training step.")] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option: method.x=, net.x= or data.x=; or a setting. Repeatable."),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set override it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same bits.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds after which no further epoch begins: exit code 5, and --resume continues.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files where they are missing.")] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out."""
-    from .files import read_json
-    from .train import fit
+    """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out.
 
-    with _Bar("training") as bar:
-        done = fit(
-            data,
-            net=net,
-            method=method,
-            sparsity=sparsity,
-            epochs=epochs,
-            out=out,
-            batch_size=batch_size,
-            lr=lr,
-            timesteps=timesteps,
-            hidden=_sizes(hidden),
-            weight_bits=weight_bits,
-            control=control,  # pyright: ignore[reportArgumentType]
-            alpha=alpha,
-            seed=seed,
-            resume=resume,
-            data_dir=data_dir,
-            progress=bar.epoch,
-        )
+    Under torchrun all processes train together: torchrun --nproc-per-node 4 -m spikeloom train ...
+    """
+    from .files import read_json
+    from .train.fitting import train_run
+    from .train.recipe import merged, read_recipe
+    from .train.settings import TrainSettings
+
+    flags = {
+        "data": data,
+        "net": net,
+        "method": method,
+        "sparsity": sparsity,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "schedule": schedule,
+        "warmup": warmup,
+        "timesteps": timesteps,
+        "loss": loss,
+        "tet_lambda": tet_lambda,
+        "augment": augment,
+        "net.hidden": None if hidden is None else _sizes(hidden),
+        "net.width": width,
+        "weight_bits": weight_bits,
+        "qat_fraction": qat_fraction,
+        "qat_lr": qat_lr,
+        "validation_fraction": validation_fraction,
+        "init": init,
+        "device": device,
+        "precision": precision,
+        "compile": compile_step,
+        "seed": seed,
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
+    settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
+    bar, speaks = _Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks
+    with bar if speaks else nullcontext():
+        done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)
+    if not speaks:
+        return
     if as_json:
         _print_json(read_json(out / "train.json", "a summary of training"))
         return
@@ -140,8 +192,8 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        sizes = (0,)
-    if any(size < 1 for size in sizes):
+        sizes = ()
+    if not sizes or any(size < 1 for size in sizes):
         raise UsageError(f"--hidden is {text!r}; it must be sizes of at least 1, e.g. 800 or 400,200.")
     return sizes
 

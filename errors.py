@@ -1,6 +1,6 @@
 """Spikeloom's own exceptions, each with the exit code that the command line ends with.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 does not fit the chip, 4 differs from the reference.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 does not fit the chip, 4 differs from the reference, 5 paused.
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ class MismatchError(SpikeloomError):
     """Spikes that differ from the integer reference."""
 
     exit_code = 4
+
+
+class PausedError(SpikeloomError):
+    """Work that stopped at its time limit with its state kept; it goes on when asked to resume."""
+
+    exit_code = 5
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -1,12 +1,22 @@
-"""Discovery by file name: a pruning rule, data set, network, reader, pass, target or backend is one file in its folder."""
+"""Discovery by file name: a pruning rule, data set, network, reader, pass, target or backend is one file in its folder.
+
+A module may have options of its own: a frozen dataclass called `Options`, which `options_of` builds from names and values.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
+import types
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from .errors import unknown_name
+from .errors import UsageError, unknown_name
+
+Built = TypeVar("Built")
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def names(package: ModuleType) -> list[str]:
@@ -28,3 +38,133 @@ def load(package: ModuleType, kind: str, name: str) -> ModuleType:
     if name not in known:
         raise unknown_name(kind, name, known)
     return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+
+
+def options_of(module: ModuleType, given: Mapping[str, Any], what: str) -> Any:
+    """Build a module's `Options` from `given`, defaults for the rest; None where the module has none and none are given.
+
+    Args:
+        module: a method, network, data set, ...; its `Options`, if any, is a dataclass.
+        given: values by name. Text, as it comes from a command line, is read as the field's type: bool, int, float, str, a tuple
+            ("400,200") of those, a Literal, or a union of them with None ("none").
+        what: what the messages call the module, e.g. "the method grad-r".
+
+    Raises:
+        UsageError: an option that there is not (the message names the nearest), or a value of another type; and what the
+            module's own checks raise.
+    """
+    kind = getattr(module, "Options", None)
+    if kind is None:
+        if given:
+            raise UsageError(f"{_capital(what)} has no options, but {', '.join(given)} was given. Leave it out.")
+        return None
+    return build(kind, given, what)
+
+
+def build(kind: type[Built], given: Mapping[str, Any], what: str) -> Built:
+    """Build a dataclass from values by name, text read as each field's type; see `options_of`.
+
+    Raises:
+        UsageError: a name that is no field of it, or a value of another type; and what its own checks raise.
+    """
+    hints = get_type_hints(kind)
+    fields = [f.name for f in dataclasses.fields(cast(Any, kind)) if f.init]
+    for name in given:
+        if name not in fields:
+            raise unknown_name(f"option of {what}", name, fields)
+    return kind(**{name: _typed(value, hints[name], f"{name} of {what}") for name, value in given.items()})
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _typed(value: Any, hint: Any, what: str) -> Any:
+    """Return `value` as the type `hint`, read from text where it is text."""
+    try:
+        return _read(value, hint)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} is {value!r}; it must be {_described(hint)}.") from None
+
+
+def _read(value: Any, hint: Any) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _read_union(value, get_args(hint))
+    if origin is Literal:
+        return _read_choice(value, get_args(hint))
+    if origin is Mapping:
+        return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else _refuse()
+    if origin is tuple:
+        return _read_tuple(value, get_args(hint))
+    return _read_plain(value, hint)
+
+
+def _refuse() -> Any:
+    raise ValueError
+
+
+def _read_choice(value: Any, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if (type(value) is type(choice) and value == choice) or (isinstance(value, str) and value == str(choice)):
+            return choice
+    raise ValueError
+
+
+def _read_union(value: Any, members: tuple[Any, ...]) -> Any:
+    """Take the first member that fits; None, and the text "none", before all others."""
+    if type(None) in members and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
+    for member in sorted(members, key=lambda m: m is str):  # text fits everything, so it comes last
+        if member is not type(None):
+            try:
+                return _read(value, member)
+            except (TypeError, ValueError):
+                continue
+    raise ValueError
+
+
+def _read_tuple(value: Any, members: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        parts: list[Any] = [part.strip() for part in value.split(",") if part.strip()]
+    else:
+        parts = list(cast("list[Any]", value)) if isinstance(value, list | tuple) else [value]
+    if len(members) == 2 and members[1] is Ellipsis:
+        return tuple(_read(part, members[0]) for part in parts)
+    if len(parts) != len(members):
+        raise ValueError
+    return tuple(_read(part, member) for part, member in zip(parts, members, strict=True))
+
+
+def _read_plain(value: Any, hint: Any) -> Any:
+    if hint is bool:
+        if isinstance(value, str):
+            return _read_bool(value)
+        return value if isinstance(value, bool) else _refuse()
+    if hint is str:
+        return value if isinstance(value, str) else _refuse()
+    if hint in (int, float):
+        allowed = (str, int) if hint is int else (str, int, float)
+        return hint(value) if isinstance(value, allowed) and not isinstance(value, bool) else _refuse()
+    return value if isinstance(value, hint) else _refuse()
+
+
+def _read_bool(text: str) -> bool:
+    word = text.strip().lower()
+    return word in TRUE if word in TRUE + FALSE else cast(bool, _refuse())
+
+
+def _described(hint: Any) -> str:
+    """Name a type for a message."""
+    origin, members = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_described(m) for m in members)
+    if origin is Literal:
+        return " or ".join(repr(m) for m in members)
+    if origin is tuple:
+        several = len(members) == 2 and members[1] is Ellipsis
+        return f"{_described(members[0])}, or several with commas" if several else ", ".join(_described(m) for m in members)
+    if origin is Mapping:
+        return "names with values"
+    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "none"}
+    return plain.get(hint, getattr(hint, "__name__", str(hint)))

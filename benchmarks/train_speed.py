@@ -1,8 +1,15 @@
-"""Epoch time of `spikeloom train` against a plain SpikingJelly multi-step loop: the same network, data, batches and Adam.
+"""Epoch time of Spikeloom's training loop beside three other ways of writing it: the same network, data, batches and optimiser.
 
-Both run in this process, in turn, a slice of an epoch each, so that a machine that slows down slows both; medians are compared.
+    reference     one time step after the other, the optimiser a Python loop over the parameters (as Grad R's published code is organised)
+    spikingjelly  SpikingJelly's multi-step mode, torch's Adam
+    compiled      the same under torch.compile (--compiled)
+    spikeloom     `Trainer.step` with Grad R, half-way up its sparsity ramp
+
+All run in this process, in turn, a slice of an epoch each, so that a machine that slows down slows all; medians are compared. An epoch is
+its training steps: no validation, no checkpoint. The slices draw the same samples for all.
 
     python benchmarks/train_speed.py --data mnist
+    python benchmarks/train_speed.py --data cifar10 --net 6conv2fc --width 256 --batch-size 16 --device cuda --precision bf16
 """
 
 from __future__ import annotations
@@ -12,85 +19,110 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from spikeloom import registry
-from spikeloom.train import TrainSettings, load_dataset, methods
+from spikeloom.train import TrainSettings, load_dataset
 from spikeloom.train.data import Dataset
-from spikeloom.train.evaluate import inputs_of
+from spikeloom.train.distributed import World
 from spikeloom.train.loop import Trainer
-from spikeloom.train.networks import fc
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
-from torch import Tensor, nn
+from spikeloom.train.parts import Parts
+from torch import Tensor
+from training_peers import PlainLoop, ReferenceLoop, stages
+
+Step = Callable[[Tensor, Tensor], object]
 
 
-def plain_network(inputs: int, hidden: int, classes: int) -> nn.Sequential:
-    """The network as SpikingJelly's documentation would write it: every layer over [T, N, C]."""
+def our_step(data: Dataset, options: argparse.Namespace, folder: Path) -> tuple[Step, Trainer]:
+    """Return a training step of Spikeloom's, and the trainer."""
+    width = {"width": options.width} if options.net != "fc" else {"hidden": (options.width,)}
+    asked = TrainSettings(
+        data.name,
+        net=options.net,
+        net_options=width,
+        method="grad-r",
+        sparsity=0.95,
+        batch_size=options.batch_size,
+        timesteps=options.timesteps,
+        precision=options.precision,
+        device=options.device,
+        compile=options.compile,
+        lr=1e-3,
+    )
+    parts = Parts.of(asked)
+    world = World(device=torch.device(options.device))
+    model = parts.build_model(data, options.timesteps).to(world.device)
+    if world.device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model.train()
+    trainer = Trainer(parts.settings, data, model, parts.build_method(model, parts.settings), folder, None, world)
+    return lambda x, labels: trainer.step(x, labels, 1e-3, 0.25), trainer
 
-    def spiking() -> neuron.LIFNode:
-        return neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan(), detach_reset=True)
 
-    net = nn.Sequential(layer.Linear(inputs, hidden, bias=False), spiking(), layer.Linear(hidden, classes, bias=False), spiking())
-    functional.set_step_mode(net, "m")
-    return net
-
-
-def plain_step(net: nn.Sequential, adam: torch.optim.Optimizer, x: Tensor, labels: Tensor, timesteps: int, classes: int) -> None:
-    """One training step of the plain loop."""
-    adam.zero_grad()
-    rates = net(x.unsqueeze(0).repeat(timesteps, 1, 1)).mean(0)
-    nn.functional.mse_loss(rates, nn.functional.one_hot(labels, classes).float()).backward()
-    adam.step()
-    functional.reset_net(net)
-
-
-def our_step(trainer: Trainer, x: Tensor, labels: Tensor) -> None:
-    """One training step as `Trainer` takes it; the sparsity is halfway up its ramp."""
-    trainer.method.zero_grad()
-    trainer._loss(x, labels).backward()
-    trainer.method.step(1e-3, 0.25)
+def peers(data: Dataset, options: argparse.Namespace) -> dict[str, Step]:
+    """Return a training step of each of the other ways."""
+    shape = data.shape if len(data.shape) == 3 else (1, *data.shape)
+    chosen = {"reference": ReferenceLoop, "spikingjelly": PlainLoop}
+    loops = {
+        n: loop(stages(options.net, shape, data.classes, options.width), options.timesteps, data.classes, options.device)
+        for n, loop in chosen.items()
+    }
+    steps: dict[str, Step] = {name: loop.step for name, loop in loops.items()}
+    if options.compiled:
+        parts = stages(options.net, shape, data.classes, options.width)
+        steps["compiled"] = PlainLoop(parts, options.timesteps, data.classes, options.device, compiled=True).step
+    return steps
 
 
-def measure(data: Dataset, batch: int, timesteps: int, hidden: int, rounds: int, slice_steps: int) -> dict[str, float]:
-    """Return the medians of both loops' epoch times in seconds, and their ratio."""
-    settings = TrainSettings(data.name, method="grad-r", sparsity=0.95, batch_size=batch, timesteps=timesteps, hidden=(hidden,))
-    model = fc.build(data.inputs, data.classes, (hidden,), timesteps)
-    method = registry.load(methods, "method", "grad-r").build(model, settings)
-    times: dict[str, list[float]] = {"spikeloom": [], "spikingjelly": []}
+def measure(data: Dataset, options: argparse.Namespace) -> dict[str, float]:
+    """Return each way's median epoch time in seconds, and how many times faster Spikeloom's is."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(settings, data, model, method, Path(folder), None)
-        net = plain_network(data.inputs, hidden, data.classes)
-        adam = torch.optim.Adam(net.parameters(), lr=1e-3)
-        for turn in range(rounds + 1):  # the first compiles and warms up
-            chosen = torch.randint(len(trainer.labels), (slice_steps, batch))
-            for name, taken in times.items():
-                began = time.perf_counter()
-                for row in chosen:
-                    x, labels = inputs_of(trainer.values[row], data.levels, integer=False), trainer.labels[row]
-                    if name == "spikeloom":
-                        our_step(trainer, x, labels)
-                    else:
-                        plain_step(net, adam, x, labels, timesteps, data.classes)
-                if turn:
-                    taken.append((time.perf_counter() - began) / slice_steps * trainer.batches)
-        medians = {name: statistics.median(taken) for name, taken in times.items()}
-        return medians | {"ratio": medians["spikingjelly"] / medians["spikeloom"], "batches": float(trainer.batches)}
+        ours, trainer = our_step(data, options, Path(folder))
+        steps = peers(data, options) | {"spikeloom": ours}
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        for turn in range(options.rounds + 1):  # the first compiles and warms up
+            chosen = torch.randint(len(trainer.feed), (options.steps, options.batch_size))
+            for name, step in steps.items():
+                taken = _slice(trainer, step, chosen, options.device)
+                times[name] += [taken / options.steps * trainer.batches] if turn else []
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    ratios = {f"times_faster_than_{name}": medians[name] / medians["spikeloom"] for name in medians if name != "spikeloom"}
+    return medians | ratios | {"batches": float(trainer.batches)}
+
+
+def _slice(trainer: Trainer, step: Step, chosen: Tensor, device: str) -> float:
+    began = time.perf_counter()
+    for row in chosen:
+        x, labels = trainer.feed.take(row, integer=False)
+        step(x.unsqueeze(1) if x.dim() == 3 else x, labels)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 def main() -> None:
-    """Measure, and print one JSON object: seconds an epoch of each loop, and how many times faster Spikeloom's is."""
+    """Measure, and print one JSON object: seconds an epoch of each way, and the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", default="mnist", help="mnist or digits; files from SPIKELOOM_DATA")
+    parser.add_argument("--data", default="mnist", help="mnist, digits, cifar10, ...; files from --data-dir or SPIKELOOM_DATA")
+    parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--net", default="fc", choices=("fc", "6conv2fc"))
+    parser.add_argument("--width", type=int, default=None, help="hidden neurons of fc (800), channels of 6conv2fc (256)")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--timesteps", type=int, default=8)
-    parser.add_argument("--hidden", type=int, default=800)
-    parser.add_argument("--rounds", type=int, default=7, help="slices of an epoch that are timed, of each loop")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"), help="Spikeloom's; the others compute in float32")
+    parser.add_argument("--compile", action="store_true", help="Spikeloom's step under torch.compile")
+    parser.add_argument("--compiled", action="store_true", help="also SpikingJelly's loop under torch.compile")
+    parser.add_argument("--rounds", type=int, default=7, help="slices of an epoch that are timed, of each way")
     parser.add_argument("--steps", type=int, default=30, help="steps in a slice")
-    chosen = parser.parse_args()
-    data = load_dataset(chosen.data)
-    result = measure(data, chosen.batch_size, chosen.timesteps, chosen.hidden, chosen.rounds, chosen.steps)
-    print(json.dumps({"data": data.name, "threads": torch.get_num_threads()} | {k: round(v, 3) for k, v in result.items()}))
+    options = parser.parse_args()
+    options.width = options.width or (800 if options.net == "fc" else 256)
+    data = load_dataset(options.data, options.data_dir)
+    result = measure(data, options)
+    kept = ("data", "net", "width", "batch_size", "timesteps", "device", "precision", "compile")
+    settings = {name: getattr(options, name) for name in kept} | {"threads": torch.get_num_threads()}
+    print(json.dumps(settings | {k: round(v, 3) for k, v in result.items()}))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from spikeloom.compile import handover
-from spikeloom.errors import FormatError, OutputError, UsageError
+from spikeloom.errors import FormatError, OutputError, PausedError, UsageError
 from spikeloom.hwmodels import fixed_point
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.layers import SpikingNetwork
@@ -75,10 +75,10 @@ def onnx_spikes(path: Path, values: np.ndarray, timesteps: int, integer: bool) -
 
 def torch_spikes(trained: TrainedRun, values: np.ndarray) -> dict[str, np.ndarray]:
     network = handover.read(trained.model)
-    model: SpikingNetwork = fc.build(64, 10, (60,), network.timesteps).double()
-    for (_, layer), projection in zip(model.named_layers(), network.projections, strict=True):
+    model: SpikingNetwork = fc.build((8, 8), 10, network.timesteps, fc.Options(hidden=(60,)), temporal=False).double()
+    for weight, projection in zip(model.weights().values(), network.projections, strict=True):
         with torch.no_grad():
-            layer.linear.weight.copy_(torch.from_numpy(projection.synapses.to_dense().astype(np.float64)))
+            weight.copy_(torch.from_numpy(projection.synapses.to_dense().astype(np.float64)))
     with torch.no_grad():
         return {name: s.numpy() > 0 for name, s in model.populations(torch.from_numpy(values).double()).items()}
 
@@ -148,10 +148,23 @@ def test_kill_and_resume_give_the_same_bits(trained: TrainedRun, tmp_path: Path,
     child.wait(30)
     assert not (tmp_path / "run" / "model.onnx").exists()
     resumed = fit(**RECIPE, weight_bits=bits, out=tmp_path / "run", resume=True)
-    for name in ("model.safetensors",):
-        assert (resumed.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    assert (resumed.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
     assert handover.read(resumed.model).stages == trained.stages
     assert len((resumed.folder / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_time_limit_pauses_and_resuming_gives_the_same_bits(trained: TrainedRun, tmp_path: Path) -> None:
+    given = RECIPE | {"weight_bits": trained.settings.weight_bits, "out": tmp_path / "run"}
+    pauses = 0
+    while True:  # each call takes the epoch that the limit passes in
+        try:
+            resumed = fit(**given, resume=pauses > 0, time_limit=0.0 if pauses == 0 else 1e-3 if pauses < 4 else None)
+            break
+        except PausedError as error:
+            pauses += 1
+            assert "--resume" in str(error) and not (tmp_path / "run" / "model.onnx").exists()
+    assert pauses == 4
+    assert (resumed.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 
 
 def test_a_finished_run_is_returned(trained: TrainedRun) -> None:
@@ -167,7 +180,9 @@ def test_a_run_is_not_overwritten(trained: TrainedRun) -> None:
     assert (trained.folder / "model.onnx").read_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 7), ("lr", 1e-3), ("hidden", (61,)), ("sparsity", 0.8)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 7), ("lr", 1e-3), ("hidden", (61,)), ("sparsity", 0.8), ("loss", "ce"), ("schedule", "constant")]
+)
 def test_resuming_with_other_settings_names_them(trained: TrainedRun, name: str, value: object) -> None:
     with pytest.raises(UsageError, match=name):
         fit(**changed({name: value}), weight_bits=trained.settings.weight_bits, out=trained.folder, resume=True)
@@ -201,6 +216,12 @@ def test_an_output_that_is_a_file_is_refused_before_training(tmp_path: Path) -> 
         fit(**RECIPE, out=tmp_path / "file" / "run")
 
 
+def test_the_provenance_names_every_option(trained: TrainedRun) -> None:
+    provenance = handover.read(trained.model).provenance
+    assert (provenance["data"], provenance["method"], provenance["net.hidden"]) == ("digits", "grad-r", "[60]")
+    assert provenance["method.control"] == '"closed"'
+
+
 @pytest.mark.parametrize("name", ["data", "method", "net"])
 def test_unknown_names_leave_nothing_behind(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="Known"):
@@ -215,6 +236,7 @@ def test_progress_counts_down(tmp_path: Path) -> None:
 
 
 def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
-    run = fit("digits", method="grad-r", sparsity=0.9, control="open", alpha=0.3, epochs=2, hidden=(30, 20), out=tmp_path / "run")
+    prior = {"control": "open", "alpha": 0.3}
+    run = fit("digits", method="grad-r", sparsity=0.9, method_options=prior, epochs=2, hidden=(30, 20), out=tmp_path / "run")
     assert run.best_epoch == 2
     assert [p.name for p in handover.read(run.model).spiking] == ["hidden1", "hidden2", "output"]

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
-from .. import registry
 from .._version import VERSION
 from ..compile import handover
 from ..compile.handover import Stage
 from ..errors import FormatError, UsageError
 from ..files import make_folder, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
-from . import export, methods, networks
-from .data import Dataset, load_dataset
+from . import export
+from .distributed import World, joined, synchronised
 from .evaluate import accuracy, with_weights
 from .layers import SpikingNetwork
-from .loop import CHECKPOINT, Best, ProgressCallback, Trainer
-from .methods._base import Method
+from .loop import CHECKPOINT, Trainer
+from .parts import WEIGHTS, Parts, load_init
+from .progress import ProgressCallback
 from .quantise import integer_weights
-from .settings import Control, TrainSettings
+from .settings import Augment, Device, LossName, Precision, ScheduleName, TrainSettings
+from .state import Best
 
-__all__ = ["TrainedRun", "fit"]
+__all__ = ["TrainedRun", "fit", "train_run"]
 
-SETTINGS, SUMMARY, MODEL, WEIGHTS, CALIBRATION = "settings.json", "train.json", "model.onnx", "model.safetensors", "calibration.safetensors"
+SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.onnx", "calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,41 +73,42 @@ def fit(
     *,
     out: Path | str,
     batch_size: int | None = None,
-    lr: float = 1e-2,
-    timesteps: int = 8,
-    hidden: tuple[int, ...] = (800,),
+    lr: float | None = None,
+    schedule: ScheduleName = "cosine",
+    warmup: float = 0.1,
+    timesteps: int | None = None,
+    loss: LossName = "mse",
+    tet_lambda: float = 1e-3,
+    augment: Augment = "none",
+    hidden: tuple[int, ...] | None = None,
     weight_bits: int | None = None,
     seed: int = 0,
-    control: Control = "closed",
-    alpha: float = 1e-3,
-    ramp: float = 0.5,
     qat_fraction: float = 0.25,
     qat_lr: float = 0.3,
     validation_fraction: float = 0.1,
+    init: Path | str | None = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    compile: bool = False,  # noqa: A002
     data_dir: Path | str | None = None,
+    method_options: Mapping[str, Any] | None = None,
+    net_options: Mapping[str, Any] | None = None,
+    data_options: Mapping[str, Any] | None = None,
     resume: bool = False,
+    download: bool = False,
+    time_limit: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainedRun:
-    """Train a spiking network and hand it over to the compiler.
+    """Train a spiking network and hand it over to the compiler: `train_run` with the settings by name.
 
     Args:
-        data, net, method: names of files in train/datasets, train/networks, train/methods.
-        sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
-        epochs, batch_size, lr, timesteps, hidden, weight_bits, seed, control, alpha, ramp, qat_fraction, qat_lr,
-            validation_fraction, data_dir: see `TrainSettings`.
-        out: the run folder. Receives settings.json, checkpoint.safetensors, metrics.jsonl, tensorboard/ and, at the end,
-            model.onnx, model.safetensors, calibration.safetensors and train.json.
-        resume: continue the run in `out` to the bits it would have had; a finished one is returned as it is.
-        progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left).
+        data, net, method, sparsity, epochs, batch_size, ...: see `TrainSettings`.
+        hidden: short for net_options={"hidden": ...}.
+        out, resume, download, time_limit, progress: see `train_run`.
 
     Raises:
-        UsageError: a name or value that makes no sense; a folder that holds a run, or none to resume; other settings than the
-            run to be resumed; a sparsity that leaves a layer without a live synapse.
-        DataError: the data set is missing or damaged.
-        FormatError: a checkpoint that is damaged.
-        OutputError: the folder cannot be written to.
+        SpikeloomError: see `train_run`.
     """
-    folder = Path(out)
     settings = TrainSettings(
         data=data,
         net=net,
@@ -114,42 +117,95 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
+        schedule=schedule,
+        warmup=warmup,
         timesteps=timesteps,
-        hidden=tuple(hidden),
+        loss=loss,
+        tet_lambda=tet_lambda,
+        augment=augment,
         seed=seed,
-        control=control,
-        alpha=alpha,
-        ramp=ramp,
         weight_bits=weight_bits,
         qat_fraction=qat_fraction,
         qat_lr=qat_lr,
         validation_fraction=validation_fraction,
+        init=None if init is None else str(init),
+        device=device,
+        precision=precision,
+        compile=compile,
         data_dir=None if data_dir is None else str(data_dir),
+        method_options=method_options or {},
+        net_options=dict(net_options or {}) | ({} if hidden is None else {"hidden": tuple(hidden)}),
+        data_options=data_options or {},
     )
-    finished = _check_folder(folder, settings, resume)
-    if finished is not None:
-        return finished
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of ours
-        return _train(settings, folder, resume, progress)
+    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress)
 
 
-def _train(settings: TrainSettings, folder: Path, resume: bool, progress: ProgressCallback | None) -> TrainedRun:
-    builder = registry.load(methods, "method", settings.method)
-    network = registry.load(networks, "network", settings.net)
-    dataset = load_dataset(settings.data, None if settings.data_dir is None else Path(settings.data_dir))
-    settings = settings.resolved(len(dataset.train.labels))
-    torch.manual_seed(settings.seed)
-    model: SpikingNetwork = network.build(dataset.inputs, dataset.classes, settings.hidden, settings.timesteps)
-    method: Method = builder.build(model, settings)
-    trainer = Trainer(settings, dataset, model, method, folder, progress)
-    if resume and (folder / CHECKPOINT).exists():
-        saved = checkpoints.read(folder / CHECKPOINT)
+def train_run(
+    settings: TrainSettings,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    download: bool = False,
+    time_limit: float | None = None,
+    progress: ProgressCallback | None = None,
+) -> TrainedRun:
+    """Train a spiking network by a recipe and hand it over to the compiler. Under torchrun all processes train together.
+
+    Args:
+        settings: the recipe.
+        out: the run folder. Receives settings.json, checkpoint.safetensors, metrics.jsonl, tensorboard/ and, at the end,
+            model.onnx, model.safetensors, calibration.safetensors and train.json.
+        resume: continue the run in `out` to the bits it would have had; a finished one is returned as it is.
+        download: whether the data set's files may be fetched where they are missing.
+        time_limit: seconds after which no further epoch begins.
+        progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
+
+    Raises:
+        UsageError: a name, option or value that makes no sense; a folder that holds a run, or none to resume; other settings than
+            the run to be resumed; a sparsity that leaves a layer without a live synapse; weight_bits for a network that has no
+            integer form; weights to start from that are of another network; CUDA where there is none.
+        DataError: the data set is missing or damaged.
+        FormatError: a checkpoint or run to start from that is damaged.
+        OutputError: the folder cannot be written to.
+        PausedError: the time limit has passed with epochs left; `resume` continues.
+        SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
+    """
+    folder = Path(out)
+    parts = Parts.of(settings)
+    settings = parts.settings
+    with joined(settings.wanted_device) as world:
+        finished = _check_folder(folder, settings, resume)
+        world.wait()  # until all have looked, nobody writes
+        if finished is not None:
+            return finished
+        devices = [world.device] if world.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # the caller's random numbers are none of ours
+            trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world)
+            trainer.run(time_limit)
+            return _finish(trainer, world)
+
+
+def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress: ProgressCallback | None, world: World) -> Trainer:
+    dataset = parts.load_data(download, world)
+    frames = dataset.timesteps
+    device = "cuda" if world.device.type == "cuda" else "cpu"
+    timesteps = cast(int, parts.settings.resolved(len(dataset.train.labels), frames=frames).timesteps)
+    model = parts.build_model(dataset, timesteps)
+    convolutional = any(w.dim() == 4 for w in model.weights().values())
+    settings = parts.settings.resolved(len(dataset.train.labels), convolutional=convolutional, frames=frames, device=device)
+    checkpoint = folder / CHECKPOINT
+    saved = checkpoints.read(checkpoint) if resume and checkpoint.exists() else None
+    if settings.init is not None and saved is None:
+        load_init(model, Path(settings.init))
+    model = cast(SpikingNetwork, synchronised(model.to(world.device), world))
+    trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world)
+    if saved is not None:
         settings.check_same(cast("dict[str, Any]", saved.document.get("settings", {})), folder)
         trainer.restore(saved)
-    make_folder(folder)
-    write_json(folder / SETTINGS, settings.document())
-    trainer.run()
-    return _finish(trainer)
+    if world.is_first:
+        make_folder(folder)
+        write_json(folder / SETTINGS, settings.document())
+    return trainer
 
 
 def _check_folder(folder: Path, settings: TrainSettings, resume: bool) -> TrainedRun | None:
@@ -161,8 +217,11 @@ def _check_folder(folder: Path, settings: TrainSettings, resume: bool) -> Traine
         raise UsageError(f"{folder} holds no run to resume. Leave out --resume to start one there.")
     if not holds:
         return None
-    settings.check_same(_json_object(folder / SETTINGS, "the settings of a run"), folder)
-    return _read_summary(folder, settings) if (folder / SUMMARY).exists() else None
+    saved = _json_object(folder / SETTINGS, "the settings of a run")
+    settings.check_same(saved, folder)
+    if not (folder / SUMMARY).exists():
+        return None
+    return _read_summary(folder, replace(TrainSettings.read(saved), data_dir=settings.data_dir))
 
 
 def _json_object(path: Path, what: str) -> dict[str, Any]:
@@ -172,54 +231,72 @@ def _json_object(path: Path, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-def _finish(trainer: Trainer) -> TrainedRun:
-    """Use the test set, once, on the weights that validation chose; write what is handed over."""
-    dataset, folder, best = trainer.dataset, trainer.folder, trainer.best
-    last = best["integer" if trainer.arithmetic else "float"]
-    stages = [_stage("float", trainer, best["float"], quantised=False)]
+def _finish(trainer: Trainer, world: World) -> TrainedRun:
+    """Use the test set, once, on the state that validation chose; write what is handed over."""
+    last = trainer.best["integer" if trainer.arithmetic else "float"]
+    stages = [_stage("float", trainer, with_weights(trainer.model, trainer.best["float"].state))]
+    model = with_weights(trainer.model, last.state, trainer.arithmetic)
     if trainer.arithmetic:
-        stages.append(_stage("integer (torch)", trainer, last, quantised=True))
+        stages.append(_stage("integer (torch)", trainer, model))
+    else:
+        model = export.fold(model)
+        if _has_norms(trainer.model):
+            stages.append(_stage("folded", trainer, model.double()))
     run = TrainedRun(
-        folder,
+        trainer.folder,
         trainer.settings,
         last.sparsity,
-        _integer_sparsity(trainer, last),
+        _integer_sparsity(trainer, model),
         tuple(stages),
         trainer.epoch,
         last.epoch,
         last.accuracy,
         tuple(float(row["seconds"]) for row in trainer.rows),
     )
-    network = export.network(trainer.model, last.weights, trainer.arithmetic, dataset, run.stages, _provenance(run))
-    write_bytes(folder / WEIGHTS, save({f"{n}.weight": w.contiguous() for n, w in last.weights.items()}))
-    export.write_calibration(folder / CALIBRATION, dataset)
-    handover.write(network, folder / MODEL)
-    write_json(folder / SUMMARY, _summary(run))
+    if world.is_first:
+        _hand_over(trainer, model, last, run)
+    world.wait()
     return run
 
 
-def _stage(name: str, trainer: Trainer, best: Best, *, quantised: bool) -> Stage:
-    model = with_weights(trainer.model, best.weights, trainer.arithmetic if quantised else None)
-    test: Dataset = trainer.dataset
-    return Stage(name, accuracy(model, test.test, test.levels), len(test.test))
+def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun) -> None:
+    folder, dataset = run.folder, trainer.dataset
+    network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, _provenance(run))
+    write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
+    export.write_calibration(folder / CALIBRATION, dataset)
+    handover.write(network, folder / MODEL)
+    write_json(folder / SUMMARY, _summary(run))
 
 
-def _integer_sparsity(trainer: Trainer, best: Best) -> float | None:
+def _has_norms(model: SpikingNetwork) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def _stage(name: str, trainer: Trainer, model: SpikingNetwork) -> Stage:
+    test = trainer.dataset.test
+    return Stage(name, accuracy(model, test, trainer.dataset.levels, trainer.world), len(test))
+
+
+def _integer_sparsity(trainer: Trainer, model: SpikingNetwork) -> float | None:
     if not trainer.arithmetic:
         return None
-    integers = [integer_weights(w, trainer.arithmetic[name].registers) for name, w in best.weights.items()]
+    integers = [integer_weights(w, trainer.arithmetic[name].registers) for name, w in model.weights().items()]
     return sum(int((w == 0).sum()) for w in integers) / sum(w.numel() for w in integers)
 
 
 def _provenance(run: TrainedRun) -> dict[str, str]:
     settings = run.settings
-    return {
+    options = {
+        f"{part}.{name}": json.dumps(value)
+        for part, values in (("method", settings.method_options), ("net", settings.net_options), ("data", settings.data_options))
+        for name, value in values.items()
+    }
+    return options | {
         "data": settings.data,
         "net": settings.net,
         "method": settings.method,
         "sparsity_asked": repr(settings.sparsity),
         "sparsity_reached": repr(run.sparsity),
-        "control": settings.control,
         "epochs": str(run.epochs),
         "seed": str(settings.seed),
         "spikeloom": VERSION,

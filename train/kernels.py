@@ -1,4 +1,4 @@
-"""Fused, multi-threaded kernels (numba): all T steps of a layer of LIF neurons, forward and backward, and Adam with rewiring.
+"""Fused, multi-threaded kernels (numba): all T steps of a layer of LIF neurons, forward and backward.
 
 Each neuron's T steps stay in one core's cache, where the step-by-step form writes and reads several (N, C) arrays a step.
 The kernels contract no products (no fast-math), so the forward pass gives the bits of the step-by-step form, whatever the threads.
@@ -136,49 +136,3 @@ def lif_backward(
                 else:
                     gx[i] += gh * gain
                 gv[i] = gh * keep
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def rewiring_adam(
-    theta: Floats,
-    sign: NDArray[np.int8],
-    weight: Floats,
-    grad: Floats,
-    mean: Floats,
-    square: Floats,
-    beta1: float,
-    beta2: float,
-    rate: float,
-    root: float,
-    eps: float,
-    pull: float,
-    mu: float,
-    floor: float,
-    frozen: bool,
-) -> None:  # pragma: no cover - compiled
-    """One step of Adam on theta with the ungated gradient, the prior's step `pull` toward mu, then  w = sign * max(theta, 0).
-
-    Args:
-        theta, weight, grad, mean, square: (M,) of one dtype; sign (M,) of -1/+1; moments are those of dL/dw.
-        rate: lr / (1 - beta1^t); root: sqrt(1 - beta2^t).
-        frozen: dead synapses stay dead and live ones keep at least `floor`.
-    """
-    one = theta.dtype.type(1)
-    zero = theta.dtype.type(0)
-    for i in numba.prange(theta.size):
-        g = grad[i]
-        m = beta1 * mean[i] + (one - beta1) * g
-        q = beta2 * square[i] + (one - beta2) * g * g
-        mean[i] = m
-        square[i] = q
-        old = theta[i]
-        signed = rate * m / (np.sqrt(q) / root + eps)
-        new = old - (signed if sign[i] > 0 else -signed)
-        if pull != zero:
-            away = old - mu
-            new -= pull if away > zero else (-pull if away < zero else zero)
-        if frozen:
-            new = max(new, floor) if old > zero else old
-        theta[i] = new
-        live = max(new, zero)
-        weight[i] = live if sign[i] > 0 else -live

@@ -1,80 +1,405 @@
-"""A layer of synapses and LIF neurons, in float and in the chip's integers; a feed-forward stack of them."""
+"""Spiking networks as graphs: layers of LIF neurons, pools and gates of spikes, and the connections between them.
+
+    layer        s = LIF( b + sum of its connections ),  times a gate where there is one
+    connection   a = norm( op( avg_pool( dropout( sum of the sources' spikes ) ) ) )
+    max pool     s = OR of a window;    and    s = AND of the sources, some of them inverted
+
+Spikes are (T, N, ...) everywhere. A static sample enters the first layers once for all T steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, dropout, max_pool2d
 
-from .neurons import FusedLIFNode
+from ..errors import UsageError
+from .neurons import HALF, FusedLIFNode
 from .quantise import IntegerArithmetic, integer_layer
+
+__all__ = ["INPUT", "And", "Connection", "MaxPool", "Shape", "SpikingLayer", "SpikingNetwork", "Unit"]
+
+INPUT = "input"
+Shape = tuple[int, ...]
+
+
+class Connection(nn.Module):
+    """Synapses from the sum of several sources:  a = norm(op(avg_pool(dropout(s1 + s2 + ...)))).
+
+    Args:
+        sources: names of layers, or ("input",); all of the shape `source_shape`.
+        source_shape: (C, H, W), or (N,).
+        op: convolution (one group, same stride and padding on both axes) or linear layer, which takes flattened maps; None: the identity.
+        norm: batch normalisation after a convolution.
+        pool: side of the windows that are averaged first; what does not fill a window is left out.
+        dropout: the probability that a neuron of the source is silenced in training, at all T steps alike; the others are scaled up.
+
+    Raises:
+        UsageError: parts that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        source_shape: Shape,
+        op: nn.Linear | nn.Conv2d | None = None,
+        norm: nn.BatchNorm2d | None = None,
+        *,
+        pool: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.sources, self.source_shape = tuple(sources), tuple(source_shape)
+        self.op, self.norm = op, norm
+        self.pool, self.dropout = pool, dropout
+        self.sums_pools = False
+        _check_connection(self)
+
+    @property
+    def pooled_shape(self) -> Shape:
+        """The shape that `op` takes."""
+        channels, *sides = self.source_shape
+        return (channels, *(side // self.pool for side in sides))
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the input current: (C, H, W), or (N,)."""
+        if isinstance(self.op, nn.Linear):
+            return (self.op.out_features,)
+        if self.op is None:
+            return self.pooled_shape
+        return (self.op.out_channels, *(_outputs(self.op, axis, side) for axis, side in enumerate(self.pooled_shape[1:])))
+
+    @property
+    def positions(self) -> Tensor:
+        """How many synapses one weight stands for when unrolled: int64, broadcastable to the weight."""
+        if not isinstance(self.op, nn.Conv2d):
+            sides = self.pool**2 if len(self.source_shape) == 3 else 1
+            return torch.full((1, 1), sides, dtype=torch.int64)
+        rows, columns = (_positions(self.op, axis, side) for axis, side in enumerate(self.pooled_shape[1:]))
+        return (rows[:, None] * columns * self.pool**2)[None, None]
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return the input current: (T, N, *shape) of spikes (T, N, *source_shape), (N, *shape) of static values."""
+        if self.training and self.dropout:
+            s = s * dropout(torch.ones_like(s[0] if s.dim() - len(self.source_shape) == 2 else s), self.dropout)
+        leading = s.shape[: s.dim() - len(self.source_shape)]
+        x = s.flatten(0, len(leading) - 1)
+        if self.pool > 1:
+            x = avg_pool2d(x, self.pool, divisor_override=1 if self.sums_pools else None)
+        if isinstance(self.op, nn.Linear):
+            x = x.flatten(1)
+        x = x if self.op is None else self.op(x)
+        x = x if self.norm is None else self.norm(x)
+        return x.unflatten(0, leading)
+
+
+def _outputs(conv: nn.Conv2d, axis: int, side: int) -> int:
+    return (side + 2 * int(conv.padding[axis]) - conv.kernel_size[axis]) // conv.stride[axis] + 1
+
+
+def _positions(conv: nn.Conv2d, axis: int, side: int) -> Tensor:
+    """Along one axis, the output positions at which each tap lies inside the map."""
+    inputs = torch.arange(_outputs(conv, axis, side))[:, None] * conv.stride[axis] - int(conv.padding[axis])
+    taps = inputs + torch.arange(conv.kernel_size[axis])
+    return ((taps >= 0) & (taps < side)).sum(0)
+
+
+def _check_connection(connection: Connection) -> None:
+    op, shape, pooled = connection.op, connection.source_shape, connection.pooled_shape
+    what = f"The connection from {' + '.join(connection.sources)} of shape {shape}"
+    if not connection.sources or (INPUT in connection.sources and len(connection.sources) > 1):
+        raise UsageError(f"{what} must have layers as its sources, or the input alone.")
+    if min(pooled) < 1 or (len(shape) != 3 and connection.pool > 1):
+        raise UsageError(f"{what} cannot be pooled by {connection.pool}: the map is too small. Use larger samples or fewer pools.")
+    if isinstance(op, nn.Conv2d):
+        plain = op.groups == 1 and set(op.dilation) == {1} and len(set(op.stride)) == len(set(op.padding)) == 1
+        if not plain or op.padding_mode != "zeros" or isinstance(op.padding, str):
+            raise UsageError(
+                f"{what} has a convolution with groups, dilation or another padding than zeros; only plain ones can be handed over."
+            )
+        if len(shape) != 3 or shape[0] != op.in_channels or min(connection.shape) < 1:
+            raise UsageError(
+                f"{what} does not fit a kernel {op.kernel_size} on {op.in_channels} channels. Use larger samples or fewer pools."
+            )
+    elif isinstance(op, nn.Linear) and op.in_features != torch.Size(pooled).numel():
+        raise UsageError(f"{what} has {torch.Size(pooled).numel()} numbers, but its linear layer takes {op.in_features}.")
+    if connection.norm is not None and not isinstance(op, nn.Conv2d):
+        raise UsageError(f"{what} has a normalisation without a convolution, which cannot be folded.")
 
 
 class SpikingLayer(nn.Module):
-    """Synapses without bias onto LIF neurons:  s = LIF(W x).
+    """LIF neurons on the sum of their connections:  s = gate * LIF(b + a1 + a2 + ...).
 
     Args:
-        inputs, outputs: neurons on either side.
-        repeat: T for a layer with static input (N, inputs), whose product is computed once; None for spikes (T, N, inputs).
+        connections: all to the same shape; all from the input, or none.
+        repeat: T for a layer with static input, which is computed once; None for spikes or temporal input.
+
+    Attributes:
+        bias: one number a channel, added to the input of each step; None in training: there, normalisation does that.
+        gate: a factor for each neuron's spikes, of the layer's shape; None: there are none.
+        integer: the chip's arithmetic, once training is in integers.
     """
 
-    def __init__(self, inputs: int, outputs: int, repeat: int | None) -> None:
+    def __init__(self, connections: Sequence[Connection], repeat: int | None = None) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=False)
+        self.connections = nn.ModuleList(connections)
         self.neuron = FusedLIFNode(repeat=repeat)
+        self.shape = connections[0].shape
+        self.gate: nn.Parameter | None = None
+        self.bias: nn.Parameter | None = None
         self.integer: IntegerArithmetic | None = None
+        if any(c.shape != self.shape for c in connections):
+            raise UsageError(f"Connections to the same layer give it the shapes {', '.join(str(c.shape) for c in connections)}.")
+        if self.is_first and any(INPUT not in c.sources for c in connections):
+            raise UsageError("A layer takes the input or spikes, not both. Put a layer between the input and this one.")
+
+    @property
+    def inputs(self) -> Sequence[Connection]:
+        """The connections."""
+        return cast("Sequence[Connection]", self.connections)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all sources."""
+        return tuple(name for connection in self.inputs for name in connection.sources)
 
     @property
     def is_first(self) -> bool:
         """Whether the layer takes the sample itself."""
-        return self.neuron.repeat is not None
+        return INPUT in self.sources
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the spikes (T, N, outputs) as 0/1; in integer arithmetic once `integer` is set, x then being integers."""
+    @property
+    def linear(self) -> nn.Linear:
+        """The only connection's linear layer.
+
+        Raises:
+            UsageError: there are several connections, or it is a convolution.
+        """
+        op = self.inputs[0].op
+        if len(self.inputs) > 1 or not isinstance(op, nn.Linear):
+            raise UsageError(f"The layer of shape {self.shape} is no single linear layer.")
+        return op
+
+    def forward(self, spikes: Mapping[str, Tensor]) -> Tensor:
+        """Return the spikes (T, N, *shape) as 0/1 (times the gate); in integer arithmetic once `integer` is set."""
+        sums = [sum_of(spikes, connection.sources) for connection in self.inputs]
         if self.integer is not None:
-            return integer_layer(x, self.linear.weight, self.neuron, self.integer)
-        return self.neuron(self.linear(x))
+            return integer_layer(sums[0].flatten(2 if self.neuron.repeat is None else 1), self.linear.weight, self.neuron, self.integer)
+        current = self.inputs[0](sums[0])
+        for connection, s in zip(self.inputs[1:], sums[1:], strict=True):
+            current = current + connection(s)
+        if self.bias is not None:
+            current = current + self.bias.view(-1, *[1] * (len(self.shape) - 1))
+        s = self.neuron(current)
+        return s if self.gate is None else s * self.gate
+
+
+def sum_of(spikes: Mapping[str, Tensor], sources: Sequence[str]) -> Tensor:
+    """Return the sum of several layers' spikes."""
+    total = spikes[sources[0]]
+    for name in sources[1:]:
+        total = total + spikes[name]
+    return total
+
+
+class MaxPool(nn.Module):
+    """The OR of the spikes in each window, which is their maximum; on a chip a neuron without memory and a threshold of 1.
+
+    Args:
+        source: name of a layer of shape `source_shape` (C, H, W).
+        size, stride, padding: of the windows; stride None: size.
+
+    Raises:
+        UsageError: no window fits.
+    """
+
+    def __init__(self, source: str, source_shape: Shape, size: int, *, stride: int | None = None, padding: int = 0) -> None:
+        super().__init__()
+        self.sources, self.source_shape = (source,), tuple(source_shape)
+        self.size, self.stride, self.padding = size, stride or size, padding
+        sides = ((side + 2 * padding - size) // self.stride + 1 for side in source_shape[1:])
+        self.shape: Shape = (source_shape[0], *sides)
+        if len(self.shape) != 3 or min(self.shape) < 1 or source == INPUT:
+            raise UsageError(f"Max pooling by {size} does not fit {source} of shape {source_shape}. Use larger samples or fewer pools.")
+
+    def forward(self, spikes: Mapping[str, Tensor]) -> Tensor:
+        """Return the spikes (T, N, *shape)."""
+        s = spikes[self.sources[0]]
+        return max_pool2d(s.flatten(0, 1), self.size, self.stride, self.padding).unflatten(0, s.shape[:2])
+
+
+class And(nn.Module):
+    """The AND of layers of the same shape, some inverted:  s = prod(s_i) prod(1 - s_j); on a chip  sum s_i - sum s_j >= number of s_i.
+
+    Args:
+        sources: names of layers that must spike.
+        inverted: names of layers that must not.
+        shape: of each of them.
+    """
+
+    def __init__(self, sources: Sequence[str], shape: Shape, inverted: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.positive, self.inverted, self.shape = tuple(sources), tuple(inverted), tuple(shape)
+        if not self.positive or INPUT in self.sources:
+            raise UsageError("An AND needs at least one layer that spikes, and takes no input.")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all sources."""
+        return (*self.positive, *self.inverted)
+
+    def forward(self, spikes: Mapping[str, Tensor]) -> Tensor:
+        """Return the spikes (T, N, *shape)."""
+        s = spikes[self.positive[0]]
+        for name in self.positive[1:]:
+            s = s * spikes[name]
+        for name in self.inverted:
+            s = s * (1 - spikes[name])
+        return s
+
+
+Unit = SpikingLayer | MaxPool | And
 
 
 class SpikingNetwork(nn.Module):
-    """Spiking layers in a row. The first takes the flattened sample."""
+    """Layers, pools and gates in topological order.
 
-    def __init__(self, layers: Mapping[str, SpikingLayer], timesteps: int) -> None:
+    Args:
+        units: by name; the last is the output, a flat layer of classes * votes neurons.
+        shape: in which the first layers take a sample, or a frame of a temporal one.
+        timesteps: T.
+        classes: labels are 0..classes - 1.
+        votes: output neurons a class, side by side, which are averaged.
+        temporal: whether samples carry their own T frames.
+
+    Raises:
+        UsageError: a source that does not come earlier or has another shape, or an output of another size.
+    """
+
+    def __init__(
+        self, units: Mapping[str, Unit], shape: Shape, timesteps: int, classes: int, *, votes: int = 1, temporal: bool = False
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict(dict(layers))
-        self.timesteps = timesteps
+        self.layers = nn.ModuleDict(dict(units))
+        self.shape, self.timesteps, self.classes = tuple(shape), timesteps, classes
+        self.votes, self.temporal = votes, temporal
+        _check_network(self)
+
+    def units(self) -> Iterator[tuple[str, Unit]]:
+        """Yield layers, pools and gates with their names, from the input on."""
+        yield from cast("Iterator[tuple[str, Unit]]", iter(self.layers.items()))
 
     def named_layers(self) -> Iterator[tuple[str, SpikingLayer]]:
         """Yield the layers with their names, from the input on."""
-        for name, layer in self.layers.items():
-            if isinstance(layer, SpikingLayer):
-                yield name, layer
+        for name, unit in self.units():
+            if isinstance(unit, SpikingLayer):
+                yield name, unit
+
+    def named_ops(self) -> Iterator[tuple[str, Connection]]:
+        """Yield the connections with weights; names are the layer's, with _2, _3 for a second, a third."""
+        for name, layer in self.named_layers():
+            weighted = [c for c in layer.inputs if c.op is not None]
+            for i, connection in enumerate(weighted):
+                yield (name if i == 0 else f"{name}_{i + 1}"), connection
 
     @property
     def is_integer(self) -> bool:
         """Whether the layers run the chip's integer arithmetic."""
         return any(layer.integer is not None for _, layer in self.named_layers())
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return each layer's weights (outputs, inputs)."""
-        return {name: layer.linear.weight for name, layer in self.named_layers()}
+    @property
+    def supports_integers(self) -> bool:
+        """Whether the network can be trained in integers: a chain of linear layers without biases, dropout or pools."""
+        return all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Return every weight that pruning may remove: (out, in, kernel height, width) of convolutions, (out, in) of linear layers."""
+        return {name: cast(nn.Parameter, cast(nn.Linear, connection.op).weight) for name, connection in self.named_ops()}
+
+    def positions(self) -> dict[str, Tensor]:
+        """Return how many synapses a weight stands for when unrolled: int64, broadcastable to the weight of the same name."""
+        return {name: connection.positions for name, connection in self.named_ops()}
+
+    def others(self) -> list[nn.Parameter]:
+        """Return what trains beside weights and gates: scale and shift of normalisations, biases."""
+        owned = {id(p) for p in (*self.weights().values(), *self.gates().values())}
+        return [p for p in self.parameters() if id(p) not in owned]
+
+    def gates(self) -> dict[str, nn.Parameter]:
+        """Return the gates that there are, by layer."""
+        return {name: layer.gate for name, layer in self.named_layers() if layer.gate is not None}
+
+    def add_gates(self) -> dict[str, nn.Parameter]:
+        """Give each inner layer with a convolution a gate of its shape, open at first; layers that reach a linear one have none."""
+        last = self._before_linear()
+        for name, layer in self.named_layers():
+            if len(layer.shape) == 3 and name not in last and layer.gate is None:
+                weight = next(self.parameters())
+                layer.gate = nn.Parameter(torch.ones(layer.shape, dtype=weight.dtype, device=weight.device))
+        return self.gates()
+
+    def _before_linear(self) -> set[str]:
+        """Names of units whose spikes reach a linear layer or a layer without maps, directly or through pools and gates."""
+        reached: set[str] = set()
+        for name, unit in reversed(list(self.units())):
+            passes_on = not isinstance(unit, SpikingLayer) and name in reached
+            if passes_on or len(unit.shape) == 1:
+                reached |= set(unit.sources)
+        return reached
 
     def populations(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the spikes (T, N, neurons) of every population, from a reset state."""
+        """Return the spikes (T, N, ...) of every population, from a reset state; see `forward` for `x`."""
         functional.reset_net(self)
-        s = torch.flatten(x, 1)
-        spikes: dict[str, Tensor] = {}
-        for name, layer in self.named_layers():
-            s = spikes[name] = layer(s)
+        spikes = {INPUT: self._arranged(x)}
+        for name, unit in self.units():
+            spikes[name] = unit(spikes)
+        del spikes[INPUT]
         return spikes
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output spikes (T, N, classes).
+        """Return the output spikes (T, N, classes), averaged over the votes; at least float32, also under autocast.
 
         Args:
-            x: (N, ...): real values; the integers themselves once the layers are integer.
+            x: (N, ...), of temporal samples (N, T, ...): real values; the integers themselves once the layers are integer.
         """
         *_, last = self.populations(x).values()
-        return last
+        last = last.float() if last.dtype in HALF else last
+        return last if self.votes == 1 else last.unflatten(2, (self.classes, self.votes)).mean(3)
+
+    def _arranged(self, x: Tensor) -> Tensor:
+        """Bring samples to (N, *shape), or (T, N, *shape)."""
+        if not self.temporal:
+            return x.reshape(len(x), *self.shape)
+        return x.reshape(*x.shape[:2], *self.shape).transpose(0, 1)
+
+
+def _is_plain(layer: SpikingLayer) -> bool:
+    first = layer.inputs[0]
+    linear = isinstance(first.op, nn.Linear) and cast(object, first.op.bias) is None and len(first.sources) == 1
+    return len(layer.inputs) == 1 and linear and first.pool == 1 and not first.dropout and layer.gate is None and layer.bias is None
+
+
+def _check_network(network: SpikingNetwork) -> None:
+    shapes: dict[str, Shape] = {INPUT: network.shape}
+    names = [name for name, _ in network.named_ops()]
+    if INPUT in network.layers or len(set(names)) < len(names):
+        raise UsageError(f"Layers and their connections have the names {', '.join(names)}; they must be distinct, and none {INPUT!r}.")
+    for name, unit in network.units():
+        wanted = {s: c.source_shape for c in unit.inputs for s in c.sources} if isinstance(unit, SpikingLayer) else {}
+        for source in unit.sources:
+            need = wanted.get(source, getattr(unit, "source_shape", unit.shape))
+            if shapes.get(source) != need:
+                raise UsageError(
+                    f"The layer {name} takes spikes of shape {need} from {source!r}, which has the shape {shapes.get(source)} before it."
+                )
+        if isinstance(unit, SpikingLayer) and unit.neuron.repeat != (network.timesteps if unit.is_first and not network.temporal else None):
+            raise UsageError(f"The layer {name} repeats its input {unit.neuron.repeat} times in a network of {network.timesteps} steps.")
+        shapes[name] = unit.shape
+    last = next(reversed(shapes.values()))
+    if last != (network.classes * network.votes,) or network.votes < 1:
+        raise UsageError(f"The output has the shape {last}, not {network.classes} classes times {network.votes} votes.")

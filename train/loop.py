@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,34 +15,28 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from ..errors import FormatError
+from ..errors import PausedError, UsageError
 from ..files import write_text
-from ..hwmodels.quantise import LayerRegisters
+from . import augment, losses
 from . import checkpoint as checkpoints
+from .compiled import compiled
 from .data import Dataset, split_validation
-from .evaluate import accuracy, inputs_of
+from .distributed import World
+from .evaluate import accuracy
+from .feed import Feed
 from .layers import SpikingNetwork
 from .methods._base import Method
+from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
+from .rest import Rest
+from .schedules import share_of_peak
 from .settings import TrainSettings
+from .state import Best, capture, restore
 
 __all__ = ["Best", "ProgressCallback", "Trainer"]
 
-# epoch, epochs, batch, batches, metrics so far, seconds left
-ProgressCallback = Callable[[int, int, int, int, dict[str, float], float], None]
 CHECKPOINT, METRICS, TENSORBOARD = "checkpoint.safetensors", "metrics.jsonl", "tensorboard"
-REPORT_EVERY = 0.1  # seconds between two calls of the progress callback
-
-
-@dataclass
-class Best:
-    """The best-validated weights of a stage; those at the sparsity asked for come before all others."""
-
-    eligible: bool
-    accuracy: float
-    epoch: int
-    sparsity: float
-    weights: dict[str, Tensor] = field(repr=False)
+ORDER, NOISE, AUGMENTATION = 2, 3, 4  # streams of random numbers, beside the data module's
 
 
 class Trainer:
@@ -51,10 +45,11 @@ class Trainer:
     Args:
         settings: the recipe.
         dataset: its data.
-        model: the network, trained in place.
+        model: the network, on the device of `world`; trained in place.
         method: owns the network's weights.
         folder: the run folder; exists.
         progress: called during epochs.
+        world: the processes that train together; None: this one, on the CPU.
     """
 
     def __init__(
@@ -65,42 +60,71 @@ class Trainer:
         method: Method,
         folder: Path,
         progress: ProgressCallback | None,
+        world: World | None = None,
     ) -> None:
-        self.settings, self.dataset, self.model, self.method = settings, dataset, model, method
-        self.folder, self.progress = folder, progress
+        self.settings = settings.resolved(len(dataset.train.labels))
+        self.dataset, self.model, self.method, self.folder, self.progress = dataset, model, method, folder, progress
+        self.world = world or World()
         training, self.validation = split_validation(dataset.train, settings.validation_fraction, settings.seed)
-        self.values = torch.from_numpy(training.values.reshape(len(training), -1).copy())
-        self.labels = torch.from_numpy(training.labels.copy())
-        self.batch_size = settings.resolved(len(dataset.train.labels)).batch_size or 1
+        self.feed = Feed(training, dataset.levels, self.world.device)
+        _check_processes(self.world.size, self.batch_size, len(self.feed))
+        self.rest = Rest(model)
+        self.loss = losses.build(settings.loss, settings.tet_lambda)
+        self.augment = _augmentation(settings, dataset)
+        self.runner: Callable[[Tensor], Tensor] = compiled(model) if settings.compile else model
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Best] = {}
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
 
     @property
-    def batches(self) -> int:
-        """Steps of an epoch."""
-        return -(-len(self.labels) // self.batch_size)
+    def batch_size(self) -> int:
+        """Samples a step, of all processes together."""
+        return cast(int, self.settings.batch_size)
 
-    def run(self) -> None:
+    @property
+    def batches(self) -> int:
+        """Steps of an epoch. Fewer samples at its end than there are processes are left to another epoch, in another order."""
+        whole, remainder = divmod(len(self.feed), self.batch_size)
+        return whole + (remainder >= self.world.size)
+
+    def run(self, time_limit: float | None = None) -> None:
         """Train the epochs that are left, with a checkpoint after each.
 
+        Args:
+            time_limit: seconds after which no further epoch begins.
+
         Raises:
+            PausedError: the time limit has passed with epochs left.
             OutputError: the folder became full or read-only.
             UsageError: pruning left a layer without a live synapse.
+            SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
         """
+        self.world.check_same(self.model.state_dict(), "before training")
         self._write_metrics()
         if self.epoch >= self.settings.epochs:
             return
-        writer = SummaryWriter(str(self.folder / TENSORBOARD), purge_step=self.epoch if self.epoch else None)
+        end = math.inf if time_limit is None else time.monotonic() + time_limit
+        writer = SummaryWriter(str(self.folder / TENSORBOARD), purge_step=self.epoch or None) if self.world.is_first else None
         try:
             while self.epoch < self.settings.epochs:
+                self._check_time(end)
                 row = self._run_epoch()
                 self._save()
                 self._write_metrics()
-                _log(writer, row)
+                if writer is not None:
+                    _log(writer, row)
         finally:
-            writer.close()
+            if writer is not None:
+                writer.close()
+
+    def _check_time(self, end: float) -> None:
+        """Stop where the next epoch would begin after `end`; the first process's clock decides for all."""
+        late = float(self.world.is_first and time.monotonic() >= end)
+        if float(self.world.total(torch.tensor(late))) > 0:
+            raise PausedError(
+                f"{self.folder} paused at its time limit after epoch {self.epoch} of {self.settings.epochs}. Continue it with --resume."
+            )
 
     def _run_epoch(self) -> dict[str, Any]:
         began = time.perf_counter()
@@ -109,7 +133,9 @@ class Trainer:
         loss, rate = self._train_epoch()
         progress = self._progress(self.epoch + 1)
         numbers = self.method.end_epoch(progress)
-        validated = accuracy(self.model, self.validation, self.dataset.levels)
+        self.world.average_buffers(self.model)
+        self.world.check_same(self.model.state_dict(), f"after epoch {self.epoch + 1}")
+        validated = accuracy(self.model, self.validation, self.dataset.levels, self.world, self._precision())
         stage = "integer" if self.arithmetic else "float"
         self._keep_best(stage, validated, progress)
         row: dict[str, Any] = {"epoch": self.epoch + 1, "stage": stage, "loss": loss, "validation_accuracy": validated}
@@ -119,78 +145,100 @@ class Trainer:
         return row
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Take the epoch's steps; return the mean loss and the last learning rate. The order follows from (seed, epoch)."""
-        settings = self.settings
-        order = torch.from_numpy(np.random.default_rng([settings.seed, 2, self.epoch]).permutation(len(self.labels)))
-        total, rate, clock = torch.zeros(()), 0.0, _Clock(self)
-        for batch, chosen in enumerate(order.split(self.batch_size)):
+        """Take the epoch's steps; return the mean loss and the last learning rate. All that is random follows from (seed, epoch)."""
+        self.model.train()
+        torch.manual_seed(self._seed(NOISE))
+        noise = torch.Generator(self.world.device).manual_seed(self._seed(AUGMENTATION))
+        order = self.feed.place(np.random.default_rng([self.settings.seed, ORDER, self.epoch]).permutation(len(self.feed)))
+        total, samples = torch.zeros((), device=self.world.device), 0
+        rate, clock = 0.0, Clock(self)
+        for batch, chosen in enumerate(order.split(self.batch_size)[: self.batches]):
             rate = self._rate(self.epoch + batch / self.batches)
-            x = inputs_of(self.values[chosen], self.dataset.levels, integer=self.model.is_integer)
-            self.method.zero_grad()
-            loss = self._loss(x, self.labels[chosen])
-            loss.backward()
-            self.method.step(rate, self._progress(self.epoch + (batch + 1) / self.batches))
-            total += loss.detach() * len(chosen)
+            x, labels = self.feed.take(self.world.part(chosen), integer=self.model.is_integer)
+            if self.augment is not None:
+                x = self.augment(x, noise)
+            loss = self.step(x, labels, rate, self._progress(self.epoch + (batch + 1) / self.batches), len(labels) / len(chosen))
+            total += loss * len(labels)
+            samples += len(chosen)
             clock.tick(batch + 1, loss)
-        return float(total) / len(self.labels), rate
+        return float(self.world.total(total)) / samples, rate
+
+    def step(self, x: Tensor, labels: Tensor, rate: float, progress: float, share: float = 1.0) -> Tensor:
+        """Take one step of training on this process's part of a batch; return the part's mean loss, on the device.
+
+        Args:
+            x: samples (n, *shape), real values or, in the integer stage, integers.
+            labels: their classes, int64 (n,).
+            rate: the learning rate.
+            progress: the share of the float stage that is done, 0..1.
+            share: of the batch's samples, that this part is.
+        """
+        self.method.zero_grad()
+        self.rest.zero_grad()
+        loss = self._loss(x, labels)
+        (loss if share == 1.0 else loss * share).backward()
+        self.world.add_gradients(self.model.parameters())
+        self.method.step(rate, progress)
+        self.rest.step(rate)
+        return loss.detach()
 
     def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The mean squared distance between firing rates (spikes a step) and the one-hot label."""
-        rates = self.model(x).mean(0)
-        return torch.nn.functional.mse_loss(rates, torch.nn.functional.one_hot(labels, self.dataset.classes).to(rates.dtype))
+        """The loss of a batch, mean over its samples."""
+        with self._precision():
+            output = self.runner(x)
+        return self.loss(output, labels)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Autocast, where asked for; the integer stage is exact and has none."""
+        if self.settings.precision == "float32" or self.arithmetic is not None:
+            return nullcontext()
+        return torch.autocast(self.world.device.type, torch.bfloat16)
+
+    def _seed(self, stream: int) -> int:
+        key = [self.settings.seed, stream, self.epoch, self.world.rank]
+        return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _progress(self, epoch: float) -> float:
         return min(epoch / self.settings.float_epochs, 1.0)
 
     def _rate(self, epoch: float) -> float:
-        """Cosine decay to 0 over the float epochs, and again, from a lower start, over the integer ones."""
+        """The schedule over the float epochs, and a cosine, from a lower start, over the integer ones."""
         settings = self.settings
+        peak = cast(float, settings.lr)
         if epoch < settings.float_epochs:
-            return settings.lr * 0.5 * (1.0 + math.cos(math.pi * epoch / settings.float_epochs))
+            return peak * share_of_peak(settings.schedule, epoch / settings.float_epochs, settings.warmup)
         done = (epoch - settings.float_epochs) / (settings.epochs - settings.float_epochs)
-        return settings.lr * settings.qat_lr * 0.5 * (1.0 + math.cos(math.pi * done))
+        return peak * settings.qat_lr * share_of_peak("cosine", done, 0.0)
 
     def _enter_integers(self) -> None:
         """Choose the chip's registers for the weights that the float epochs ended with; rewiring ends."""
-        bits = cast(int, self.settings.weight_bits)
+        bits, weights = cast(int, self.settings.weight_bits), self.model.weights()
         chosen: dict[str, IntegerArithmetic] = {}
         for name, layer in self.model.named_layers():
             levels = self.dataset.levels if layer.is_first else 1
-            chosen[name] = choose_arithmetic(layer.linear.weight.detach().numpy(), layer.neuron, bits, levels, 1.0 / levels)
-        self._use(chosen)
+            chosen[name] = choose_arithmetic(weights[name].detach().numpy(), layer.neuron, bits, levels, 1.0 / levels)
+        self.use(chosen)
 
-    def _use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
+    def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
+        """Enter the integer stage with these registers, by layer."""
         self.arithmetic = arithmetic
         self.method.freeze()
         for name, layer in self.model.named_layers():
             layer.integer = arithmetic[name]
 
     def _keep_best(self, stage: str, validated: float, progress: float) -> None:
-        eligible = self.method.is_final(progress) and all(
-            layer.integer is None or fits(layer.linear.weight, layer.integer) for _, layer in self.model.named_layers()
-        )
+        weights = self.model.weights()
+        eligible = self.method.is_final(progress) and all(fits(weights[name], chip) for name, chip in (self.arithmetic or {}).items())
         best = self.best.get(stage)
         if best is None or (eligible, validated) > (best.eligible, best.accuracy):
-            weights = {name: w.detach().clone() for name, w in self.model.weights().items()}
-            self.best[stage] = Best(eligible, validated, self.epoch + 1, self.method.sparsity(), weights)
+            state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best[stage] = Best(eligible, validated, self.epoch + 1, self.method.sparsity(), state)
 
-    # --- checkpoints -------------------------------------------------------------------------------------------------
+    # --- files -------------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        tensors = {f"method/{name}": t for name, t in self.method.state_tensors().items()}
-        tensors["rng"] = torch.get_rng_state()
-        for stage, best in self.best.items():
-            tensors |= {f"best.{stage}/{name}": t for name, t in best.weights.items()}
-        document = {
-            "settings": self.settings.document(),
-            "epoch": self.epoch,
-            "rows": self.rows,
-            "best": {
-                s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in self.best.items()
-            },
-            "arithmetic": {name: asdict(a) for name, a in self.arithmetic.items()} if self.arithmetic else None,
-        }
-        checkpoints.write(self.folder / CHECKPOINT, checkpoints.Checkpoint(tensors, document))
+        if self.world.is_first:
+            checkpoints.write(self.folder / CHECKPOINT, capture(self))
 
     def restore(self, saved: checkpoints.Checkpoint) -> None:
         """Take over the state of a checkpoint.
@@ -198,51 +246,29 @@ class Trainer:
         Raises:
             FormatError: it lacks something or does not fit the network.
         """
-        try:
-            self._restore(saved)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise FormatError(f"{self.folder / CHECKPOINT} is damaged: {error}. Train again, with another --out.") from error
-
-    def _restore(self, saved: checkpoints.Checkpoint) -> None:
-        document = saved.document
-        arithmetic = cast("Mapping[str, Any] | None", document["arithmetic"])
-        if arithmetic is not None:
-            self._use({name: _arithmetic(a) for name, a in arithmetic.items()})
-        self.method.load_state_tensors(saved.part("method"))
-        torch.set_rng_state(saved.tensors["rng"])
-        self.epoch, self.rows = int(document["epoch"]), list(document["rows"])
-        for stage, b in cast("Mapping[str, Any]", document["best"]).items():
-            weights = saved.part(f"best.{stage}")
-            if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in self.model.weights().items()}:
-                raise ValueError(f"the best {stage} weights are of another network")
-            self.best[stage] = Best(bool(b["eligible"]), float(b["accuracy"]), int(b["epoch"]), float(b["sparsity"]), weights)
+        restore(self, saved, self.folder / CHECKPOINT)
 
     def _write_metrics(self) -> None:
         """Write all lines anew: a kill leaves no partial line, and a resumed run no line of an epoch it runs again."""
-        write_text(self.folder / METRICS, _lines(self.rows))
+        if self.world.is_first:
+            write_text(self.folder / METRICS, _lines(self.rows))
 
 
-class _Clock:
-    """Calls the progress callback now and then, with the time left as estimated from this process's pace."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.began, self.reported = trainer, time.perf_counter(), 0.0
-
-    def tick(self, batch: int, loss: Tensor) -> None:
-        trainer, now = self.trainer, time.perf_counter()
-        if trainer.progress is None or (now - self.reported < REPORT_EVERY and batch < trainer.batches):
-            return
-        self.reported = now
-        pace = trainer.rows[-1]["seconds"] / trainer.batches if trainer.rows else (now - self.began) / batch
-        left = (trainer.settings.epochs - trainer.epoch) * trainer.batches - batch
-        metrics = {"loss": float(loss.detach()), "sparsity": trainer.method.sparsity()}
-        if trainer.rows:
-            metrics["validation_accuracy"] = trainer.rows[-1]["validation_accuracy"]
-        trainer.progress(trainer.epoch + 1, trainer.settings.epochs, batch, trainer.batches, metrics, left * pace)
+def _check_processes(processes: int, batch_size: int, samples: int) -> None:
+    if min(batch_size, samples) < processes:
+        raise UsageError(
+            f"{processes} processes train together on {samples} samples in batches of {batch_size}, and each needs at least one sample of "
+            f"a batch. Start fewer, or ask for --batch-size {processes} or more."
+        )
 
 
-def _arithmetic(document: Mapping[str, Any]) -> IntegerArithmetic:
-    return IntegerArithmetic(LayerRegisters(**document["registers"]), int(document["levels"]), float(document["input_scale"]))
+def _augmentation(settings: TrainSettings, dataset: Dataset) -> augment.Augmentation | None:
+    if settings.augment == "none":
+        return None
+    chosen = augment.published(dataset.name, dataset.shape, dataset.temporal)
+    if chosen is None:
+        raise UsageError(f"There is no published augmentation for the data set {dataset.name}. Leave out --augment.")
+    return chosen
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -13,7 +13,10 @@ from torch.autograd.function import once_differentiable
 
 from . import kernels
 
-__all__ = ["FusedLIFNode"]
+__all__ = ["HALF", "FusedLIFNode"]
+
+HALF = (torch.bfloat16, torch.float16)
+TO_LAST, FROM_LAST = (0, 1, 3, 4, 2), (0, 1, 4, 2, 3)  # of (T, N, C, H, W): the channels to the end, and back
 
 
 class FusedLIFNode(neuron.LIFNode):
@@ -21,8 +24,11 @@ class FusedLIFNode(neuron.LIFNode):
 
     The forward pass gives the bits of `LIFNode`, step by step; gradients agree to rounding. What pays on the
     CPU (benchmarks/train_speed.py): computing the static first layer once for all T instead of T times, and these
-    kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, half precision, soft reset, another
-    surrogate, `store_v_seq`) SpikingJelly's own code runs.
+    kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, soft reset, another surrogate,
+    `store_v_seq`) SpikingJelly's own code runs; its CUDA kernels read a static input through a view without copies.
+
+    The membrane potential is float32 also where the input is bfloat16 or float16, as under autocast; spikes have the input's
+    dtype. Maps whose channels lie last in memory stay so.
 
     Args:
         repeat: None: inputs are (T, N, ...). A number T: inputs are static, (N, ...), and stand at each of T steps.
@@ -50,15 +56,32 @@ class FusedLIFNode(neuron.LIFNode):
         if not self._fuses(inputs) or args or kwargs:
             inputs = inputs if self.repeat is None else inputs.expand(self.repeat, *x_seq.shape)
             return cast(Tensor, super().multi_step_forward(inputs, *args, **kwargs))
-        state = self.v if cast(object, self.v).__class__ is Tensor and self.v.shape == inputs.shape[1:] else None
-        v = torch.full_like(inputs[0], float(cast(float, self.v_reset)), requires_grad=False) if state is None else state.to(inputs.dtype)
-        spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(inputs, v, self.repeat or inputs.shape[0], _constants(self)))
-        return spikes
+        wide = inputs.float() if inputs.dtype in HALF else inputs
+        (state,) = self.materialize_states((wide,), (self.v,), "m")
+        steps, constants = self.repeat or len(inputs), _constants(self)
+        if _channels_last(wide):
+            spikes, v = _FusedLIF.apply(wide.permute(TO_LAST), state.permute(0, 2, 3, 1), steps, constants)
+            spikes, self.v = spikes.permute(FROM_LAST), v.permute(0, 3, 1, 2)
+        else:
+            spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(wide, state, steps, constants))
+        return spikes.to(inputs.dtype)
+
+    def materialize_states(self, inputs: tuple[Tensor, ...], states: tuple[object, ...], step_mode: str) -> tuple[Any, ...]:
+        """Return the membrane potential as a tensor, as SpikingJelly does, but never of less than float32."""
+        x = inputs[0]
+        if x.dtype in HALF:
+            x = (x[:1] if step_mode == "m" else x).float()
+        return super().materialize_states((x, *inputs[1:]), states, step_mode)
 
     def _fuses(self, inputs: Tensor) -> bool:
-        supported = inputs.device.type == "cpu" and inputs.dtype in (torch.float32, torch.float64)
+        supported = inputs.device.type == "cpu" and inputs.dtype in (torch.float32, torch.float64, *HALF)
         standard = isinstance(self.surrogate_function, surrogate.ATan) and bool(self.surrogate_function.spiking)
         return supported and standard and self.v_reset is not None and not self.store_v_seq and self._neuron_precision is None
+
+
+def _channels_last(x: Tensor) -> bool:
+    """Whether maps (T, N, C, H, W) have their channels last in memory."""
+    return x.dim() == 5 and not x.is_contiguous() and x.permute(TO_LAST).is_contiguous()
 
 
 Constants = tuple[float, float, float, bool, bool, float]

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from ..errors import UsageError, unknown_name
+from ..registry import build
 
-Control = Literal["closed", "open"]
-CONTROLS = ("closed", "open")
+__all__ = ["Augment", "Device", "LossName", "Precision", "ScheduleName", "TrainSettings"]
+
+LossName = Literal["mse", "ce", "tet"]
+ScheduleName = Literal["cosine", "warmup-cosine", "one-cycle", "constant"]
+Augment = Literal["none", "published"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bf16"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "loss": get_args(LossName),
+    "schedule": get_args(ScheduleName),
+    "augment": get_args(Augment),
+    "device": get_args(Device),
+    "precision": get_args(Precision),
+}
+OPTIONS = ("method_options", "net_options", "data_options")
 LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
+LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
+TIMESTEPS = 8
 # Where the files are may change between a run and its resumption; all else decides the weights.
 FREE_AT_RESUME = ("data_dir",)
 
@@ -22,20 +39,26 @@ class TrainSettings:
 
     Args:
         data, net, method: names of files in train/datasets, train/networks and train/methods.
+        data_options, net_options, method_options: options of theirs, by name, e.g. {"hidden": (800,)} for the network fc.
         sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
         epochs: passes over the training split, the quantisation-aware ones included.
-        batch_size: samples a step; None: 128, or fewer so that an epoch has at least 40 steps (`resolved`).
-        lr: Adam's learning rate, at the start of its cosine decay.
-        timesteps: T, how often a sample is presented.
-        hidden: neurons of each hidden layer.
-        seed: of the weights, the order of the samples and the validation split.
-        control: "closed" reaches the sparsity asked for; "open" is the paper's prior with a fixed `alpha` (grad-r).
-        alpha: the prior's strength under open control.
-        ramp: the share of the float epochs after which closed control holds the final sparsity.
+        batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
+        lr: Adam's peak learning rate; None: 0.01, or 0.001 for a network with convolutions.
+        schedule: how it changes over the float stage, see `schedules`.
+        warmup: the share of the float stage in which the schedules that warm up do so, 0 < warmup < 1.
+        timesteps: T, how often a static sample is presented; None: 8, or the frames of a sample whose data have their own.
+        loss: see `losses`.
+        tet_lambda: the weight of the second term of the loss tet, 0..1; 1e-3 is what published scripts that use it start from.
+        augment: "published": the augmentation that papers use on the data set; "none".
+        seed: of the weights, the order of the samples, augmentation, dropout and the validation split.
         weight_bits: None: float weights. 2..8: the last epochs run the chip's integer arithmetic.
         qat_fraction: the share of the epochs that do, at least one epoch.
-        qat_lr: their learning rate at the start, as a share of `lr`.
+        qat_lr: their learning rate at the start of a cosine of their own, as a share of `lr`.
         validation_fraction: of the training samples, held out.
+        init: a trained run, or its model.safetensors, whose weights training starts from; None: random ones.
+        device: "auto": CUDA where there is one, else the CPU; with weight_bits always the CPU, which alone has the integer arithmetic.
+        precision: "bf16": torch's autocast to bfloat16; weights and optimiser stay float32.
+        compile: whether torch.compile builds the training step.
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
 
     Raises:
@@ -48,54 +71,98 @@ class TrainSettings:
     sparsity: float = 0.0
     epochs: int = 20
     batch_size: int | None = None
-    lr: float = 1e-2
-    timesteps: int = 8
-    hidden: tuple[int, ...] = (800,)
+    lr: float | None = None
+    schedule: ScheduleName = "cosine"
+    warmup: float = 0.1
+    timesteps: int | None = None
+    loss: LossName = "mse"
+    tet_lambda: float = 1e-3
+    augment: Augment = "none"
     seed: int = 0
-    control: Control = "closed"
-    alpha: float = 1e-3
-    ramp: float = 0.5
     weight_bits: int | None = None
     qat_fraction: float = 0.25
     qat_lr: float = 0.3
     validation_fraction: float = 0.1
+    init: str | None = None
+    device: Device = "auto"
+    precision: Precision = "float32"
+    compile: bool = False
     data_dir: str | None = None
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    net_options: Mapping[str, Any] = field(default_factory=dict)
+    data_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if self.data_dir is not None:
-            object.__setattr__(self, "data_dir", str(Path(self.data_dir)))
+        for name in ("data_dir", "init"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(Path(getattr(self, name))))
+        for name in OPTIONS:
+            given = cast("Mapping[str, Any]", getattr(self, name))
+            object.__setattr__(self, name, {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})
         _real("sparsity", self.sparsity, 0.0, 1.0, "0 <= sparsity < 1, such as 0.95 for 95 % zeros", include_high=False)
         for name, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("timesteps", 4096)):
-            if name != "batch_size" or self.batch_size is not None:
+            if name == "epochs" or getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1, most)
         _whole("seed", self.seed, 0, (1 << 63) - 1)
-        _real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
-        _real("alpha", self.alpha, 0.0, 1e6, "0 < alpha, such as 0.001", include_low=False)
-        for name in ("ramp", "qat_lr"):
-            _real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} <= 1", include_low=False)
-        for name in ("qat_fraction", "validation_fraction"):
+        if self.lr is not None:
+            _real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
+        _real("qat_lr", self.qat_lr, 0.0, 1.0, "0 < qat_lr <= 1", include_low=False)
+        _real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
+        for name in ("qat_fraction", "validation_fraction", "warmup"):
             _real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} < 1", include_low=False, include_high=False)
-        self._check_structure()
+        self._check_choices()
 
-    def _check_structure(self) -> None:
-        if not self.hidden:
-            raise UsageError("hidden is empty; name at least one hidden layer's neurons, such as (800,).")
-        for size in self.hidden:
-            _whole("hidden", size, 1, 1 << 20)
-        if self.control not in CONTROLS:
-            raise unknown_name("control", str(self.control), CONTROLS)
+    def _check_choices(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_name(name, str(getattr(self, name)), known)
+        if not isinstance(cast(object, self.compile), bool):
+            raise UsageError(f"compile is {self.compile!r}; it must be true or false.")
         if self.weight_bits is None:
             return
         _whole("weight_bits", self.weight_bits, 2, 8)
+        if self.device == "cuda":
+            raise UsageError("weight_bits trains in the chip's integers, which only the CPU computes here. Leave out --device cuda.")
         if self.epochs < 2:
             raise UsageError("epochs is 1, but weight_bits needs at least one float epoch and one integer epoch; ask for epochs >= 2.")
 
-    def resolved(self, samples: int) -> TrainSettings:
-        """Return the settings with a batch size that suits so many training samples, where none was asked for."""
-        if self.batch_size is not None:
-            return self
-        return replace(self, batch_size=max(1, min(LARGEST_BATCH, samples // STEPS_AN_EPOCH)))
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> TrainSettings:
+        """Build settings from values by name, as recipes, command lines and settings.json have them; text is read as the type.
+
+        Raises:
+            UsageError: a name that is no setting, a value of another type, or one that makes no sense; or no data set.
+        """
+        if "data" not in document:
+            raise UsageError("No data set is named. Ask for one, such as --data digits, or name it in the recipe.")
+        return build(cls, document, "training")
+
+    def resolved(self, samples: int, *, convolutional: bool = False, frames: int | None = None, device: Device = "cpu") -> TrainSettings:
+        """Return the settings with what was left open chosen: a batch size and learning rate that suit, the steps, the device.
+
+        Args:
+            samples: of the training split, validation included.
+            convolutional: whether the network has convolutions.
+            frames: of a sample, where the data are temporal.
+            device: what "auto" came to.
+
+        Raises:
+            UsageError: timesteps other than the frames of temporal data.
+        """
+        if frames is not None and self.timesteps not in (None, frames):
+            raise UsageError(
+                f"timesteps is {self.timesteps}, but a sample of {self.data} has {frames} frames. Leave out --timesteps, or cut the "
+                "data into as many frames with --set data.timesteps=VALUE."
+            )
+        batch = max(1, min(LARGEST_BATCH, samples // STEPS_AN_EPOCH)) if self.batch_size is None else self.batch_size
+        rate = (CONVOLUTIONAL_LR if convolutional else LR) if self.lr is None else self.lr
+        chosen = device if self.device == "auto" else self.device
+        return replace(self, batch_size=batch, lr=rate, timesteps=self.timesteps or frames or TIMESTEPS, device=chosen)
+
+    @property
+    def wanted_device(self) -> Device:
+        """The device to look for: the one asked for, but the CPU where training ends in integers."""
+        return "cpu" if self.weight_bits is not None else self.device
 
     @property
     def float_epochs(self) -> int:
@@ -105,22 +172,37 @@ class TrainSettings:
         return self.epochs - min(max(round(self.epochs * self.qat_fraction), 1), self.epochs - 1)
 
     def document(self) -> dict[str, Any]:
-        """Return the settings as JSON."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        """Return the settings as JSON; `read` gives them back."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return values | {name: _json(values[name]) for name in OPTIONS}
 
-    def check_same(self, saved: dict[str, Any], where: Path) -> None:
+    def check_same(self, saved: Mapping[str, Any], where: Path) -> None:
         """Compare with the settings of a run to be resumed.
 
         Raises:
             UsageError: one differs; the message names it with both values.
         """
         for name, value in self.document().items():
-            chosen_for_us = name == "batch_size" and value is None
-            if name not in FREE_AT_RESUME and not chosen_for_us and saved.get(name) != value:
-                raise UsageError(
-                    f"{where} was trained with {name} = {saved.get(name)!r}, not {value!r}. "
-                    "Resume it with the same settings, or name another --out."
-                )
+            left_open = (name in ("batch_size", "lr", "timesteps") and value is None) or (name == "device" and value == "auto")
+            if name in FREE_AT_RESUME or left_open or saved.get(name) == value:
+                continue
+            which, before, now = _difference(name, saved.get(name), value)
+            raise UsageError(
+                f"{where} was trained with {which} = {before!r}, not {now!r}. Resume it with the same settings, or name another --out."
+            )
+
+
+def _json(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(cast("tuple[Any, ...]", v)) if isinstance(v, tuple) else v for name, v in options.items()}
+
+
+def _difference(name: str, saved: Any, value: Any) -> tuple[str, Any, Any]:
+    """Name the one option that differs, where the setting is a table of options."""
+    if name not in OPTIONS or not isinstance(saved, Mapping):
+        return name, saved, value
+    before = cast("Mapping[str, Any]", saved)
+    key = next(k for k in [*value, *before] if before.get(k) != value.get(k))
+    return f"{name}.{key}", before.get(key), value.get(key)
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:
@@ -132,4 +214,4 @@ def _real(name: str, value: object, low: float, high: float, need: str, *, inclu
     number = float(cast(float, value)) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     inside = low <= number <= high and (include_low or number > low) and (include_high or number < high)
     if not inside:
-        raise UsageError(f"{name} is {value!r}; it must be  {need}.")
+        raise UsageError(f"{name} is {value!r}; it must be {need}.")

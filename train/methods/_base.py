@@ -1,17 +1,29 @@
-"""What a training method offers: an optimiser that also decides which synapses live."""
+"""What a training method offers: an optimiser that also decides which synapses live; and what all of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
+
+from ...errors import UsageError, unknown_name
+from ..layers import SpikingNetwork
+from ..settings import TrainSettings
+from ._flat import Flat, Layer
+
+__all__ = ["BETA1", "BETA2", "EPS", "JUST_LIVE", "Method", "Pruning", "check_choice", "check_number"]
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's, as in all the papers
+JUST_LIVE = 1e-6  # the weight of a synapse that has just come alive, and the least one of a live synapse once rewiring is frozen
 
 
 class Method(Protocol):
     """Owns the weights of a network while it trains.
 
-    A module in this folder has  build(model, settings) -> Method.
+    A module in this folder has  Options  and  build(model, settings, options) -> Method.
     """
 
     def zero_grad(self) -> None:
@@ -28,7 +40,10 @@ class Method(Protocol):
         ...
 
     def end_epoch(self, progress: float) -> dict[str, float]:
-        """Bring the sparsity to what it shall be now; return numbers for the log, counted since the last call.
+        """Bring the sparsity to what it shall be now; return numbers for the log.
+
+        Among them pruned and regrown, the weights that died and came alive since the last call; connectivity, the share of weights
+        that are not zero; connectivity_unrolled, the same of the synapses when convolutions are unrolled.
 
         Raises:
             UsageError: a layer has no live synapse left.
@@ -54,3 +69,162 @@ class Method(Protocol):
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_tensors` returned."""
         ...
+
+
+class Pruning:
+    """Bookkeeping that all methods share; a method adds its rule: `step`, and `control`, `numbers`, `has_target` where it has them.
+
+    Attributes:
+        flat: the weights of all layers.
+        mean, square: Adam's moments of dL/dw (M,).
+        steps: how many have been taken.
+        TENSORS: names of the attributes that are state, besides the weights and the step count.
+        COUNTERS: names of the whole numbers that are.
+    """
+
+    TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
+    COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
+        self.weights = model.weights()
+        self.flat = Flat(self.weights, model.positions())
+        self.size, self.target, self.seed = self.flat.size, settings.sparsity, settings.seed
+        self.asked_zeros = round(self.target * self.size)
+        if self.size - self.asked_zeros < len(self.flat):
+            raise UsageError(
+                f"A sparsity of {settings.sparsity} leaves {self.size - self.asked_zeros} of {self.size} synapses, fewer than the "
+                f"{len(self.flat)} layers need to stay connected. Ask for a lower sparsity or more hidden neurons."
+            )
+        self.mean, self.square = self.flat.zeros(), self.flat.zeros()
+        self.steps, self.frozen = 0, False
+        self.zeros_at_start = self.size - self.flat.count_alive()
+        self.alive = self.flat.alive()
+        self.synapses = self.flat.synapses(torch.ones_like(self.alive))
+
+    # --- what a method may override --------------------------------------------------------------------------------------
+
+    def control(self, progress: float) -> None:
+        """Bring the sparsity to what it shall be when the share `progress` is done."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return the method's own numbers for the log, since the last call."""
+        return {}
+
+    def restored(self) -> None:
+        """Make what follows from the state, after it was loaded."""
+
+    def is_final(self, progress: float) -> bool:
+        """Whether the number of zeros is the one asked for."""
+        return self.frozen or self.zeros() == self.asked_zeros
+
+    # --- shared ----------------------------------------------------------------------------------------------------------
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for weight in self.weights.values():
+            weight.grad = None
+
+    def advance(self, lr: float) -> tuple[float, float, float, float, float]:
+        """Count a step; return Adam's numbers for it: beta1, beta2, rate, root, eps (see `optimiser_kernels`)."""
+        self.steps += 1
+        return BETA1, BETA2, lr / (1.0 - BETA1**self.steps), math.sqrt(1.0 - BETA2**self.steps), EPS
+
+    def end_epoch(self, progress: float) -> dict[str, float]:
+        """Bring the sparsity to what it shall be now; return numbers for the log, see `Method`."""
+        if not self.frozen:
+            self.control(progress)
+        before, self.alive = self.alive, self.flat.alive()
+        numbers = self.numbers() | self._connections(before)
+        if self.is_final(progress):
+            self._check_layers()
+        return numbers
+
+    def _connections(self, before: Tensor) -> dict[str, float]:
+        alive = self.alive
+        counts = [(before & ~alive).sum(), (alive & ~before).sum(), alive.sum()]
+        pruned, regrown, live = torch.stack(counts).tolist()
+        return {
+            "pruned": float(pruned),
+            "regrown": float(regrown),
+            "connectivity": live / self.size,
+            "connectivity_unrolled": self.flat.synapses(alive) / self.synapses,
+        }
+
+    def _check_layers(self) -> None:
+        for layer in self.flat:
+            if not bool(self.alive[layer.part].any()):
+                raise UsageError(
+                    f"At a sparsity of {self.sparsity():.4f} the layer {layer.describe()} has no live synapse left, so nothing "
+                    "reaches the output. Ask for a lower sparsity, more epochs or more hidden neurons."
+                )
+
+    def ramped_zeros(self, rise: float) -> int:
+        """Return how many weights shall be zero when the share `rise` (0..1) of the way from the start to the end is done."""
+        return self.zeros_at_start + round((self.asked_zeros - self.zeros_at_start) * rise)
+
+    def zeros(self) -> int:
+        """Count the weights that are zero."""
+        return self.size - self.flat.count_alive()
+
+    def sparsity(self) -> float:
+        """The share of weights that are zero."""
+        return self.zeros() / self.size
+
+    def freeze(self) -> None:
+        """Stop rewiring: dead synapses stay dead, live ones alive."""
+        self.frozen = True
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The weights, the step count and the method's own state, on the CPU."""
+        tensors = {"weights": self.flat.values()} | {name: getattr(self, name) for name in self.TENSORS}
+        tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
+        return tensors | {name: torch.tensor(getattr(self, name)) for name in self.COUNTERS}
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_tensors` returned.
+
+        Raises:
+            KeyError, ValueError: a tensor is missing or has another shape.
+        """
+        for name in self.TENSORS:
+            own: Tensor = getattr(self, name)
+            setattr(self, name, _like(tensors[name], own, name))
+        for name in self.COUNTERS:
+            setattr(self, name, int(tensors[name]))
+        self.flat.put(_like(tensors["weights"], self.flat.values(), "weights"))
+        self.restored()
+        self.alive = self.flat.alive()
+
+    def state_of(self, layer: Layer, *names: str) -> list[Tensor]:
+        """Return the layer's part of the named flat tensors, views."""
+        return [getattr(self, name)[layer.part] for name in names]
+
+
+def _like(tensor: Tensor, own: Tensor, name: str) -> Tensor:
+    if tensor.shape != own.shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
+    return tensor.to(device=own.device, dtype=own.dtype, copy=True)
+
+
+def check_number(name: str, value: object, low: float, high: float, *, include_low: bool = True, whole: bool = False) -> None:
+    """Check an option of a method.
+
+    Raises:
+        UsageError: it is no number (no whole one), or outside low..high; the message names it.
+    """
+    kinds = int if whole else (int, float)
+    good = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high and (include_low or value > low)
+    if not good:
+        kind = "a whole number" if whole else "a number"
+        sign = "<=" if include_low else "<"
+        raise UsageError(f"method.{name} is {value!r}; it must be {kind} with {low:g} {sign} {name} <= {high:g}.")
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Check an option of a method that is one of several words.
+
+    Raises:
+        UsageError: it is none of them; the message lists them.
+    """
+    if value not in known:
+        raise unknown_name(f"method.{name}", str(value), known)

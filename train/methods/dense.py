@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ...errors import UsageError
 from ..layers import SpikingNetwork
+from ..optimiser_kernels import MASKED
 from ..settings import TrainSettings
-from ._base import Method
+from ._base import JUST_LIVE, Method, Pruning
 
 
-def build(model: SpikingNetwork, settings: TrainSettings) -> Method:
+@dataclass(frozen=True)
+class Options:
+    """There is nothing to choose."""
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -21,54 +26,35 @@ def build(model: SpikingNetwork, settings: TrainSettings) -> Method:
     """
     if settings.sparsity > 0:
         raise UsageError(f"The method dense prunes nothing, but a sparsity of {settings.sparsity} was asked for. Try --method grad-r.")
-    return Dense(model)
+    return Dense(model, settings)
 
 
-class Dense:
-    """torch's Adam, fused."""
+class Dense(Pruning):
+    """Adam. Weights that are 0 at the start may grow; once frozen, those that are 0 then stay so."""
 
-    def __init__(self, model: SpikingNetwork) -> None:
-        self.weights = model.weights()
-        self.adam = torch.optim.Adam(list(self.weights.values()), fused=True)
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.adam.zero_grad(set_to_none=True)
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
+        super().__init__(model, settings)
+        self.mask = torch.ones(self.size, dtype=torch.int8, device=self.flat.device)
 
     def step(self, lr: float, progress: float) -> None:
         """Take one step of Adam."""
-        self.adam.param_groups[0]["lr"] = lr
-        self.adam.step()
-
-    def end_epoch(self, progress: float) -> dict[str, float]:
-        """Nothing to bring about."""
-        return {}
-
-    def sparsity(self) -> float:
-        """The share of weights that are zero."""
-        return sum(int((w == 0).sum()) for w in self.weights.values()) / sum(w.numel() for w in self.weights.values())
+        adam = self.advance(lr)
+        for layer in self.flat:
+            values = layer.values()
+            mask, mean, square = self.state_of(layer, "mask", "mean", "square")
+            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE if self.frozen else 0.0))
+            layer.put(values)
 
     def is_final(self, progress: float) -> bool:
         """Every epoch's weights may be kept."""
         return True
 
     def freeze(self) -> None:
-        """Nothing is rewired."""
+        """Dead synapses stay dead."""
+        super().freeze()
+        self.restored()
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """The weights, Adam's moments and its step count."""
-        tensors: dict[str, Tensor] = {}
-        for name, weight in self.weights.items():
-            state = self.adam.state.get(weight, {})
-            tensors[f"{name}.weight"] = weight.detach()
-            tensors |= {f"{name}.{key}": value for key, value in state.items() if isinstance(value, Tensor)}
-        return tensors
-
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore what `state_tensors` returned."""
-        for name, weight in self.weights.items():
-            with torch.no_grad():
-                weight.copy_(tensors[f"{name}.weight"])
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            if f"{name}.step" in tensors:
-                self.adam.state[weight] = {key: tensors[f"{name}.{key}"].clone() for key in keys}
+    def restored(self) -> None:
+        """A frozen method's mask is that of its weights."""
+        if self.frozen:
+            self.mask = self.flat.alive().to(torch.int8)

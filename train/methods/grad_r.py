@@ -3,206 +3,174 @@
     w = s max(theta, 0),   s = sign(w at the start), fixed;   dL/dtheta := s dL/dw  everywhere, so that a pruned synapse can regrow
     theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t alpha sign(theta - mu),   lr_t = lr / (1 - beta1^t),   mu = ln(2 (1 - p)) / alpha
 
-m and v are Adam's moments of dL/dw; the prior's step stands outside the adaptive denominator.
+m and v are Adam's moments of dL/dw; the prior's step stands outside the adaptive denominator. A weight that is exactly 0 at the start,
+as in a trained checkpoint, is a dead synapse like any other: its sign is drawn by the seed, where the paper's code has sign 0 for ever.
 
 Open control is that, with a fixed alpha. In it no theta ever comes down to mu, so that p decides nothing: the prior is a constant
 downward drift of every theta, and the sparsity follows from alpha times the sum of the learning rates.
 
-Closed control, the default, chooses that drift. Every few steps the sparsity shall be
+Closed control, the default, chooses that drift. Every few steps the number of zeros shall be
 
-    s(t) = S (1 - (1 - t / r)^3)   for t < r,   S after,      t: the share of the float epochs done, r: `ramp`
+    z(t) = z_0 + (z_S - z_0) (1 - (1 - t / r)^3)   for t < r,   z_S after,      t: the share of the float epochs done, r: `ramp`
 
-and q is the s(t)-quantile, over all layers, of theta in units of its layer's mean |w| at the start (initial weights shrink with the
-fan-in; without the unit a layer of large fan-in beside one of small fan-in would be pruned away whole). If q > 0 every theta drifts
-by q units, live and pruned alike as under the prior, which leaves s(t) of them at or below 0 and keeps their order: a pruned synapse
-regrows when its gradient carries it past a live one. If too many are at or below 0, the largest of those are lifted just above
-it, as the prior lifts a theta below mu. The number of zeros is therefore the one asked for, whatever the epochs, batches and learning
-rates. The alpha that would have drifted as far is logged. What the survivors lose to the drift the gradient has to give back, so a
-training of a few hundred steps learns little at high sparsity: take smaller batches.
+with z_0 zeros at the start and z_S those asked for. q is the z(t)-th smallest theta of all layers, in units of its layer's mean |w| at
+the start (initial weights shrink with the fan-in; without the unit a layer of large fan-in beside one of small fan-in would be pruned
+away whole). If q > 0 every theta drifts by q units, live and pruned alike as under the prior, which leaves z(t) of them at or below 0
+and keeps their order: a pruned synapse regrows when its gradient carries it past a live one. If too many are at or below 0, the largest
+of those are lifted just above it, as the prior lifts a theta below mu; so is the largest of a layer that would die out. The number of
+zeros is therefore the one asked for, whatever the epochs, batches and learning rates. The alpha that would have drifted as far is
+logged. What the survivors lose to the drift the gradient has to give back, so a training of a few hundred steps learns little at high
+sparsity: take smaller batches.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import UsageError
-from .. import kernels
 from ..layers import SpikingNetwork
+from ..optimiser_kernels import REWIRING
 from ..settings import TrainSettings
-from ._base import Method
+from ._base import JUST_LIVE, Method, Pruning, check_choice, check_number
+from ._flat import count_positive, largest_of, smallest_value
+from ._random import signs_of
 
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-CONTROL_EVERY = 10  # steps between two corrections of the sparsity
-JUST_LIVE = 1e-6  # theta of a lifted synapse, and the least theta of a live one once rewiring is frozen
+Control = Literal["closed", "open"]
 
 
-def build(model: SpikingNetwork, settings: TrainSettings) -> Method:
+@dataclass(frozen=True)
+class Options:
+    """How the sparsity comes about.
+
+    Args:
+        control: "closed" reaches the sparsity asked for; "open" is the paper's prior with a fixed `alpha`.
+        alpha: the prior's strength under open control; the paper's is 1e-3.
+        ramp: the share of the float epochs after which closed control holds the final sparsity.
+        every: steps between two corrections of the sparsity.
+    """
+
+    control: Control = "closed"
+    alpha: float = 1e-3
+    ramp: float = 0.5
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        check_choice("control", self.control, get_args(Control))
+        check_number("alpha", self.alpha, 0.0, 1e6, include_low=False)
+        check_number("ramp", self.ramp, 0.0, 1.0, include_low=False)
+        check_number("every", self.every, 1, 1_000_000, whole=True)
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
         UsageError: open control with a sparsity below 0.5, for which mu is not defined; or fewer live synapses than layers.
     """
-    return GradR(model, settings)
+    return GradR(model, settings, options)
 
 
-class GradR:
-    """Adam and rewiring in one pass over the weights. The state of all layers lies in flat arrays, layer after layer."""
+class GradR(Pruning):
+    """Adam and rewiring in one pass over the weights.
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
-        self.weights = model.weights()
-        self.size = sum(w.numel() for w in self.weights.values())
-        self.target, self.ramp, self.closed = settings.sparsity, settings.ramp, settings.control == "closed"
-        self.alpha = 0.0 if self.closed else settings.alpha
-        self.mu = 0.0 if self.closed else self._location(settings)
-        if self.closed and self.size - self.zeros_at(1.0) < len(self.weights):
+    Attributes:
+        theta: (M,); sign: int8 (M,), -1/+1; units: mean |w| at the start, by layer.
+    """
+
+    TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square", "units")
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+        super().__init__(model, settings)
+        self.options, self.closed = options, options.control == "closed"
+        self.alpha = 0.0 if self.closed else options.alpha
+        self.mu = 0.0 if self.closed else self._location()
+        initial = self.flat.values()
+        self.sign = signs_of(initial, self.seed)
+        self.theta = initial.abs()
+        self.units = self.flat.units()
+        self.drift = self.rates = 0.0
+
+    def _location(self) -> float:
+        if self.target < 0.5:
             raise UsageError(
-                f"A sparsity of {settings.sparsity} leaves {self.size - self.zeros_at(1.0)} of {self.size} synapses, fewer than the "
-                f"{len(self.weights)} layers need to stay connected. Ask for a lower sparsity or more hidden neurons."
+                f"Open control needs a sparsity of at least 0.5, not {self.target}: the prior's location mu = ln(2 (1 - p)) / alpha "
+                "would be above 0. Leave out method.control=open, or ask for 0.5 or more."
             )
-        initial = np.concatenate([w.detach().numpy().ravel() for w in self.weights.values()])
-        self.sign = np.where(initial < 0, -1, 1).astype(np.int8)  # a weight of exactly 0 may grow too
-        self.theta = np.abs(initial)
-        self._set_units(np.array([float(w.detach().abs().mean()) or 1.0 for w in self.weights.values()], self.theta.dtype))
-        self.mean, self.square = np.zeros_like(self.theta), np.zeros_like(self.theta)
-        self.steps, self.frozen = 0, False
-        self._begin_epoch()
-
-    @staticmethod
-    def _location(settings: TrainSettings) -> float:
-        if settings.sparsity < 0.5:
-            raise UsageError(
-                f"Open control needs a sparsity of at least 0.5, not {settings.sparsity}: the prior's location mu = ln(2 (1 - p)) / alpha "
-                "would be above 0. Leave out --control open, or ask for 0.5 or more."
-            )
-        return math.log(2.0 * (1.0 - settings.sparsity)) / settings.alpha
-
-    def _set_units(self, units: NDArray[Any]) -> None:
-        self.units = units
-        self.unit = np.repeat(units, [w.numel() for w in self.weights.values()])
-
-    def _begin_epoch(self) -> None:
-        self.drift, self.rates = 0.0, 0.0
-        self.alive = self.theta > 0
+        return math.log(2.0 * (1.0 - self.target)) / self.alpha
 
     def zeros_at(self, progress: float) -> int:
         """The number of weights that shall be zero when the share `progress` of the float epochs is done."""
-        remaining = max(0.0, 1.0 - progress / self.ramp)
-        return round(self.target * (1.0 - remaining**3) * self.size)
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for weight in self.weights.values():
-            weight.grad = None
+        return self.ramped_zeros(1.0 - max(0.0, 1.0 - progress / self.options.ramp) ** 3)
 
     def step(self, lr: float, progress: float) -> None:
         """Take one step of Adam with the ungated gradient and the prior; correct the sparsity every few steps."""
-        self.steps += 1
-        rate = lr / (1.0 - BETA1**self.steps)
-        root = math.sqrt(1.0 - BETA2**self.steps)
-        pull = rate * self.alpha
-        self.rates += rate
-        self.drift += 0.0 if self.frozen else pull
-        kind = self.theta.dtype.type
-        scalars = [kind(v) for v in (BETA1, BETA2, rate, root, EPS, 0.0 if self.frozen else pull, self.mu, JUST_LIVE)]
-        update: Any = kernels.rewiring_adam
-        for weight, part in self._parts():
-            grad = cast(Tensor, weight.grad).contiguous().view(-1).numpy()
-            state = (self.theta[part], self.sign[part], _flat(weight), grad, self.mean[part], self.square[part])
-            update(*state, *scalars, self.frozen)
-        if self.closed and not self.frozen and self.steps % CONTROL_EVERY == 0:
-            self._control(progress)
+        adam = self.advance(lr)
+        pull = 0.0 if self.frozen else adam[2] * self.alpha
+        self.rates += adam[2]
+        self.drift += pull
+        for layer in self.flat:
+            values = layer.values()
+            theta, sign, mean, square = self.state_of(layer, "theta", "sign", "mean", "square")
+            REWIRING((theta, sign, values, layer.gradient(), mean, square), (*adam, pull, self.mu, JUST_LIVE), (self.frozen,))
+            layer.put(values)
+        if not self.frozen and self.steps % self.options.every == 0:
+            self.control(progress)
 
-    def _parts(self) -> list[tuple[Any, slice]]:
-        ends = np.cumsum([w.numel() for w in self.weights.values()])
-        return [(w, slice(int(end) - w.numel(), int(end))) for w, end in zip(self.weights.values(), ends, strict=True)]
-
-    def _control(self, progress: float) -> None:
+    def control(self, progress: float) -> None:
+        """Closed: let every theta drift until z(t) of them are at or below 0, or lift the largest of too many."""
         wanted = self.zeros_at(progress)
-        dead = int(np.count_nonzero(self.theta <= 0))
+        dead = self.size - count_positive(self.theta) if self.closed else wanted
         if dead == wanted:
             return
         if dead < wanted:
-            scaled = self.theta / self.unit
-            quantile = np.partition(scaled, wanted - 1)[wanted - 1]
-            lowest = scaled <= quantile
-            self.theta -= quantile * self.unit
-            self.theta[lowest] = np.minimum(self.theta[lowest], 0)  # whatever the rounding
-            self.drift += float(quantile * self.units.mean())
-            dead = int(np.count_nonzero(self.theta <= 0))
+            self._lower(wanted)
+            dead = self.size - count_positive(self.theta)
         if dead > wanted:
-            candidates = np.flatnonzero(self.theta <= 0)
-            best = np.argpartition(self.theta[candidates] / self.unit[candidates], wanted)[wanted:]
-            self.theta[candidates[best]] = JUST_LIVE
+            self.theta[largest_of(self._ranks(), self.theta <= 0, dead - wanted)] = JUST_LIVE
         self._write_weights()
 
+    def _ranks(self) -> Tensor:
+        """Theta in units of its layer, each layer's best above all others."""
+        return self.flat.with_best_first(self.flat.scaled(self.theta, self.units))
+
+    def _lower(self, wanted: int) -> None:
+        ranks = self._ranks()
+        quantile = smallest_value(ranks, wanted)
+        for i, layer in enumerate(self.flat):
+            self.theta[layer.part] -= quantile * self.units[i]
+        self.theta[(ranks <= quantile) & (self.theta > 0)] = 0  # whatever the rounding
+        self.theta[torch.isinf(ranks) & (self.theta <= 0)] = JUST_LIVE
+        self.drift += float(quantile * self.units.mean())
+
     def _write_weights(self) -> None:
-        for weight, part in self._parts():
-            _flat(weight)[:] = self.sign[part] * np.maximum(self.theta[part], 0)
+        self.flat.put(self.sign * self.theta.clamp(min=0))
 
-    def end_epoch(self, progress: float) -> dict[str, float]:
-        """Correct the sparsity; return the drift as alpha, and the synapses pruned and regrown, since the last call."""
-        if self.closed and not self.frozen:
-            self._control(progress)
-        alive = self.theta > 0
-        numbers = {
-            "alpha": self.drift / self.rates if self.rates else 0.0,
-            "pruned": float(np.count_nonzero(self.alive & ~alive)),
-            "regrown": float(np.count_nonzero(alive & ~self.alive)),
-        }
-        self._begin_epoch()
-        if progress >= self.ramp:
-            self._check_layers()
-        return numbers
+    def numbers(self) -> dict[str, float]:
+        """The drift since the last call, as alpha."""
+        alpha = self.drift / self.rates if self.rates else 0.0
+        self.drift = self.rates = 0.0
+        return {"alpha": alpha}
 
-    def _check_layers(self) -> None:
-        for name, weight in self.weights.items():
-            if not bool((weight != 0).any()):
-                raise UsageError(
-                    f"At a sparsity of {self.sparsity():.4f} the layer {name} ({weight.shape[1]} -> {weight.shape[0]}) has no live synapse "
-                    "left, so nothing reaches the output. Ask for a lower sparsity, more epochs or more hidden neurons."
-                )
-
-    def sparsity(self) -> float:
-        """The share of weights that are zero."""
-        return int(np.count_nonzero(self.theta <= 0)) / self.size
+    def restored(self) -> None:
+        """Nothing has drifted yet."""
+        self.drift = self.rates = 0.0
 
     def is_final(self, progress: float) -> bool:
         """Closed: the number of zeros is the one asked for. Open: the float epochs are over."""
         if not self.closed or self.frozen:
             return self.frozen or progress >= 1.0
-        return progress >= self.ramp and int(np.count_nonzero(self.theta <= 0)) == self.zeros_at(1.0)
-
-    def freeze(self) -> None:
-        """Stop rewiring: dead synapses stay dead, live ones alive."""
-        self.frozen = True
+        return progress >= self.options.ramp and super().is_final(progress)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Theta, signs, Adam's moments and the step count; the weights follow from them."""
-        arrays: dict[str, NDArray[Any]] = {"theta": self.theta, "sign": self.sign, "mean": self.mean, "square": self.square}
-        arrays["units"] = self.units
-        return {name: torch.from_numpy(a) for name, a in arrays.items()} | {"steps": torch.tensor(self.steps)}
+        return {name: tensor for name, tensor in super().state_tensors().items() if name != "weights"}
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_tensors` returned."""
-        for name in ("theta", "sign", "mean", "square"):
-            array = tensors[name].numpy()
-            if array.shape != (self.size,):
-                raise ValueError(f"{name} has shape {array.shape}, not {(self.size,)}")
-            setattr(self, name, array.copy())
-        if tensors["units"].shape != (len(self.weights),):
-            raise ValueError(f"units has shape {tuple(tensors['units'].shape)}, not {(len(self.weights),)}")
-        self._set_units(tensors["units"].numpy().copy())
-        self.steps = int(tensors["steps"])
-        self._begin_epoch()
-        self._write_weights()
-
-
-def _flat(weight: Tensor) -> NDArray[Any]:
-    return weight.detach().view(-1).numpy()
+        super().load_state_tensors({"weights": tensors["sign"] * tensors["theta"].clamp(min=0), **tensors})

@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
-from ..layers import SpikingLayer, SpikingNetwork
+from ..layers import INPUT, Connection, SpikingLayer, SpikingNetwork
+from ._options import check_whole
 
 GAIN = 3.0  # of the uniform initial weights, over torch's own: at 1 hardly a neuron reaches its threshold at first
 
 
-def build(inputs: int, classes: int, hidden: tuple[int, ...] = (800,), timesteps: int = 8) -> SpikingNetwork:
+@dataclass(frozen=True)
+class Options:
+    """The sizes.
+
+    Args:
+        hidden: neurons of each hidden layer.
+        votes: output neurons a class.
+    """
+
+    hidden: tuple[int, ...] = (800,)
+    votes: int = 1
+
+    def __post_init__(self) -> None:
+        for size in self.hidden:
+            check_whole("hidden", size, 1, 1 << 20)
+        check_whole("votes", self.votes, 1, 1 << 10)
+
+
+def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
     """Build  inputs - hidden[0] - ... - classes,  no biases; layers are called hidden1, hidden2, ..., output.
 
     Args:
-        inputs: numbers in a sample.
-        classes: output neurons.
-        hidden: neurons of each hidden layer.
-        timesteps: T; the first layer's input current is static and computed once for all T steps.
+        shape: of a sample, flattened here; of temporal ones, of a frame.
+        classes: classes; the output has `votes` neurons for each.
+        timesteps: T; the current of static samples is computed once for all T steps.
+        options: the sizes.
+        temporal: whether samples carry their own frames.
     """
-    sizes = (inputs, *hidden, classes)
-    names = [f"hidden{i + 1}" for i in range(len(hidden))] + ["output"]
-    layers = {name: SpikingLayer(sizes[i], sizes[i + 1], timesteps if i == 0 else None) for i, name in enumerate(names)}
-    for layer in layers.values():
-        bound = GAIN / math.sqrt(layer.linear.in_features)
-        nn.init.uniform_(layer.linear.weight, -bound, bound)
-    return SpikingNetwork(layers, timesteps)
+    sizes = (math.prod(shape), *options.hidden, classes * options.votes)
+    names = [*(f"hidden{i + 1}" for i in range(len(options.hidden))), "output"]
+    linears = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)]
+    layers: dict[str, SpikingLayer] = {}
+    for i, (name, linear) in enumerate(zip(names, linears, strict=True)):
+        bound = GAIN / math.sqrt(linear.in_features)
+        nn.init.uniform_(linear.weight, -bound, bound)
+        source = names[i - 1] if i else INPUT
+        repeat = timesteps if i == 0 and not temporal else None
+        layers[name] = SpikingLayer([Connection((source,), (sizes[i],), linear)], repeat)
+    return SpikingNetwork(layers, (sizes[0],), timesteps, classes, votes=options.votes, temporal=temporal)

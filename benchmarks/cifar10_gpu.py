@@ -1,0 +1,162 @@
+"""CIFAR-10 with 6conv2fc on a GPU: dense, Grad R at 5 % connectivity and STDS at 1 %, in calls that end in time and go on when repeated.
+
+    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10            # on the GPU machine, again until it says that all is done
+    python benchmarks/cifar10_gpu.py --out runs/cifar10 --deploy --samples 500    # anywhere: compiles and runs what was trained
+
+A call first measures the speed of training (once; `speed.json`), then trains the runs in turn until --minutes are over. A run stops after
+the epoch that passes the limit and continues to the same schedule in the next call. Exit code 5: there is more to do. The whole is tried
+on a CPU at small width by
+
+    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10-small --device cpu --width 4 --epochs 2 --training-samples 512
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from spikeloom.compile import compile_network
+from spikeloom.errors import PausedError
+from spikeloom.files import write_json
+from spikeloom.runtime import run
+from spikeloom.train import TrainedRun, fit, load_dataset
+from spikeloom.train.progress import ProgressCallback
+
+RUNS = {"dense": ("dense", 0.0), "grad-r-5": ("grad-r", 0.95), "stds-1": ("stds", 0.99)}
+MORE_TO_DO = 5
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Measure training speed once: as published (batch 16) and with large batches, beside the reference's way."""
+    path = Path(options.out) / "speed.json"
+    if path.exists():
+        return
+    lines: list[dict[str, object]] = []
+    for batch in (int(b) for b in options.speed_batches.split(",")):
+        command = [sys.executable, str(Path(__file__).parent / "train_speed.py"), "--data", "cifar10", "--net", "6conv2fc"]
+        command += ["--width", str(options.width), "--batch-size", str(batch), "--device", options.device, "--precision", options.precision]
+        command += ["--rounds", "3", "--steps", "20" if options.device == "cuda" else "1"]
+        command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
+        print(" ".join(command[1:]), flush=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stderr[-2000:], file=sys.stderr)
+            sys.exit(1)
+        lines.append(json.loads(done.stdout))
+        print(json.dumps(lines[-1]), flush=True)
+    write_json(path, lines)
+
+
+def train(name: str, options: argparse.Namespace, seconds: float) -> TrainedRun:
+    """Train one run, or go on with it, for so many seconds.
+
+    Raises:
+        PausedError: it is not finished.
+    """
+    method, sparsity = RUNS[name]
+    folder = Path(options.out) / name
+    return fit(
+        "cifar10",
+        net="6conv2fc",
+        method=method,
+        sparsity=sparsity,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        net_options={"width": options.width},
+        data_options={"training_samples": options.training_samples} if options.training_samples else {},
+        augment="published",
+        device=options.device,
+        precision=options.precision,
+        seed=options.seed,
+        data_dir=options.data_dir,
+        out=folder,
+        resume=folder.exists(),
+        time_limit=seconds,
+        progress=_progress(name),
+    )
+
+
+def _progress(name: str) -> ProgressCallback:
+    def report(epoch: int, epochs: int, batch: int, batches: int, metrics: dict[str, float], left: float) -> None:
+        if batch == batches:
+            shown = "  ".join(f"{k} {v:.4g}" for k, v in metrics.items())
+            print(f"{name} epoch {epoch}/{epochs}  {shown}  {left:.0f} s left", flush=True)
+
+    return report
+
+
+def work(options: argparse.Namespace) -> int:
+    """Measure and train until the time is over; return the exit code."""
+    end = time.monotonic() + 60 * options.minutes
+    speed(options)
+    for name in options.runs.split(","):
+        left = end - time.monotonic()
+        if left < 30:
+            print(f"{name} waits for the next call.")
+            return MORE_TO_DO
+        try:
+            trained = train(name, options, left)
+        except PausedError as error:
+            print(error)
+            return MORE_TO_DO
+        seconds = sorted(trained.epoch_seconds)[len(trained.epoch_seconds) // 2]
+        print(f"{name}: sparsity {trained.sparsity:.2%}, test accuracy {trained.accuracy:.2%}, {seconds:.1f} s an epoch")
+    print("All runs are done.")
+    return 0
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Compile and run what was trained; print a Markdown table."""
+    print("| run | sparsity | float | deployed | SOPs | cores | compile s | run s |\n|" + "---|" * 8, flush=True)
+    for name in options.runs.split(","):
+        folder = Path(options.out) / name
+        begun = time.monotonic()
+        deployed = compile_network(folder)
+        deployed.save(folder / "model.loom")
+        compiled = time.monotonic()
+        results = run(deployed, load_dataset("cifar10", options.data_dir).test, samples=options.samples, data_name="cifar10")
+        results.save(folder / "results.json")
+        summary = json.loads((folder / "train.json").read_text())
+        cells = [
+            name,
+            f"{summary['sparsity']:.2%}",
+            f"{summary['accuracy']:.2%}",
+            f"{results.accuracy:.2%}",
+            f"{results.sops_per_sample:,.0f}",
+        ]
+        cells += [str(results.mapping["cores"]), f"{compiled - begun:.1f}", f"{time.monotonic() - compiled:.1f}"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+    return 0
+
+
+def main() -> int:
+    """Do the next piece of work."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", default="runs/cifar10")
+    parser.add_argument("--data-dir", default=None, help="folder of the data sets, e.g. one with cifar-10-batches-bin")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--precision", default=None, help="default: bf16 on cuda, float32 on cpu")
+    parser.add_argument("--minutes", type=float, default=8.5, help="of one call")
+    parser.add_argument("--runs", default=",".join(RUNS), help="some of " + ", ".join(RUNS))
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--width", type=int, default=256, help="channels; 256 is the published network")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--training-samples", type=int, default=None, help="of the training split, for a trial")
+    parser.add_argument("--speed-batches", default="16,128,256", help="batch sizes whose speed is measured")
+    parser.add_argument("--deploy", action="store_true", help="compile and run what was trained")
+    parser.add_argument("--samples", type=int, default=500, help="test images that the deployed networks run")
+    options = parser.parse_args()
+    options.precision = options.precision or ("bf16" if options.device == "cuda" else "float32")
+    Path(options.out).mkdir(parents=True, exist_ok=True)
+    return deploy(options) if options.deploy else work(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""Each method against a slow, literal transcription of its equations, in float64; each kernel's two forms against each other."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from spikeloom.train import optimiser_kernels as kernels
+from spikeloom.train.layers import SpikingNetwork
+from spikeloom.train.methods import _random
+from test_train_methods import conv_network, fake_gradients, flat, linear_network, method_of
+
+F8 = NDArray[np.float64]
+LR = 0.01
+
+
+def doubles(tensor: torch.Tensor) -> F8:
+    return tensor.detach().double().numpy().copy()
+
+
+def gradients(model: SpikingNetwork, step: int) -> F8:
+    fake_gradients(model, step)
+    return np.concatenate([doubles(w.grad).ravel() for w in model.weights().values() if w.grad is not None])
+
+
+class Adam:
+    """u_t of Adam, literally."""
+
+    def __init__(self, size: int) -> None:
+        self.m, self.v, self.t = np.zeros(size), np.zeros(size), 0
+
+    def __call__(self, g: F8) -> F8:
+        self.t += 1
+        self.m = 0.9 * self.m + 0.1 * g
+        self.v = 0.999 * self.v + 0.001 * g * g
+        return LR / (1 - 0.9**self.t) * self.m / (np.sqrt(self.v / (1 - 0.999**self.t)) + 1e-8)
+
+    @property
+    def rate(self) -> float:
+        return LR / (1 - 0.9**self.t)
+
+
+def noise_of(seed: int, step: int, size: int) -> F8:
+    """Normal quantiles chosen by the hash, with Python's integers."""
+
+    def mix(x: int) -> int:
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+            x ^= x >> shift
+            x = x * factor % 2**32
+        return x
+
+    first, second = (int(w) for w in np.random.SeedSequence([seed, _random.NOISE, step]).generate_state(2))
+    ranks = [mix((mix(i ^ first) + second) % 2**32) >> 16 for i in range(size)]
+    return np.array([NormalDist().inv_cdf((r + 0.5) / 65536) for r in ranks])
+
+
+def test_dense_is_torch_s_adam() -> None:
+    models = [conv_network(), conv_network()]
+    method = method_of("dense", models[0])
+    adam = torch.optim.Adam(list(models[1].weights().values()), lr=LR)
+    for step in range(8):
+        for model in models:
+            fake_gradients(model, step)
+        method.step(LR, 0.1)
+        adam.step()
+    torch.testing.assert_close(flat(models[0]), flat(models[1]), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("control", ["open", "closed"])
+def test_grad_r(control: str) -> None:
+    model = conv_network()
+    method = method_of("grad-r", model, control=control, alpha=0.5)
+    start = doubles(flat(model))
+    theta, sign, adam = np.abs(start), np.sign(start), Adam(start.size)
+    mu = math.log(2 * (1 - 0.9)) / 0.5
+    for t in range(1, 6):  # no correction falls into the first steps
+        u = adam(gradients(model, t))
+        prior = adam.rate * 0.5 * np.sign(theta - mu) if control == "open" else 0.0
+        theta = theta - sign * u - prior
+        method.step(LR, 0.0)
+    np.testing.assert_allclose(doubles(method.theta), theta, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(flat(model).numpy(), (method.sign * method.theta.clamp(min=0)).numpy())
+
+
+def test_grad_r_s_control_is_one_drift_for_all() -> None:
+    model = conv_network()
+    method = method_of("grad-r", model, 0.6, every=1000)
+    before = doubles(method.theta)
+    units = np.repeat(doubles(method.units), [w.numel() for w in model.weights().values()])
+    method.control(1.0)
+    order = np.sort(before / units)
+    drift = order[round(0.6 * before.size) - 1]
+    np.testing.assert_allclose(doubles(method.theta), before - drift * units, rtol=1e-4, atol=1e-6)
+    assert [float(u) for u in method.units] == pytest.approx([float(w.detach().abs().mean()) for w in conv_network().weights().values()])
+
+
+def test_deep_r() -> None:
+    model = conv_network()
+    method = method_of("deep-r", model, 0.7, seed=3, temperature=0.3, l1=0.2)
+    theta, sign = doubles(method.theta), doubles(method.sign)
+    adam, active = Adam(theta.size), theta > 0
+    counts = [int((w != 0).sum()) for w in model.weights().values()]
+    reactivated = 0
+    for t in range(1, 6):
+        u, noise = adam(gradients(model, t)), noise_of(3, t, theta.size)
+        moved = theta - sign * u - adam.rate * 0.2 + 0.3 * math.sqrt(adam.rate) * noise
+        theta = np.where(active, np.maximum(moved, 0), 0)
+        method.step(LR, 0.0)
+        now = doubles(method.theta)
+        survivors = theta > 1e-4  # those nearer to 0 may round to either side
+        np.testing.assert_allclose(now[survivors], theta[survivors], rtol=1e-4, atol=1e-5)
+        fresh = (now > 0) & (theta <= 0)
+        np.testing.assert_allclose(now[fresh], 1e-6)
+        reactivated += int(fresh.sum())
+        assert [int((w != 0).sum()) for w in model.weights().values()] == counts
+        np.testing.assert_array_equal(flat(model).numpy(), (method.sign * method.theta.clamp(min=0)).numpy())
+        theta, active = now, now > 0
+    assert reactivated > 100
+
+
+def test_soft_deep_r() -> None:
+    model = conv_network()
+    method = method_of("soft-deep-r", model, 0.7, seed=3, temperature=0.3, l1=0.2, every=1000)
+    theta, sign, adam = doubles(method.theta), doubles(method.sign), Adam(flat(model).numel())
+    floor = -(0.3**2) / 2 * 0.7 / (0.2 * (1 - 0.7))
+    dormant = theta[theta <= 0]
+    assert dormant.min() >= floor and abs(dormant.mean() / floor - 0.5) < 0.05  # evenly over the range
+    came_back = 0
+    for t in range(1, 6):
+        u, noise = adam(gradients(model, t)), noise_of(3, t, theta.size)
+        drift = np.where(theta > 0, sign * u + adam.rate * 0.2, 0)
+        new = np.maximum(theta - drift + 0.3 * math.sqrt(adam.rate) * noise, floor)
+        came_back += int(((theta <= 0) & (new > 0)).sum())
+        method.step(LR, 0.0)
+        near = np.minimum(np.abs(theta), np.abs(new)) < 1e-4
+        np.testing.assert_allclose(doubles(method.theta)[~near], new[~near], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(flat(model).numpy(), (method.sign * method.theta.clamp(min=0)).numpy())
+        theta = doubles(method.theta)
+    assert came_back > 50
+
+
+def test_stds() -> None:
+    model = conv_network()
+    method = method_of("stds", model, control="open", width=0.08, ramp=1.0)
+    theta, adam = doubles(flat(model)), Adam(flat(model).numel())
+    for t in range(1, 8):
+        theta = theta - adam(gradients(model, t))
+        method.step(LR, t / 8)
+        d = 0.08 * (1 + math.sin(math.pi * (t / 8 - 0.5))) / 2
+        w = np.sign(theta) * np.maximum(np.abs(theta) - d, 0)
+        np.testing.assert_allclose(doubles(flat(model)), w, rtol=1e-4, atol=2e-6)
+    assert 0.1 < method.sparsity() < 0.9
+
+
+def test_stds_closed_follows_the_sine() -> None:
+    model = linear_network(53, 47, 11)
+    method = method_of("stds", model, 0.9, ramp=0.8, every=1)
+    for t in range(1, 41):
+        fake_gradients(model, t)
+        method.step(LR, t / 40)
+        wanted = round(round(0.9 * 3008) * (1 + math.sin(math.pi * (min(t / 40 / 0.8, 1) - 0.5))) / 2)
+        assert int((flat(model) == 0).sum()) == wanted
+        assert method.is_final(t / 40) == (t >= 32)
+
+
+def test_esl() -> None:
+    model = conv_network()
+    method = method_of("esl", model, 0.7, every=4, rewirings=1, growth="gradient", share=0.5)
+    w, mask, adam = doubles(flat(model)), flat(model).numpy() != 0, Adam(flat(model).numel())
+    for t in range(1, 8):
+        g = gradients(model, t)
+        w = mask * (w - adam(g))
+        method.step(LR, t / 20)
+        if t == 4:
+            w, mask = rewired(model, w, mask, np.abs(g), 0.5 * (1 + math.cos(math.pi * t / 20)) / 2)
+        np.testing.assert_array_equal(flat(model).numpy() != 0, mask)
+        np.testing.assert_allclose(doubles(flat(model)), w, rtol=1e-4, atol=2e-6)
+
+
+def rewired(model: SpikingNetwork, w: F8, mask: NDArray[np.bool_], wish: F8, share: float) -> tuple[F8, NDArray[np.bool_]]:
+    begin, w, mask = 0, w.copy(), mask.copy()
+    for weight in model.weights().values():
+        part = np.arange(begin, begin + weight.numel())
+        begin += weight.numel()
+        live = part[mask[part]]
+        count = int(share * live.size)
+        assert count > 0
+        dropped = live[np.argsort(np.abs(w[live]))[:count]]
+        mask[dropped], w[dropped] = False, 0.0
+        dead = part[~mask[part]]
+        grown = dead[np.argsort(-wish[dead])[:count]]
+        mask[grown], w[grown] = True, 1e-6
+    return w, mask
+
+
+@pytest.mark.parametrize(("network", "gated"), [(conv_network, True), (lambda: linear_network(31, 23, 7), False)])
+def test_upr(network: Any, gated: bool) -> None:
+    """The loss sum(g w_eff) + sum(h gate) + penalty, differentiated by autograd, stepped by torch's Adam, in float64."""
+    model = network()
+    raw = [w.detach().double().clone().requires_grad_() for w in model.weights().values()]
+    method = method_of("upr", model, penalty=3e-4, mask_lr=0.5, search=0.8)
+    scores = [torch.zeros_like(w).requires_grad_() for w in raw]
+    gates = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in ([(7, 8, 8), (9, 4, 4)] if gated else [])]
+    e_w = [64.0, 16.0, 16.0, 1.0] if gated else [1.0, 1.0]
+    e_n = [9 * 9 / 4, 5 * 9 / 1]
+    adam = torch.optim.Adam([{"params": raw, "lr": LR}, {"params": scores + gates, "lr": 0.5 * LR}])
+    beta = 5.0
+    for t in range(1, 7):
+        fake_gradients(model, t)
+        adam.zero_grad()
+        loss = torch.zeros((), dtype=torch.float64)
+        for w, a, e, held in zip(raw, scores, e_w, model.weights().values(), strict=True):
+            soft = torch.sigmoid(beta * a)
+            assert held.grad is not None
+            loss = loss + (held.grad.double() * w * soft).sum() + 3e-4 * e * soft.sum()
+            torch.testing.assert_close(held.detach().double(), (w * soft).detach(), rtol=1e-4, atol=1e-6)
+        for a, e, held in zip(gates, e_n, model.gates().values(), strict=False):
+            soft = torch.sigmoid(beta * a)
+            assert held.grad is not None
+            loss = loss + (held.grad.double() * soft).sum() + 3e-4 * e * soft.sum()
+            torch.testing.assert_close(held.detach().double(), soft.detach(), rtol=1e-4, atol=1e-6)
+        loss.backward()
+        adam.step()
+        method.step(LR, t / 20)
+        beta = 5 * (1000 / 5) ** (t / 20 / 0.8)
+    assert bool(model.gates()) == gated
+    # The search ends: a > 0 (here the asked number of the largest a), w without its sigmoid, Adam anew.
+    fake_gradients(model, 7)
+    method.step(0.0, 0.8)
+    kept = flat(model) != 0
+    assert int(kept.sum()) == flat(model).numel() - round(0.9 * flat(model).numel())
+    all_raw, all_scores = (torch.cat([p.detach().view(-1) for p in ps]) for ps in (raw, scores))
+    torch.testing.assert_close(flat(model)[kept].double(), all_raw[kept], rtol=1e-3, atol=1e-5)
+    if not gated:
+        assert all_scores[kept].min() > all_scores[~kept].topk(3).values[-1]  # each layer keeps its best, whatever the others'
+    fake_gradients(model, 8)
+    tuned, g = Adam(int(kept.sum())), gradients(model, 8)
+    expected = doubles(flat(model)[kept]) - tuned(g[kept.numpy()])
+    method.step(LR, 0.85)
+    np.testing.assert_allclose(doubles(flat(model)[kept]), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(flat(model) != 0, kept)
+
+
+def test_the_noise_is_normal() -> None:
+    key = _random.key_of(1, _random.NOISE, 5, torch.device("cpu"))
+    table = _random.normals(torch.device("cpu"), torch.float32)
+    drawn = doubles(table[_random.hashed(torch.arange(400_000), key) >> 16])
+    assert abs(drawn.mean()) < 0.01 and abs(drawn.std() - 1) < 0.01
+    assert abs((drawn**4).mean() - 3) < 0.1
+    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
+    np.testing.assert_allclose(drawn[:50], noise_of(1, 5, 50), rtol=1e-3, atol=1e-3)
+
+
+def test_choices_are_uniform() -> None:
+    theta = torch.where(torch.arange(60) % 3 == 0, 1.0, 0.0)
+    hits = torch.zeros(60)
+    for step in range(3000):
+        chosen = _random.uniform_choice(theta, 3, 2 / 3, _random.key_of(0, 9, step, torch.device("cpu")))
+        assert chosen.unique().numel() == 3
+        hits[chosen] += 1
+    assert float(hits[::3].sum()) == 0
+    assert float((hits[theta == 0] - 225).abs().max()) < 5 * 15
+    many = torch.zeros(10_000)
+    spread = torch.cat([_random.uniform_choice(many, 40, 1.0, _random.key_of(0, 9, s, torch.device("cpu"))) for s in range(500)])
+    counts = torch.bincount(spread // 1000, minlength=10).float()
+    assert float((counts - 2000).abs().max()) < 5 * math.sqrt(2000)
+
+
+ADAM = (0.9, 0.999, 0.013, 0.4, 1e-8)
+FORMS: dict[str, tuple[Any, tuple[float, ...], list[tuple[bool, ...]]]] = {
+    "rewiring": (kernels.REWIRING, (*ADAM, 0.004, -0.2, 1e-6), [(False,), (True,)]),
+    "langevin": (kernels.LANGEVIN, (*ADAM, 0.004, 0.02, -0.3, 1e-6), [(s, f) for s in (False, True) for f in (False, True)]),
+    "soft threshold": (kernels.SOFT_THRESHOLD, (*ADAM, 0.4, 1e-6), [(False,), (True,)]),
+    "masked": (kernels.MASKED, (*ADAM, 1e-3), [()]),
+    "mask search": (kernels.MASK_SEARCH, (*ADAM, 0.005, 7.0, 7.3, 1e-3), [()]),
+}
+
+
+def arrays_of(name: str, size: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    real = [torch.randn(size, generator=generator) for _ in range(9)]
+    if name == "rewiring":
+        return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square()]
+    if name == "langevin":
+        key, table = torch.tensor([12345, 4000000000, 77]), _random.normals(torch.device("cpu"), torch.float32)
+        return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square(), key, table]
+    if name == "masked":
+        return [real[0], (real[1] > 0).to(torch.int8), *real[2:4], real[4].square()]
+    if name == "mask search":
+        return [*real[:2], torch.sigmoid(7.0 * real[1]), *real[3:6], real[6].square(), real[7], real[8].square()]
+    return [*real[:4], real[4].square()]
+
+
+@pytest.mark.parametrize("name", list(FORMS))
+def test_both_forms_of_a_kernel_agree(name: str) -> None:
+    kernel, numbers, flags = FORMS[name]
+    for chosen in flags:
+        ours, theirs = arrays_of(name, 4099), arrays_of(name, 4099)
+        for _ in range(3):
+            kernel(ours, numbers, chosen)
+            kernel.written(*theirs, torch.tensor(numbers), *chosen)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-6)
+            assert int(((a > 0) != (b > 0)).sum()) <= 1 if a.is_floating_point() else torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["dense", "grad-r", "stds", "deep-r", "soft-deep-r", "esl", "upr"])
+def test_a_method_in_torch_alone_takes_the_same_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on CUDA, run here: the torch form of every kernel, called as from a device that is no CPU."""
+    results: list[torch.Tensor] = []
+    for torch_alone in (False, True):
+        if torch_alone:
+            monkeypatch.setattr(kernels.Kernel, "__call__", lambda k, a, n, f=(): k.written(*a, torch.tensor(n), *f))
+        model = conv_network()
+        method = method_of(name, model, 0.7)
+        for step in range(5):
+            fake_gradients(model, step)
+            method.step(LR, (step + 1) / 60)
+        results.append(flat(model))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=2e-5)

@@ -1,0 +1,98 @@
+"""What Deep R and soft Deep R share: signs fixed at the start, a first random connectivity, Langevin noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor
+
+from ..layers import SpikingNetwork
+from ..optimiser_kernels import LANGEVIN
+from ..settings import TrainSettings
+from ._base import JUST_LIVE, Pruning, check_choice, check_number
+from ._flat import count_positive
+from ._random import NOISE, key_of, normals, signs_of
+from ._start import Start, first_mask
+
+__all__ = ["DeepRewiring", "LangevinOptions"]
+
+
+@dataclass(frozen=True)
+class LangevinOptions:
+    """The random walk of the synapses.
+
+    Args:
+        temperature: of the noise; a step of learning rate lr adds temperature sqrt(lr_t) N(0, 1). It is sqrt(2 T) of the paper.
+        l1: the pull of active synapses towards 0, of a step lr_t l1.
+        start: "random": the first active synapses are drawn, as in the paper; "magnitude": they are those of largest |w|, which
+            is what a start from trained weights asks for.
+    """
+
+    temperature: float = 0.03
+    l1: float = 0.1
+    start: Start = "random"
+
+    def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, 0.0, 1e3)
+        check_number("l1", self.l1, 0.0, 1e3)
+        check_choice("start", self.start, get_args(Start))
+
+
+class DeepRewiring(Pruning):
+    """theta > 0: an active synapse, w = sign theta; theta <= 0: a dormant one.
+
+    Attributes:
+        active: how many synapses of each layer shall be active.
+        theta: (M,); sign: int8 (M,).
+    """
+
+    TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square")
+    soft: ClassVar[bool]
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: LangevinOptions) -> None:
+        super().__init__(model, settings)
+        self.temperature, self.l1 = options.temperature, options.l1
+        initial = self.flat.values()
+        self.sign = signs_of(initial, self.seed)
+        mask, self.active = first_mask(self.flat, self.size - self.asked_zeros, options.start, self.seed)
+        self.theta = torch.where(mask, initial.abs().clamp(min=JUST_LIVE), self.dormant())
+        self.write_weights()
+        self.alive = mask
+        self._check_layers()
+
+    def dormant(self) -> Tensor:
+        """Return theta (M,) for synapses that begin dormant."""
+        return self.flat.zeros()
+
+    def lowest(self) -> float:
+        """The floor of theta."""
+        return 0.0
+
+    def write_weights(self) -> None:
+        """w = sign max(theta, 0)."""
+        self.flat.put(self.sign * self.theta.clamp(min=0))
+
+    def step(self, lr: float, progress: float) -> None:
+        """Take one step of Adam, with noise; see `optimiser_kernels.LANGEVIN`."""
+        adam = self.advance(lr)
+        pull, noise = (0.0, 0.0) if self.frozen else (adam[2] * self.l1, self.temperature * math.sqrt(adam[2]))
+        key, table = key_of(self.seed, NOISE, self.steps, self.flat.device), normals(self.flat.device, self.flat.dtype)
+        for layer in self.flat:
+            values = layer.values()
+            theta, sign, mean, square = self.state_of(layer, "theta", "sign", "mean", "square")
+            key[2] = layer.part.start
+            arrays = (theta, sign, values, layer.gradient(), mean, square, key, table)
+            LANGEVIN(arrays, (*adam, pull, noise, self.lowest(), JUST_LIVE), (self.soft, self.frozen))
+            layer.put(values)
+        if not self.frozen:
+            self.after_step(progress, adam[2])
+
+    def after_step(self, progress: float, rate: float) -> None:
+        """Bring the number of active synapses back to what it shall be."""
+
+    def active_counts(self) -> list[int]:
+        """Count each layer's active synapses."""
+        return [count_positive(self.theta[layer.part]) for layer in self.flat]

@@ -1,0 +1,59 @@
+"""Deep R, deep rewiring (Bellec et al., ICLR 2018, arXiv 1711.05136): training at a constant number of active synapses.
+
+    active:  theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature sqrt(lr_t) N(0, 1),   w = s theta
+    theta <= 0: the synapse becomes dormant, w = 0, and another dormant one, drawn at random, becomes active
+
+Signs s are fixed at the start. The noise is that of Langevin dynamics, temperature = sqrt(2 T) of the paper: training samples
+networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the asked density, the same
+for all layers, as in the code of Grad R (Chen et al., 2021). The sparsity is the one asked for after every step.
+
+Where ours departs: Adam's step stands in the place of plain gradient descent, as in that code, and lr_t = lr / (1 - beta1^t) with it;
+the moments take the gradient of dormant synapses too. That code reactivates each dormant synapse with a probability that gives the
+asked number on average; here it is exact, and those that have just become dormant may be drawn as well, as in the paper. A reactivated
+synapse begins at 1e-6 (the paper: 0) so that it counts as alive. The reference scripts never set the temperature, so that theirs is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..layers import SpikingNetwork
+from ..settings import TrainSettings
+from ._base import JUST_LIVE, Method
+from ._deep_rewiring import DeepRewiring, LangevinOptions
+from ._random import REACTIVATION, key_of, uniform_choice
+
+
+@dataclass(frozen=True)
+class Options(LangevinOptions):
+    """See `LangevinOptions`."""
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+    """Build the method for `model`.
+
+    Raises:
+        UsageError: fewer live synapses than layers.
+    """
+    return DeepR(model, settings, options)
+
+
+class DeepR(DeepRewiring):
+    """Constant connectivity by random reactivation."""
+
+    soft: ClassVar[bool] = False
+
+    def after_step(self, progress: float, rate: float) -> None:
+        """Reactivate as many dormant synapses of each layer as became dormant."""
+        for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
+            if active == wanted:
+                continue
+            theta = self.theta[layer.part]
+            key = key_of(self.seed, REACTIVATION, self.steps, self.flat.device)
+            key[2] = layer.part.start
+            chosen = uniform_choice(theta, wanted - active, 1.0 - active / layer.size, key)
+            theta[chosen] = JUST_LIVE
+            values = layer.values()
+            values[chosen] = JUST_LIVE * self.sign[layer.part][chosen].to(values.dtype)
+            layer.put(values)

@@ -1,0 +1,149 @@
+"""ESL, evolutionary structure learning (Shen et al., AAAI 2023, arXiv 2306.03693): sparse from the first step to the last.
+
+Start: a random graph of the asked density, a layer's share by Erdos-Renyi:
+
+    er:  density of a layer proportional to (in + out) / (in out);   erk:  to (in + out + kh + kw) / (in out kh kw), for convolutions
+
+a density that would exceed 1 is 1, and what is cut goes to the other layers, so that the total is the one asked for. In between, Adam
+moves the live weights. Every T_iter iterations, in each layer: the k smallest |w| of the live synapses are dropped, and k dead ones
+grow: at random, or those of the largest |dL/dw| or of the largest |m|, the moment of dL/dw that Adam keeps for dead synapses too.
+
+    k = share(t) * live synapses,   share(t) = share (1 + cos(pi t)) / 2  (`decay="cosine"`)  or  share
+
+t being the share of the float epochs done.
+
+The sparsity is the one asked for at every step. A grown synapse begins at w = 1e-6, so that it counts as alive, and may be one that was
+just dropped.
+
+Where ours departs, or the paper (known to us only in part; its code is not published) does not say: the share dropped, here 0.3 as in
+sparse evolutionary training (Mocanu et al., 2018) with the cosine decay of RigL (Evci et al., 2020); Adam in place of its optimiser;
+and T_iter = 1000 is a most: a training has at least `rewirings` of them, at equal distances, however short it is. Its length is not
+known to a method; it is estimated at each step as (steps taken) / (share of the float epochs done).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..layers import SpikingNetwork
+from ..optimiser_kernels import MASKED
+from ..settings import TrainSettings
+from ._base import JUST_LIVE, Method, Pruning, check_choice, check_number
+from ._flat import Layer, largest_of
+from ._random import GROWTH, hashed, key_of
+from ._start import Start, first_mask
+
+Growth = Literal["random", "gradient", "momentum"]
+Density = Literal["er", "erk", "uniform"]
+Decay = Literal["cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The graph and its evolution.
+
+    Args:
+        density: how the synapses are shared out among the layers at the start.
+        growth: which dead synapses grow.
+        share: of the live synapses of a layer that a rewiring drops, at the start.
+        decay: how that share changes over the float epochs.
+        every: T_iter, the most steps between two rewirings.
+        rewirings: the least number of them in a training.
+        start: "random": the random graph; "magnitude": the largest |w|, whatever `density`, for a start from trained weights.
+    """
+
+    density: Density = "erk"
+    growth: Growth = "gradient"
+    share: float = 0.3
+    decay: Decay = "cosine"
+    every: int = 1000
+    rewirings: int = 20
+    start: Start = "random"
+
+    def __post_init__(self) -> None:
+        check_choice("density", self.density, get_args(Density))
+        check_choice("growth", self.growth, get_args(Growth))
+        check_number("share", self.share, 0.0, 1.0)
+        check_choice("decay", self.decay, get_args(Decay))
+        check_number("every", self.every, 1, 1_000_000_000, whole=True)
+        check_number("rewirings", self.rewirings, 1, 1_000_000, whole=True)
+        check_choice("start", self.start, get_args(Start))
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+    """Build the method for `model`.
+
+    Raises:
+        UsageError: fewer live synapses than layers.
+    """
+    return ESL(model, settings, options)
+
+
+class ESL(Pruning):
+    """Adam under a mask that evolves.
+
+    Attributes:
+        mask: int8 (M,), 1 where alive.
+        rewired: the step of the last rewiring.
+    """
+
+    TENSORS: ClassVar[tuple[str, ...]] = ("mask", "mean", "square")
+    COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start", "rewired")
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+        super().__init__(model, settings)
+        self.options, self.rewired = options, 0
+        self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, self.seed, options.density)
+        self.mask = self.alive.to(torch.int8)
+        values = self.flat.values()
+        self.flat.put(torch.where(self.alive, torch.where(values == 0, JUST_LIVE, values), 0))
+        self._check_layers()
+
+    def step(self, lr: float, progress: float) -> None:
+        """Take one step of Adam on the live weights; rewire when it is time."""
+        adam = self.advance(lr)
+        for layer in self.flat:
+            values = layer.values()
+            mask, mean, square = self.state_of(layer, "mask", "mean", "square")
+            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE))
+            layer.put(values)
+        if not self.frozen and progress < 1.0 and self.steps - self.rewired >= self.interval(progress):
+            self.rewired = self.steps
+            for layer in self.flat:
+                self._rewire(layer, self.share_at(progress))
+
+    def interval(self, progress: float) -> int:
+        """Steps between two rewirings, as estimated now."""
+        estimated = self.steps / max(progress, 1e-12)
+        return max(1, min(self.options.every, int(estimated / (self.options.rewirings + 1))))
+
+    def share_at(self, progress: float) -> float:
+        """The share of the live synapses that a rewiring drops now."""
+        decay = (1.0 + math.cos(math.pi * progress)) / 2.0 if self.options.decay == "cosine" else 1.0
+        return self.options.share * decay
+
+    def _rewire(self, layer: Layer, share: float) -> None:
+        mask, values = self.mask[layer.part], layer.values()
+        count = int(share * int(mask.sum(dtype=torch.int64)))
+        if count == 0:
+            return
+        alive = mask > 0
+        alive &= ~largest_of(-values.abs(), alive, count)
+        grown = largest_of(self._wish(layer), ~alive, count)
+        mask.copy_(alive | grown)
+        layer.put(values.copy_(torch.where(grown, JUST_LIVE, torch.where(alive, values, 0))))
+
+    def _wish(self, layer: Layer) -> Tensor:
+        """How much each synapse (M_layer,) deserves to grow."""
+        if self.options.growth == "gradient":
+            return layer.gradient().abs()
+        if self.options.growth == "momentum":
+            return self.mean[layer.part].abs()
+        key = key_of(self.seed, GROWTH, self.steps, self.flat.device)
+        index = torch.arange(layer.part.start, layer.part.stop, device=self.flat.device)
+        return hashed(index, key).to(self.flat.dtype)

@@ -1,0 +1,118 @@
+"""Soft Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136): dormant synapses walk at random and come back by themselves.
+
+    active, theta > 0:    theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature sqrt(lr_t) N(0, 1),   w = s theta
+    dormant, theta <= 0:  theta <- max(theta + temperature sqrt(lr_t) N(0, 1), theta_min),                              w = 0
+    theta_min = - (temperature^2 / 2) S / (l1 (1 - S)),   S: the sparsity asked for
+
+The floor is the paper's -T (1 - p) / (l1 p), with p = 1 - S the density and T = temperature^2 / 2: under noise and l1 alone theta is
+exponential above 0 with mean T / l1 and uniform between theta_min and 0, so that a share p of the synapses is active. Dormant synapses
+begin spread evenly over that range, as in the paper's code.
+
+Where ours departs: Adam, as in `deep_r`. And the paper's sparsity is only that of a network without data, and only in equilibrium, which
+takes longer than most trainings: the gradient moves it. Here every `every` steps each layer's number of active synapses is made the one
+asked for. Where too many are active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1
+that would have done the same is logged). Where too few are, the highest dormant ones become active, as the next noise might have made
+them. With l1 = 0 or a temperature of 0 there is no floor but 0; nothing random then brings a synapse back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..layers import SpikingNetwork
+from ..settings import TrainSettings
+from ._base import JUST_LIVE, Method, check_number
+from ._deep_rewiring import DeepRewiring, LangevinOptions
+from ._flat import largest_of, smallest_value
+from ._random import START, hashed, key_of
+
+
+@dataclass(frozen=True)
+class Options(LangevinOptions):
+    """The random walk, and how often the sparsity is corrected.
+
+    Args:
+        every: steps between two corrections.
+    """
+
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("every", self.every, 1, 1_000_000, whole=True)
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+    """Build the method for `model`.
+
+    Raises:
+        UsageError: fewer live synapses than layers.
+    """
+    return SoftDeepR(model, settings, options)
+
+
+class SoftDeepR(DeepRewiring):
+    """Connectivity by noise against l1."""
+
+    soft: ClassVar[bool] = True
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+        super().__init__(model, settings, options)
+        self.every = options.every
+        self.drift = self.rates = 0.0
+
+    def lowest(self) -> float:
+        """theta_min."""
+        if self.l1 == 0.0:
+            return 0.0
+        return -0.5 * self.temperature**2 * self.target / (self.l1 * (1.0 - self.target))
+
+    def dormant(self) -> Tensor:
+        """Theta evenly over theta_min..0."""
+        index = torch.arange(self.size, device=self.flat.device)
+        key = key_of(self.seed, START, len(self.flat), self.flat.device)
+        return (hashed(index, key).to(torch.float64) * (self.lowest() / 2**32)).to(self.flat.dtype)
+
+    def after_step(self, progress: float, rate: float) -> None:
+        """Correct the sparsity every few steps."""
+        self.drift += rate * self.l1
+        self.rates += rate
+        if self.steps % self.every == 0:
+            self.control(progress)
+
+    def control(self, progress: float) -> None:
+        """Bring each layer's number of active synapses to the one asked for."""
+        lowered = 0.0
+        for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
+            theta = self.theta[layer.part]
+            if active > wanted:
+                lowered += self._lower(theta, active - wanted) * layer.size / self.size
+            elif active < wanted:
+                theta[largest_of(theta, theta <= 0, wanted - active)] = JUST_LIVE
+            if active != wanted:
+                layer.put(self.sign[layer.part] * theta.clamp(min=0))
+        self.drift += lowered
+
+    @staticmethod
+    def _lower(theta: Tensor, excess: int) -> float:
+        """Lower the active synapses until exactly `excess` of them are at 0 or below; return by how much."""
+        active = theta > 0
+        amount = smallest_value(theta[active], excess)
+        dying = largest_of(-theta, active, excess)
+        lowered = torch.where(dying, 0, (theta - amount).clamp(min=JUST_LIVE))
+        theta.copy_(torch.where(active, lowered, theta))
+        return float(amount)
+
+    def numbers(self) -> dict[str, float]:
+        """The pull on active synapses since the last call, as l1."""
+        strength = self.drift / self.rates if self.rates else 0.0
+        self.drift = self.rates = 0.0
+        return {"l1": strength}
+
+    def restored(self) -> None:
+        """Nothing has been pulled yet."""
+        self.drift = self.rates = 0.0

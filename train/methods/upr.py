@@ -1,0 +1,252 @@
+"""UPR, the unstructured pruning framework of weights and neurons (Shi et al., ICLR 2024).
+
+Search, the first T_s of the float epochs (`search`):
+
+    weights  w sigmoid(beta a_w);   spikes of inner convolutions times sigmoid(beta a_n);   a = 0 at the start
+    beta_t = 5 (1000 / 5)^(t / T_s)
+    L + lambda [ sum e_w sigmoid(beta a_w) + sum e_n sigmoid(beta a_n) ]
+    e_w = output positions of the weight, H W / stride^2;   e_n = sum over the next layers of C_out k^2 / stride^2
+
+Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam starts anew. With a sparsity of 0 the mask is the
+paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the asked number of weights is kept, those of the
+largest a_w of all layers and the best of each, whatever lambda: that is ours, as is that a kept a_w may be below 0. Gates are hard at
+a_n > 0 in both. A channel whose gate is closed at all positions cannot be felt, so that the weights into and out of it are removed first
+and count among the zeros; the best of the closed channels are opened again where a layer had no other, or fewer weights than asked for
+were left.
+
+Were only half of the masks closed when they harden and a tenth of the weights kept, fine-tuning would begin with a ruin. Under closed
+control, the default, all a_w are therefore lowered alike every 10 steps, as a lambda of its own for each step would, until
+
+    z(t) = z_S (1 - (1 - t / T_s)^3)
+
+of them are at or below 0, z_S being the zeros asked for: the mask at the end is then a > 0, as the paper's. Open control is without it.
+
+The penalty does not go through the loss. With o = sigmoid(beta a) and the gradient g of the effective weight w o, as the loss gives it,
+
+    dL/dw = g o;   dL/da_w = (g w + lambda e_w) beta o (1 - o);   dL/da_n = (dL/do + lambda e_n) beta o (1 - o)
+
+Adam moves w and a; `mask_lr` is the masks' learning rate as a share of that of the weights (1 on CIFAR-10; on CIFAR10-DVS the paper uses
+SGD for the weights, at 0.025, and Adam for the masks, at 1e-3). Between steps the model holds w o, so that evaluation in the search is
+that of the soft network, where the reference code evaluates the hard one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..layers import SpikingNetwork
+from ..optimiser_kernels import MASK_SEARCH, MASKED
+from ..settings import TrainSettings
+from ._base import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number
+from ._flat import count_positive, largest, smallest_value
+from ._gates import Gates, weight_energies
+
+Control = Literal["closed", "open"]
+FIRST_BETA, LAST_BETA = 5.0, 1000.0
+CONTROL_EVERY = 10  # steps between two corrections of the number of closed masks
+
+
+@dataclass(frozen=True)
+class Options:
+    """The search.
+
+    Args:
+        control: "closed" lowers all a_w alike, so that with a sparsity above 0 the asked number is closed when the masks harden;
+            "open" leaves that to the penalty, as in the paper.
+        penalty: lambda. The paper's are 5e-12 to 5e-11 on CIFAR-10 and 1e-10 to 1e-9 on CIFAR10-DVS.
+        search: T_s, the share of the float epochs that are search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
+            constant learning rate, where one that falls to 0 leaves fine-tuning too little.
+        mask_lr: the learning rate of the masks, as a share of that of the weights.
+    """
+
+    control: Control = "closed"
+    penalty: float = 1e-11
+    search: float = 0.5
+    mask_lr: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("control", self.control, get_args(Control))
+        check_number("penalty", self.penalty, 0.0, 1e6)
+        check_number("search", self.search, 0.0, 1.0, include_low=False)
+        check_number("mask_lr", self.mask_lr, 0.0, 1e6, include_low=False)
+
+
+def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+    """Build the method for `model`, which gets gates.
+
+    Raises:
+        UsageError: fewer live synapses than layers.
+    """
+    return UPR(model, settings, options)
+
+
+class UPR(Pruning):
+    """Soft masks that harden, then fine-tuning.
+
+    Attributes:
+        raw: w (M,) of the search; score: a_w (M,); opening: sigmoid(beta a_w) (M,); mask: int8 (M,), once hard.
+        gate_score: a_n (G,); gate_opening: the gates (G,).
+        hard: 1 once the search is over.
+    """
+
+    TENSORS: ClassVar[tuple[str, ...]] = (
+        "raw", "score", "opening", "mean", "square", "score_mean", "score_square", "mask", "beta",
+        "gate_score", "gate_opening", "gate_mean", "gate_square",
+    )  # fmt: skip
+    COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start", "hard")
+
+    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+        super().__init__(model, settings)
+        self.options, self.hard = options, 0
+        self.gates = Gates(model, self.flat)
+        self.energies = weight_energies(model)
+        self.raw = self.flat.values()
+        self.score, self.score_mean, self.score_square = self.flat.zeros(), self.flat.zeros(), self.flat.zeros()
+        self.opening = torch.full_like(self.raw, 0.5)
+        self.mask = self.flat.zeros(torch.int8)
+        self.beta = torch.tensor(FIRST_BETA, dtype=torch.float64)
+        gates = torch.zeros(self.gates.size, dtype=self.flat.dtype, device=self.flat.device)
+        self.gate_score, self.gate_mean, self.gate_square = gates, gates.clone(), gates.clone()
+        self.gate_opening = torch.full_like(gates, 0.5)
+        self.gate_energies = self._gate_energies()
+        self.flat.put(self.raw * self.opening)
+        self.gates.put(self.gate_opening)
+
+    def _gate_energies(self) -> Tensor:
+        energies = torch.zeros_like(self.gate_score)
+        for energy, part in zip(self.gates.energies, self.gates.parts(), strict=True):
+            energies[part] = energy
+        return energies
+
+    def beta_at(self, progress: float) -> float:
+        """The steepness of the masks when the share `progress` of the float epochs is done."""
+        return FIRST_BETA * (LAST_BETA / FIRST_BETA) ** min(1.0, progress / self.options.search)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients, the gates' too."""
+        super().zero_grad()
+        for gate in self.gates.parameters.values():
+            gate.grad = None
+
+    def step(self, lr: float, progress: float) -> None:
+        """Take one step of Adam: on weights and masks in the search, on the surviving weights after it."""
+        adam = self.advance(lr)
+        if self.hard:
+            self._fine_tune(adam)
+            return
+        beta, next_beta = float(self.beta), self.beta_at(progress)
+        names = ("raw", "score", "opening", "mean", "square", "score_mean", "score_square")
+        for layer, energy in zip(self.flat, self.energies, strict=True):
+            values = layer.values()
+            raw, score, opening, *moments = self.state_of(layer, *names)
+            numbers = (*adam, adam[2] * self.options.mask_lr, beta, next_beta, self.options.penalty * energy)
+            MASK_SEARCH((raw, score, opening, values, layer.gradient(), *moments), numbers)
+            layer.put(values)
+        self._move_gates(adam, beta, next_beta)
+        self.beta.fill_(next_beta)
+        if progress >= self.options.search:
+            self._harden()
+        elif self.options.control == "closed" and self.steps % CONTROL_EVERY == 0:
+            self._close(progress, next_beta)
+
+    def _close(self, progress: float, beta: float) -> None:
+        """Lower all a_w alike until as many as the ramp asks for are at or below 0."""
+        wanted = round(self.asked_zeros * (1.0 - (1.0 - progress / self.options.search) ** 3))
+        if self.size - count_positive(self.score) >= wanted:
+            return
+        self.score -= smallest_value(self.score, wanted)
+        self.opening = torch.sigmoid(beta * self.score)
+        self.flat.put(self.raw * self.opening)
+
+    def _fine_tune(self, adam: tuple[float, ...]) -> None:
+        for layer in self.flat:
+            values = layer.values()
+            mask, mean, square = self.state_of(layer, "mask", "mean", "square")
+            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE))
+            layer.put(values)
+
+    def _move_gates(self, adam: tuple[float, ...], beta: float, next_beta: float) -> None:
+        if not self.gates.size:
+            return
+        opening = self.gate_opening
+        grad = (self.gates.gradient() + self.options.penalty * self.gate_energies) * beta * opening * (1 - opening)
+        self.gate_mean.mul_(BETA1).add_(grad, alpha=1 - BETA1)
+        self.gate_square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        rate, root = adam[2] * self.options.mask_lr, adam[3]
+        self.gate_score -= rate * self.gate_mean / (self.gate_square.sqrt() / root + EPS)
+        self.gate_opening = torch.sigmoid(next_beta * self.gate_score)
+        self.gates.put(self.gate_opening)
+
+    def control(self, progress: float) -> None:
+        """Harden the masks once the search is over."""
+        if not self.hard and progress >= self.options.search:
+            self._harden()
+
+    def _harden(self) -> None:
+        kept = self._survivors()
+        self.mask, self.hard = kept.to(torch.int8), 1
+        live = torch.where(self.raw < 0, self.raw.clamp(max=-JUST_LIVE), self.raw.clamp(min=JUST_LIVE))
+        self.flat.put(torch.where(kept, live, 0))
+        self.gate_opening = (self.gate_score > 0).to(self.flat.dtype)
+        self.gates.put(self.gate_opening)
+        self.gates.learn(False)
+        self.mean.zero_()
+        self.square.zero_()
+        self.steps = 0
+
+    def _survivors(self) -> Tensor:
+        """Return which weights (M,) are kept."""
+        if not self.asked_zeros:
+            return (self.score > 0) & ~self.gates.useless(self.gate_score)
+        wanted = self.size - self.asked_zeros
+        useless = self._useless_but(wanted)
+        return largest(self.flat.with_best_first(self.score.masked_fill(useless, -torch.inf)), wanted)
+
+    def _useless_but(self, wanted: int) -> Tensor:
+        """Return the weights of closed channels; open the best of these until each layer has one and `wanted` weights are left."""
+        best = self.gates.best_of_channels(self.gate_score)
+        for name in [name for name, scores in best.items() if bool((scores <= 0).all())]:
+            self._open_best(name)
+        useless = self.gates.useless(self.gate_score)
+        while self.size - int(useless.sum()) < wanted:
+            closed = self._best_closed()
+            self._open_best(max(closed, key=lambda name: float(closed[name].max())))
+            useless = self.gates.useless(self.gate_score)
+        return useless
+
+    def _best_closed(self) -> dict[str, Tensor]:
+        """Return the score of each closed channel by layer, -inf for open ones."""
+        best = self.gates.best_of_channels(self.gate_score)
+        return {name: scores.masked_fill(scores > 0, -torch.inf) for name, scores in best.items()}
+
+    def _open_best(self, name: str) -> None:
+        """Open all gates of the layer's best closed channel."""
+        scores = self._best_closed()[name]
+        part = self.gates.parts()[list(self.gates.parameters).index(name)]
+        self.gate_score[part].view(len(scores), -1)[int(scores.argmax())] = JUST_LIVE
+
+    def numbers(self) -> dict[str, float]:
+        """The steepness of the masks and the mean opening of the gates."""
+        gates = {"gates": float(self.gate_opening.mean())} if self.gates.size else {}
+        return {"beta": float(self.beta), **gates}
+
+    def is_final(self, progress: float) -> bool:
+        """Whether the search is over."""
+        return bool(self.hard)
+
+    def freeze(self) -> None:
+        """End the search; the masks stay."""
+        super().freeze()
+        if not self.hard:
+            self._harden()
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_tensors` returned."""
+        super().load_state_tensors(tensors)
+        self.gates.put(self.gate_opening)
+        self.gates.learn(not self.hard)

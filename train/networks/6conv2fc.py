@@ -1,0 +1,53 @@
+# ruff: noqa: N999
+"""6Conv2FC: six convolutions and two linear layers, the network of Grad R and UPR on CIFAR-10.
+
+Chen et al., Pruning of deep spiking neural networks through gradient rewiring, IJCAI 2021; its authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..layers import INPUT, SpikingNetwork
+from ._options import check_real, check_whole
+from ._stack import Conv, Stack, maps_of
+
+SCALE = 1.0  # of the normalisations at first
+GAIN = 6.0  # of the linear layers' initial weights
+
+
+@dataclass(frozen=True)
+class Options:
+    """The sizes.
+
+    Args:
+        width: channels of each convolution; the first linear layer has 8 times as many neurons. The published network has 256.
+        votes: output neurons a class; published: 10.
+        dropout: before the first linear layer; published: 0.5.
+    """
+
+    width: int = 256
+    votes: int = 10
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_whole("width", self.width, 1, 1 << 12)
+        check_whole("votes", self.votes, 1, 1 << 10)
+        check_real("dropout", self.dropout, 0.0, 1.0)
+
+
+def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
+    """Build  3 [conv] - max pool - 3 [conv] - max pool - dropout - fc 8 width - fc classes * votes.
+
+    Raises:
+        UsageError: samples too small for its pools; the message names the layer.
+    """
+    stack = Stack("6conv2fc", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    name = INPUT
+    for pool, layers in ((1, (1, 2, 3)), (2, (4, 5, 6))):
+        for i in layers:
+            name = stack.conv(f"conv{i}", [name], Conv(options.width))
+        name = stack.max_pool(f"pool{pool}", name, 2)
+    name = stack.linear("fc1", [name], 8 * options.width, gain=GAIN, dropout=options.dropout)
+    stack.linear("output", [name], classes * options.votes, gain=GAIN)
+    return stack.network(classes, options.votes)

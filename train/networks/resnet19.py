@@ -1,0 +1,63 @@
+"""ResNet19: residual blocks whose shortcut enters the membrane, and two linear layers.
+
+Zheng et al., Going deeper with directly-trained larger spiking neural networks, AAAI 2021 (tdBN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..layers import INPUT, SpikingNetwork
+from ._options import check_real, check_whole
+from ._stack import Conv, Shortcut, Stack, maps_of
+
+SCALE = 1.0  # of the normalisations at first
+GAIN, POOLED_GAIN = 8.0, 25.0  # of the linear layers' initial weights; averages over whole maps vary little
+STAGES = ((1, 3), (2, 3), (4, 2))  # channels in units of the width, and blocks
+
+
+@dataclass(frozen=True)
+class Options:
+    """The sizes.
+
+    Args:
+        width: channels of the first stage; the others have 2 and 4 times as many, the first linear layer 2. Published: 128.
+        votes: output neurons a class; published: 1.
+        dropout: before the first linear layer; published: none.
+    """
+
+    width: int = 128
+    votes: int = 1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("width", self.width, 1, 1 << 12)
+        check_whole("votes", self.votes, 1, 1 << 10)
+        check_real("dropout", self.dropout, 0.0, 1.0)
+
+
+def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
+    """Build  conv 128 - 3 blocks of 128 - 3 of 256 - 2 of 512 - average of the map - fc 256 - fc classes.
+
+    A block is  LIF(norm(conv(LIF(norm(conv(s))))) + shortcut);  the shortcut is s itself or, where the shape changes, norm(conv 1x1 (s)).
+
+    Raises:
+        UsageError: samples too small for its strides; the message names the layer.
+    """
+    stack = Stack("resnet19", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    name = stack.conv("conv1", [INPUT], Conv(options.width))
+    for stage, (factor, blocks) in enumerate(STAGES, 1):
+        for block in range(1, blocks + 1):
+            form = Conv(factor * options.width, stride=2 if stage > 1 and block == 1 else 1)
+            name = _block(stack, f"stage{stage}_block{block}", name, form)
+    side = min(stack.shape_of(name)[1:])
+    name = stack.linear("fc1", [name], 2 * options.width, gain=POOLED_GAIN, pool=side, dropout=options.dropout)
+    stack.linear("output", [name], classes * options.votes, gain=GAIN)
+    return stack.network(classes, options.votes)
+
+
+def _block(stack: Stack, prefix: str, source: str, form: Conv) -> str:
+    inner = stack.conv(f"{prefix}a", [source], form)
+    same = form.stride == 1 and stack.shape_of(source)[0] == form.channels
+    shortcut = Shortcut([source]) if same else ([source], Conv(form.channels, kernel=1, stride=form.stride))
+    return stack.conv(f"{prefix}b", [inner], Conv(form.channels), shortcut)

@@ -1,0 +1,53 @@
+"""VGGSNN: eight convolutions with average pools and one linear layer, for frames of events.
+
+Deng et al., Temporal efficient training of spiking neural network via gradient re-weighting, ICLR 2022.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..layers import INPUT, SpikingNetwork
+from ._options import check_real, check_whole
+from ._stack import Conv, Stack, maps_of
+
+SCALE = 1.0  # of the normalisations at first
+GAIN = 15.0  # of the linear layer's initial weights: averages over windows vary less than spikes
+PLAN = ((1, 2), (4, 4), (8, 8), (8, 8))  # channels of the convolutions between the pools, in units of the width
+
+
+@dataclass(frozen=True)
+class Options:
+    """The sizes.
+
+    Args:
+        width: channels of the first convolution; later ones have 2, 4 and 8 times as many. The published network has 64.
+        votes: output neurons a class; published: 1.
+        dropout: before the linear layer; published: none.
+    """
+
+    width: int = 64
+    votes: int = 1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("width", self.width, 1, 1 << 12)
+        check_whole("votes", self.votes, 1, 1 << 10)
+        check_real("dropout", self.dropout, 0.0, 1.0)
+
+
+def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
+    """Build  64 - 128 - pool - 256 - 256 - pool - 512 - 512 - pool - 512 - 512 - pool - fc,  pools being averages of 2x2.
+
+    Raises:
+        UsageError: samples too small for its pools; the message names the layer.
+    """
+    stack = Stack("vggsnn", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    name, number = INPUT, 0
+    for group in PLAN:
+        for i, factor in enumerate(group):
+            number += 1
+            pool = 2 if i == 0 and name != INPUT else 1
+            name = stack.conv(f"conv{number}", [name], Conv(factor * options.width, pool=pool))
+    stack.linear("output", [name], classes * options.votes, gain=GAIN, pool=2, dropout=options.dropout)
+    return stack.network(classes, options.votes)

@@ -1,0 +1,130 @@
+"""The parts of a run, found by name: data set, network and method, each with its options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from .. import registry
+from ..errors import FormatError, UsageError
+from ..files import read_bytes
+from . import datasets, methods, networks
+from .data import Dataset, load_dataset
+from .distributed import World
+from .layers import SpikingNetwork
+from .methods._base import Method
+from .settings import TrainSettings
+from .state import load_state
+
+__all__ = ["WEIGHTS", "Parts", "load_init"]
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Modules and options of a run; `settings` are those asked for, with every option of the parts written out."""
+
+    settings: TrainSettings
+    network: ModuleType
+    method: ModuleType
+    net_options: Any
+    method_options: Any
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> Parts:
+        """Find the parts that the settings name.
+
+        Raises:
+            UsageError: a name or option that there is not, or an option's value that makes no sense.
+        """
+        data = registry.load(datasets, "data set", settings.data)
+        network = registry.load(networks, "network", settings.net)
+        method = registry.load(methods, "method", settings.method)
+        asked = _with_timesteps(data, settings)
+        data_options = registry.options_of(data, asked, f"the data set {settings.data}")
+        net_options = registry.options_of(network, settings.net_options, f"the network {settings.net}")
+        method_options = registry.options_of(method, settings.method_options, f"the method {settings.method}")
+        whole = replace(
+            settings, data_options=_values(data_options), net_options=_values(net_options), method_options=_values(method_options)
+        )
+        return cls(whole, network, method, net_options, method_options)
+
+    def load_data(self, download: bool, world: World) -> Dataset:
+        """Load the data set; the first process fetches what is missing before the others look.
+
+        Raises:
+            DataError: its files are missing or damaged.
+        """
+        settings = self.settings
+        folder = None if settings.data_dir is None else Path(settings.data_dir)
+        if not world.is_first:
+            world.wait()
+        dataset = load_dataset(settings.data, folder, options=settings.data_options, download=download and world.is_first)
+        if world.is_first:
+            world.wait()
+        return dataset
+
+    def build_model(self, dataset: Dataset, timesteps: int) -> SpikingNetwork:
+        """Build the network, its random weights drawn by the seed.
+
+        Raises:
+            UsageError: it does not suit the data, or has no integer form and is to be trained in integers.
+        """
+        settings = self.settings
+        torch.manual_seed(settings.seed)
+        model: SpikingNetwork = self.network.build(dataset.shape, dataset.classes, timesteps, self.net_options, temporal=dataset.temporal)
+        if settings.weight_bits is not None and not model.supports_integers:
+            raise UsageError(
+                f"weight_bits is {settings.weight_bits}, but the network {settings.net} cannot be trained in integers; only chains of "
+                "fully connected layers can. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
+            )
+        return model
+
+    def build_method(self, model: SpikingNetwork, settings: TrainSettings) -> Method:
+        """Build the method for a model; see its module for errors."""
+        return cast(Method, self.method.build(model, settings, self.method_options))
+
+
+def _with_timesteps(data: ModuleType, settings: TrainSettings) -> Mapping[str, Any]:
+    """Events are cut into as many frames as there shall be time steps, where nothing else was asked for."""
+    kind = getattr(data, "Options", None)
+    if settings.timesteps is None or kind is None or "timesteps" not in {f.name for f in fields(kind)}:
+        return settings.data_options
+    return {"timesteps": settings.timesteps} | dict(settings.data_options)
+
+
+def _values(options: Any) -> dict[str, Any]:
+    return {} if options is None else {f.name: getattr(options, f.name) for f in fields(options)}
+
+
+def load_init(model: SpikingNetwork, source: Path) -> None:
+    """Give a new model the weights of a trained run.
+
+    Args:
+        model: any network.
+        source: a run folder, or its model.safetensors.
+
+    Raises:
+        FormatError: there is none, or it is damaged.
+        UsageError: it is of another network; the message names the tensor.
+    """
+    path = source / WEIGHTS if source.is_dir() else source
+    content = read_bytes(path, "the weights to start from", "Name a finished run, or its model.safetensors, with --init.")
+    try:
+        tensors: Mapping[str, torch.Tensor] = load(content)
+    except (SafetensorError, ValueError) as error:
+        raise FormatError(f"{path} is damaged or no safetensors file: {error}. Name a finished run with --init.") from error
+    try:
+        load_state(model, tensors)
+    except ValueError as error:
+        raise UsageError(
+            f"{path} holds the weights of another network: {error}. Start from a run of the same network with the same options."
+        ) from error

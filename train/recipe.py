@@ -1,0 +1,79 @@
+"""Recipes: training settings from a TOML file, flags, and --set NAME=VALUE, the later ones first. No torch."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import UsageError, unknown_name
+from ..files import read_bytes
+from .settings import OPTIONS, TrainSettings
+
+__all__ = ["merged", "read_recipe"]
+
+PREFIXES = {name.removesuffix("_options"): name for name in OPTIONS}
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a recipe: a TOML file whose keys are the settings; tables [method_options], [net_options], [data_options].
+
+    Raises:
+        FormatError: it cannot be read.
+        UsageError: it is no TOML, or has a key that is no setting; the message names the nearest.
+    """
+    try:
+        document = tomllib.loads(read_bytes(path, "the recipe", "Name a TOML file with --recipe.").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not a TOML file: {error}. A line of a recipe is like  epochs = 20.") from error
+    for name, value in document.items():
+        _require_setting(name, f"setting in {path}")
+        if name in OPTIONS and not isinstance(value, dict):
+            raise UsageError(f"{path}: {name} is {value!r}; it must be a table, a line [{name}] with the options under it.")
+    return document
+
+
+def _require_setting(name: str, kind: str) -> None:
+    known = [f.name for f in fields(TrainSettings)]
+    if name not in known:
+        raise unknown_name(kind, name, known)
+
+
+def merged(recipe: Mapping[str, Any], flags: Mapping[str, Any], chosen: Iterable[str]) -> dict[str, Any]:
+    """Return the settings by name for `TrainSettings.read`: the recipe's, overridden by the flags, overridden by --set.
+
+    Args:
+        recipe: from `read_recipe`.
+        flags: settings by name, options as "net.hidden"; those that are None were not given.
+        chosen: texts NAME=VALUE, where NAME is a setting, or method.x, net.x, data.x for an option of theirs.
+
+    Raises:
+        UsageError: a text that is not like that, or a setting that there is not.
+    """
+    settings: dict[str, Any] = dict(recipe)
+    for name in OPTIONS:
+        settings[name] = dict(cast("Mapping[str, Any]", recipe.get(name, {})))
+    for name, value in flags.items():
+        if value is not None:
+            _put(settings, name, value)
+    for text in chosen:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text!r} must be NAME=VALUE, such as --set method.ramp=0.5.")
+        _put(settings, name.strip(), value.strip())
+    return settings
+
+
+def _put(settings: dict[str, Any], name: str, value: Any) -> None:
+    part, dot, option = name.partition(".")
+    if dot and part in PREFIXES and option:
+        settings[PREFIXES[part]][option] = value
+        return
+    if dot:
+        raise unknown_name("part with options", part, PREFIXES)
+    if name in OPTIONS:
+        raise UsageError(f"--set {name}=... must name one option: --set {name.removesuffix('_options')}.NAME=VALUE.")
+    _require_setting(name, "setting")
+    settings[name] = value

@@ -1,0 +1,49 @@
+"""The parameters that no method owns, biases and the scale and shift of batch normalisation: torch's Adam, kept in the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .layers import SpikingNetwork
+
+__all__ = ["Rest"]
+
+KEYS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Rest:
+    """One Adam over `model.others()`; nothing at all for a network that has none."""
+
+    def __init__(self, model: SpikingNetwork) -> None:
+        owned = {id(p) for p in model.others()}
+        self.parameters = {name: p for name, p in model.named_parameters() if id(p) in owned}
+        self.adam = torch.optim.Adam(list(self.parameters.values()), fused=True) if self.parameters else None
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        if self.adam is not None:
+            self.adam.zero_grad(set_to_none=True)
+
+    def step(self, lr: float) -> None:
+        """Take one step of Adam."""
+        if self.adam is not None:
+            self.adam.param_groups[0]["lr"] = lr
+            self.adam.step()
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Adam's moments and step counts; the parameters themselves are part of the model's state."""
+        if self.adam is None:
+            return {}
+        states = {name: self.adam.state.get(p, {}) for name, p in self.parameters.items()}
+        return {f"{name}:{key}": state[key] for name, state in states.items() for key in KEYS if key in state}
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_tensors` returned."""
+        if self.adam is None:
+            return
+        for name, parameter in self.parameters.items():
+            if f"{name}:step" in tensors:
+                self.adam.state[parameter] = {key: tensors[f"{name}:{key}"].to(parameter.device, copy=True) for key in KEYS}

@@ -1,0 +1,112 @@
+"""A trainer's state as a checkpoint, and back: all that continues a run to the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import FormatError
+from ..hwmodels.quantise import LayerRegisters
+from .checkpoint import Checkpoint
+from .quantise import IntegerArithmetic
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+__all__ = ["Best", "capture", "load_state", "restore"]
+
+
+@dataclass
+class Best:
+    """The best-validated state of a stage; those at the sparsity asked for come before all others.
+
+    `state` is the network's whole `state_dict`: weights, biases, normalisation with its running statistics.
+    """
+
+    eligible: bool
+    accuracy: float
+    epoch: int
+    sparsity: float
+    state: dict[str, Tensor] = field(repr=False)
+
+
+def capture(trainer: Trainer) -> Checkpoint:
+    """Return the trainer's state. Random numbers need none of it: each epoch's follow from the seed and its number."""
+    tensors = {f"method/{name}": t for name, t in trainer.method.state_tensors().items()}
+    tensors |= {f"model/{name}": t for name, t in _unowned(trainer).items()}
+    tensors |= {f"rest/{name}": t for name, t in trainer.rest.state_tensors().items()}
+    for stage, best in trainer.best.items():
+        tensors |= {f"best.{stage}/{name}": t for name, t in best.state.items()}
+    bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
+    document = {
+        "settings": trainer.settings.document(),
+        "epoch": trainer.epoch,
+        "rows": trainer.rows,
+        "best": bests,
+        "arithmetic": {name: asdict(a) for name, a in trainer.arithmetic.items()} if trainer.arithmetic else None,
+    }
+    return Checkpoint(tensors, document)
+
+
+def _unowned(trainer: Trainer) -> dict[str, Tensor]:
+    """The part of the model's state that the method's own does not hold."""
+    owned = {w.data_ptr() for w in trainer.model.weights().values()}
+    return {name: t for name, t in trainer.model.state_dict().items() if t.data_ptr() not in owned}
+
+
+def restore(trainer: Trainer, saved: Checkpoint, path: Path) -> None:
+    """Give a new trainer the state of a checkpoint.
+
+    Raises:
+        FormatError: it lacks something or does not fit the network; the message names `path`.
+    """
+    try:
+        _restore(trainer, saved)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise FormatError(f"{path} is damaged: {error}. Train again, with another --out.") from error
+
+
+def _restore(trainer: Trainer, saved: Checkpoint) -> None:
+    document = saved.document
+    arithmetic = cast("Mapping[str, Any] | None", document["arithmetic"])
+    if arithmetic is not None:
+        trainer.use({name: _arithmetic(a) for name, a in arithmetic.items()})
+    _copy_into(_unowned(trainer), saved.part("model"), "the network")
+    trainer.method.load_state_tensors(saved.part("method"))
+    trainer.rest.load_state_tensors(saved.part("rest"))
+    trainer.epoch, trainer.rows = int(document["epoch"]), list(document["rows"])
+    expected = {name: t.shape for name, t in trainer.model.state_dict().items()}
+    for stage, b in cast("Mapping[str, Any]", document["best"]).items():
+        state = saved.part(f"best.{stage}")
+        if {name: t.shape for name, t in state.items()} != expected:
+            raise ValueError(f"the best {stage} weights are of another network")
+        trainer.best[stage] = Best(bool(b["eligible"]), float(b["accuracy"]), int(b["epoch"]), float(b["sparsity"]), state)
+
+
+def _arithmetic(document: Mapping[str, Any]) -> IntegerArithmetic:
+    return IntegerArithmetic(LayerRegisters(**document["registers"]), int(document["levels"]), float(document["input_scale"]))
+
+
+def load_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy `tensors` into the state of a model.
+
+    Raises:
+        ValueError: a name is missing or too many, or a shape differs; the message names it.
+    """
+    _copy_into(model.state_dict(), tensors, "the network")
+
+
+def _copy_into(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    for name in [*state, *tensors]:
+        if name not in tensors or name not in state:
+            raise ValueError(f"{name} is {'not among its tensors' if name not in tensors else f'no part of {what}'}")
+        if tensors[name].shape != state[name].shape:
+            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(state[name].shape)}")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(tensors[name])
