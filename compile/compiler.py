@@ -20,6 +20,8 @@ from .mapping.build import RESOURCES, Mapping, build
 from .network import Encoding, Network
 from .pipeline import Calibration, CompileOptions
 
+ENCODINGS = ("current", "graded", "rate", "host", "events")
+
 
 class RunFolder(Protocol):
     """Anything that names a run folder, such as what `train.fit` returns."""
@@ -54,7 +56,8 @@ def compile_network(
         source: a run folder, what `train.fit` returned, a network file (model.onnx), or a `Network`.
         target: what will execute it; `lava`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
-        encoding: how samples enter: current, graded, rate or host; the chip's first if None.
+        encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
+            first that suits the network if None.
         weight_bits: 2..8, for a float network; one trained in integers keeps its own.
         calibration: training samples; those in the run folder if None.
         seed: of the rate code during calibration.
@@ -72,8 +75,8 @@ def compile_network(
     model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
     if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
         raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
-    if encoding is not None and encoding not in ("current", "graded", "rate", "host"):
-        raise UsageError(f"There is no encoding called {encoding!r}. Known: current, graded, rate, host.")
+    if encoding is not None and encoding not in ENCODINGS:
+        raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
     options = CompileOptions(model, encoding, weight_bits, calibration or read.calibration, seed)
     result = pipeline.run(read.network, options)

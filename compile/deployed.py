@@ -23,14 +23,15 @@ from safetensors.numpy import save
 from ..errors import FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
+from ..hwmodels.fixed_point import STATE_LIMIT
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
-from .network import InputSpec, IntegerLIF, Network, Population, Projection, Stage, Synapses
+from .network import InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 1
+VERSION = 2
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -38,8 +39,7 @@ Arrays = dict[str, NDArray[Any]]
 class DeployedNetwork:
     """An integer network on the cores of a chip.
 
-    `drift`: by layer, the share of spikes that differ from the float network on the calibration samples; `classes`: the
-    number of outputs that a decision is made among is the size of the last population.
+    `drift`: by layer, the share of spikes that differ from the float network on the calibration samples, in spikes of the float network.
     """
 
     network: Network
@@ -135,10 +135,15 @@ def _arrays(deployed: DeployedNetwork) -> Arrays:
     mapping = deployed.mapping
     arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ("core_of", "slot_of", "tile_of", "load", "rates")}
     for projection in deployed.network.projections:
-        synapses = projection.synapses
+        synapses = projection.csr
         arrays[f"{projection.name}.indptr"] = synapses.indptr
         arrays[f"{projection.name}.indices"] = synapses.indices
         arrays[f"{projection.name}.data"] = synapses.data.astype(np.int16)
+    for population in deployed.network.spiking:
+        if population.bias is not None:
+            arrays[f"{population.name}.bias"] = population.bias.astype(np.int32)
+        if population.alive is not None:
+            arrays[f"{population.name}.alive"] = population.alive.astype(np.uint8)
     return {k: np.ascontiguousarray(v) for k, v in arrays.items()}
 
 
@@ -150,12 +155,20 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
         "timesteps": network.timesteps,
         "input": asdict(network.input),
         "populations": [
-            {"name": p.name, "shape": p.shape, "neuron": asdict(p.neuron) if p.neuron else None, "place": p.place}
+            {
+                "name": p.name,
+                "shape": p.shape,
+                "neuron": asdict(p.neuron) if p.neuron else None,
+                "place": p.place,
+                "bias": p.bias is not None,
+                "alive": p.alive is not None,
+            }
             for p in network.populations
         ],
         "projections": [_projection_document(p) for p in network.projections],
         "stages": [asdict(s) for s in network.stages],
         "provenance": dict(network.provenance),
+        "votes": network.votes,
         "mapping": {n: getattr(mapping, n) for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message")},
         "passes": [asdict(r) for r in deployed.passes],
         "warnings": list(deployed.warnings),
@@ -165,17 +178,18 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
 
 def _projection_document(projection: Projection) -> dict[str, Any]:
     kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale")}
-    return kept | {"shape": projection.synapses.shape, "trained_shape": projection.full_shape}
+    return kept | {"shape": projection.synapses.shape, "trained": asdict(projection.trained)}
 
 
 def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     network = Network(
-        tuple(TypeAdapter(Population).validate_python(_population(p)) for p in document["populations"]),
+        tuple(_population(p, arrays) for p in document["populations"]),
         tuple(_projection(p, arrays) for p in document["projections"]),
         int(document["timesteps"]),
         TypeAdapter(InputSpec).validate_python(document["input"]),
         TypeAdapter(tuple[Stage, ...]).validate_python(document["stages"]),
         TypeAdapter(dict[str, str]).validate_python(document["provenance"]),
+        TypeAdapter(int).validate_python(document["votes"]),
     )
     if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")
@@ -186,9 +200,15 @@ def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, tuple(map(str, document["warnings"])), drift)
 
 
-def _population(document: dict[str, Any]) -> dict[str, Any]:
-    neuron = document["neuron"]
-    return document | {"neuron": None if neuron is None else IntegerLIF(**neuron)}
+def _population(document: dict[str, Any], arrays: Arrays) -> Population:
+    name, shape = str(document["name"]), TypeAdapter(tuple[int, ...]).validate_python(document["shape"])
+    place: Place = TypeAdapter(Place).validate_python(document["place"])
+    neuron = None if document["neuron"] is None else IntegerLIF(**document["neuron"])
+    bias = arrays[f"{name}.bias"].astype(np.int32) if document["bias"] else None
+    alive = arrays[f"{name}.alive"].astype(np.bool_) if document["alive"] else None
+    if not shape or min(shape) < 1 or (bias is not None and np.abs(bias).max(initial=0) >= STATE_LIMIT):
+        raise FormatError(f"population {name}: its shape {shape} or its biases are out of range")
+    return Population(name, shape, neuron, place, bias, alive)
 
 
 def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
@@ -199,7 +219,9 @@ def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
     bits, exponent = int(document["weight_bits"]), int(document["exponent"])
     if not 2 <= bits <= 9 or not -32 <= exponent <= 7 or np.abs(data).max(initial=0) >= 1 << (bits - 1):
         raise FormatError(f"projection {name}: weights, {bits} bits or exponent {exponent} are out of range")
-    trained = TypeAdapter(tuple[int, int]).validate_python(document["trained_shape"])
+    trained = TypeAdapter(Trained).validate_python(document["trained"])
+    if not 0 <= trained.weights <= trained.possible_weights or trained.possible_synapses < synapses.count:
+        raise FormatError(f"projection {name}: {synapses.count} synapses cannot be left of {trained}")
     return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]), trained)
 
 

@@ -12,17 +12,40 @@ from numpy.typing import NDArray
 from .. import registry
 from ..hwmodels.chip import Chip
 from . import passes
-from .network import Encoding, Network
+from .network import Encoding, Network, Projection
+
+# What one pass over the calibration samples may take, in updates of a synapse: one or two seconds in SciPy and NumPy, in which an update
+# of a neuron takes as long as some 20 of a synapse. The quantiser makes up to ten passes over each layer.
+CALIBRATION_WORK = 2e9
+NEURON_WORK = 20
 
 Rates = dict[str, NDArray[np.float64]]  # by population, spikes (or payloads) per neuron and time step
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Training samples that calibrate the quantiser and measure rates. `values`: (samples, inputs) uint8; `labels`: (samples,)."""
+    """Training samples that calibrate the quantiser and measure rates.
+
+    `values`: (samples, inputs) uint8, (samples, timesteps * inputs) where samples have a value for every step; `labels`: (samples,).
+    """
 
     values: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def affordable(self, network: Network, work: float = CALIBRATION_WORK) -> Calibration:
+        """Return as many samples, evenly spread, as run through `network` within `work`; at least 8, and all if they do."""
+        step = sum(p.synapses.count for p in network.projections) + NEURON_WORK * sum(p.size for p in network.spiking)
+        count = max(8, int(work / (step * network.timesteps)))
+        if count >= len(self.values):
+            return self
+        chosen = np.linspace(0, len(self.values) - 1, count).round().astype(np.int64)
+        return Calibration(self.values[chosen], self.labels[chosen])
+
+
+def payload(network: Network, projection: Projection) -> tuple[int, float]:
+    """Return the largest payload that a projection carries, and the real value of one unit: (1, 1.0) for spikes."""
+    graded = projection.source == network.populations[0].name and network.input.encoding != "rate"
+    return (network.input.levels, network.input.scale) if graded else (1, 1.0)
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
-from .network import IntegerLIF
+from .network import IntegerLIF, Projection
 
 
 def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     """Return sizes, encoding and chip of the network."""
     network = deployed.network
-    synapses = sum(p.synapses.count for p in network.projections)
-    possible = sum(int(np.prod(p.full_shape)) for p in network.projections)
     return {
         "timesteps": network.timesteps,
+        "classes": network.classes,
+        "votes": network.votes,
         "encoding": network.input.encoding,
         "chip": deployed.chip.name,
         "neurons": sum(p.size for p in network.spiking),
-        "synapses": synapses,
-        "connectivity": synapses / possible,
+        **_connectivity(network.projections),
         "weight_bits": max(p.weight_bits or 0 for p in network.projections),
+    }
+
+
+def _connectivity(projections: Sequence[Projection]) -> dict[str, Any]:
+    """Return what is left of the synapses, and what training left of the weights (None where none was trained, as in a pooling layer)."""
+    trained = [p.trained for p in projections]
+    synapses, possible = sum(p.synapses.count for p in projections), sum(t.possible_synapses for t in trained)
+    weights, possible_weights = sum(t.weights for t in trained), sum(t.possible_weights for t in trained)
+    return {
+        "synapses": synapses,
+        "possible_synapses": possible,
+        "connectivity": synapses / possible if possible else 0.0,
+        "weights": weights,
+        "possible_weights": possible_weights,
+        "weight_connectivity": weights / possible_weights if possible_weights else None,
     }
 
 
@@ -35,8 +48,6 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
     for population in network.spiking:
         arriving = network.inputs_of(population.name)
         neuron = population.neuron
-        possible = sum(int(np.prod(p.full_shape)) for p in arriving)
-        synapses = sum(p.synapses.count for p in arriving)
         rows.append(
             {
                 "name": population.name,
@@ -44,11 +55,9 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
                 "sources": [p.source for p in arriving],
                 "neurons": population.size,
                 "shape": list(population.shape),
-                "synapses": synapses,
-                "possible_synapses": possible,
-                "connectivity": synapses / possible,
-                "weight_bits": max(p.weight_bits or 0 for p in arriving),
-                "exponent": arriving[0].exponent,
+                **_connectivity(arriving),
+                "weight_bits": max((p.weight_bits or 0 for p in arriving), default=0),
+                "exponent": max((p.exponent for p in arriving), default=0),
                 "v_threshold": neuron.vth if isinstance(neuron, IntegerLIF) else 0,
                 "drift": deployed.drift.get(population.name),
             }

@@ -107,7 +107,7 @@ class Chip(_Strict):
     title: str
     description: str
     word_bits: int = Field(gt=0)
-    encodings: tuple[Literal["current", "graded", "rate", "host"], ...] = Field(min_length=1)
+    encodings: tuple[Literal["current", "graded", "rate", "host", "events"], ...] = Field(min_length=1)
     limits: Limits
     mesh: Mesh
     formats: tuple[SynapseFormat, ...] = Field(min_length=1)

@@ -17,6 +17,9 @@ STATE_LIMIT = 1 << 23  # u and v are 24-bit registers
 DECAY_ONE = 1 << 12  # decays are 12-bit fractions
 ALIGN = 6  # inputs and thresholds are shifted left by 6 against the state
 VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
+BIAS_BITS = 13  # a bias is a signed mantissa of 13 bits ...
+BIAS_EXPONENT_MAX = 7  # ... shifted left by 0 to 7, both a neuron's own
+BIAS_MAX = ((1 << (BIAS_BITS - 1)) - 1) << BIAS_EXPONENT_MAX
 NO_MEMORY = 4095  # du: the synaptic current lasts one step
 NEVER_DECAYS = -1  # du: the synaptic current is kept exactly
 
@@ -71,6 +74,25 @@ def synaptic_input(weights: Any, spikes: Int, exponent: int) -> Int:
         spikes: (sources,) or (sources, samples): 0/1, or the graded payload.
     """
     return shift(np.asarray(weights @ spikes, dtype=np.int64), exponent)
+
+
+def bias_registers(bias: NDArray[Any]) -> tuple[Int, Int]:
+    """Return the (mantissa, exponent) of each bias:  mantissa << exponent,  with the smallest exponent that 13 bits allow.
+
+    A bias that the chip cannot hold exactly comes back rounded down (or, beyond the range of both, with a mantissa of more bits).
+    """
+    bias, limit = bias.astype(np.int64), 1 << (BIAS_BITS - 1)
+    exponent = np.full(bias.shape, BIAS_EXPONENT_MAX, np.int64)
+    for e in range(BIAS_EXPONENT_MAX - 1, -1, -1):
+        exponent[((bias >> e) >= -limit) & ((bias >> e) < limit)] = e
+    return bias >> exponent, exponent
+
+
+def holds_bias(bias: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which biases the chip holds exactly."""
+    mantissa, exponent = bias_registers(bias)
+    limit = 1 << (BIAS_BITS - 1)
+    return (mantissa << exponent == bias) & (mantissa >= -limit) & (mantissa < limit)
 
 
 def largest_weight(weight_bits: int) -> int:

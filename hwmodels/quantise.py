@@ -9,13 +9,18 @@ float one times 64 * vth / v_threshold  when
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_point import DECAY_ONE, VTH_MAX, largest_weight, safe_exponent
+from .fixed_point import ALIGN, BIAS_BITS, BIAS_EXPONENT_MAX, BIAS_MAX, DECAY_ONE, STATE_LIMIT, VTH_MAX, largest_weight
+
+EXPONENT_MAX = 7  # of a chip's weights
+LIMIT = STATE_LIMIT >> ALIGN  # of an input: from 2^17 on, the 24-bit current would wrap
 
 # Shares of the largest weight at which the others may saturate; few bits need low ones, or most weights round away.
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -57,6 +62,127 @@ def voltage_decay(tau: float) -> int:
     return min(round(DECAY_ONE / tau), DECAY_ONE - 1)
 
 
+@dataclass(frozen=True)
+class Arriving:
+    """The float weights of one projection into a population.
+
+    `weights`, `targets`: (synapses,) the weight and the target of each; `levels`: the largest payload (255 for graded bytes, 1 for spikes);
+    `unit`: the real value of one payload unit.
+    """
+
+    weights: NDArray[Any]
+    targets: NDArray[Any]
+    levels: int = 1
+    unit: float = 1.0
+
+    def top(self, clip: float) -> float:
+        """Return the magnitude at which weights saturate; weights that are all as large, such as a shortcut's, never do."""
+        magnitudes = np.abs(self.weights)
+        largest = float(magnitudes.max(initial=0.0))
+        return largest if largest == float(magnitudes.min(initial=largest)) else largest * clip
+
+    def bounds(self, integers: NDArray[np.int32], size: int) -> NDArray[np.float64]:
+        """Return, for each of `size` targets, the largest and the smallest sum of weights times payload, (2, size)."""
+        parts = (np.maximum(integers, 0), np.minimum(integers, 0))
+        return np.stack([np.bincount(self.targets, weights=part, minlength=size).astype(np.float64) for part in parts]) * self.levels
+
+
+@dataclass(frozen=True)
+class PopulationRegisters:
+    """What quantisation chose for a population and all that arrives at it.
+
+    `gain`: units of `a` for an input of 1.0; `exponents`: e of each projection; `steps`: its q, W_int = round(W q),  q 2^e = gain * unit.
+    """
+
+    gain: float
+    exponents: tuple[int, ...]
+    steps: tuple[float, ...]
+    vth: int
+    dv: int
+
+
+def choose_population(
+    inputs: Sequence[Arriving],
+    *,
+    size: int,
+    tau: float,
+    decay_input: bool,
+    v_threshold: float,
+    bias: NDArray[Any] | None = None,
+    weight_bits: int = 8,
+    clip: float = 1.0,
+    headroom: float = 1.0,
+    finest: bool = False,
+) -> PopulationRegisters:
+    """Choose steps, exponents and the threshold of a population so that no sum can wrap and threshold and bias fit their bits.
+
+    All that arrives at a neuron shares its threshold, so the gain is common: the finest that any projection asks for, halved until it
+    fits. Each projection then has the exponent with which its largest weight fills its bits; equal weights get equal registers.
+
+    Args:
+        inputs: what arrives; weights of zero only are left out of account.
+        size: neurons of the population.
+        tau, decay_input, v_threshold: the float LIF; v_threshold measured from v_reset.
+        bias: (size,) or (channels,) float biases.
+        weight_bits: bits of a signed weight, 2..9.
+        clip: weights beyond `clip` times a projection's largest magnitude saturate.
+        headroom: factor on the input bound, for weights that will still change.
+        finest: shift sums to the left as far as the potential can never saturate (it sums up to tau inputs and biases): the threshold,
+            and sums of several projections, are then rounded less.
+
+    Returns:
+        The registers; `vth` is 0 when nothing but zeros arrives and there is no bias.
+    """
+    limit, g = largest_weight(weight_bits), tau if decay_input else 1.0
+    loudest = float(np.abs(bias).max(initial=0.0)) if bias is not None else 0.0
+    tops = [w.top(clip) for w in inputs]
+    wishes = [limit / top / w.unit for w, top in zip(inputs, tops, strict=True) if top > 0.0]
+    if not wishes and loudest == 0.0:
+        return PopulationRegisters(1.0, (0,) * len(inputs), (1.0,) * len(inputs), 0, voltage_decay(tau))
+    gain = max(wishes, default=VTH_MAX / 2.0 / (g * v_threshold))
+    exponents = [_exponent(gain * w.unit * top / limit) for w, top in zip(inputs, tops, strict=True)]
+    steps = [gain * w.unit / 2.0**e for w, e in zip(inputs, exponents, strict=True)]
+    sums = [w.bounds(quantise(w.weights, step, weight_bits), size) * headroom for w, step in zip(inputs, steps, strict=True)]
+    halvings = 0
+    while finest and _largest(sums, [e - halvings + 1 for e in exponents]) + 2.0 * loudest * gain / 2.0**halvings < LIMIT / tau:
+        halvings -= 1
+        if halvings == -EXPONENT_MAX:
+            break
+    while not (
+        _largest(sums, [e - halvings for e in exponents]) < LIMIT
+        and max(exponents, default=0) - halvings <= EXPONENT_MAX
+        and threshold(gain / 2.0**halvings, 0, g, v_threshold, 1.0) <= VTH_MAX
+        and (gain / 2.0**halvings) * loudest * (1 << ALIGN) <= BIAS_MAX
+    ):
+        halvings += 1
+    gain /= 2.0**halvings
+    vth = threshold(gain, 0, g, v_threshold, 1.0)
+    return PopulationRegisters(gain, tuple(e - halvings for e in exponents), tuple(steps), vth, voltage_decay(tau))
+
+
+def _exponent(ratio: float) -> int:
+    """Return the smallest e with  ratio <= 2^e;  a ratio of 1 stays one whatever its last bit."""
+    return math.ceil(math.log2(ratio) - 1e-9) if ratio > 0.0 else 0
+
+
+def _largest(sums: Sequence[NDArray[np.float64]], exponents: Sequence[int]) -> float:
+    """Return the largest magnitude of any neuron's input, each projection's sum shifted with the chip's floor."""
+    total = sum((np.floor(s * 2.0**e) for s, e in zip(sums, exponents, strict=True)), np.zeros(()))
+    return float(np.abs(total).max(initial=0.0))
+
+
+def round_bias(bias: NDArray[Any], gain: float) -> NDArray[np.int32]:
+    """Return float biases as voltages of the chip:  64 gain b,  rounded to what a 13-bit mantissa and a 3-bit exponent hold.
+
+    The input x adds  64 gain x  to the voltage in each step, with or without decay_input (the threshold carries its tau), and so does b.
+    """
+    wanted, mantissas = np.asarray(bias, np.float64) * gain * (1 << ALIGN), (1 << (BIAS_BITS - 1)) - 1
+    exponent = np.zeros(wanted.shape, np.int64)
+    for e in range(BIAS_EXPONENT_MAX):
+        exponent[np.abs(np.rint(wanted / (1 << e))) > mantissas] = e + 1
+    return np.rint(wanted / (1 << exponent)).astype(np.int32) << exponent.astype(np.int32)
+
+
 def choose_registers(
     weights: NDArray[Any],
     *,
@@ -68,8 +194,9 @@ def choose_registers(
     weight_bits: int = 8,
     clip: float = 1.0,
     headroom: float = 1.0,
+    bias: NDArray[Any] | None = None,
 ) -> LayerRegisters:
-    """Choose step, exponent and threshold so that no sum can wrap and the threshold fits its 17 bits.
+    """Choose the registers of a population with one dense projection; see `choose_population`.
 
     Args:
         weights: (targets, sources) float weights, dense.
@@ -79,20 +206,24 @@ def choose_registers(
         weight_bits: bits of a signed weight, 2..9.
         clip: weights beyond `clip` times the largest magnitude saturate.
         headroom: factor on the input bound, for weights that will still change.
+        bias: (targets,) float biases.
 
     Returns:
         The registers; `vth` is 0 when every weight is zero.
     """
-    largest = float(np.abs(weights).max(initial=0.0)) * clip
-    gain = tau if decay_input else 1.0
-    if largest == 0.0:
-        return LayerRegisters(1.0, 0, 0, voltage_decay(tau), weight_bits)
-    step = largest_weight(weight_bits) / largest
-    exponent = safe_exponent(input_bound(quantise(weights, step, weight_bits), levels) * headroom)
-    while threshold(step, exponent, gain, v_threshold, input_scale) > VTH_MAX:
-        exponent -= 1
-    vth = threshold(step, exponent, gain, v_threshold, input_scale)
-    return LayerRegisters(step, exponent, vth, voltage_decay(tau), weight_bits)
+    rows = np.repeat(np.arange(weights.shape[0]), weights.shape[1])
+    chosen = choose_population(
+        [Arriving(weights.ravel(), rows, levels, input_scale)],
+        size=weights.shape[0],
+        tau=tau,
+        decay_input=decay_input,
+        v_threshold=v_threshold,
+        bias=bias,
+        weight_bits=weight_bits,
+        clip=clip,
+        headroom=headroom,
+    )
+    return LayerRegisters(chosen.steps[0], chosen.exponents[0], chosen.vth, chosen.dv, weight_bits)
 
 
 def threshold(step: float, exponent: int, gain: float, v_threshold: float, input_scale: float) -> int:

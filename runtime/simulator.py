@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__, registry
 from ..compile import reference, summary
 from ..compile.deployed import DeployedNetwork, load
+from ..compile.network import Network
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from . import backends, energy, host
@@ -25,6 +26,8 @@ from .counts import Counts, Tally, count
 from .results import Results, StageResult
 
 RASTER_NEURONS = 2000
+SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
+LEAST_BATCH = 64  # the lanes of the native simulator
 Progress = Callable[[int, int], None]
 
 
@@ -139,7 +142,7 @@ def _run_batches(
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
     first: dict[str, NDArray[np.bool_]] = {}
-    for start, batch in _batches(values, module.BATCH or len(values)):
+    for start, batch in _batches(values, _batch_size(network, module.BATCH) or len(values)):
         begun = time.perf_counter()
         events = reference.encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
@@ -150,11 +153,18 @@ def _run_batches(
         if check:
             compared += compare(reference.simulate(network, events), spikes, backend, start)
         tally.add(events, spikes, active, entry)
-        decisions.append(reference.decide(spikes[output]))
+        decisions.append(reference.decide(spikes[output], deployed.network.votes))
         first = first or {name: raster[0] for name, raster in spikes.items()}
         if progress:
             progress(start + len(batch), len(values))
     return _Run(tally, np.concatenate(decisions), first, seconds, compared)
+
+
+def _batch_size(network: Network, wish: int | None) -> int | None:
+    """Return how many samples go into one call: what the backend wishes (None: all), fewer where their spikes would fill the memory."""
+    each = network.timesteps * sum(p.size for p in network.populations)
+    room = max(LEAST_BATCH, SPIKES_AT_ONCE // each // LEAST_BATCH * LEAST_BATCH)
+    return None if wish is None else min(wish, room)
 
 
 def _native_active(part: host.ChipPart, options: BackendOptions) -> dict[str, NDArray[np.int64]]:

@@ -57,8 +57,8 @@ def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "foreign.loom").write_bytes(save(arrays))
     with pytest.raises(FormatError, match="not a deployed network"):
         load(tmp_path / "foreign.loom")
-    (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": "2"}))
-    with pytest.raises(FormatError, match="version '2'"):
+    (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": "3"}))
+    with pytest.raises(FormatError, match="version '3'"):
         load(tmp_path / "newer.loom")
     with pytest.raises(FormatError, match="Cannot read the deployed network"):
         load(tmp_path / "missing.loom")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spikeloom.hwmodels import fixed_point
-from spikeloom.hwmodels.quantise import choose_registers, input_bound, quantise
+from spikeloom.hwmodels.quantise import Arriving, choose_population, choose_registers, input_bound, quantise, round_bias
 
 states = st.integers(-(2**23) + 1, 2**23 - 1)
 
@@ -15,20 +16,76 @@ def toward_zero(a: int, b: int) -> int:
     return abs(a) // b * (1 if a >= 0 else -1)
 
 
-def lif(u: int, v: int, a: int, du: int, dv: int, vth: int) -> tuple[int, int, bool]:
+def lif(u: int, v: int, a: int, du: int, dv: int, vth: int, bias: int) -> tuple[int, int, bool]:
     u = toward_zero(u * (4096 - (du + 1)), 4096) + a * 64
     if u > 2**23:
         u -= 2**24
     elif u <= -(2**23):
         u += 2**24
-    v = max(-(2**23) + 1, min(2**23 - 1, toward_zero(v * (4096 - dv), 4096) + u))
+    v = max(-(2**23) + 1, min(2**23 - 1, toward_zero(v * (4096 - dv), 4096) + u + bias))
     return u, 0 if v > vth * 64 else v, v > vth * 64
 
 
-@given(states, states, st.integers(-(2**18), 2**18), st.integers(-1, 4095), st.integers(0, 4095), st.integers(0, 131071))
-def test_lif_step_is_the_equation(u: int, v: int, a: int, du: int, dv: int, vth: int) -> None:
-    got = fixed_point.lif_step(np.array([u]), np.array([v]), np.array([a]), du=du, dv=dv, vth=vth)
-    assert tuple(int(x[0]) for x in got) == tuple(int(x) for x in lif(u, v, a, du, dv, vth))
+biases = st.integers(-fixed_point.BIAS_MAX, fixed_point.BIAS_MAX)
+
+
+@given(states, states, st.integers(-(2**18), 2**18), st.integers(-1, 4095), st.integers(0, 4095), st.integers(0, 131071), biases)
+def test_lif_step_is_the_equation(u: int, v: int, a: int, du: int, dv: int, vth: int, bias: int) -> None:
+    got = fixed_point.lif_step(np.array([u]), np.array([v]), np.array([a]), du=du, dv=dv, vth=vth, bias=np.array([bias]))
+    assert tuple(int(x[0]) for x in got) == tuple(int(x) for x in lif(u, v, a, du, dv, vth, bias))
+
+
+@given(st.integers(-4096, 4095), st.integers(0, 7))
+def test_biases_of_13_bits_and_an_exponent_are_held(mantissa: int, exponent: int) -> None:
+    bias = np.array([mantissa << exponent])
+    found, shift = fixed_point.bias_registers(bias)
+    assert fixed_point.holds_bias(bias)[0]
+    assert int(found[0]) << int(shift[0]) == mantissa << exponent
+    assert -4096 <= found[0] <= 4095
+
+
+@pytest.mark.parametrize(
+    ("bias", "held"), [(8190, True), (8191, False), (8193, False), (4095 << 7, True), (4096 << 7, False), (-4096 << 7, True)]
+)
+def test_other_biases_are_not(bias: int, held: bool) -> None:
+    assert bool(fixed_point.holds_bias(np.array([bias]))[0]) is held
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=9), st.floats(1.0, 8190.0))
+def test_rounded_biases_are_held_and_near(values: list[float], gain: float) -> None:
+    bias = np.asarray(values)
+    rounded = round_bias(bias, gain)
+    assert fixed_point.holds_bias(rounded).all()
+    assert (np.abs(rounded - bias * gain * 64) <= np.maximum(0.5, np.abs(bias * gain * 64) / 4095)).all()
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(2, 8), st.floats(0.0, 50.0), st.floats(0.05, 1.0), st.booleans())
+def test_registers_of_several_projections_never_wrap_and_fit(seed: int, bits: int, bias: float, clip: float, finest: bool) -> None:
+    """All that can arrive in one step, a graded projection, spikes of tiny weights and a shortcut, stays below 2^17."""
+    rng = np.random.default_rng(seed)
+    parts = [(rng.normal(0, 1, (7, 40)), 255, 1 / 255), (rng.normal(0, 1e-3, (7, 90)), 1, 1.0), (np.eye(7), 1, 1.0)]
+    inputs = [Arriving(w[w != 0], np.nonzero(w)[0], levels, unit) for w, levels, unit in parts]
+    biases = rng.uniform(-bias, bias, 7)
+    plain, finer = (
+        choose_population(inputs, size=7, tau=2.0, decay_input=True, v_threshold=1.0, bias=biases, weight_bits=bits, clip=clip, finest=f)
+        for f in (False, True)
+    )
+    chosen = finer if finest else plain
+    assert finer.gain >= plain.gain
+    largest = np.zeros(7, np.int64)
+    for sign in (1, -1):
+        total = np.zeros(7, np.int64)
+        for (w, levels, unit), step, exponent in zip(parts, chosen.steps, chosen.exponents, strict=True):
+            assert step * 2.0**exponent == pytest.approx(chosen.gain * unit)
+            integers = np.maximum(sign * quantise(w, step, bits), 0).sum(axis=1) * sign * levels
+            total += fixed_point.shift(integers.astype(np.int64), exponent)
+        largest = np.maximum(largest, np.abs(total))
+    assert largest.max() < 1 << 17
+    if chosen.gain > plain.gain:  # a finer scale never makes the potential saturate: it adds up to tau inputs
+        assert 2.0 * (largest.max() + np.abs(biases).max() * chosen.gain) < 1 << 17
+    assert 0 <= chosen.vth <= fixed_point.VTH_MAX
+    assert max(chosen.exponents) <= 7
+    assert fixed_point.holds_bias(round_bias(biases, chosen.gain)).all()
 
 
 def test_current_that_never_decays_is_kept_exactly() -> None:

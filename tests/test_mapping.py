@@ -153,7 +153,7 @@ def test_too_many_inputs_name_layer_limit_need_and_way_out() -> None:
 
 def test_a_chip_that_is_too_small_is_named() -> None:
     network = wide(40, 300)
-    with pytest.raises(DoesNotFitError, match=r"needs 300 cores; a loihi chip has 128.*layer big.*--chip loihi2"):
+    with pytest.raises(DoesNotFitError, match=r"needs at least 300 cores; a loihi chip has 128.*layer big.*--chip loihi2"):
         build(network, ones(network), small_chip(neurons=1))
     assert DoesNotFitError.exit_code == 3
 

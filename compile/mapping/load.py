@@ -41,8 +41,8 @@ class Wiring:
         projections = [p for p in network.projections if p.target in first_row]
         neurons = sum(p.size for p in chip)
         none = [np.zeros(0, np.int64)]
-        rows = np.concatenate([p.synapses.rows + first_row[p.target] for p in projections] or none)
-        columns = np.concatenate([p.synapses.indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
+        rows = np.concatenate([p.csr.rows + first_row[p.target] for p in projections] or none)
+        columns = np.concatenate([p.csr.indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
         order = np.lexsort((columns, rows))
         bits = max((p.weight_bits or 0 for p in projections), default=1)
         outside = sum(p.size for p in senders) - neurons

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from ..network import Network
+from .bounds import cores_bound
 from .load import CoreLoad, Wiring, range_load
 
 Int = NDArray[np.int64]
@@ -27,22 +28,29 @@ def partition(network: Network, wiring: Wiring, chip: Chip) -> Int:
     Raises:
         DoesNotFitError: one neuron exceeds a core, or all of them the chip; layer, limit, need and a way out are named.
     """
+    least = cores_bound(wiring, chip)
+    if least > chip.limit("cores"):  # known at once, where filling thousands of cores would take minutes
+        raise _too_many(network, chip, f"at least {least:,}")
     starts = [0]
     while starts[-1] < wiring.neurons:
         starts.append(_fill(network, wiring, starts[-1], chip))
     core_of = _split_for_outputs(wiring, starts, chip)
     cores = int(core_of[-1]) + 1
     if cores > chip.limit("cores"):
-        raise DoesNotFitError(
-            f"The network needs {cores:,} cores; a {chip.name} chip has {chip.limit('cores'):,}. "
-            f"{_widest(network)} Try a higher --sparsity or a smaller network{_other_chip(chip)}."
-        )
+        raise _too_many(network, chip, f"{cores:,}")
     return core_of
 
 
+def _too_many(network: Network, chip: Chip, cores: str) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"The network needs {cores} cores; a {chip.name} chip has {chip.limit('cores'):,}. "
+        f"{_widest(network)} Try a higher --sparsity or a smaller network{_other_chip(chip)}."
+    )
+
+
 def _widest(network: Network) -> str:
-    heaviest = max(network.projections, key=lambda p: p.synapses.count)
-    return f"Most of it is layer {heaviest.target} with {heaviest.synapses.count:,} synapses."
+    heaviest = max(network.projections, key=lambda p: p.csr.count)
+    return f"Most of it is layer {heaviest.target} with {heaviest.csr.count:,} synapses."
 
 
 def _other_chip(chip: Chip) -> str:
@@ -80,7 +88,7 @@ def _too_large(network: Network, neuron: int, load: CoreLoad, chip: Chip) -> Doe
         neuron -= population.size
     else:
         population = network.on_chip[-1]
-    fan_in = sum(int(p.synapses.fan_in[neuron]) for p in network.inputs_of(population.name))
+    fan_in = sum(int(p.csr.fan_in[neuron]) for p in network.inputs_of(population.name))
     limit = chip.limit(name)
     return DoesNotFitError(
         f"Layer {population.name}: neuron {neuron} alone, with {fan_in:,} synapses, needs {getattr(load, name):,} {name.replace('_', ' ')} "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from .. import reference
@@ -32,7 +34,8 @@ class Pass:
             warnings += _check_population(network, population)
         if self.calibration is None:
             return PassResult(network, warnings=tuple(warnings))
-        events = reference.encode(network, self.calibration.values, seed=self.seed)
+        calibration = self.calibration.affordable(network)
+        events = reference.encode(network, calibration.values, seed=self.seed)
         spikes = reference.simulate(network, events)
         rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
         warnings += _rate_warnings(rates, len(events))
@@ -59,6 +62,8 @@ def _check_population(network: Network, population: Population) -> list[str]:
     neuron = population.neuron
     if not isinstance(neuron, IntegerLIF):
         raise NetworkError(f"Layer {population.name} is not quantised.")
+    if population.bias is not None and not np.issubdtype(population.bias.dtype, np.integer):
+        raise NetworkError(f"Layer {population.name} has integer neurons but biases in floating point. Quantise all or none of it.")
     high, low = input_range(network, population)
     largest = max(int(high.max()), -int(low.min()))
     if neuron.du in (NO_MEMORY, NEVER_DECAYS) and largest >= STATE_LIMIT >> ALIGN:
@@ -70,7 +75,7 @@ def _check_population(network: Network, population: Population) -> list[str]:
     dead = int((potential <= neuron.vth).sum())
     if dead == population.size:
         raise NetworkError(
-            f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input over {network.timesteps} steps "
-            f"adds up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
+            f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input and bias over "
+            f"{network.timesteps} steps add up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
         )
     return [f"Layer {population.name}: {dead:,} of {population.size:,} neurons can never reach the threshold."] if dead else []

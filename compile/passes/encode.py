@@ -1,7 +1,7 @@
 """Choose how samples enter the chip, before quantisation, since a threshold depends on what a payload unit is worth.
 
 current: a graded spike once, into a synaptic current that never decays;  graded: at every step;  rate: random spikes;
-host: the first layer computed off chip with the chip's integers, its spikes sent in.
+host: the first layer computed off chip with the chip's integers, its spikes sent in;  events: samples that hold their own time steps.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..network import Encoding, IntegerLIF, Network
 from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (30,)
+HELD = ("current", "host")  # what a first layer's current that never decays carries
 
 
 @dataclass(frozen=True)
@@ -31,49 +32,81 @@ class Pass:
             DoesNotFitError: the chip cannot carry the encoding; the message lists those it can.
             UsageError: the network's integers were trained for another one.
         """
-        encoding = self.encoding or self.chip.encodings[0]
+        encoding = self.encoding or self._default(network)
         self._check(network, encoding)
         first = {p.target for p in network.outputs_of(network.populations[0].name)}
         network = replace(network, input=replace(network.input, encoding=encoding))
         for name in sorted(first):
             population = network.population(name)
             if isinstance(population.neuron, IntegerLIF):
-                du = NO_MEMORY if encoding == "graded" else NEVER_DECAYS
+                du = NO_MEMORY if encoding in ("graded", "events") else NEVER_DECAYS
                 population = replace(population, neuron=replace(population.neuron, du=du))
             network = network.with_population(replace(population, place="host" if encoding == "host" else "chip"))
         if not network.on_chip:
             raise UsageError("With --encoding host the network's only layer runs off chip and nothing is left. Choose another encoding.")
         return PassResult(network, (f"input as {encoding}",))
 
+    def _default(self, network: Network) -> Encoding:
+        """Return `events` for samples with time steps of their own, else the chip's first encoding that the network's layers allow."""
+        if network.input.is_temporal:
+            return "events"
+        static: list[Encoding] = [e for e in self.chip.encodings if e != "events"]
+        if _shared_targets(network):
+            static = [e for e in static if e not in HELD] or static
+        if not static:
+            raise DoesNotFitError(f"{self.chip.name} carries events only, and these samples have no time steps of their own.")
+        return static[0]
+
     def _check(self, network: Network, encoding: Encoding) -> None:
+        _check_time(network, encoding)
+        bits = self.chip.limit("payload_bits")
         if encoding not in self.chip.encodings:
             raise DoesNotFitError(
-                f"{self.chip.name} cannot carry --encoding {encoding}: its spikes have {self.chip.limit('payload_bits')} payload bits. "
+                f"{self.chip.name} cannot carry --encoding {encoding}: its spikes have {bits} payload bits. "
                 f"It carries: {', '.join(self.chip.encodings)}. Or try --chip loihi2."
             )
-        if encoding in ("current", "graded") and network.input.levels >= 1 << self.chip.limit("payload_bits"):
+        if encoding in ("current", "graded") and network.input.levels >= 1 << bits:
             raise DoesNotFitError(
                 f"The input has values up to {network.input.levels}; a graded spike on {self.chip.name} carries "
-                f"{self.chip.limit('payload_bits')} bits. Use --encoding host or rate."
+                f"{bits} bits. Use --encoding host or rate."
             )
-        if network.is_integer and encoding == "rate":
+        if encoding == "events" and network.input.levels >= max(2, 1 << bits):
+            raise DoesNotFitError(
+                f"The samples' events count up to {network.input.levels}; a spike on {self.chip.name} carries {bits} payload bits, "
+                f"so at most {max(1, (1 << bits) - 1)}. Train on binary events, or try --chip loihi2."
+            )
+        if encoding == "rate" and any(isinstance(p.neuron, IntegerLIF) for p in network.spiking):
             raise UsageError(
                 "This network's integers were trained for graded input, and rate-coded spikes would meet other thresholds. "
                 "Use --encoding current, graded or host, or train without --weight-bits."
             )
-        if encoding in ("current", "host"):
-            _check_sources(network, encoding)
-
-
-def _check_sources(network: Network, encoding: str) -> None:
-    """A current that never decays would also hold spikes for ever: such a layer may have no other input."""
-    entry = network.populations[0].name
-    for target in sorted({p.target for p in network.outputs_of(entry)}):
-        others = [p.source for p in network.inputs_of(target) if p.source != entry]
-        if others:
+        if encoding in HELD and (shared := _shared_targets(network)):
+            target, others = next(iter(shared.items()))
             raise UsageError(
-                f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none."
+                f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none, since "
+                f"a current that never decays would hold their spikes too. Use --encoding graded or rate."
             )
+
+
+def _check_time(network: Network, encoding: Encoding) -> None:
+    if network.input.is_temporal and encoding != "events":
+        raise UsageError(
+            f"The network's samples have a value for each of their {network.timesteps} time steps, and --encoding {encoding} would send "
+            f"one value for all of them. Use --encoding events, or leave it out."
+        )
+    if encoding == "events" and not network.input.is_temporal:
+        raise UsageError(
+            "The network's samples have one value for all time steps, and --encoding events sends what was recorded at each. "
+            "Use --encoding current, graded, rate or host, or leave it out."
+        )
+
+
+def _shared_targets(network: Network) -> dict[str, list[str]]:
+    """Return the layers that samples enter and spikes too, with those spikes' sources."""
+    entry = network.populations[0].name
+    targets = sorted({p.target for p in network.outputs_of(entry)})
+    others = {t: [p.source for p in network.inputs_of(t) if p.source != entry] for t in targets}
+    return {target: sources for target, sources in others.items() if sources}
 
 
 def create(options: CompileOptions) -> Pass:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import DoesNotFitError, NetworkError
 from ...hwmodels.chip import Chip
+from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, BIAS_MAX, holds_bias
 from ..network import IntegerLIF, Network
 
 CHIPS = ("loihi2", "loihi", "loihi-silicon")
@@ -15,7 +16,8 @@ def check(network: Network, chip: Chip) -> None:
 
     Raises:
         DoesNotFitError: too many weight bits or too large an exponent; the projection is named.
-        NetworkError: a population without integer neurons.
+        DoesNotFitError: a bias that is no mantissa of 13 bits shifted by 0 to 7; the layer is named.
+        NetworkError: a population without integer neurons, or one with neurons that were removed but still stand in it.
     """
     for projection in network.projections:
         bits = projection.weight_bits or 0
@@ -29,3 +31,11 @@ def check(network: Network, chip: Chip) -> None:
     for population in network.spiking:
         if not isinstance(population.neuron, IntegerLIF):
             raise NetworkError(f"Layer {population.name} is not quantised.")
+        if population.alive is not None:
+            raise NetworkError(f"Layer {population.name} still holds neurons that were removed; compile the network again.")
+        wrong = population.biases[~holds_bias(population.biases)]
+        if wrong.size:
+            raise DoesNotFitError(
+                f"Layer {population.name} has a bias of {int(wrong[0]):,}; {chip.name} holds mantissas of {BIAS_BITS} bits shifted by 0 to "
+                f"{BIAS_EXPONENT_MAX} (up to {BIAS_MAX:,}). Train without --weight-bits, so that the compiler rounds it."
+            )

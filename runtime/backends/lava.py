@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...compile.network import IntegerLIF, Network, Population, Projection
 from ...errors import BackendError, UsageError
-from ...hwmodels.fixed_point import NO_MEMORY
+from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, NO_MEMORY, bias_registers, holds_bias
 from ._base import BackendOptions, Recording
 from ._lava_child import INSTALL, run_worker
 
@@ -83,7 +83,7 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
     try:
         with tempfile.TemporaryDirectory(prefix="loom-lava-") as name:
             _write_job(network, events, plan, Path(name))
-            if plan.live:
+            if len(plan.depth) > 1:
                 run_worker(options.lava_python or sys.executable, Path(name), deadline, options.time_limit)
             return Recording(_read_spikes(network, plan, len(events), Path(name)))
     except OSError as error:
@@ -115,6 +115,11 @@ def _check(network: Network, events: NDArray[Any]) -> None:
     for p in network.spiking:
         if p.place != "chip" or not isinstance(p.neuron, IntegerLIF):
             raise BackendError(f"Population {p.name!r} is not of integer neurons on the chip, all that Lava runs. Use --backend native.")
+        if p.alive is not None or not holds_bias(p.biases).all():
+            raise BackendError(
+                f"Population {p.name!r} has removed neurons or biases beyond {BIAS_BITS} bits shifted by up to {BIAS_EXPONENT_MAX}, which "
+                "Lava's neurons do not hold. Compile the network again, or use --backend native."
+            )
         bounds = [_bounds(q, levels if q.source == inputs.name else 1) for q in network.inputs_of(p.name)]
         current = sum(shifted for _, shifted in bounds)
         if current > WRAP_LIMIT and p.neuron.du < NO_MEMORY:
@@ -128,7 +133,7 @@ def _check(network: Network, events: NDArray[Any]) -> None:
 
 def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
     """Return the largest |W s| and |W s| << exponent that spikes of at most `levels` can cause."""
-    s = projection.synapses
+    s = projection.csr
     if projection.weight_bits is None or (s.count and not -256 <= s.data.min() <= s.data.max() <= 255):
         raise BackendError(f"Projection {projection.name!r} has weights beyond the integers -256..255 of Lava. Quantise to at most 9 bits.")
     total = levels * float(np.bincount(s.rows, np.abs(s.data.astype(np.float64)), s.shape[0]).max(initial=0))
@@ -141,7 +146,7 @@ def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
 @dataclass(frozen=True)
 class _Plan:
     """`copies` samples side by side, `batches` after one another; `depth`: steps that a population runs behind the input;
-    `live`: the projections that can carry a spike. A population without depth can never spike."""
+    `live`: the projections that can carry a spike. A population without depth can never spike: it has neither those nor a bias above 0."""
 
     copies: int
     batches: int
@@ -153,11 +158,11 @@ def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
     depth = {network.populations[0].name: 0}
     live: list[Projection] = []
     for p in network.spiking:
-        arriving = [q for q in network.inputs_of(p.name) if q.source in depth and q.synapses.count]
-        if arriving:
-            depth[p.name] = 1 + max(depth[q.source] for q in arriving)
+        arriving = [q for q in network.inputs_of(p.name) if q.source in depth and q.csr.count]
+        if arriving or (p.biases > 0).any():
+            depth[p.name] = 1 + max((depth[q.source] for q in arriving), default=0)
             live += arriving
-    synapses = max(1, sum(q.synapses.count for q in live))
+    synapses = max(1, sum(q.csr.count for q in live))
     neurons = sum(p.size for p in network.populations)
     room = batch_size or max(1, min(SIDE_BY_SIDE, SYNAPSES_AT_ONCE // synapses, NEURONS_AT_ONCE // neurons))
     batches = math.ceil(samples / room)
@@ -170,8 +175,12 @@ def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
 def _write_job(network: Network, events: NDArray[Any], plan: _Plan, folder: Path) -> None:
     """Write what `lava_worker/lava_stream.py` reads: spec.json, events.bin and the weights."""
     for index, projection in enumerate(plan.live):
-        s = projection.synapses
+        s = projection.csr
         np.savez(folder / f"weights_{index}.npz", indptr=s.indptr, indices=s.indices, data=s.data, shape=np.array(s.shape))
+    for index, population in enumerate(network.spiking):
+        if population.bias is not None:
+            mantissa, exponent = bias_registers(population.biases)
+            np.savez(folder / f"bias_{index}.npz", mantissa=mantissa, exponent=exponent)
     _write_events(events, plan, folder / "events.bin")
     rows = plan.batches * network.timesteps
     spec = {
@@ -199,7 +208,9 @@ def _write_events(events: NDArray[Any], plan: _Plan, path: Path) -> None:
 
 def _describe(population: Population, index: int, plan: _Plan) -> dict[str, Any]:
     neuron = population.neuron
-    registers = {"du": neuron.du, "dv": neuron.dv, "vth": neuron.vth} if isinstance(neuron, IntegerLIF) else {}
+    registers: dict[str, Any] = {"du": neuron.du, "dv": neuron.dv, "vth": neuron.vth} if isinstance(neuron, IntegerLIF) else {}
+    if population.bias is not None:
+        registers["bias"] = f"bias_{index}.npz"
     inputs = [_describe_projection(q, i, plan) for i, q in enumerate(plan.live) if q.target == population.name]
     place = {"name": population.name, "size": population.size, "depth": plan.depth[population.name], "spikes": f"spikes_{index}.bin"}
     return {**place, **registers, "inputs": inputs}
@@ -212,7 +223,7 @@ def _describe_projection(projection: Projection, index: int, plan: _Plan) -> dic
     exponent, (2 W s) << (e - 1) = (W s) << e, the floor of a right shift included; weights of 9 bits as they are, with num_weight_bits = 9.
     num_message_bits > 0 makes Lava multiply by the spikes, which is exact for 0/1 as well, and 1.5 to 2.5 times as fast as its binary way.
     """
-    data = projection.synapses.data
+    data = projection.csr.data
     doubled = bool(data.min() >= -128 and data.max() <= 127)
     return {
         "source": projection.source,

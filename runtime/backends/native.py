@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -26,17 +27,38 @@ Lanes = NDArray[np.uint8]  # (neurons, steps, LANES)
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
     samples = len(events)
+    layers = [_prepare(network, p) for p in network.spiking]
     spikes = {p.name: np.zeros((samples, network.timesteps, p.size), np.bool_) for p in network.spiking}
     threads = options.threads or os.cpu_count() or 1
     starts = range(0, samples, LANES)
     with ThreadPoolExecutor(threads) as pool:
-        counted = list(pool.map(lambda start: _run_block(network, events[start : start + LANES], spikes, start), starts))
+        counted = list(pool.map(lambda start: _run_block(network, layers, events[start : start + LANES], spikes, start), starts))
     active = {p.name: sum((c[p.name] for c in counted), np.zeros(p.size, np.int64)) for p in network.spiking}
     return Recording(spikes, active)
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """A population with what arrives at it, weights in the integers that its sums need: (source, exponent, indptr, indices, weights)."""
+
+    population: Population
+    neuron: IntegerLIF
+    accumulator: type[np.signedinteger[Any]]
+    arriving: list[tuple[str, int, NDArray[np.int64], NDArray[np.int32], NDArray[Any]]]
+    biases: NDArray[np.int64]
+
+
+def _prepare(network: Network, population: Population) -> _Layer:
+    if not isinstance(population.neuron, IntegerLIF):
+        raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
+    accumulator = _accumulator(network, population)
+    projections = network.inputs_of(population.name)
+    arriving = [(p.source, p.exponent, p.csr.indptr, p.csr.indices, p.csr.data.astype(accumulator)) for p in projections]
+    return _Layer(population, population.neuron, accumulator, arriving, population.biases.astype(np.int64))
+
+
 def _run_block(
-    network: Network, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int
+    network: Network, layers: list[_Layer], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int
 ) -> dict[str, NDArray[np.int64]]:
     """Run up to LANES samples, write their spikes into place, return active updates by neuron."""
     filled = len(events)
@@ -45,23 +67,23 @@ def _run_block(
     entry[:, :, :filled] = events[:, :live].transpose(2, 1, 0)
     streams: dict[str, Lanes] = {network.populations[0].name: entry}
     active: dict[str, NDArray[np.int64]] = {}
-    for population in network.spiking:
-        streams[population.name], active[population.name] = _run_layer(network, population, streams, filled)
-        spikes[population.name][start : start + filled] = streams[population.name][:, :, :filled].transpose(2, 1, 0)
+    for layer in layers:
+        name = layer.population.name
+        streams[name], active[name] = _run_layer(layer, network.timesteps, streams, filled)
+        spikes[name][start : start + filled] = streams[name][:, :, :filled].transpose(2, 1, 0)
     return active
 
 
-def _run_layer(network: Network, population: Population, streams: dict[str, Lanes], filled: int) -> tuple[Lanes, NDArray[np.int64]]:
-    neuron = population.neuron
-    if not isinstance(neuron, IntegerLIF):
-        raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
-    current = np.zeros((population.size, network.timesteps, LANES), _accumulator(network, population))
-    for projection in network.inputs_of(population.name):
-        s = projection.synapses
-        _accumulate(s.indptr, s.indices, s.data.astype(current.dtype), projection.exponent, streams[projection.source], current)
+def _run_layer(layer: _Layer, timesteps: int, streams: dict[str, Lanes], filled: int) -> tuple[Lanes, NDArray[np.int64]]:
+    population, neuron = layer.population, layer.neuron
+    current = np.zeros((population.size, timesteps, LANES), layer.accumulator)
+    for source, exponent, indptr, indices, weights in layer.arriving:
+        _accumulate(indptr, indices, weights, exponent, streams[source], current)
     out = np.zeros(current.shape, np.uint8)
     active = np.zeros(population.size, np.int64)
-    _lif(current, neuron.du, neuron.dv, neuron.vth, filled, out, active)
+    _lif(current, layer.biases, neuron.du, neuron.dv, neuron.vth, filled, out, active)
+    if population.alive is not None:
+        out[~population.alive] = 0
     return out, active
 
 
@@ -69,8 +91,8 @@ def _accumulator(network: Network, population: Population) -> type[np.signedinte
     """Return int32 where no sum of 8-bit payloads can pass 2^31, else int64."""
     bound = 0
     for projection in network.inputs_of(population.name):
-        magnitude = np.concatenate([[0], np.cumsum(np.abs(projection.synapses.data.astype(np.int64)))])
-        largest = int(np.diff(magnitude[projection.synapses.indptr]).max(initial=0)) * 255
+        magnitude = np.concatenate([[0], np.cumsum(np.abs(projection.csr.data.astype(np.int64)))])
+        largest = int(np.diff(magnitude[projection.csr.indptr]).max(initial=0)) * 255
         bound += largest << max(projection.exponent, 0)
     return np.int32 if bound < 1 << 31 else np.int64
 
@@ -102,7 +124,7 @@ def _decayed(state: Any, keep: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _lif(current: Any, du: int, dv: int, vth: int, filled: int, out: Any, active: Any) -> None:
+def _lif(current: Any, biases: Any, du: int, dv: int, vth: int, filled: int, out: Any, active: Any) -> None:
     """The equations of hwmodels.fixed_point.lif_step, neuron by neuron over all steps; counts updates that found or left a state."""
     neurons, steps, lanes = current.shape
     limit = np.int64(1 << 23)
@@ -114,6 +136,7 @@ def _lif(current: Any, du: int, dv: int, vth: int, filled: int, out: Any, active
         u[:] = 0
         v[:] = 0
         busy = 0
+        bias = biases[j]
         for t in range(steps):
             for lane in range(lanes):
                 un = _decayed(u[lane], keep_u) + (np.int64(current[j, t, lane]) << 6)
@@ -121,7 +144,7 @@ def _lif(current: Any, du: int, dv: int, vth: int, filled: int, out: Any, active
                     un -= 2 * limit
                 elif un <= -limit:
                     un += 2 * limit
-                vn = min(max(_decayed(v[lane], keep_v) + un, 1 - limit), limit - 1)
+                vn = min(max(_decayed(v[lane], keep_v) + un + bias, 1 - limit), limit - 1)
                 fired = vn > bar
                 busy += (lane < filled) & ((un != 0) | (vn != 0))
                 u[lane] = un

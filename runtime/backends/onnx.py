@@ -9,10 +9,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ...compile import handover
-from ...compile.network import Network
+from ...compile.network import Network, Synapses
+from ...errors import BackendError
 from ._base import BackendOptions, Recording
 
 BATCH = 1024
+MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime fills them in, 12 bytes each with the cast to 64 bits
 
 
 def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
@@ -45,6 +47,16 @@ def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: i
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-    """Run the integer network; see `backends._base` for the interface."""
+    """Run the integer network; see `backends._base` for the interface.
+
+    Raises:
+        BackendError: matrices too large to be filled with zeros.
+    """
+    weights = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections if isinstance(p.synapses, Synapses))
+    if weights > MOST_WEIGHTS:
+        raise BackendError(
+            f"onnxruntime holds sparse weights as full matrices, {weights:,} numbers for this network; the limit is {MOST_WEIGHTS:,}. "
+            f"Use --backend native, or lava on a few samples."
+        )
     model = session(handover.to_bytes(network), options.threads)
     return Recording(step_through(model, events, network.timesteps))

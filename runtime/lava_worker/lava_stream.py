@@ -57,7 +57,15 @@ class Stream:
         first = population["depth"] + 1
         timesteps = self.spec["timesteps"]
         registers = {k: population[k] for k in ("du", "dv", "vth")}
-        neurons = LIFReset(shape=(size,), **registers, reset_interval=timesteps, reset_offset=first % timesteps)
+        mantissa, exponent = self._bias(population)
+        neurons = LIFReset(
+            shape=(size,),
+            **registers,
+            bias_mant=mantissa,
+            bias_exp=exponent,
+            reset_interval=timesteps,
+            reset_offset=first % timesteps,
+        )
         for projection in population["inputs"]:
             sparse = self._sparse(projection)
             self._delayed(projection["source"], projection["wait"]).connect(sparse.s_in)
@@ -65,6 +73,14 @@ class Stream:
         sink = Sink(path=str(self.folder / population["spikes"]), size=size, first=first, steps=self.spec["rows"])
         neurons.s_out.connect(sink.s_in)
         self.outputs[population["name"], 0] = neurons.s_out
+
+    def _bias(self, population: dict[str, Any]) -> tuple[Any, Any]:
+        """Return mantissas and exponents of the biases. They act from the first time step on; the reset before a population's own first
+        step takes away what they left, and no target has come to its first step when spikes of before that arrive."""
+        if "bias" not in population:
+            return 0, 0
+        with np.load(self.folder / population["bias"], allow_pickle=False) as file:
+            return np.tile(file["mantissa"], self.copies), np.tile(file["exponent"], self.copies)
 
     def _delayed(self, source: str, wait: int) -> Any:
         """Return the port of `source` behind a delay of `wait` steps, for a projection that skips layers; shared by all that need it."""

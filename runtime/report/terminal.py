@@ -82,14 +82,25 @@ def _run_layers(results: dict[str, Any]) -> RenderableType | None:
     layers = results.get("layers") or []
     if not layers:
         return None
-    table = _table("Layers", "layer", "neurons", "synapses", "connect.", "rate", "spikes", "SOPs", "drift")
+    kept = _kept(layers)
+    table = _table("Layers", "layer", "neurons", "synapses", *kept, "rate", "spikes", "SOPs", "drift")
     for layer in layers:
         figures = (compact(layer.get(k)) for k in ("spike_rate", "spikes_per_sample", "sops_per_sample"))
         sizes = (compact(layer.get(k)) for k in ("neurons", "synapses"))
-        _add(table, _layer_name(layer), *sizes, percent(layer.get("connectivity")), *figures, percent(layer.get("drift")))
-    table.caption = Text("rate: spikes a neuron and step; spikes, SOPs: a sample; drift: spikes that differ from float", style="dim")
+        _add(table, _layer_name(layer), *sizes, *(percent(layer.get(k)) for k in kept.values()), *figures, percent(layer.get("drift")))
+    said = "rate: spikes a neuron and step; spikes, SOPs: a sample; drift: spikes that differ from float"
+    table.caption = Text(f"{said}\n{_KEPT_SAID}" if len(kept) > 1 else said, style="dim")
     table.caption_justify = "left"
     return table
+
+
+_KEPT_SAID = "connect.: synapses left of the possible; weights: of those that a kernel shares"
+
+
+def _kept(layers: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the columns of what is left, by heading: synapses, and weights where some stand for several synapses."""
+    shared = any((layer.get("possible_weights") or 0) != (layer.get("possible_synapses") or 0) for layer in layers)
+    return {"connect.": "connectivity"} | ({"weights": "weight_connectivity"} if shared else {})
 
 
 def _layer_name(layer: dict[str, Any]) -> str:
@@ -161,11 +172,14 @@ def _compiled_layers(compiled: dict[str, Any]) -> RenderableType | None:
     layers = compiled.get("layers") or []
     if not layers:
         return None
-    table = _table("Layers", "layer", "neurons", "synapses", "connect.", "bits", "exponent", "threshold")
+    kept = _kept(layers)
+    table = _table("Layers", "layer", "neurons", "synapses", *kept, "bits", "exponent", "threshold")
     for layer in layers:
         sizes = (compact(layer.get(k)) for k in ("neurons", "synapses"))
         registers = (count(layer.get(k)) for k in ("weight_bits", "exponent", "v_threshold"))
-        _add(table, _layer_name(layer), *sizes, percent(layer.get("connectivity")), *registers)
+        _add(table, _layer_name(layer), *sizes, *(percent(layer.get(k)) for k in kept.values()), *registers)
+    if len(kept) > 1:
+        table.caption, table.caption_justify = Text(_KEPT_SAID, style="dim"), "left"
     return table
 
 

@@ -55,6 +55,11 @@ def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("backend", str(results.get("backend") or MISSING)),
         ("run", f"{duration(results.get('wall_seconds'))}, {count(results.get('samples_per_second'))} samples/s"),
     ]
+    if (network.get("votes") or 1) > 1:
+        listed.append(("output", f"{count(network['votes'])} neurons vote for each of {count(network.get('classes'))} classes"))
+    if network.get("weight_connectivity") is not None and network.get("possible_weights") != network.get("possible_synapses"):
+        shared = f"{count(network['weights'])} ({percent(network['weight_connectivity'])} of the possible), shared by the synapses of a map"
+        listed.append(("trained weights", shared))
     if results.get("host_macs_per_sample"):
         listed.append(("on the host", f"{count(results['host_macs_per_sample'])} multiply-accumulates a sample, not in the SOPs"))
     return listed
