@@ -17,6 +17,8 @@ from .errors import SpikeloomError, UsageError
 from .registry import names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .hwmodels.chip import Chip
 
 app = typer.Typer(
@@ -238,7 +240,10 @@ def compile_(
     source: Annotated[Path, typer.Argument(help="Run folder, or a model.onnx.", show_default=False)],
     target: Annotated[str, typer.Option(help="What executes it: lava.")] = "lava",
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2 for lava].")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Input as current, graded, rate or host [default: the chip's first].")] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Input as current, graded, rate, host or events [default: the chip's first; events for recorded ones]."),
+    ] = None,
     weight_bits: Annotated[int, typer.Option(help="2..8, for a float network; one trained in integers keeps its own.")] = 8,
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
@@ -260,10 +265,23 @@ def compile_(
     _note(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 
 
+def _trained_on(provenance: Mapping[str, str]) -> str:
+    if "data" not in provenance:
+        raise UsageError("The network does not say what data it was trained on. Name a data set with --data.")
+    return provenance["data"]
+
+
+def _data_options(provenance: Mapping[str, str], data: str) -> dict[str, Any]:
+    """The options of the data set that the network was trained on, such as the number of frames, if it is `data` that is run."""
+    if provenance.get("data") != data:
+        return {}
+    return {name.removeprefix("data."): json.loads(value) for name, value in provenance.items() if name.startswith("data.")}
+
+
 @app.command(short_help="Run a deployed network; counts, energy, check.")
 def run(
     network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
-    data: Annotated[str, typer.Option(help="Data set: digits (built in), mnist; its test split is run.")],
+    data: Annotated[str | None, typer.Option(help="Data set whose test split is run [default: the one it was trained on].")] = None,
     backend: Annotated[str, typer.Option(help="native, lava or onnx.")] = "native",
     samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
@@ -285,7 +303,8 @@ def run(
     from .train.data import load_dataset
 
     deployed = load(network)
-    split = load_dataset(data, data_dir).test
+    data = data or _trained_on(deployed.network.provenance)
+    split = load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test
     options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads)
     with _Bar(f"running on {backend}") as bar:
         results = run_network(
