@@ -4,10 +4,10 @@
     python benchmarks/cifar10_gpu.py --out runs/cifar10 --deploy --samples 500    # anywhere: compiles and runs what was trained
 
 A call first measures the speed of training (once; `speed.json`), then trains the runs in turn until --minutes are over. A run stops after
-the epoch that passes the limit and continues to the same schedule in the next call. Exit code 5: there is more to do. The whole is tried
-on a CPU at small width by
+the epoch that passes the limit and continues on the same schedule in the next call. Exit code 5: there is more to do. The whole is tried
+on a CPU, at small width and on the first images of each file, by
 
-    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10-small --device cpu --width 4 --epochs 2 --training-samples 512
+    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10-trial --trial 400 --device cpu --width 8 --epochs 6 --minutes 1
 """
 
 from __future__ import annotations
@@ -21,13 +21,25 @@ from pathlib import Path
 
 from spikeloom.compile import compile_network
 from spikeloom.errors import PausedError
-from spikeloom.files import write_json
+from spikeloom.files import write_bytes, write_json
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
+from spikeloom.train.data import data_folder
 from spikeloom.train.progress import ProgressCallback
 
 RUNS = {"dense": ("dense", 0.0), "grad-r-5": ("grad-r", 0.95), "stds-1": ("stds", 0.99)}
 MORE_TO_DO = 5
+FOLDER, RECORD = "cifar-10-batches-bin", 3073  # a label and 32 x 32 x 3 bytes
+
+
+def trial_data(options: argparse.Namespace) -> Path:
+    """Write the first images of each file of CIFAR-10's binary layout into the output folder; return the data folder."""
+    target = Path(options.out) / "data"
+    source = data_folder(options.data_dir) / FOLDER
+    (target / FOLDER).mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("*_batch*.bin")):
+        write_bytes(target / FOLDER / path.name, path.read_bytes()[: options.trial * RECORD])
+    return target
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -39,7 +51,7 @@ def speed(options: argparse.Namespace) -> None:
     for batch in (int(b) for b in options.speed_batches.split(",")):
         command = [sys.executable, str(Path(__file__).parent / "train_speed.py"), "--data", "cifar10", "--net", "6conv2fc"]
         command += ["--width", str(options.width), "--batch-size", str(batch), "--device", options.device, "--precision", options.precision]
-        command += ["--rounds", "3", "--steps", "20" if options.device == "cuda" else "1"]
+        command += ["--rounds", "3", "--steps", "20" if options.device == "cuda" else "2"]
         command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
         print(" ".join(command[1:]), flush=True)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -68,7 +80,6 @@ def train(name: str, options: argparse.Namespace, seconds: float) -> TrainedRun:
         batch_size=options.batch_size,
         lr=options.lr,
         net_options={"width": options.width},
-        data_options={"training_samples": options.training_samples} if options.training_samples else {},
         augment="published",
         device=options.device,
         precision=options.precision,
@@ -148,13 +159,15 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--training-samples", type=int, default=None, help="of the training split, for a trial")
+    parser.add_argument("--trial", type=int, default=None, help="take only so many images of each of the six files")
     parser.add_argument("--speed-batches", default="16,128,256", help="batch sizes whose speed is measured")
     parser.add_argument("--deploy", action="store_true", help="compile and run what was trained")
     parser.add_argument("--samples", type=int, default=500, help="test images that the deployed networks run")
     options = parser.parse_args()
     options.precision = options.precision or ("bf16" if options.device == "cuda" else "float32")
     Path(options.out).mkdir(parents=True, exist_ok=True)
+    if options.trial:
+        options.data_dir = trial_data(options)
     return deploy(options) if options.deploy else work(options)
 
 

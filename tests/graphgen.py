@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
+import numba
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from spikeloom.compile import handover, reference
@@ -16,6 +19,17 @@ from spikeloom.train.layers import INPUT, And, Connection, MaxPool, Shape, Spiki
 from torch import Tensor, nn
 
 LEVELS = 5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def single_threaded() -> Iterator[None]:
+    """One thread: layers of a few neurons only wait for the others. A module that imports this name runs so."""
+    threads, numbas = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    numba.set_num_threads(numbas)
 
 
 class Graph:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphgen import LEVELS, check_exact, dataset_of, random_network, spikes_of, warmed_up
+from graphgen import LEVELS, check_exact, dataset_of, random_network, single_threaded, spikes_of, warmed_up  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file

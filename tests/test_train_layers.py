@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from graphgen import random_network, samples
+from graphgen import random_network, samples, single_threaded  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeloom.errors import UsageError

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from graphgen import check_exact, dataset_of, samples
+from graphgen import check_exact, dataset_of, samples, single_threaded, spikes_of  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from spikeloom import registry
 from spikeloom.compile.network import Threshold
 from spikeloom.errors import UsageError
 from spikeloom.train import export, networks
 from spikeloom.train.layers import And, MaxPool, SpikingNetwork
+from torch import nn
 
 NAMES = registry.names(networks)
 CONVOLUTIONAL = [name for name in NAMES if name != "fc"]
@@ -43,29 +44,54 @@ def train(model: SpikingNetwork, x: torch.Tensor, steps: int) -> list[float]:
     return losses
 
 
+def enlivened(model: SpikingNetwork) -> None:
+    """Make layers of two channels fire: larger currents, and running statistics that have arrived at those of the layers' inputs."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.mul_(2)
+                module.bias.add_(0.5)
+            elif isinstance(module, nn.Linear):
+                module.weight.abs_()
+        for _ in range(25):
+            model.train()(samples(model, 8))
+
+
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize("temporal", [False, True])
 def test_trains_and_hands_over_every_spike(name: str, options: dict[str, Any], temporal: bool) -> None:
     model = build(name, (2, 16, 16), options, temporal=temporal)
-    losses = train(model, samples(model, 8), 4)
-    assert min(losses[1:]) < losses[0]
+    before = {n: w.detach().clone() for n, w in model.weights().items()}
+    train(model, samples(model, 8), 4)
+    assert not [n for n, w in model.weights().items() if torch.equal(w, before[n])]
     for weight in model.weights().values():
-        weight.data[torch.rand(weight.shape) < 0.5] = 0
+        weight.data[torch.rand(weight.shape) < 0.3] = 0
+    enlivened(model)
     for gate in model.add_gates().values():
         gate.data.copy_((torch.rand(gate.shape) < 0.9).float())
-    network = check_exact(export.fold(model.eval()), dataset_of(model, 4))
+    dataset = dataset_of(model, 4)
+    silent = [n for n, s in spikes_of(model.eval(), dataset.train.values).items() if not s.any()]
+    assert len(silent) < 0.5 * len(list(model.units())), silent  # what is compared has spikes in it
+    network = check_exact(export.fold(model), dataset)
     assert network.votes == model.votes and network.classes == 4
     assert sum(p.neuron is not None and not isinstance(p.neuron, Threshold) for p in network.populations) == len(list(model.named_layers()))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_eight_samples_by_heart(name: str) -> None:
+    model = build(name, (2, 16, 16), TINY.get(name, {"width": 8}) | {"votes": 4})
+    losses = train(model, samples(model, 8), 15)
+    assert min(losses) < 0.8 * losses[0]
+
+
 @pytest.mark.parametrize(("name", "options"), [(n, o | ({"width": 8} if "width" in o else {"hidden": (200,)})) for n, o in VARIANTS])
 def test_fires_at_the_start(name: str, options: dict[str, Any]) -> None:
-    """With random weights no layer is silent, and none but those that shall always fire does so in most steps."""
+    """With random weights no layer is silent, and none but those that shall always fire does so in more than 60 % of the steps."""
     model = build(name, (3, 32, 32), options | {"votes": 10}, timesteps=6)
     with torch.no_grad():
         rates = {n: s.mean().item() for n, s in model.populations(samples(model, 8)).items()}
-    low = {n: rate for n, rate in rates.items() if rate < 0.004}
-    high = {n: rate for n, rate in rates.items() if rate > 0.5 and not (options.get("connect") == "and" and n.endswith("b"))}
+    low = {n: rate for n, rate in rates.items() if rate < (0.0002 if name == "fc" else 0.004)}
+    high = {n: rate for n, rate in rates.items() if rate > 0.6 and not (options.get("connect") == "and" and n.endswith("b"))}
     assert not low and not high
 
 

@@ -120,12 +120,10 @@ def _check_connection(connection: Connection) -> None:
         plain = op.groups == 1 and set(op.dilation) == {1} and len(set(op.stride)) == len(set(op.padding)) == 1
         if not plain or op.padding_mode != "zeros" or isinstance(op.padding, str):
             raise UsageError(
-                f"{what} has a convolution with groups, dilation or another padding than zeros; only plain ones can be handed over."
+                f"{what} has a convolution with groups, dilation or padding other than zeros; none of these can be handed over."
             )
         if len(shape) != 3 or shape[0] != op.in_channels or min(connection.shape) < 1:
-            raise UsageError(
-                f"{what} does not fit a kernel {op.kernel_size} on {op.in_channels} channels. Use larger samples or fewer pools."
-            )
+            raise UsageError(f"{what} does not fit a kernel {op.kernel_size} on {op.in_channels} channels. Use larger samples.")
     elif isinstance(op, nn.Linear) and op.in_features != torch.Size(pooled).numel():
         raise UsageError(f"{what} has {torch.Size(pooled).numel()} numbers, but its linear layer takes {op.in_features}.")
     if connection.norm is not None and not isinstance(op, nn.Conv2d):
@@ -140,7 +138,7 @@ class SpikingLayer(nn.Module):
         repeat: T for a layer with static input, which is computed once; None for spikes or temporal input.
 
     Attributes:
-        bias: one number a channel, added to the input of each step; None in training: there, normalisation does that.
+        bias: one number a channel, added to the input of each step; None in training, where normalisation does that.
         gate: a factor for each neuron's spikes, of the layer's shape; None: there are none.
         integer: the chip's arithmetic, once training is in integers.
     """
@@ -373,9 +371,7 @@ class SpikingNetwork(nn.Module):
 
     def _arranged(self, x: Tensor) -> Tensor:
         """Bring samples to (N, *shape), or (T, N, *shape)."""
-        if not self.temporal:
-            return x.reshape(len(x), *self.shape)
-        return x.reshape(*x.shape[:2], *self.shape).transpose(0, 1)
+        return x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
 
 
 def _is_plain(layer: SpikingLayer) -> bool:
@@ -394,9 +390,7 @@ def _check_network(network: SpikingNetwork) -> None:
         for source in unit.sources:
             need = wanted.get(source, getattr(unit, "source_shape", unit.shape))
             if shapes.get(source) != need:
-                raise UsageError(
-                    f"The layer {name} takes spikes of shape {need} from {source!r}, which has the shape {shapes.get(source)} before it."
-                )
+                raise UsageError(f"The layer {name} takes spikes of shape {need} from {source!r}, whose shape is {shapes.get(source)}.")
         if isinstance(unit, SpikingLayer) and unit.neuron.repeat != (network.timesteps if unit.is_first and not network.temporal else None):
             raise UsageError(f"The layer {name} repeats its input {unit.neuron.repeat} times in a network of {network.timesteps} steps.")
         shapes[name] = unit.shape

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..layers import INPUT, SpikingNetwork
-from ._options import check_real, check_whole
+from ._options import check_sizes
 from ._stack import Conv, Shortcut, Stack, maps_of
 
-SCALE = 1.0  # of the normalisations at first
-GAIN, POOLED_GAIN = 8.0, 25.0  # of the linear layers' initial weights; averages over whole maps vary little
+SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+GAIN, POOLED_GAIN = 8.0, 14.0  # of the linear layers' initial weights; averages over whole maps vary little
 STAGES = ((1, 3), (2, 3), (4, 2))  # channels in units of the width, and blocks
 
 
@@ -31,9 +31,7 @@ class Options:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_whole("width", self.width, 1, 1 << 12)
-        check_whole("votes", self.votes, 1, 1 << 10)
-        check_real("dropout", self.dropout, 0.0, 1.0)
+        check_sizes(self.width, self.votes, self.dropout)
 
 
 def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:

@@ -12,13 +12,13 @@ from torch import nn
 
 from ...errors import unknown_name
 from ..layers import INPUT, SpikingLayer, SpikingNetwork
-from ._options import check_real, check_whole
+from ._options import check_sizes
 from ._stack import Conv, Stack, maps_of
 
 Join = Literal["add", "and", "iand"]
 
-SCALE = 1.0  # of the normalisations at first
-GAIN: dict[Join, float] = {"add": 10.0, "and": 40.0, "iand": 20.0}  # of the linear layer's initial weights
+SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+GAIN: dict[Join, float] = {"add": 5.0, "and": 30.0, "iand": 14.0}  # of the linear layer's initial weights
 ALWAYS = 2.0  # a current at which a neuron fires in every step: with it at first, an AND is close to the identity
 LARGE = 64  # samples with rows and columns of at least so many get the stem for ImageNet
 STAGES = (1, 2, 4, 8)  # channels in units of the width, two blocks each
@@ -41,9 +41,7 @@ class Options:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_whole("width", self.width, 1, 1 << 12)
-        check_whole("votes", self.votes, 1, 1 << 10)
-        check_real("dropout", self.dropout, 0.0, 1.0)
+        check_sizes(self.width, self.votes, self.dropout)
         if self.connect not in get_args(Join):
             raise unknown_name("net.connect", str(self.connect), get_args(Join))
 
