@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ._version import VERSION
+from .cli_sweep import add_to as add_sweep
 from .errors import SpikeloomError, UsageError
 from .registry import names
 
@@ -36,6 +37,7 @@ hw = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(hw)
+add_sweep(app)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
@@ -70,7 +72,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-def _print_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
@@ -82,7 +84,7 @@ def _render(*parts: Any) -> None:
         console.print(part)
 
 
-def _note(text: str) -> None:
+def say(text: str) -> None:
     """A line for people, on standard error so that standard output stays what a script asked for."""
     print(text, file=sys.stderr)
 
@@ -183,11 +185,11 @@ def train(
     if not speaks:
         return
     if as_json:
-        _print_json(read_json(out / "train.json", "a summary of training"))
+        print_json(read_json(out / "train.json", "a summary of training"))
         return
     stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
-    _note(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
-    _note(f"Wrote {out}/model.onnx. Next: spikeloom compile {out} --target lava")
+    say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
+    say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out} --target lava")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -228,7 +230,7 @@ class _Bar:
             self._task, total=epochs * batches, completed=(epoch - 1) * batches + batch, description=f"epoch {epoch}/{epochs}", note=note
         )
         if batch == batches and not self._console.is_terminal:
-            _note(f"epoch {epoch}/{epochs}  {note}")
+            say(f"epoch {epoch}/{epochs}  {note}")
 
     def samples(self, done: int, total: int) -> None:
         """Show where a run is; called by `runtime.run`."""
@@ -257,12 +259,12 @@ def compile_(
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
     document = summary(deployed)
     if as_json:
-        _print_json(document | {"path": str(path)})
+        print_json(document | {"path": str(path)})
         return
     from .runtime.report.terminal import mapping_summary
 
     _render(mapping_summary(document | {"cores": document["cores_table"]}))
-    _note(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
+    say(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 
 
 def _trained_on(provenance: Mapping[str, str]) -> str:
@@ -322,12 +324,12 @@ def run(
         )
     path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
-        _print_json(results.document())
+        print_json(results.document())
         return
     from .runtime.report.terminal import summary
 
     _render(summary(results.document()))
-    _note(f"Wrote {path}. Next: spikeloom report {path.parent}")
+    say(f"Wrote {path}. Next: spikeloom report {path.parent}")
 
 
 @app.command(short_help="Write one HTML page from the results.")
@@ -369,7 +371,7 @@ def hw_list(as_json: AsJson = False) -> None:
 
     models = [chips.load(name) for name in chips.names()]
     if as_json:
-        _print_json([{"name": c.name, "title": c.title, "cores": c.limit("cores"), "encodings": c.encodings} for c in models])
+        print_json([{"name": c.name, "title": c.title, "cores": c.limit("cores"), "encodings": c.encodings} for c in models])
         return
     from rich.table import Table
 
@@ -389,7 +391,7 @@ def hw_show(
 
     chip = chips.load(name)
     if as_json:
-        _print_json(chip.model_dump(mode="json"))
+        print_json(chip.model_dump(mode="json"))
         return
     _render(f"[bold]{chip.title}[/bold]\n{chip.description}", *_chip_tables(chip))
 

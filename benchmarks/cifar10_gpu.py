@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from spikeloom.compile import compile_network
-from spikeloom.errors import PausedError
+from spikeloom.errors import PausedError, SpikeloomError
 from spikeloom.files import write_bytes, write_json
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
@@ -127,7 +127,11 @@ def deploy(options: argparse.Namespace) -> int:
     for name in options.runs.split(","):
         folder = Path(options.out) / name
         begun = time.monotonic()
-        deployed = compile_network(folder)
+        try:
+            deployed = compile_network(folder)
+        except SpikeloomError as error:
+            print(f"| {name} | cannot be deployed: {error} |" + " |" * 6, flush=True)
+            continue
         deployed.save(folder / "model.loom")
         compiled = time.monotonic()
         results = run(deployed, load_dataset("cifar10", options.data_dir).test, samples=options.samples, data_name="cifar10")

@@ -20,7 +20,7 @@ def test_every_spike_of_the_float_network(mnist_folder: Path, tmp_path: Path) ->
     trained = fit("mnist", method="grad-r", sparsity=0.95, epochs=2, out=tmp_path / "run", data_dir=mnist_folder)
     assert abs(trained.sparsity - 0.95) < 1e-3
     network = handover.read(trained.model)
-    model = fc.build(784, 10, (800,), network.timesteps).double()
+    model = fc.build((28, 28), 10, network.timesteps, fc.Options(), temporal=False).double()
     for (_, layer), projection in zip(model.named_layers(), network.projections, strict=True):
         with torch.no_grad():
             layer.linear.weight.copy_(torch.from_numpy(projection.synapses.to_dense().astype(np.float64)))

@@ -154,15 +154,16 @@ def test_kill_and_resume_give_the_same_bits(trained: TrainedRun, tmp_path: Path,
 
 
 def test_a_time_limit_pauses_and_resuming_gives_the_same_bits(trained: TrainedRun, tmp_path: Path) -> None:
-    given = RECIPE | {"weight_bits": trained.settings.weight_bits, "out": tmp_path / "run"}
+    bits, out = trained.settings.weight_bits, tmp_path / "run"
     pauses = 0
     while True:  # each call takes the epoch that the limit passes in
         try:
-            resumed = fit(**given, resume=pauses > 0, time_limit=0.0 if pauses == 0 else 1e-3 if pauses < 4 else None)
+            limit = 0.0 if pauses == 0 else 1e-3 if pauses < 4 else None
+            resumed = fit(**RECIPE, weight_bits=bits, out=out, resume=pauses > 0, time_limit=limit)
             break
         except PausedError as error:
             pauses += 1
-            assert "--resume" in str(error) and not (tmp_path / "run" / "model.onnx").exists()
+            assert "--resume" in str(error) and not (out / "model.onnx").exists()
     assert pauses == 4
     assert (resumed.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 

@@ -1,0 +1,96 @@
+"""The command `spikeloom sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import SpikeloomError, UsageError
+
+if TYPE_CHECKING:
+    from .sweeping import Grid
+
+__all__ = ["add_to"]
+
+SHOWN = 8  # columns of the table that fit a terminal
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Train a grid of methods and sparsities; draw it.")(sweep)
+
+
+def sweep(
+    out: Annotated[Path, typer.Option(help="Folder of the sweep; each cell is a run folder in it.")],
+    methods: Annotated[str, typer.Option(help="Pruning rules, e.g. dense,grad-r,stds.")],
+    sparsities: Annotated[str, typer.Option(help="Shares of weights to remove, e.g. 0.9,0.95,0.99.")],
+    data: Annotated[str | None, typer.Option(help="Data set.")] = None,
+    net: Annotated[str | None, typer.Option(help="Network [default: fc].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2: means and spreads are drawn.")] = "0",
+    jobs: Annotated[int, typer.Option(help="Cells trained at once, each with its share of the cores.")] = 1,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Compile and run each cell, for SOPs and energy.")] = True,
+    chosen: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400; repeatable.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags override it.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON on standard output.")] = False,
+) -> None:
+    """Train, compile and run a grid of methods, sparsities and seeds; writes sweep.json and sweep.html. Repeat it to go on."""
+    from .cli import print_json
+    from .sweeping import Grid
+    from .sweeping import sweep as run_sweep
+    from .train.recipe import merged, read_recipe
+
+    flags = {"data": data, "net": net, "epochs": epochs, "data_dir": None if data_dir is None else str(data_dir)}
+    settings = merged({} if recipe is None else read_recipe(recipe), flags, chosen or [])
+    for name in ("method", "sparsity", "seed"):
+        if name in settings:
+            raise UsageError(f"{name} is what a sweep varies. Name them with --methods, --sparsities and --seeds.")
+    grid = Grid(settings, _words(methods), _numbers("sparsities", sparsities), tuple(map(int, _numbers("seeds", seeds))), out, deploy)
+    rows = run_sweep(grid, jobs=jobs, report=_report)
+    if as_json:
+        print_json(rows)
+    else:
+        _print(grid, rows)
+    failed = [row for row in rows if "error" in row]
+    if failed:
+        raise SpikeloomError(f"{len(failed)} of {len(rows)} cells failed; sweep.json in {out} has each one's error. {failed[0]['error']}")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) if name == "sparsities" else int(word) for word in _words(text))
+    except ValueError:
+        kind = "numbers" if name == "sparsities" else "whole numbers"
+        raise UsageError(f"--{name} is {text!r}; it must be {kind} with commas between, e.g. 0.9,0.95.") from None
+
+
+def _report(done: int, cells: int, row: dict[str, Any]) -> None:
+    from .cli import say
+
+    what = f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}"
+    shown = f"failed: {row['error']}" if "error" in row else f"test accuracy {row['accuracy']:.2%}"
+    say(f"{done}/{cells}  {what}: {shown}")
+
+
+def _print(grid: Grid, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .cli import say
+    from .sweep_page import table
+
+    head, *lines = table(rows)
+    drawn = Table(*head[:SHOWN], box=None)
+    for line in lines:
+        drawn.add_row(*line[:SHOWN])
+    Console().print(drawn)
+    say(f"Wrote {grid.out / 'sweep.json'} and {grid.out / 'sweep.html'}")
