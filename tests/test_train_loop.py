@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from spikeloom import registry
-from spikeloom.errors import FormatError, SpikeloomError, UsageError
+from spikeloom.errors import FormatError, PausedError, SpikeloomError, UsageError
 from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks
 from spikeloom.train.data import Dataset, Split
 from spikeloom.train.feed import Feed
@@ -366,3 +366,19 @@ def test_a_run_moved_elsewhere_resumes(tmp_path: Path) -> None:
     run = train_run(recipe(epochs=1), tmp_path / "run")
     shutil.move(run.folder, tmp_path / "moved")
     assert train_run(recipe(epochs=1), tmp_path / "moved", resume=True).stages == run.stages
+
+
+def test_neurons_that_a_run_removed_stay_removed_in_one_that_starts_from_it(tmp_path: Path) -> None:
+    """UPR's closed gates travel with the weights; a resumed run has them too."""
+    small: dict[str, Any] = {"net": "6conv2fc", "net_options": {"width": 4, "votes": 1}, "epochs": 2, "batch_size": 64}
+    first = train_run(recipe(**small, method="upr", sparsity=0.5), tmp_path / "first")
+    gates = {name: t for name, t in load_file(first.folder / "model.safetensors").items() if name.endswith(".gate")}
+    assert gates and all(set(g.unique().tolist()) <= {0.0, 1.0} for g in gates.values())
+    settings = recipe(**small, method="dense", init=str(first.folder), seed=4)
+    with pytest.raises(PausedError):
+        train_run(settings, tmp_path / "second", time_limit=1e-3)
+    second = train_run(settings, tmp_path / "second", resume=True)
+    after = load_file(second.folder / "model.safetensors")
+    assert all(torch.equal(after[name], gate) for name, gate in gates.items())
+    third = train_run(recipe(**small, method="upr", sparsity=0.6, init=str(first.folder)), tmp_path / "third")
+    assert third.sparsity == pytest.approx(0.6, abs=1e-3)

@@ -24,7 +24,7 @@ from .distributed import World, joined, synchronised
 from .evaluate import accuracy, with_weights
 from .layers import SpikingNetwork
 from .loop import CHECKPOINT, Trainer
-from .parts import WEIGHTS, Parts, load_init
+from .parts import WEIGHTS, Parts, load_init, take_gates
 from .progress import ProgressCallback
 from .quantise import integer_weights
 from .settings import Augment, Device, LossName, Precision, ScheduleName, TrainSettings
@@ -197,6 +197,7 @@ def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress:
     saved = checkpoints.read(checkpoint) if resume and checkpoint.exists() else None
     if settings.init is not None and saved is None:
         load_init(model, Path(settings.init))
+    take_gates(model, () if saved is None else saved.tensors)
     model = cast(SpikingNetwork, synchronised(model.to(world.device), world))
     trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world)
     if saved is not None:

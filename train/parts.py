@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from .methods._base import Method
 from .settings import TrainSettings
 from .state import load_state
 
-__all__ = ["WEIGHTS", "Parts", "load_init"]
+__all__ = ["WEIGHTS", "Parts", "load_init", "take_gates"]
 
 WEIGHTS = "model.safetensors"
 
@@ -93,6 +93,18 @@ class Parts:
         return cast(Method, self.method.build(model, settings, self.method_options))
 
 
+def take_gates(model: SpikingNetwork, tensors: Iterable[str]) -> None:
+    """Give a model the gates that a saved state has: neurons that a run removed stay removed in one that starts from it.
+
+    Args:
+        model: any network.
+        tensors: the state's names.
+    """
+    if any(name.endswith(".gate") for name in tensors):
+        for gate in model.add_gates().values():
+            gate.requires_grad_(False)
+
+
 def _with_timesteps(data: ModuleType, settings: TrainSettings) -> Mapping[str, Any]:
     """Events are cut into as many frames as there shall be time steps, where nothing else was asked for."""
     kind = getattr(data, "Options", None)
@@ -122,6 +134,7 @@ def load_init(model: SpikingNetwork, source: Path) -> None:
         tensors: Mapping[str, torch.Tensor] = load(content)
     except (SafetensorError, ValueError) as error:
         raise FormatError(f"{path} is damaged or no safetensors file: {error}. Name a finished run with --init.") from error
+    take_gates(model, tensors)
     try:
         load_state(model, tensors)
     except ValueError as error:

@@ -116,6 +116,7 @@ class UPR(Pruning):
         self.gate_energies = self._gate_energies()
         self.flat.put(self.raw * self.opening)
         self.gates.put(self.gate_opening)
+        self.gates.learn(True)
 
     def _gate_energies(self) -> Tensor:
         energies = torch.zeros_like(self.gate_score)
