@@ -37,7 +37,6 @@ hw = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(hw)
-add_sweep(app)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
@@ -190,6 +189,9 @@ def train(
     stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
     say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
     say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out} --target lava")
+
+
+add_sweep(app)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

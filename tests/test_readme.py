@@ -38,7 +38,7 @@ def test_the_commands_of_the_readme(
             continue
         for flag, value in SMALL.items():
             if flag in words:
-                words[words.index(flag) + 1] = value
+                words[words.index(flag) + 1] = value if words[1] != "sweep" else "8"  # each of its cells must spike
         ended = spikeloom(*words[1:])
         assert ended.code == 0, f"{line}\n{ended.err}"
     assert (tmp_path / "runs/mnist/report.html").exists()
@@ -71,3 +71,15 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "argv", ["digits_quickstart.py", str(tmp_path / "quick")])
     runpy.run_path(str(ROOT / "examples/digits_quickstart.py"), run_name="__main__")
     assert (tmp_path / "quick/report.html").exists()
+
+
+def test_the_sweep_example(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    settings = os.environ | {"SWEEP_OUT": "sweep", "SWEEP_EPOCHS": "6"}
+    script = ["sh", str(ROOT / "examples/sweep_digits.sh"), sys.executable]
+    done = subprocess.run(script, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep/sweep.html").exists() and "sweep.html" in done.stdout
