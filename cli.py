@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ._version import VERSION
+from .cli_hw import hw
+from .cli_shared import AsJson, DataDir, Seed, print_json, render, say
 from .cli_sweep import add_to as add_sweep
 from .errors import SpikeloomError, UsageError
 from .registry import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .hwmodels.chip import Chip
 
 app = typer.Typer(
     name="spikeloom",
@@ -30,17 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-hw = typer.Typer(
-    name="hw",
-    help="Chips: limits, energy and time, each number with unit, source and status.",
-    short_help="List and show chips, with sources.",
-    no_args_is_help=True,
-)
-app.add_typer(hw)
-
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 def main() -> None:
@@ -69,23 +58,6 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     pass
-
-
-def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2))
-
-
-def _render(*parts: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    for part in parts:
-        console.print(part)
-
-
-def say(text: str) -> None:
-    """A line for people, on standard error so that standard output stays what a script asked for."""
-    print(text, file=sys.stderr)
 
 
 def _listed(part: str) -> str:
@@ -265,7 +237,7 @@ def compile_(
         return
     from .runtime.report.terminal import mapping_summary
 
-    _render(mapping_summary(document | {"cores": document["cores_table"]}))
+    render(mapping_summary(document | {"cores": document["cores_table"]}))
     say(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 
 
@@ -330,7 +302,7 @@ def run(
         return
     from .runtime.report.terminal import summary
 
-    _render(summary(results.document()))
+    render(summary(results.document()))
     say(f"Wrote {path}. Next: spikeloom report {path.parent}")
 
 
@@ -366,57 +338,4 @@ def export(
     print(write_text(out or network.with_suffix(".graphml"), text + "\n"))
 
 
-@hw.command(name="list")
-def hw_list(as_json: AsJson = False) -> None:
-    """List the chips."""
-    from .hwmodels import chip as chips
-
-    models = [chips.load(name) for name in chips.names()]
-    if as_json:
-        print_json([{"name": c.name, "title": c.title, "cores": c.limit("cores"), "encodings": c.encodings} for c in models])
-        return
-    from rich.table import Table
-
-    table = Table("chip", "what", "cores", "neurons a core", "input as", box=None)
-    for c in models:
-        table.add_row(c.name, c.title, f"{c.limit('cores'):,}", f"{c.limit('neurons'):,}", ", ".join(c.encodings))
-    _render(table)
-
-
-@hw.command(name="show")
-def hw_show(
-    name: Annotated[str, typer.Argument(help="Chip name, or the path of a chip TOML.", show_default=False)],
-    as_json: AsJson = False,
-) -> None:
-    """Show a chip: every limit, energy and time with unit, source and status."""
-    from .hwmodels import chip as chips
-
-    chip = chips.load(name)
-    if as_json:
-        print_json(chip.model_dump(mode="json"))
-        return
-    _render(f"[bold]{chip.title}[/bold]\n{chip.description}", *_chip_tables(chip))
-
-
-def _chip_tables(chip: Chip) -> list[Any]:
-    from rich.table import Table
-
-    from .hwmodels.chip import Quantity
-
-    tables: list[Any] = []
-    for section in ("limits", "energy", "time"):
-        part = getattr(chip, section)
-        table = Table(section, "value", "status", "source", box=None, title_justify="left", pad_edge=False)
-        for field in type(part).model_fields:
-            quantity = getattr(part, field)
-            if isinstance(quantity, Quantity):
-                table.add_row(field.replace("_", " "), f"{quantity.value:g} {quantity.unit}", quantity.status, quantity.source)
-        note = getattr(part, "note", "")
-        tables += ["", table, *([f"Note: {note}"] if note else [])]
-    mesh = chip.mesh
-    shape = f"mesh: {mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores, {mesh.status}: {mesh.source}"
-    formats = [
-        f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})"
-        for f in chip.formats
-    ]
-    return [*tables, "", shape, *formats, f"input as: {', '.join(chip.encodings)}"]
+app.add_typer(hw)

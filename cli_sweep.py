@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_shared import AsJson, DataDir, print_json, render, say
 from .errors import SpikeloomError, UsageError
 
 if TYPE_CHECKING:
@@ -36,11 +37,10 @@ def sweep(
         list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400; repeatable.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags override it.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON on standard output.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train, compile and run a grid of methods, sparsities and seeds; writes sweep.json and sweep.html. Repeat it to go on."""
-    from .cli import print_json
     from .sweeping import Grid
     from .sweeping import sweep as run_sweep
     from .train.recipe import merged, read_recipe
@@ -74,23 +74,19 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
 
 
 def _report(done: int, cells: int, row: dict[str, Any]) -> None:
-    from .cli import say
-
     what = f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}"
     shown = f"failed: {row['error']}" if "error" in row else f"test accuracy {row['accuracy']:.2%}"
     say(f"{done}/{cells}  {what}: {shown}")
 
 
 def _print(grid: Grid, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from .cli import say
     from .sweep_page import table
 
     head, *lines = table(rows)
     drawn = Table(*head[:SHOWN], box=None)
     for line in lines:
         drawn.add_row(*line[:SHOWN])
-    Console().print(drawn)
+    render(drawn)
     say(f"Wrote {grid.out / 'sweep.json'} and {grid.out / 'sweep.html'}")

@@ -134,9 +134,9 @@ def _figure(drawn: list[Point], axis: str, label: str, written: Callable[[float]
         around = [[100 * (p["accuracy"] - p["lowest"]) for p in line], [100 * (p["highest"] - p["accuracy"]) for p in line]]
         axes.errorbar(x, y, around, color=colour, marker=marker, markersize=5, linewidth=1.4, capsize=2, label=method)
     along = [scale * p[axis] for p in drawn if axis in p and p["sparsity_asked"]]
-    axes.set_xscale("log")
     if along:
         axes.set_xlim(min(along) / 1.3, max(along) * 1.3)
+    axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: written(value) if f"{value:e}"[0] in "25" else ""))
     axes.tick_params(axis="x", which="both", labelsize=8)

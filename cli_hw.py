@@ -1,0 +1,77 @@
+"""The commands `spikeloom hw`: chips with the source of every number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .cli_shared import AsJson, print_json, render
+
+if TYPE_CHECKING:
+    from .hwmodels.chip import Chip
+
+__all__ = ["hw"]
+
+hw = typer.Typer(
+    name="hw",
+    help="Chips: limits, energy and time, each number with unit, source and status.",
+    short_help="List and show chips, with sources.",
+    no_args_is_help=True,
+)
+
+
+@hw.command(name="list")
+def hw_list(as_json: AsJson = False) -> None:
+    """List the chips."""
+    from .hwmodels import chip as chips
+
+    models = [chips.load(name) for name in chips.names()]
+    if as_json:
+        print_json([{"name": c.name, "title": c.title, "cores": c.limit("cores"), "encodings": c.encodings} for c in models])
+        return
+    from rich.table import Table
+
+    table = Table("chip", "what", "cores", "neurons a core", "input as", box=None)
+    for c in models:
+        table.add_row(c.name, c.title, f"{c.limit('cores'):,}", f"{c.limit('neurons'):,}", ", ".join(c.encodings))
+    render(table)
+
+
+@hw.command(name="show")
+def hw_show(
+    name: Annotated[str, typer.Argument(help="Chip name, or the path of a chip TOML.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show a chip: every limit, energy and time with unit, source and status."""
+    from .hwmodels import chip as chips
+
+    chip = chips.load(name)
+    if as_json:
+        print_json(chip.model_dump(mode="json"))
+        return
+    render(f"[bold]{chip.title}[/bold]\n{chip.description}", *_chip_tables(chip))
+
+
+def _chip_tables(chip: Chip) -> list[Any]:
+    from rich.table import Table
+
+    from .hwmodels.chip import Quantity
+
+    tables: list[Any] = []
+    for section in ("limits", "energy", "time"):
+        part = getattr(chip, section)
+        table = Table(section, "value", "status", "source", box=None, title_justify="left", pad_edge=False)
+        for field in type(part).model_fields:
+            quantity = getattr(part, field)
+            if isinstance(quantity, Quantity):
+                table.add_row(field.replace("_", " "), f"{quantity.value:g} {quantity.unit}", quantity.status, quantity.source)
+        note = getattr(part, "note", "")
+        tables += ["", table, *([f"Note: {note}"] if note else [])]
+    mesh = chip.mesh
+    shape = f"mesh: {mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores, {mesh.status}: {mesh.source}"
+    formats = [
+        f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})"
+        for f in chip.formats
+    ]
+    return [*tables, "", shape, *formats, f"input as: {', '.join(chip.encodings)}"]
