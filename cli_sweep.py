@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,8 +33,13 @@ def sweep(
     data: Annotated[str | None, typer.Option(help="Data set.")] = None,
     net: Annotated[str | None, typer.Option(help="Network [default: fc].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2: means and spreads are drawn.")] = "0",
-    jobs: Annotated[int, typer.Option(help="Cells trained at once, each with its share of the cores.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Cells trained at once, each in a process of its own.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads of a cell; the same number gives the same bits with any --jobs [default: its share of the cores]."),
+    ] = None,
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Compile and run each cell, for SOPs and energy.")] = True,
     chosen: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400; repeatable.")
@@ -45,13 +53,24 @@ def sweep(
     from .sweeping import sweep as run_sweep
     from .train.recipe import merged, read_recipe
 
-    flags = {"data": data, "net": net, "epochs": epochs, "data_dir": None if data_dir is None else str(data_dir)}
+    flags = {
+        "data": data,
+        "net": net,
+        "epochs": epochs,
+        "weight_bits": weight_bits,
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
     settings = merged({} if recipe is None else read_recipe(recipe), flags, chosen or [])
     for name in ("method", "sparsity", "seed"):
         if name in settings:
             raise UsageError(f"{name} is what a sweep varies. Name them with --methods, --sparsities and --seeds.")
     grid = Grid(settings, _words(methods), _numbers("sparsities", sparsities), tuple(map(int, _numbers("seeds", seeds))), out, deploy)
-    rows = run_sweep(grid, jobs=jobs, report=_report)
+    command = shlex.join(["spikeloom", *sys.argv[1:]])
+    try:
+        rows = run_sweep(grid, jobs=jobs, threads=threads, command=command, report=_report)
+    except KeyboardInterrupt:
+        say(f"What is done is in {out / 'sweep.json'}. Repeat the command to go on; what was begun continues.")
+        raise
     if as_json:
         print_json(rows)
     else:
@@ -73,10 +92,11 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         raise UsageError(f"--{name} is {text!r}; it must be {kind} with commas between, e.g. 0.9,0.95.") from None
 
 
-def _report(done: int, cells: int, row: dict[str, Any]) -> None:
+def _report(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> None:
     what = f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}"
     shown = f"failed: {row['error']}" if "error" in row else f"test accuracy {row['accuracy']:.2%}"
-    say(f"{done}/{cells}  {what}: {shown}")
+    left = "" if math.isnan(seconds_left) or done == cells else f"  {int(seconds_left) // 60}:{int(seconds_left) % 60:02d} left"
+    say(f"{done}/{cells}  {what}: {shown}{left}")
 
 
 def _print(grid: Grid, rows: list[dict[str, Any]]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import io
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .files import write_text
 
@@ -78,7 +78,7 @@ def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
     style = (Path(__file__).parent / "runtime/report/templates/style.css").read_text()
     head, *lines = table(rows)
     failed = [row for row in rows if "error" in row]
-    shown = ", ".join(f"{name} {value}" for name, value in settings.items() if not isinstance(value, dict))
+    shown = ", ".join(_settings(settings))
     drawn = points(rows)
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -95,6 +95,15 @@ def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
         f"</tbody></table></div><p class='note'>{NOTE}</p></section></html>",
     ]
     return write_text(path, "".join(parts) + "\n")
+
+
+def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Name what was asked for, options with their part: net.hidden 400."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name.removesuffix('_options')}.{option}" for option in _settings(cast("Mapping[str, Any]", value)))
+        elif value is not None:
+            yield f"{name} {', '.join(map(str, cast('list[Any]', value))) if isinstance(value, list | tuple) else value}"
 
 
 def _failures(failed: list[Row]) -> str:
@@ -115,6 +124,7 @@ def _plain(value: float) -> str:
 
 def _figure(drawn: list[Point], axis: str, label: str, written: Callable[[float], str]) -> str:
     """Draw accuracy against `axis`, logarithmic; points at a connectivity of 1 are a line across."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
@@ -145,7 +155,8 @@ def _figure(drawn: list[Point], axis: str, label: str, written: Callable[[float]
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with rc_context({"svg.hashsalt": axis}):  # so that the same rows give the same page
+        figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     caption = f"Test accuracy against {label}; bars from the lowest to the highest seed."
     return f"<figure>{text[text.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"

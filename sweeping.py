@@ -7,22 +7,30 @@ OUT/METHOD/sSPARSITY/seedSEED, that every other command understands.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from . import registry, sweep_workers
 from ._version import VERSION
-from .errors import PausedError, SpikeloomError, UsageError
+from .errors import SpikeloomError, UsageError, unknown_name
 from .files import make_folder, read_bytes, write_json
+
+if TYPE_CHECKING:
+    from .runtime import Results
+    from .train import TrainedRun
+    from .train.settings import TrainSettings
 
 __all__ = ["Cell", "Grid", "sweep"]
 
 DENSE = "dense"
-Report = Callable[[int, int, dict[str, Any]], None]
+Row = dict[str, Any]
+Report = Callable[[int, int, Row, float], None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Grid:
     """What is trained.
 
     Args:
-        settings: those of `spikeloom train` that all cells share, by name, see `TrainSettings`.
+        settings: those of `spikeloom train` that all cells share, by name, see `TrainSettings`. An option in method_options goes to
+            every method that has one of its name.
         methods: dense, which prunes nothing, is trained once a seed; all others at each sparsity.
         sparsities: shares of zero weights, 0..1.
         seeds: of the cells.
@@ -60,7 +69,36 @@ class Grid:
         for seed in self.seeds:
             for method in self.methods:
                 for sparsity in (0.0,) if method == DENSE else self.sparsities:
-                    yield Cell(method, sparsity, seed, self.out / method / f"s{sparsity:g}" / f"seed{seed}")
+                    yield Cell(method, sparsity, seed, self.out / method / f"s{sparsity}" / f"seed{seed}")
+
+    def settings_of(self, cell: Cell) -> TrainSettings:
+        """Return the whole recipe of a cell.
+
+        Raises:
+            UsageError: a name, option or value that makes no sense.
+        """
+        from .train.settings import TrainSettings
+
+        given = cast("Mapping[str, Any]", self.settings.get("method_options", {}))
+        chosen = {name: value for name, value in given.items() if name in _options_of(cell.method)}
+        return TrainSettings.read(
+            {**self.settings, "method": cell.method, "sparsity": cell.sparsity, "seed": cell.seed, "method_options": chosen}
+        )
+
+    def check(self) -> None:
+        """Find what would fail in every cell, before any is trained.
+
+        Raises:
+            UsageError: a name that there is not, an option that none of the methods has, a value that makes no sense.
+        """
+        from .train.parts import Parts
+
+        known = sorted({option for method in self.methods for option in _options_of(method)})
+        for name in cast("Mapping[str, Any]", self.settings.get("method_options", {})):
+            if name not in known:
+                raise unknown_name(f"option of the methods {', '.join(self.methods)}", name, known)
+        for method in self.methods:
+            Parts.of(self.settings_of(Cell(method, 0.0 if method == DENSE else self.sparsities[0], self.seeds[0], self.out)))
 
 
 @dataclass(frozen=True)
@@ -73,119 +111,131 @@ class Cell:
     folder: Path
 
 
-def sweep(grid: Grid, *, jobs: int = 1, report: Report | None = None) -> list[dict[str, Any]]:
+def _options_of(method: str) -> set[str]:
+    from .train import methods
+
+    options = getattr(registry.load(methods, "method", method), "Options", None)
+    return set() if options is None else {field.name for field in fields(options)}
+
+
+def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str = "", report: Report | None = None) -> list[Row]:
     """Train, compile and run every cell; write OUT/sweep.json after each and OUT/sweep.html at the end.
 
-    Finished cells are taken as they are, interrupted ones go on. A cell that fails is a row with an `error`, and the others go on.
+    Finished cells are taken as they are, interrupted ones go on. A cell that fails is a row with an `error`, and the others go on;
+    so they do when its process dies.
 
     Args:
         grid: the cells.
-        jobs: how many are trained at once, each in a process of its own that has its share of the processor's cores.
-        report: called as report(cells done, cells, row).
+        jobs: how many are trained at once, each in a process of its own.
+        threads: of a cell; None: its share of the processor's cores. Sums are split among threads, so the last bits of the weights
+            may depend on their number; with the same one they do not depend on `jobs`.
+        command: the command that repeats this sweep, for sweep.json.
+        report: called as report(cells done, cells, row, seconds left), nan where there is nothing yet to tell them from.
 
     Returns:
         A row for each cell, in the grid's order.
 
     Raises:
-        UsageError: a setting that makes no sense, or fewer than one job.
+        UsageError: a setting that makes no sense, or fewer than one job or thread.
         OutputError: the folder cannot be written to.
     """
-    from .train.parts import Parts
-    from .train.settings import TrainSettings
-
-    if jobs < 1:
-        raise UsageError(f"jobs is {jobs}; it must be at least 1.")
-    cells = list(grid.cells())
-    for method in grid.methods:  # a name or option that there is not would fail in every cell
-        Parts.of(TrainSettings.read({**grid.settings, "method": method}))
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}; it must be at least 1.")
+    grid.check()
     make_folder(grid.out)
-    rows: dict[Cell, dict[str, Any]] = {}
-    for cell, row in _rows(grid, cells, jobs):
-        rows[cell] = row
-        _write(grid, [rows[c] for c in cells if c in rows])
-        if report is not None:
-            report(len(rows), len(cells), row)
-    done = [rows[c] for c in cells]
-    from .sweep_page import write_page
+    cells, rows = list(grid.cells()), dict[Cell, Row]()
+    clock = _Clock({cell for cell in cells if not (cell.folder / "train.json").exists()}, time.monotonic())
+    try:
+        for cell, row in _rows(grid, cells, jobs, threads):
+            rows[cell] = row
+            _write(grid, [rows[c] for c in cells if c in rows], command)
+            if report is not None:
+                report(len(rows), len(cells), row, clock.left(cell))
+    finally:
+        if rows:
+            from .sweep_page import write_page
 
-    write_page(done, grid.out / "sweep.html", dict(grid.settings))
-    return done
+            write_page([rows[c] for c in cells if c in rows], grid.out / "sweep.html", dict(grid.settings))
+    return [rows[c] for c in cells]
 
 
-def _rows(grid: Grid, cells: list[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    if jobs == 1:
+@dataclass
+class _Clock:
+    """The time left, from how long the cells that had to be trained took; those that were there already tell nothing."""
+
+    to_train: set[Cell]
+    begun: float
+    trained: int = 0
+
+    def left(self, cell: Cell) -> float:
+        """Return the seconds left once `cell` is done."""
+        self.trained += cell in self.to_train
+        return (time.monotonic() - self.begun) * (len(self.to_train) / self.trained - 1) if self.trained else float("nan")
+
+
+def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None) -> Iterator[tuple[Cell, Row]]:
+    if jobs == 1 and threads is None:  # here, with the threads that there are
         for cell in cells:
             yield cell, run_cell(grid, cell)
         return
-    context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, context, _share_cores, (threads,)) as pool:
-        waiting = {pool.submit(run_cell, grid, cell): cell for cell in cells}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    share = threads or max(1, (os.cpu_count() or 1) // jobs)
+    yield from sweep_workers.each(partial(run_cell, grid), cells, jobs, share, _lost)
 
 
-def _share_cores(threads: int) -> None:
-    import numba
-    import torch
-
-    torch.set_num_threads(threads)
-    numba.set_num_threads(threads)
+def _named(cell: Cell) -> Row:
+    return {"method": cell.method, "sparsity_asked": cell.sparsity, "seed": cell.seed, "folder": str(cell.folder)}
 
 
-def run_cell(grid: Grid, cell: Cell) -> dict[str, Any]:
+def _lost(cell: Cell, how: str) -> Row:
+    return _named(cell) | {
+        "error": f"The process that trained {cell.folder} {how}. Repeat the sweep to go on, with fewer --jobs if need be."
+    }
+
+
+def run_cell(grid: Grid, cell: Cell) -> Row:
     """Bring one cell to its end; return its row, with an `error` where that failed."""
-    row: dict[str, Any] = {"method": cell.method, "sparsity_asked": cell.sparsity, "seed": cell.seed, "folder": str(cell.folder)}
+    row = _named(cell)
     try:
-        return row | _train(grid, cell) | (_deploy(grid, cell) if grid.deploy else {})
-    except PausedError:
-        raise
+        run = _train(grid, cell)
+        return row | _trained(run) | (_deployed(grid, run) if grid.deploy else {})
     except SpikeloomError as error:
         return row | {"error": str(error)}
+    except (MemoryError, OSError, RuntimeError) as error:  # RuntimeError is how torch says that memory is short
+        return row | {"error": f"{type(error).__name__}: {error}"}
 
 
-def _train(grid: Grid, cell: Cell) -> dict[str, Any]:
-    from .train.fitting import train_run
-    from .train.settings import TrainSettings
+def _train(grid: Grid, cell: Cell) -> TrainedRun:
+    from .train.fitting import SETTINGS, train_run
 
-    settings = TrainSettings.read({**grid.settings, "method": cell.method, "sparsity": cell.sparsity, "seed": cell.seed})
-    run = train_run(settings, cell.folder, resume=cell.folder.exists())
-    rows = [json.loads(line) for line in read_bytes(cell.folder / "metrics.jsonl", "the metrics").splitlines()]
+    # a sweep may be killed after it made the folder and before there was anything in it
+    return train_run(grid.settings_of(cell), cell.folder, resume=(cell.folder / SETTINGS).exists())
+
+
+def _trained(run: TrainedRun) -> Row:
+    rows = [json.loads(line) for line in read_bytes(run.folder / "metrics.jsonl", "the metrics").splitlines()]
+    kept = next((row for row in rows if row["epoch"] == run.best_epoch), rows[-1])
     return {
         "sparsity": run.sparsity,
-        "connectivity": rows[-1].get("connectivity", 1.0 - run.sparsity),
-        "connectivity_unrolled": rows[-1].get("connectivity_unrolled", 1.0 - run.sparsity),
-        "pruned": sum(r.get("pruned", 0.0) for r in rows),
-        "regrown": sum(r.get("regrown", 0.0) for r in rows),
+        "integer_sparsity": run.integer_sparsity,
+        "connectivity": 1.0 - run.sparsity,
+        "connectivity_unrolled": kept.get("connectivity_unrolled", 1.0 - run.sparsity),
+        "pruned": sum(row.get("pruned", 0.0) for row in rows),
+        "regrown": sum(row.get("regrown", 0.0) for row in rows),
         "stages": {stage.name: stage.accuracy for stage in run.stages},
         "accuracy": run.accuracy,
         "epochs": run.epochs,
+        "best_epoch": run.best_epoch,
+        "seconds": sum(run.epoch_seconds),
         "epoch_seconds": sorted(run.epoch_seconds)[len(run.epoch_seconds) // 2],
     }
 
 
-def _deploy(grid: Grid, cell: Cell) -> dict[str, Any]:
-    from .compile import compile_network
-    from .runtime import run
-    from .runtime.results import load
-    from .train.data import load_dataset
-    from .train.settings import TrainSettings
-
-    path = cell.folder / "results.json"
-    if path.exists():
-        results = load(path)
-    else:
-        settings = TrainSettings.read(grid.settings)
-        deployed = compile_network(cell.folder, target=grid.target)
-        deployed.save(cell.folder / "model.loom")
-        split = load_dataset(settings.data, settings.data_dir, settings.data_options).test
-        results = run(deployed, split, data_name=settings.data)
-        results.save(path)
+def _deployed(grid: Grid, run: TrainedRun) -> Row:
+    results = _results(run) or _deploy(grid, run)
     return {
         "deployed_accuracy": results.accuracy,
+        "checked": results.check is not None and results.check.equal,
         "sops": results.sops_per_sample,
         "energy_joules": results.energy.joules_per_sample,
         "dynamic_energy_joules": results.energy.dynamic_joules_per_sample,
@@ -193,6 +243,44 @@ def _deploy(grid: Grid, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _write(grid: Grid, rows: list[dict[str, Any]]) -> None:
-    document = {"format": "spikeloom.sweep", "version": 1, "spikeloom": VERSION, "settings": dict(grid.settings), "cells": rows}
+def _results(run: TrainedRun) -> Results | None:
+    """The results that are there, unless someone ran the cell otherwise: on part of the test set, or with another chip's energies."""
+    from .runtime.results import load
+
+    path = run.folder / "results.json"
+    if not path.exists():
+        return None
+    found = load(path)
+    whole = found.samples == run.stages[-1].samples and found.data == run.settings.data
+    return found if whole and found.backend == "native" and found.energy.model == found.chip.get("name") else None
+
+
+def _deploy(grid: Grid, run: TrainedRun) -> Results:
+    from .compile import compile_network
+    from .runtime import run as run_network
+    from .train import load_dataset
+
+    settings = run.settings
+    deployed = compile_network(run.folder, target=grid.target)
+    deployed.save(run.folder / "model.loom")
+    folder = None if settings.data_dir is None else Path(settings.data_dir)
+    split = load_dataset(settings.data, folder, settings.data_options).test
+    results = run_network(deployed, split, check=True, data_name=settings.data)
+    results.save(run.folder / "results.json")
+    return results
+
+
+def _write(grid: Grid, rows: list[Row], command: str) -> None:
+    provenance = {name: version(name) for name in ("torch", "spikingjelly", "numpy")} | {"spikeloom": VERSION, "command": command}
+    document = {
+        "format": "spikeloom.sweep",
+        "version": 1,
+        "settings": dict(grid.settings),
+        "methods": list(grid.methods),
+        "sparsities": list(grid.sparsities),
+        "seeds": list(grid.seeds),
+        "target": grid.target if grid.deploy else None,
+        "provenance": provenance,
+        "cells": rows,
+    }
     write_json(grid.out / "sweep.json", document)

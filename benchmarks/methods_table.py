@@ -8,6 +8,7 @@ Repeat it to go on where it stopped; finished cells are only read.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
+def progress(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> None:
+    """Say on standard error which cell is done, and the minutes left."""
+    left = "" if math.isnan(seconds_left) else f"  {seconds_left / 60:.0f} min left"
+    print(f"{done}/{cells} {row['folder']}{left}", file=sys.stderr)
+
+
 def main() -> int:
     """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -34,12 +41,13 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=None, help="of a cell; None: its share of the cores")
     parser.add_argument("--out", default="runs/methods")
     options = parser.parse_args()
     settings = {"data": options.data, "epochs": options.epochs, "data_dir": options.data_dir}
     seeds = tuple(int(seed) for seed in options.seeds.split(","))
     grid = Grid(settings, tuple(options.methods.split(",")), SPARSITIES, seeds, Path(options.out))
-    rows = sweep(grid, jobs=options.jobs, report=lambda done, cells, row: print(f"{done}/{cells} {row['folder']}", file=sys.stderr))
+    rows = sweep(grid, jobs=options.jobs, threads=options.threads, report=progress)
     print(markdown(rows))
     for row in rows:
         if "error" in row:

@@ -70,15 +70,17 @@ def test_soft_reset_falls_back_to_spikingjelly() -> None:
 
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_channels_last_maps_stay_so_and_give_the_same_bits(dtype: torch.dtype, static: bool) -> None:
+@pytest.mark.parametrize("v_reset", [0.0, None])  # ours, SpikingJelly's code
+def test_channels_last_maps_stay_so_and_give_the_same_bits(v_reset: float | None, dtype: torch.dtype, static: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 3, 5, 4, 7) * 2 if not static else torch.randn(3, 5, 4, 7) * 2
     last = x.flatten(0, -4).contiguous(memory_format=torch.channels_last).view_as(x).to(dtype)
     weight = torch.rand(6, 3, 5, 4, 7)
     results: list[tuple[torch.Tensor, ...]] = []
     for values in (x.to(dtype), last):
-        node, mine = FusedLIFNode(repeat=6 if static else None), values.clone().requires_grad_()
+        node, mine = FusedLIFNode(repeat=6 if static else None, v_reset=v_reset), values.clone().requires_grad_()
         s = node(mine)
+        s = s + node(mine)  # from the state that the first call left
         (s * weight).sum().backward()
         assert mine.grad is not None and torch.as_tensor(node.v).dtype == torch.float32 and s.dtype == dtype
         results.append((s.detach(), mine.grad, torch.as_tensor(node.v)))

@@ -53,17 +53,27 @@ class FusedLIFNode(neuron.LIFNode):
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the spikes (T, N, ...) as 0/1 of the input's dtype; the state is kept as in SpikingJelly, until `reset()`."""
         inputs = x_seq if self.repeat is None else x_seq.unsqueeze(0)
+        if args or kwargs or self.store_v_seq or not _channels_last(inputs):
+            return self._run(inputs, *args, **kwargs)
+        # a neuron does not care for the order of the axes, but code that wants contiguous memory would copy maps that have channels last
+        self._arrange_state(0, 2, 3, 1)
+        spikes = self._run(inputs.permute(TO_LAST))
+        self._arrange_state(0, 3, 1, 2)
+        return spikes.contiguous().permute(FROM_LAST)
+
+    def _arrange_state(self, *axes: int) -> None:
+        if isinstance(cast(object, self.v), Tensor):
+            self.v = self.v.permute(axes)
+
+    def _run(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the spikes of inputs (T, N, ...), or of one step (1, N, ...) that is repeated."""
         if not self._fuses(inputs) or args or kwargs:
-            inputs = inputs if self.repeat is None else inputs.expand(self.repeat, *x_seq.shape)
+            inputs = inputs if self.repeat is None else inputs.expand(self.repeat, *inputs.shape[1:])
             return cast(Tensor, super().multi_step_forward(inputs, *args, **kwargs))
         wide = inputs.float() if inputs.dtype in HALF else inputs
         (state,) = self.materialize_states((wide,), (self.v,), "m")
         steps, constants = self.repeat or len(inputs), _constants(self)
-        if _channels_last(wide):
-            spikes, v = _FusedLIF.apply(wide.permute(TO_LAST), state.permute(0, 2, 3, 1), steps, constants)
-            spikes, self.v = spikes.permute(FROM_LAST), v.permute(0, 3, 1, 2)
-        else:
-            spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(wide, state, steps, constants))
+        spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(wide, state, steps, constants))
         return spikes.to(inputs.dtype)
 
     def materialize_states(self, inputs: tuple[Tensor, ...], states: tuple[object, ...], step_mode: str) -> tuple[Any, ...]:

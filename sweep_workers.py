@@ -1,0 +1,117 @@
+"""Processes that each do one piece of work after another; one that dies takes only its own piece with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar, cast
+
+__all__ = ["each", "share_cores"]
+
+Piece = TypeVar("Piece")
+Done = TypeVar("Done")
+
+
+@dataclass
+class _Worker(Generic[Piece]):
+    process: BaseProcess
+    pipe: Connection
+    piece: Piece
+
+
+def each(
+    work: Callable[[Piece], Done], pieces: Sequence[Piece], jobs: int, threads: int, lost: Callable[[Piece, str], Done]
+) -> Iterator[tuple[Piece, Done]]:
+    """Yield every piece with what `work` makes of it, in the order they are done. However this ends, no process is left.
+
+    Args:
+        work: called in another process, so it and what it takes and returns must be importable and picklable.
+        pieces: begun in this order.
+        jobs: the processes at once.
+        threads: that torch and numba may use in each.
+        lost: what is yielded for a piece whose process died, from the piece and how it ended.
+    """
+    waiting, busy = list(reversed(pieces)), dict[Connection, _Worker[Piece]]()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < jobs:
+                worker = _start(work, waiting.pop(), threads)
+                busy[worker.pipe] = worker
+            for ready in wait(list(busy)):
+                worker = busy.pop(ready)  # pyright: ignore[reportArgumentType]
+                try:
+                    done: Done = worker.pipe.recv()
+                except (EOFError, ConnectionError):  # the pipe closed before it had said anything
+                    yield worker.piece, lost(worker.piece, _how_it_ended(worker))
+                    continue
+                piece = worker.piece
+                if waiting and _give(worker, waiting[-1]):
+                    worker = _Worker(worker.process, worker.pipe, waiting.pop())
+                    busy[worker.pipe] = worker
+                else:
+                    _stop(worker)
+                yield piece, done
+    finally:
+        for worker in busy.values():
+            worker.process.terminate()
+        for worker in busy.values():
+            _stop(worker)
+
+
+def _start(work: Callable[[Piece], Done], piece: Piece, threads: int) -> _Worker[Piece]:
+    context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
+    process.start()
+    theirs.close()  # so that the end of the process closes the pipe
+    worker = _Worker(process, cast("Connection", ours), piece)
+    _give(worker, piece)  # one that is dead already is found so when it is listened to
+    return worker
+
+
+def _give(worker: _Worker[Piece], piece: Piece) -> bool:
+    """Send a piece; return whether there was someone to take it."""
+    try:
+        worker.pipe.send(piece)
+    except ConnectionError:
+        return False
+    return True
+
+
+def _serve(pipe: Connection, work: Callable[[Piece], Done], threads: int) -> None:
+    """Work until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one ends the others
+    share_cores(threads)
+    while True:
+        try:
+            piece = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(work(piece))
+
+
+def share_cores(threads: int) -> None:
+    """Let torch and numba use so many threads in this process, or as many as numba was started with if that is less."""
+    import numba
+    import torch
+
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.get_num_threads()))  # at first as many as there can be
+
+
+def _stop(worker: _Worker[Piece]) -> None:
+    worker.pipe.close()
+    worker.process.join()
+
+
+def _how_it_ended(worker: _Worker[Piece]) -> str:
+    _stop(worker)
+    code = worker.process.exitcode or 0
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was ended by the signal {name}" + (", as by a system that is out of memory" if name == "SIGKILL" else "")
