@@ -1,7 +1,7 @@
 """What `train_speed.py` compares with: the same networks trained as SpikingJelly's documentation, and as Grad R's authors, write it.
 
 `PlainLoop`: SpikingJelly's multi-step mode over [T, N, ...], torch's Adam. `ReferenceLoop`: one time step after the other, the
-first convolution (or nothing, for a fully connected network) computed once, and an optimiser that walks over the parameters one by one
+first convolution computed once (of a fully connected network, nothing), and an optimiser that walks over the parameters one by one
 in Python, an Adam step and the Grad R prior each, as the published code is organised. Both are our own writing of that organisation.
 """
 
@@ -37,8 +37,8 @@ def stages(net: str, shape: tuple[int, ...], classes: int, width: int) -> tuple[
         width: hidden neurons of fc, channels of 6conv2fc.
     """
     if net == "fc":
-        first = nn.Sequential(layer.Flatten(), layer.Linear(math.prod(shape), width, bias=False))
-        return first, nn.Sequential(_lif(), layer.Linear(width, classes, bias=False), _lif())
+        first = layer.Linear(math.prod(shape), width, bias=False)
+        return nn.Sequential(layer.Flatten()), nn.Sequential(first, _lif(), layer.Linear(width, classes, bias=False), _lif())
     channels, height, columns = shape
     rest: list[nn.Module] = [_lif()]
     for _ in range(2):
