@@ -152,7 +152,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Projection:
-    """Synapses from `source` to `target`. The integer input current of a step is  a = (W s) << exponent  (>> with floor below 0)."""
+    """Synapses from `source` to `target`. The integer input current of a step is  a = (W s) << exponent  (>> with floor below 0).
+
+    `lag`: steps by which the target hears the source late:  a(t) takes s(t - lag)  in local time. A connection that runs backwards or
+        from a population to itself needs at least 1.
+    `delay`: steps of synaptic delay on the chip, beyond the one that every connection takes; set by the pass that balances paths.
+    """
 
     name: str
     source: str
@@ -162,6 +167,12 @@ class Projection:
     weight_bits: int | None = None  # None: float weights
     scale: float = 1.0  # the float weight is data * 2**exponent / scale
     origin: Trained | None = None  # before a pass unrolled or dropped something; None: as it stands
+    lag: int = 0
+    delay: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lag < 0 or self.delay < 0:
+            raise NetworkError(f"Projection {self.name}: its lag is {self.lag} and its delay {self.delay}; neither can be negative.")
 
     @property
     def csr(self) -> Synapses:
