@@ -20,6 +20,7 @@ from .mapping.build import RESOURCES, Mapping, build
 from .network import Encoding, Network
 from .pipeline import Calibration, CompileOptions
 
+MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
 
 
@@ -82,6 +83,7 @@ def compile_network(
     result = pipeline.run(read.network, options)
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
+    check_size(result.network)
     mapping = build(result.network, rates, model)
     _check_limits(mapping, model)
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
@@ -113,6 +115,22 @@ def _calibration(path: Path) -> Calibration | None:
         return Calibration(tensors["values"].reshape(len(tensors["values"]), -1), tensors["labels"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FormatError(f"{path} does not hold calibration samples, or is truncated ({error}). Train again, or remove it.") from error
+
+
+def check_size(network: Network, limit: int = MAX_SYNAPSES) -> None:
+    """Refuse a network with more synapses than can be mapped one by one.
+
+    Raises:
+        DoesNotFitError: the message names the largest layer.
+    """
+    total = network.synapses
+    if total > limit:
+        largest = max(network.projections, key=network.synapses_of)
+        raise DoesNotFitError(
+            f"The network has {total:,} synapses, most of them in layer {largest.target} ({network.synapses_of(largest):,}); the compiler "
+            f"holds {limit:,}, which take {8 * limit / 1e9:.1f} GB and several times that while cores are filled. "
+            f"Train with a higher --sparsity or fewer channels."
+        )
 
 
 def _check_limits(mapping: Mapping, chip: Chip) -> None:

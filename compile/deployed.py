@@ -27,11 +27,11 @@ from ..hwmodels.fixed_point import STATE_LIMIT
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
-from .network import InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
+from .network import Connectivity, Convolution, InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 2
+VERSION = 3
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -56,12 +56,12 @@ class DeployedNetwork:
         return Wiring.of(self.network, self.mapping.rates)
 
     def cores_of(self, population: str) -> NDArray[np.int64]:
-        """Return the core of each neuron of an on-chip population."""
+        """Return the core of each neuron of an on-chip population that was not removed."""
         start = 0
         for p in self.network.on_chip:
             if p.name == population:
-                return self.mapping.core_of[start : start + p.size]
-            start += p.size
+                return self.mapping.core_of[start : start + p.count]
+            start += p.count
         raise KeyError(population)
 
     def core_graph(self) -> nx.DiGraph[int]:
@@ -135,7 +135,7 @@ def _arrays(deployed: DeployedNetwork) -> Arrays:
     mapping = deployed.mapping
     arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ("core_of", "slot_of", "tile_of", "load", "rates")}
     for projection in deployed.network.projections:
-        synapses = projection.csr
+        synapses = projection.synapses.taps if isinstance(projection.synapses, Convolution) else projection.synapses
         arrays[f"{projection.name}.indptr"] = synapses.indptr
         arrays[f"{projection.name}.indices"] = synapses.indices
         arrays[f"{projection.name}.data"] = synapses.data.astype(np.int16)
@@ -178,7 +178,14 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
 
 def _projection_document(projection: Projection) -> dict[str, Any]:
     kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale")}
-    return kept | {"shape": projection.synapses.shape, "trained": asdict(projection.trained)}
+    return kept | {"synapses": _synapses_document(projection.synapses), "trained": asdict(projection.trained)}
+
+
+def _synapses_document(synapses: Connectivity) -> dict[str, Any]:
+    if isinstance(synapses, Synapses):
+        return {"shape": synapses.shape}
+    geometry = {n: getattr(synapses, n) for n in ("source_shape", "kernel", "stride", "padding", "pool")}
+    return geometry | {"shape": synapses.taps.shape}
 
 
 def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
@@ -213,9 +220,8 @@ def _population(document: dict[str, Any], arrays: Arrays) -> Population:
 
 def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
     name = document["name"]
-    rows, columns = (int(d) for d in document["shape"])
-    data = arrays[f"{name}.data"].astype(np.int32)
-    synapses = Synapses(arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32), data, (rows, columns))
+    synapses = _synapses(document["synapses"], name, arrays)
+    data = synapses.data
     bits, exponent = int(document["weight_bits"]), int(document["exponent"])
     if not 2 <= bits <= 9 or not -32 <= exponent <= 7 or np.abs(data).max(initial=0) >= 1 << (bits - 1):
         raise FormatError(f"projection {name}: weights, {bits} bits or exponent {exponent} are out of range")
@@ -225,11 +231,22 @@ def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
     return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]), trained)
 
 
+def _synapses(document: dict[str, Any], name: str, arrays: Arrays) -> Connectivity:
+    rows, columns = (int(d) for d in document["shape"])
+    data = arrays[f"{name}.data"].astype(np.int32)
+    matrix = Synapses(arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32), data, (rows, columns))
+    if "kernel" not in document:
+        return matrix
+    source = TypeAdapter(tuple[int, int, int]).validate_python(document["source_shape"])
+    kernel = TypeAdapter(tuple[int, int]).validate_python(document["kernel"])
+    return Convolution(matrix, source, kernel, *(int(document[n]) for n in ("stride", "padding", "pool")))
+
+
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
     figures = (document[n] for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message"))
     core_of, slot_of, tile_of, load_, rates = (arrays[f"mapping.{n}"] for n in ("core_of", "slot_of", "tile_of", "load", "rates"))
     cores = len(slot_of)
-    shapes_fit = core_of.shape == (sum(p.size for p in network.on_chip),) and tile_of.shape == (cores, 2) and load_.shape == (cores, 4)
+    shapes_fit = core_of.shape == (sum(p.count for p in network.on_chip),) and tile_of.shape == (cores, 2) and load_.shape == (cores, 4)
     if not shapes_fit or core_of.min() < 0 or core_of.max() >= cores or slot_of.max() >= chip.limit("cores"):
         raise FormatError("the mapping does not belong to the network")
     return Mapping(core_of, slot_of, tile_of, load_, rates, *figures)

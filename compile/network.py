@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
-from .synapses import Connectivity, Convolution, Synapses, row_pointers
+from .convolution import Connectivity, Convolution
+from .synapses import Synapses, row_pointers
 
 __all__ = [
     "LIF",
@@ -130,6 +132,16 @@ class Population:
         return int(np.prod(self.shape))
 
     @property
+    def living(self) -> NDArray[np.bool_]:
+        """Which neurons were not removed, (size,)."""
+        return np.ones(self.size, np.bool_) if self.alive is None else self.alive
+
+    @property
+    def count(self) -> int:
+        """The number of neurons that were not removed."""
+        return self.size if self.alive is None else int(self.alive.sum())
+
+    @property
     def biases(self) -> NDArray[Any]:
         """The bias of each neuron, (size,); zeros where there is none."""
         if self.bias is None:
@@ -173,17 +185,6 @@ class Projection:
     def __post_init__(self) -> None:
         if self.lag < 0 or self.delay < 0:
             raise NetworkError(f"Projection {self.name}: its lag is {self.lag} and its delay {self.delay}; neither can be negative.")
-
-    @property
-    def csr(self) -> Synapses:
-        """The synapses one by one.
-
-        Raises:
-            NetworkError: they are still a convolution; the unroll pass lowers it.
-        """
-        if isinstance(self.synapses, Synapses):
-            return self.synapses
-        raise NetworkError(f"Projection {self.name} is a convolution that no pass has unrolled yet; compile the network first.")
 
     @property
     def trained(self) -> Trained:
@@ -276,6 +277,39 @@ class Network:
         outside = (p for p in self.populations if p.name not in chip and any(q.target in chip for q in self.outputs_of(p.name)))
         return (*outside, *self.on_chip)
 
+    @property
+    def neurons(self) -> int:
+        """The number of neurons that were not removed."""
+        return sum(p.count for p in self.spiking)
+
+    @property
+    def synapses(self) -> int:
+        """The number of synapses between neurons that were not removed."""
+        return sum(self.synapses_of(p) for p in self.projections)
+
+    def fan_in(self, projection: Projection) -> NDArray[np.int64]:
+        """Return the synapses of a projection that arrive at each target, (targets,), between neurons that were not removed."""
+        alive = self.population(projection.source).living, self.population(projection.target).living
+        counts = projection.synapses.forward(np.ones(projection.synapses.weights), alive[0])
+        return np.where(alive[1], counts, 0).astype(np.int64)
+
+    def fan_out(self, projection: Projection) -> NDArray[np.int64]:
+        """Return the synapses of a projection that leave each source, (sources,), between neurons that were not removed."""
+        alive = self.population(projection.source).living, self.population(projection.target).living
+        counts = projection.synapses.backward(np.ones(projection.synapses.weights), alive[1])
+        return np.where(alive[0], counts, 0).astype(np.int64)
+
+    def synapses_of(self, projection: Projection) -> int:
+        """Return the number of synapses of a projection between neurons that were not removed."""
+        if self.population(projection.source).alive is None and self.population(projection.target).alive is None:
+            return projection.synapses.count
+        return int(self.fan_in(projection).sum())
+
+    @cached_property
+    def flat(self) -> Flat:
+        """This network with every synapse one by one, and without the neurons that were removed."""
+        return flatten(self)
+
     def with_population(self, changed: Population) -> Network:
         """Return this network with the population of that name replaced."""
         return replace(self, populations=tuple(changed if p.name == changed.name else p for p in self.populations))
@@ -295,6 +329,40 @@ class Network:
         for population in self.spiking:
             depth[population.name] = 1 + max((depth[p.source] for p in self.inputs_of(population.name)), default=-1)
         return depth
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A network of sparse matrices without removed neurons. `living`: by population, the neurons of the original that are left."""
+
+    network: Network
+    living: Mapping[str, NDArray[np.bool_]]
+
+
+def flatten(network: Network) -> Flat:
+    """Unroll every convolution and take out the neurons that are not alive; the spikes of those that are stay the same.
+
+    Memory grows with the synapses; branches that share their taps share the matrix where nothing was removed.
+    """
+    living = {p.name: p.living for p in network.populations}
+    if all(isinstance(p.synapses, Synapses) for p in network.projections) and all(mask.all() for mask in living.values()):
+        return Flat(network, living)
+    unrolled: dict[tuple[int, bytes, bytes], Synapses] = {}
+    projections: list[Projection] = []
+    for p in network.projections:
+        key = (id(p.synapses), living[p.source].tobytes(), living[p.target].tobytes())
+        if key not in unrolled:
+            unrolled[key] = p.synapses.unrolled().restricted(living[p.source], living[p.target])
+        projections.append(replace(p, synapses=unrolled[key], origin=p.trained))
+    populations = tuple(_without_removed(p) for p in network.populations)
+    return Flat(replace(network, populations=populations, projections=tuple(projections)), living)
+
+
+def _without_removed(population: Population) -> Population:
+    if population.alive is None:
+        return population
+    bias = None if population.bias is None else population.biases[population.alive]
+    return replace(population, shape=(population.count,), bias=bias, alive=None)
 
 
 def _check_network(network: Network) -> None:

@@ -34,7 +34,7 @@ class Calibration:
 
     def affordable(self, network: Network, work: float = CALIBRATION_WORK) -> Calibration:
         """Return as many samples, evenly spread, as run through `network` within `work`; at least 8, and all if they do."""
-        step = sum(p.synapses.count for p in network.projections) + NEURON_WORK * sum(p.size for p in network.spiking)
+        step = network.synapses + NEURON_WORK * network.neurons
         count = max(8, int(work / (step * network.timesteps)))
         if count >= len(self.values):
             return self

@@ -10,27 +10,32 @@ from .network import IntegerLIF, Network, Population, Projection, Threshold
 from .pipeline import payload
 
 Int = NDArray[np.int64]
+Masks = dict[str, NDArray[np.bool_]]  # by population, one flag a neuron
 
 
-def input_range(network: Network, population: Population) -> tuple[Int, Int]:
-    """Return the largest and the smallest input `a` that each neuron of an integer population can see in one step."""
+def input_range(network: Network, population: Population, alive: Masks | None = None) -> tuple[Int, Int]:
+    """Return the largest and the smallest input `a` that each neuron of an integer population can see in one step.
+
+    Args:
+        alive: by population, the neurons that may spike; those that were not removed if None.
+    """
     high, low = np.zeros(population.size, np.int64), np.zeros(population.size, np.int64)
     for projection in network.inputs_of(population.name):
-        above, below = _sums(network, projection)
+        above, below = sums(network, projection, alive)
         high += shift(above.astype(np.int64), projection.exponent)
         low += shift(below.astype(np.int64), projection.exponent)
     return high, low
 
 
-def _sums(network: Network, projection: Projection) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sums(network: Network, projection: Projection, alive: Masks | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums of each target's positive and negative weights times the largest payload; exact for integers below 2^53."""
-    synapses, levels = projection.csr, payload(network, projection)[0]
-    parts = (np.maximum(synapses.data, 0), np.minimum(synapses.data, 0))
-    above, below = (np.bincount(synapses.rows, weights=part, minlength=synapses.shape[0]).astype(np.float64) for part in parts)
+    synapses, levels = projection.synapses, payload(network, projection)[0]
+    sources = network.population(projection.source).living if alive is None else alive[projection.source]
+    above, below = (synapses.forward(part(synapses.data, 0), sources) for part in (np.maximum, np.minimum))
     return above * levels, below * levels
 
 
-def highest_potential(network: Network, population: Population, neuron: IntegerLIF) -> NDArray[np.float64]:
+def highest_potential(network: Network, population: Population, neuron: IntegerLIF, alive: Masks | None = None) -> NDArray[np.float64]:
     """Return a bound on each neuron's potential, in units of the threshold mantissa, over a whole sample.
 
     v_T <= (a_max + bias / 64) * sum_{k<T} (1 - dv/4096)^k  for a current without memory, or one that is set once and held; a current
@@ -41,20 +46,21 @@ def highest_potential(network: Network, population: Population, neuron: IntegerL
     steps = float(network.timesteps) if keep == 1.0 else (1.0 - keep**network.timesteps) / (1.0 - keep)
     once = network.input.encoding in ("current", "host") and neuron.du == NEVER_DECAYS
     held = network.timesteps if neuron.du != NO_MEMORY and not once else 1
-    each = input_range(network, population)[0].astype(np.float64) * held + population.biases / float(1 << ALIGN)
+    each = input_range(network, population, alive)[0].astype(np.float64) * held + population.biases / float(1 << ALIGN)
     return np.where(each > 0.0, each * steps, each)
 
 
-def can_spike(network: Network, population: Population) -> NDArray[np.bool_]:
+def can_spike(network: Network, population: Population, alive: Masks | None = None) -> NDArray[np.bool_]:
     """Return which neurons could spike at all: an excitatory synapse or bias and, in integers and in gates, a threshold within reach."""
     arriving = network.inputs_of(population.name)
+    above = [sums(network, p, alive)[0] for p in arriving]
     excited = population.biases > 0
-    for projection in arriving:
-        excited[projection.csr.rows[projection.csr.data > 0]] = True
+    for positive in above:
+        excited |= positive > 0
     if isinstance(population.neuron, IntegerLIF) and all(p.weight_bits is not None for p in arriving):
-        excited &= highest_potential(network, population, population.neuron) > population.neuron.vth
+        excited &= highest_potential(network, population, population.neuron, alive) > population.neuron.vth
     if isinstance(population.neuron, Threshold):
-        sums = [_sums(network, p)[0] * payload(network, p)[1] for p in arriving]
-        most = sum(sums, population.biases.astype(np.float64))
+        units = [payload(network, p)[1] for p in arriving]
+        most = sum((a * unit for a, unit in zip(above, units, strict=True)), population.biases.astype(np.float64))
         excited &= most >= population.neuron.level * (1.0 - 1e-9)  # sums of float weights may round
     return excited

@@ -90,7 +90,7 @@ def layer(network: Network, population: Population, streams: dict[str, NDArray[A
     neuron = population.neuron
     if not isinstance(neuron, IntegerLIF):
         raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-    arriving = [(p.synapses.matrix(), p.exponent, streams[p.source]) for p in network.inputs_of(population.name)]
+    arriving = [(p.synapses.operator(), p.exponent, streams[p.source]) for p in network.inputs_of(population.name)]
     samples, steps = next(iter(streams.values())).shape[:2]
     bias = population.biases.astype(np.int64)[:, None]
     u = v = np.zeros((population.size, samples), np.int64)
@@ -128,7 +128,7 @@ def float_layer(network: Network, population: Population, streams: dict[str, NDA
     neuron = population.neuron
     if not isinstance(neuron, LIF | Threshold):
         raise UsageError(f"Population {population.name} is already quantised.")
-    arriving = [(p.synapses.matrix(np.float64), streams[p.source]) for p in network.inputs_of(population.name)]
+    arriving = [(p.synapses.operator(np.float64), streams[p.source]) for p in network.inputs_of(population.name)]
     samples, steps = next(iter(streams.values())).shape[:2]
     bias = population.biases.astype(np.float64)[:, None]
     v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)

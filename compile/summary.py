@@ -8,7 +8,7 @@ from typing import Any
 
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
-from .network import IntegerLIF, Projection
+from .network import IntegerLIF, Network, Projection
 
 
 def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
@@ -20,16 +20,16 @@ def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "votes": network.votes,
         "encoding": network.input.encoding,
         "chip": deployed.chip.name,
-        "neurons": sum(p.size for p in network.spiking),
-        **_connectivity(network.projections),
+        "neurons": network.neurons,
+        **_connectivity(network, network.projections),
         "weight_bits": max(p.weight_bits or 0 for p in network.projections),
     }
 
 
-def _connectivity(projections: Sequence[Projection]) -> dict[str, Any]:
+def _connectivity(network: Network, projections: Sequence[Projection]) -> dict[str, Any]:
     """Return what is left of the synapses, and what training left of the weights (None where none was trained, as in a pooling layer)."""
     trained = [p.trained for p in projections]
-    synapses, possible = sum(p.synapses.count for p in projections), sum(t.possible_synapses for t in trained)
+    synapses, possible = sum(network.synapses_of(p) for p in projections), sum(t.possible_synapses for t in trained)
     weights, possible_weights = sum(t.weights for t in trained), sum(t.possible_weights for t in trained)
     return {
         "synapses": synapses,
@@ -53,9 +53,9 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
                 "name": population.name,
                 "place": population.place,
                 "sources": [p.source for p in arriving],
-                "neurons": population.size,
+                "neurons": population.count,
                 "shape": list(population.shape),
-                **_connectivity(arriving),
+                **_connectivity(network, arriving),
                 "weight_bits": max((p.weight_bits or 0 for p in arriving), default=0),
                 "exponent": max((p.exponent for p in arriving), default=0),
                 "v_threshold": neuron.vth if isinstance(neuron, IntegerLIF) else 0,

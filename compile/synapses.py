@@ -1,10 +1,8 @@
-"""The two forms of synapses: a sparse matrix, and a convolution kept as the taps that survived."""
+"""Synapses one by one: a sparse matrix. `convolution.py` has the other form, taps that stand for many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import FormatError
-
-__all__ = ["Connectivity", "Convolution", "Synapses", "row_pointers"]
 
 IntArray = NDArray[np.int32]
 
@@ -99,6 +95,29 @@ class Synapses:
         """Return the synapses as a scipy CSR matrix (targets, sources)."""
         return sp.csr_matrix((self.data.astype(dtype), self.indices, self.indptr), shape=self.shape)
 
+    def operator(self, dtype: type = np.int64) -> sp.csr_matrix:
+        """Return what multiplies (sources, samples) spikes into (targets, samples) sums with `@`."""
+        return self.matrix(dtype)
+
+    def forward(self, values: NDArray[Any], sources: NDArray[Any]) -> NDArray[np.float64]:
+        """Return, by target, the sum over its synapses of  value * source;  `values`: one a weight, `sources`: one a source."""
+        return np.bincount(self.rows, weights=values * sources[self.indices], minlength=self.shape[0]).astype(np.float64)
+
+    def backward(self, values: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """Return, by source, the sum over its synapses of  value * target;  `values`: one a weight, `targets`: one a target."""
+        return np.bincount(self.indices, weights=values * targets[self.rows], minlength=self.shape[1]).astype(np.float64)
+
+    def used(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which weights join a live source to a live target."""
+        return sources[self.indices] & targets[self.rows]
+
+    def restricted(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> Synapses:
+        """Return the matrix of the marked sources and targets alone, numbered anew; what joins others is left out."""
+        kept = self if sources.all() and targets.all() else self.select(self.used(sources, targets))
+        indptr = np.concatenate([[0], np.cumsum(kept.fan_in[targets])]).astype(np.int64)
+        renumbered = (np.cumsum(sources) - 1)[kept.indices].astype(np.int32)
+        return Synapses(indptr, renumbered, kept.data, (int(targets.sum()), int(sources.sum())))
+
     def unrolled(self) -> Synapses:
         """Return the synapses one by one: themselves."""
         return self
@@ -113,148 +132,3 @@ def _check_csr(synapses: Synapses) -> None:
         raise FormatError(f"Synapses {synapses.shape}: the row pointers do not rise from 0 to {indices.size}.")
     if indices.size and (indices.min() < 0 or indices.max() >= columns):
         raise FormatError(f"Synapses {synapses.shape}: a source index lies outside 0..{columns - 1}.")
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A two-dimensional cross-correlation with zero padding over summed windows, kept as its surviving taps.
-
-        b[c, i, j] = sum of s over the pool x pool window (i, j) of channel c     (windows that do not fit are left out)
-        a[o, y, x] = sum over taps  w[o, c, ky, kx] b[c, y stride + ky - padding, x stride + kx - padding]
-
-    A tap stands for one synapse at every output position whose window lies inside the map, times pool^2. An average over windows is a
-    sum whose taps have been divided by pool^2; a fully connected layer on pooled maps is a kernel as large as the map.
-
-    Args:
-        taps: (channels out, channels in * height * width of the kernel), the column being (c * height + ky) * width + kx.
-        source_shape: (channels in, rows, columns) of the source population.
-        kernel: (height, width).
-        stride, padding, pool: the same along rows and columns.
-
-    Raises:
-        FormatError: sizes that do not agree or leave no output.
-    """
-
-    taps: Synapses
-    source_shape: tuple[int, int, int]
-    kernel: tuple[int, int]
-    stride: int = 1
-    padding: int = 0
-    pool: int = 1
-
-    def __post_init__(self) -> None:
-        channels, height, width = self.source_shape
-        whole = min(channels, height, width, *self.kernel, self.stride, self.pool) >= 1 and self.padding >= 0
-        if not whole or self.taps.shape[1] != channels * self.kernel[0] * self.kernel[1] or min(self.target_shape) < 1:
-            raise FormatError(
-                f"A convolution of a kernel {self.kernel} (stride {self.stride}, padding {self.padding}, pool {self.pool}) with taps of "
-                f"shape {self.taps.shape} does not fit a source of shape {self.source_shape}."
-            )
-
-    @classmethod
-    def from_dense(
-        cls, weights: NDArray[Any], source_shape: tuple[int, int, int], *, stride: int = 1, padding: int = 0, pool: int = 1
-    ) -> Convolution:
-        """Keep the non-zero taps of weights (channels out, channels in, kernel height, kernel width)."""
-        taps = Synapses.from_dense(weights.reshape(len(weights), -1))
-        return cls(taps, source_shape, (weights.shape[2], weights.shape[3]), stride, padding, pool)
-
-    def to_dense(self) -> NDArray[Any]:
-        """Return the weights (channels out, channels in, kernel height, kernel width) with zeros filled in."""
-        return self.taps.to_dense().reshape(self.taps.shape[0], self.source_shape[0], *self.kernel)
-
-    @property
-    def pooled_shape(self) -> tuple[int, int]:
-        """Rows and columns of the summed windows."""
-        return self.source_shape[1] // self.pool, self.source_shape[2] // self.pool
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        """(channels out, rows, columns) of the target population."""
-        sizes = zip(self.pooled_shape, self.kernel, strict=True)
-        rows, columns = ((n + 2 * self.padding - k) // self.stride + 1 for n, k in sizes)
-        return self.taps.shape[0], rows, columns
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(targets, sources)."""
-        return int(np.prod(self.target_shape)), int(np.prod(self.source_shape))
-
-    @property
-    def data(self) -> NDArray[Any]:
-        """The taps' weights."""
-        return self.taps.data
-
-    @property
-    def weights(self) -> int:
-        """The number of surviving taps."""
-        return self.taps.count
-
-    @cached_property
-    def positions(self) -> NDArray[np.int64]:
-        """Synapses that one tap at (ky, kx) stands for, (kernel height, kernel width)."""
-        along = [np.array([len(self._valid(axis, k)[0]) for k in range(self.kernel[axis])]) for axis in (0, 1)]
-        return np.outer(*along).astype(np.int64) * self.pool**2
-
-    @property
-    def count(self) -> int:
-        """The number of synapses, were it unrolled."""
-        area = self.kernel[0] * self.kernel[1]
-        return int(self.positions.ravel()[self.taps.indices % area].sum())
-
-    @property
-    def possible(self) -> int:
-        """The number of synapses, had every tap survived."""
-        return int(self.positions.sum()) * self.taps.shape[0] * self.source_shape[0]
-
-    def _valid(self, axis: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Along an axis, output positions whose tap k lies inside the map, and the window it falls on."""
-        outputs = np.arange(self.target_shape[1 + axis])
-        windows = outputs * self.stride + k - self.padding
-        inside = (windows >= 0) & (windows < self.pooled_shape[axis])
-        return outputs[inside], windows[inside]
-
-    def with_data(self, data: NDArray[Any]) -> Convolution:
-        """Return the same taps with other weights."""
-        return replace(self, taps=self.taps.with_data(data))
-
-    def select(self, keep: NDArray[np.bool_]) -> Convolution:
-        """Return the taps where `keep` (one entry a tap) is true."""
-        return replace(self, taps=self.taps.select(keep))
-
-    def matrix(self, dtype: type = np.int64) -> sp.csr_matrix:
-        """Return the unrolled synapses as a scipy CSR matrix (targets, sources)."""
-        return self.unrolled().matrix(dtype)
-
-    def unrolled(self) -> Synapses:
-        """Return every synapse as an entry of a sparse matrix; memory grows with `count`."""
-        none = np.zeros(0, np.int64)
-        rows, columns, data = zip((none, none, self.taps.data[:0]), *self._unrolled_taps(), strict=True)
-        row, column, values = np.concatenate(rows), np.concatenate(columns), np.concatenate(data)
-        order = np.argsort(row * self.shape[1] + column)
-        return Synapses(row_pointers(row, self.shape[0]), column[order].astype(np.int32), values[order], self.shape)
-
-    def _unrolled_taps(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]:
-        """Yield (targets, sources, weights) of all synapses that the taps at each place of the kernel stand for."""
-        area = self.kernel[0] * self.kernel[1]
-        _, rows_out, columns_out = self.target_shape
-        _, height, width = self.source_shape
-        channel, place = self.taps.indices.astype(np.int64) // area, self.taps.indices % area
-        taps = self.taps.rows
-        for k in range(area):
-            chosen = np.flatnonzero(place == k)
-            if not chosen.size:
-                continue
-            (y, i), (x, j) = self._valid(0, k // self.kernel[1]), self._valid(1, k % self.kernel[1])
-            inside = np.arange(self.pool)
-            i, j = (i[:, None] * self.pool + inside), (j[:, None] * self.pool + inside)  # rows and columns of the windows
-            target = np.broadcast_to((y[:, None] * columns_out + x)[:, :, None, None], (len(y), len(x), self.pool, self.pool)).ravel()
-            source = (i[:, None, :, None] * width + j[None, :, None, :]).ravel()
-            yield (
-                (taps[chosen][:, None] * (rows_out * columns_out) + target).ravel(),
-                (channel[chosen][:, None] * (height * width) + source).ravel(),
-                np.repeat(self.taps.data[chosen], target.size),
-            )
-
-
-Connectivity = Synapses | Convolution

@@ -26,6 +26,8 @@ NEVER_DECAYS = -1  # du: the synaptic current is kept exactly
 
 def decay(state: Int, constant: int) -> Int:
     """Return  tz(state * (4096 - constant) / 4096),  tz rounding toward zero."""
+    if constant in (0, DECAY_ONE):  # nothing decays, or all of it does
+        return state if constant == 0 else np.zeros_like(state)
     product = state * (DECAY_ONE - constant)
     return np.sign(product) * (np.abs(product) >> 12)
 

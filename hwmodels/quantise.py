@@ -10,7 +10,7 @@ float one times 64 * vth / v_threshold  when
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,12 @@ def voltage_decay(tau: float) -> int:
 class Arriving:
     """The float weights of one projection into a population.
 
-    `weights`, `targets`: (synapses,) the weight and the target of each; `levels`: the largest payload (255 for graded bytes, 1 for spikes);
-    `unit`: the real value of one payload unit.
+    `weights`: (weights,); `sums`: of (weights,) values, their sum over the synapses of each target, (targets,); `levels`: the largest
+    payload (255 for graded bytes, 1 for spikes); `unit`: the real value of one payload unit.
     """
 
     weights: NDArray[Any]
-    targets: NDArray[Any]
+    sums: Callable[[NDArray[Any]], NDArray[np.float64]]
     levels: int = 1
     unit: float = 1.0
 
@@ -81,10 +81,10 @@ class Arriving:
         largest = float(magnitudes.max(initial=0.0))
         return largest if largest == float(magnitudes.min(initial=largest)) else largest * clip
 
-    def bounds(self, integers: NDArray[np.int32], size: int) -> NDArray[np.float64]:
-        """Return, for each of `size` targets, the largest and the smallest sum of weights times payload, (2, size)."""
+    def bounds(self, integers: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return, for each target, the largest and the smallest sum of weights times payload, (2, targets)."""
         parts = (np.maximum(integers, 0), np.minimum(integers, 0))
-        return np.stack([np.bincount(self.targets, weights=part, minlength=size).astype(np.float64) for part in parts]) * self.levels
+        return np.stack([self.sums(part) for part in parts]) * self.levels
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,6 @@ class PopulationRegisters:
 def choose_population(
     inputs: Sequence[Arriving],
     *,
-    size: int,
     tau: float,
     decay_input: bool,
     v_threshold: float,
@@ -121,7 +120,6 @@ def choose_population(
 
     Args:
         inputs: what arrives; weights of zero only are left out of account.
-        size: neurons of the population.
         tau, decay_input, v_threshold: the float LIF; v_threshold measured from v_reset.
         bias: (size,) or (channels,) float biases.
         weight_bits: bits of a signed weight, 2..9.
@@ -142,7 +140,7 @@ def choose_population(
     gain = max(wishes, default=VTH_MAX / 2.0 / (g * v_threshold))
     exponents = [_exponent(gain * w.unit * top / limit) for w, top in zip(inputs, tops, strict=True)]
     steps = [gain * w.unit / 2.0**e for w, e in zip(inputs, exponents, strict=True)]
-    sums = [w.bounds(quantise(w.weights, step, weight_bits), size) * headroom for w, step in zip(inputs, steps, strict=True)]
+    sums = [w.bounds(quantise(w.weights, step, weight_bits)) * headroom for w, step in zip(inputs, steps, strict=True)]
     halvings = 0
     while finest and _largest(sums, [e - halvings + 1 for e in exponents]) + 2.0 * loudest * gain / 2.0**halvings < LIMIT / tau:
         halvings -= 1
@@ -211,10 +209,8 @@ def choose_registers(
     Returns:
         The registers; `vth` is 0 when every weight is zero.
     """
-    rows = np.repeat(np.arange(weights.shape[0]), weights.shape[1])
     chosen = choose_population(
-        [Arriving(weights.ravel(), rows, levels, input_scale)],
-        size=weights.shape[0],
+        [Arriving(weights.ravel(), lambda values: values.reshape(weights.shape).sum(axis=1, dtype=np.float64), levels, input_scale)],
         tau=tau,
         decay_input=decay_input,
         v_threshold=v_threshold,

@@ -73,11 +73,11 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     chip = {p.name for p in network.on_chip}
     samples, cores = max(tally.samples, 1), deployed.mapping.cores
     senders = network.senders
-    fired = np.concatenate([tally.spikes[p.name] for p in senders]) / samples
+    fired = np.concatenate([tally.spikes[p.name][p.living] for p in senders]) / samples
     between, entering = traffic(replace(wiring, rates=fired), on_core)
     messages, horizontal, vertical = _sent(deployed, fired)
-    active = np.concatenate([tally.active[p.name] for p in network.on_chip]) / samples
-    ends = np.cumsum([0, *(p.size for p in senders)])
+    active = np.concatenate([tally.active[p.name][p.living] for p in network.on_chip]) / samples
+    ends = np.cumsum([0, *(p.count for p in senders)])
     return Counts(
         spikes={name: float(values.sum()) / samples for name, values in tally.spikes.items()},
         sops=_arriving(deployed, tally),
@@ -91,7 +91,7 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
         core_active=_by_core(on_core, active, cores),
         core_hops=_by_core(on_core, (horizontal + vertical)[wiring.outside :], cores),
-        host_macs=sum(p.csr.count for p in network.projections if p.target not in chip),
+        host_macs=sum(network.synapses_of(p) for p in network.projections if p.target not in chip),
     )
 
 
@@ -103,7 +103,7 @@ def _arriving(deployed: DeployedNetwork, tally: Tally) -> dict[str, float]:
     """Return the SOPs that arrive at each population; a host's layer has none."""
     network, samples = deployed.network, max(tally.samples, 1)
     return {
-        p.name: sum(int((tally.spikes[q.source] * q.csr.fan_out).sum()) for q in network.inputs_of(p.name)) / samples
+        p.name: sum(int((tally.spikes[q.source] * network.fan_out(q)).sum()) for q in network.inputs_of(p.name)) / samples
         if p.place == "chip"
         else 0.0
         for p in network.spiking

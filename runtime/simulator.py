@@ -202,7 +202,7 @@ def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.
 
 def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     network = deployed.network
-    updates = {p.name: float(p.size * network.timesteps) for p in network.on_chip}
+    updates = {p.name: float(p.count * network.timesteps) for p in network.on_chip}
     layers = [
         row
         | {

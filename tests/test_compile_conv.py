@@ -10,20 +10,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, integer_conv_network, samples, seeds
 from spikeloom.compile import compile_network, reference
+from spikeloom.compile.compiler import check_size
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.mapping.build import build
 from spikeloom.compile.network import (
     LIF,
-    Convolution,
     InputSpec,
-    IntegerLIF,
     Network,
     Population,
     Projection,
     Synapses,
     Threshold,
 )
-from spikeloom.compile.passes import arrange, check, cut_off, drop_dead, encode, lower, quantise, unroll
+from spikeloom.compile.passes import check, drop_dead, encode, lower, quantise
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
@@ -58,38 +56,51 @@ def output_of(network: Network, events: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.booleans())
-def test_unrolling_keeps_every_spike(seed: int, temporal: bool) -> None:
-    network = conv_network(seed, temporal=temporal)
-    unrolled = unroll.Pass().run(network).network
-    cut = cut_off.Pass().run(unrolled).network
-    values = samples(network, seed)
-    before = reference.simulate_float(network, values)
-    for changed in (unrolled, cut):
-        after = reference.simulate_float(changed, values)
-        assert all((before[name] == after[name]).all() for name in before)
-    assert all(isinstance(p.synapses, Synapses) for p in unrolled.projections)
-    assert all(p.alive is None for p in cut.populations)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seeds)
-def test_arranging_renumbers_hidden_neurons_only(seed: int) -> None:
-    network = unroll.Pass().run(integer_conv_network(seed)).network
-    arranged = arrange.Pass().run(network).network
+def test_flattening_keeps_every_spike_of_the_neurons_that_are_left(seed: int, temporal: bool) -> None:
+    network = integer_conv_network(seed, temporal=temporal)
+    flat = network.flat
     events = reference.encode(network, samples(network, seed))
-    before, after = reference.simulate(network, events), reference.simulate(arranged, events)
-    for population in network.spiking:
-        hidden = population is not network.populations[-1] and len(population.shape) == 3
-        order = arrange.patches(population.shape) if hidden else np.arange(population.size)
-        assert (before[population.name][:, :, order] == after[population.name]).all()
+    before, after = reference.simulate(network, events), reference.simulate(flat.network, events)
+    for name, raster in after.items():
+        assert (before[name][:, :, flat.living[name]] == raster).all()
+        assert not before[name][:, :, ~flat.living[name]].any()
+    assert all(isinstance(p.synapses, Synapses) for p in flat.network.projections)
+    assert all(p.alive is None for p in flat.network.populations)
+    assert (flat.network.synapses, flat.network.neurons) == (network.synapses, network.neurons)
+    for p, q in zip(network.projections, flat.network.projections, strict=True):
+        assert q.trained == p.trained
+        ends = flat.living[p.source], flat.living[p.target]
+        assert (network.fan_out(p)[ends[0]] == flat.network.fan_out(q)).all()
+        assert (network.fan_out(p)[ends[0]] == q.synapses.unrolled().fan_out).all()
+        assert (network.fan_in(p)[ends[1]] == q.synapses.unrolled().fan_in).all()
 
 
-def test_patches_are_squares_of_whole_columns() -> None:
-    order = arrange.patches((3, 4, 4))
-    assert sorted(order.tolist()) == list(range(48))
-    channel, place = order[:12] // 16, order[:12] % 16
-    assert set(place.tolist()) == {0, 1, 4, 5}
-    assert channel.tolist() == [0, 1, 2] * 4
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.booleans(), st.booleans(), st.floats(0.05, 0.6))
+def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal: bool, integer: bool, share: float) -> None:
+    """Channels without taps go, taps that no live pair of neurons uses go, and nothing else changes."""
+    network = integer_conv_network(seed, temporal=temporal) if integer else conv_network(seed, temporal=temporal)
+    rng = np.random.default_rng(seed)
+    for p in network.projections:
+        keep = rng.random(p.synapses.weights) < share
+        network = network.with_projection(replace(p, synapses=p.synapses.select(keep)))
+    try:
+        dropped = drop_dead.Pass().run(network).network
+    except NetworkError as error:
+        assert "has no live synapse" in str(error)
+        return
+    values, last = samples(network, seed), network.populations[-1].name
+    if integer:
+        events = reference.encode(network, values)
+        before, after = (reference.simulate(n, events) for n in (network, dropped))
+    else:
+        before, after = (reference.simulate_float(n, values) for n in (network, dropped))
+    assert (before[last] == after[last]).all()
+    assert drop_dead.Pass().run(dropped).changes == ()
+    assert dropped.flat.network.synapses == dropped.synapses <= network.synapses
+    for p in dropped.projections:
+        ends = dropped.population(p.source).living, dropped.population(p.target).living
+        assert p.synapses.used(*ends).all()
 
 
 @settings(max_examples=25, deadline=None)
@@ -156,27 +167,6 @@ def test_quantisation_hardly_moves_a_busy_network() -> None:
         assert floats.mean() > 0.1
         wrong.append(float(np.mean(floats != output_of(deployed, reference.encode(deployed, values)))))
     assert np.mean(wrong) < 0.02
-
-
-def test_arranging_by_patches_saves_messages_and_cores() -> None:
-    """Planes on a core need every source; patches need those under them."""
-    rng = np.random.default_rng(5)
-    shape = (8, 16, 16)
-    populations = [Population("input", shape, None), *(Population(n, shape, IntegerLIF()) for n in ("a", "b"))]
-    projections = [
-        Projection(f"p{target}", source, target, Convolution.from_dense(rng.integers(1, 9, (8, 8, 3, 3)), shape, padding=1), 0, 8)
-        for source, target in (("input", "a"), ("a", "b"))
-    ]
-    populations.append(Population("output", (2,), IntegerLIF()))
-    last = Synapses.from_dense((rng.random((2, 2048)) < 0.01).astype(np.int32))
-    network = Network(tuple(populations), (*projections, Projection("po", "b", "output", last, 0, 8)), 4, InputSpec(1, 1.0, "events"))
-    chip = chips.load("loihi2")
-    limits = chip.limits.model_copy(update={"input_axons": chip.limits.input_axons.model_copy(update={"value": 1024.0})})
-    rates = {p.name: np.ones(p.size) for p in network.populations}
-    planes = unroll.Pass().run(network).network
-    before, after = (build(n, rates, chip.model_copy(update={"limits": limits})) for n in (planes, arrange.Pass().run(planes).network))
-    assert after.cores * 2 < before.cores
-    assert after.messages_per_step * 2 < before.messages_per_step
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
@@ -289,7 +279,7 @@ def test_removed_neurons_neither_spike_nor_cost() -> None:
     network = network.with_population(replace(network.population("a"), alive=alive))
     values = samples(network, 5)
     before = reference.simulate_float(network, values)["output"]
-    cut = drop_dead.Pass().run(cut_off.Pass().run(network).network).network
+    cut = drop_dead.Pass().run(network).network
     assert cut.population("a").size == 2
     assert (reference.simulate_float(cut, values)["output"] == before).all()
 
@@ -323,9 +313,11 @@ def test_what_arrives_together_shares_its_gain() -> None:
         assert np.abs(stands_for - original.data).max() <= 0.5 * 2.0**p.exponent / p.scale
 
 
-def test_unrolling_too_many_synapses_names_layer_count_limit_and_way_out() -> None:
-    with pytest.raises(DoesNotFitError, match=r"most of them in layer \w+ \([\d,]+\); the compiler holds 100, .* GB .*higher --sparsity"):
-        unroll.Pass(limit=100).run(conv_network(1))
+def test_too_many_synapses_are_refused_by_layer_count_limit_and_way_out() -> None:
+    network = conv_network(1)
+    with pytest.raises(DoesNotFitError, match=r"most of them in layer \w+ \([\d,]+\); the compiler holds 100, .*higher --sparsity"):
+        check_size(network, limit=100)
+    check_size(network)
 
 
 def test_a_shortcut_from_the_samples_takes_the_first_encoding_that_allows_it() -> None:

@@ -23,7 +23,6 @@ from spikeloom.compile.network import (
     Synapses,
     Trained,
 )
-from spikeloom.compile.passes import cut_off, unroll
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import BackendError, DoesNotFitError, UsageError
 from spikeloom.hwmodels import chip as chips
@@ -97,7 +96,7 @@ def test_connectivity_is_counted_by_synapses_and_by_weights() -> None:
 def test_a_run_counts_every_synapse_and_votes(encoding: Encoding) -> None:
     network = conv_network(9, temporal=encoding == "events")
     deployed = compile_network(network, encoding=encoding, calibration=calibration(network))
-    chip = {p.name for p in deployed.network.on_chip}
+    chip, flat = {p.name for p in deployed.network.on_chip}, deployed.network.flat
     values = samples(network, 1, 30)
     events = reference.encode(deployed.network, values)
     spikes = {"input": events > 0} | reference.simulate(deployed.network, events)
@@ -106,7 +105,9 @@ def test_a_run_counts_every_synapse_and_votes(encoding: Encoding) -> None:
     results = run(deployed, Labelled(values, labels), check=True)
     assert results.accuracy == 1.0
     met = [
-        spikes[p.source].sum(axis=(0, 1)) @ (p.csr.to_dense() != 0).sum(axis=0) for p in deployed.network.projections if p.target in chip
+        spikes[p.source].sum(axis=(0, 1))[flat.living[p.source]] @ (p.synapses.unrolled().to_dense() != 0).sum(axis=0)
+        for p in flat.network.projections
+        if p.target in chip
     ]
     assert results.sops_per_sample == pytest.approx(sum(met) / 30)
     assert results.network["votes"] == 2
@@ -176,7 +177,7 @@ def test_lava_biases_act_from_a_samples_first_step_and_not_before() -> None:
 def test_lava_refuses_biases_that_its_registers_do_not_hold() -> None:
     network = integer_conv_network(9)
     odd = replace(network.populations[1], bias=np.array([8193, 0, 0], np.int32))
-    deployed = cut_off.Pass().run(unroll.Pass().run(network.with_population(replace(odd, alive=None))).network).network
+    deployed = network.with_population(replace(odd, alive=None))
     events = reference.encode(deployed, samples(deployed, 1))
     with pytest.raises(BackendError, match="biases beyond 13 bits"):
         lava.simulate(deployed, events, BackendOptions())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples
 from safetensors.numpy import save
 from spikeloom.compile import compile_network, load, summary
-from spikeloom.compile.deployed import DeployedNetwork
+from spikeloom.compile.deployed import VERSION, DeployedNetwork
 from spikeloom.errors import FormatError, OutputError
 from spikeloom.runtime import run
 
@@ -57,8 +57,8 @@ def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "foreign.loom").write_bytes(save(arrays))
     with pytest.raises(FormatError, match="not a deployed network"):
         load(tmp_path / "foreign.loom")
-    (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": "3"}))
-    with pytest.raises(FormatError, match="version '3'"):
+    (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(VERSION + 1)}))
+    with pytest.raises(FormatError, match=f"version '{VERSION + 1}'"):
         load(tmp_path / "newer.loom")
     with pytest.raises(FormatError, match="Cannot read the deployed network"):
         load(tmp_path / "missing.loom")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from spikeloom.hwmodels import fixed_point
 from spikeloom.hwmodels.quantise import Arriving, choose_population, choose_registers, input_bound, quantise, round_bias
 
@@ -59,15 +63,20 @@ def test_rounded_biases_are_held_and_near(values: list[float], gain: float) -> N
     assert (np.abs(rounded - bias * gain * 64) <= np.maximum(0.5, np.abs(bias * gain * 64) / 4095)).all()
 
 
+def _summed(w: NDArray[np.float64]) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    rows = np.nonzero(w)[0]
+    return lambda values: np.bincount(rows, weights=values, minlength=len(w)).astype(np.float64)
+
+
 @given(st.integers(0, 2**31 - 1), st.integers(2, 8), st.floats(0.0, 50.0), st.floats(0.05, 1.0), st.booleans())
 def test_registers_of_several_projections_never_wrap_and_fit(seed: int, bits: int, bias: float, clip: float, finest: bool) -> None:
     """All that can arrive in one step, a graded projection, spikes of tiny weights and a shortcut, stays below 2^17."""
     rng = np.random.default_rng(seed)
     parts = [(rng.normal(0, 1, (7, 40)), 255, 1 / 255), (rng.normal(0, 1e-3, (7, 90)), 1, 1.0), (np.eye(7), 1, 1.0)]
-    inputs = [Arriving(w[w != 0], np.nonzero(w)[0], levels, unit) for w, levels, unit in parts]
+    inputs = [Arriving(w[w != 0], _summed(w), levels, unit) for w, levels, unit in parts]
     biases = rng.uniform(-bias, bias, 7)
     plain, finer = (
-        choose_population(inputs, size=7, tau=2.0, decay_input=True, v_threshold=1.0, bias=biases, weight_bits=bits, clip=clip, finest=f)
+        choose_population(inputs, tau=2.0, decay_input=True, v_threshold=1.0, bias=biases, weight_bits=bits, clip=clip, finest=f)
         for f in (False, True)
     )
     chosen = finer if finest else plain

@@ -38,6 +38,37 @@ def test_unrolled_is_torch_s_convolution(seed: int, sizes: tuple[int, ...], stri
         assert (np.diff(unrolled.indices[unrolled.indptr[row] : unrolled.indptr[row + 1]]) > 0).all()
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**31), SIZES, st.integers(1, 3), st.integers(0, 2), st.integers(1, 3), st.sampled_from([0.0, 0.1, 0.5]))
+def test_taps_give_the_sums_of_their_unrolled_synapses(
+    seed: int, sizes: tuple[int, ...], stride: int, padding: int, pool: int, density: float
+) -> None:
+    """Products, sums over live neurons in both directions, and the taps that live neurons use; with channels taken out, too."""
+    channels, outputs, height, width, rows, columns = sizes
+    if height // pool + 2 * padding < rows or width // pool + 2 * padding < columns:
+        return
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-3, 4, (outputs, channels, rows, columns)) * (rng.random((outputs, channels, rows, columns)) < density)
+    taps = Convolution.from_dense(weights, (channels, height, width), stride=stride, padding=padding, pool=pool)
+    matrix = taps.unrolled()
+    x = rng.integers(0, 256, (taps.shape[1], 3))
+    assert np.array_equal(taps.operator() @ x, matrix.operator() @ x)
+    numbered = np.arange(1, taps.weights + 1)
+    per_tap = taps.with_data(numbered.astype(np.int32)).unrolled()
+    sources, targets = (rng.random(n) < 0.4 for n in (taps.shape[1], taps.shape[0]))
+    assert np.array_equal(taps.forward(numbered, sources), per_tap.forward(per_tap.data, sources))
+    assert np.array_equal(taps.backward(numbered, targets), per_tap.backward(per_tap.data, targets))
+    used = np.isin(numbered, per_tap.data[per_tap.used(sources, targets)])
+    assert np.array_equal(taps.used(sources, targets), used)
+    kept = rng.random(channels) < 0.7, rng.random(outputs) < 0.7
+    if not (kept[0].any() and kept[1].any()):
+        return
+    few = taps.restricted(*kept).unrolled()
+    spread = kept[0].repeat(height * width), kept[1].repeat(taps.shape[0] // outputs)
+    assert np.array_equal(few.to_dense(), matrix.to_dense()[spread[1]][:, spread[0]])
+    assert np.array_equal(few.to_dense(), matrix.restricted(*spread).to_dense())
+
+
 def test_transposed() -> None:
     synapses = sparse_integers(np.random.default_rng(1), (7, 9), 0.4)
     assert np.array_equal(synapses.transposed().to_dense(), synapses.to_dense().T)

@@ -52,7 +52,7 @@ def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip) -
     Raises:
         DoesNotFitError: layer, limit, need and a way out are named.
     """
-    wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
+    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
     core_of = partition(network, wiring, chip)
     between, entering = traffic(wiring, core_of)
     slot_of = place(between, entering, chip)

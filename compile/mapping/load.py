@@ -34,15 +34,20 @@ class Wiring:
 
     @classmethod
     def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:
-        """Collect the wiring of `network`; `rates` (sources,) per time step, the sources in the order of `network.senders`."""
+        """Collect the wiring of `network`, every synapse one by one, without the neurons that were removed.
+
+        Args:
+            rates: (sources,) per time step, the live neurons of `network.senders` in their order.
+        """
+        network = network.flat.network
         senders, chip = network.senders, network.on_chip
         first_source = _starts(senders)
         first_row = _starts(chip)
         projections = [p for p in network.projections if p.target in first_row]
         neurons = sum(p.size for p in chip)
         none = [np.zeros(0, np.int64)]
-        rows = np.concatenate([p.csr.rows + first_row[p.target] for p in projections] or none)
-        columns = np.concatenate([p.csr.indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
+        rows = np.concatenate([p.synapses.unrolled().rows + first_row[p.target] for p in projections] or none)
+        columns = np.concatenate([p.synapses.unrolled().indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
         order = np.lexsort((columns, rows))
         bits = max((p.weight_bits or 0 for p in projections), default=1)
         outside = sum(p.size for p in senders) - neurons

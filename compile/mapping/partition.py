@@ -49,8 +49,8 @@ def _too_many(network: Network, chip: Chip, cores: str) -> DoesNotFitError:
 
 
 def _widest(network: Network) -> str:
-    heaviest = max(network.projections, key=lambda p: p.csr.count)
-    return f"Most of it is layer {heaviest.target} with {heaviest.csr.count:,} synapses."
+    heaviest = max(network.projections, key=network.synapses_of)
+    return f"Most of it is layer {heaviest.target} with {network.synapses_of(heaviest):,} synapses."
 
 
 def _other_chip(chip: Chip) -> str:
@@ -83,12 +83,13 @@ def _fill(network: Network, wiring: Wiring, start: int, chip: Chip) -> int:
 def _too_large(network: Network, neuron: int, load: CoreLoad, chip: Chip) -> DoesNotFitError:
     name = str(load.breach(chip))
     for population in network.on_chip:
-        if neuron < population.size:
+        if neuron < population.count:
             break
-        neuron -= population.size
+        neuron -= population.count
     else:
         population = network.on_chip[-1]
-    fan_in = sum(int(p.csr.fan_in[neuron]) for p in network.inputs_of(population.name))
+    neuron = int(np.flatnonzero(population.living)[neuron])
+    fan_in = sum(int(network.fan_in(p)[neuron]) for p in network.inputs_of(population.name))
     limit = chip.limit(name)
     return DoesNotFitError(
         f"Layer {population.name}: neuron {neuron} alone, with {fan_in:,} synapses, needs {getattr(load, name):,} {name.replace('_', ' ')} "

@@ -72,10 +72,10 @@ def _check_population(network: Network, population: Population) -> list[str]:
             f"(limit {STATE_LIMIT >> ALIGN:,}). Lower the exponents of its weights (train again, or quantise with fewer --weight-bits)."
         )
     potential = highest_potential(network, population, neuron)
-    dead = int((potential <= neuron.vth).sum())
-    if dead == population.size:
+    dead = int((potential <= neuron.vth)[population.living].sum())
+    if dead == population.count:
         raise NetworkError(
             f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input and bias over "
             f"{network.timesteps} steps add up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
         )
-    return [f"Layer {population.name}: {dead:,} of {population.size:,} neurons can never reach the threshold."] if dead else []
+    return [f"Layer {population.name}: {dead:,} of {population.count:,} neurons can never reach the threshold."] if dead else []

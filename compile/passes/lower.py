@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, largest_weight
+from .. import reach
 from ..network import IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import CompileOptions, PassResult, payload
 
@@ -91,15 +92,15 @@ def _sums(network: Network, population: Population, arriving: list[Projection]) 
     """Return the largest and smallest sums that each channel's neurons can see (each neuron's, without a bias)."""
     high, low = np.zeros(population.size), np.zeros(population.size)
     for projection in arriving:
-        data, levels = _whole(projection).astype(np.float64), payload(network, projection)[0]
-        high += np.bincount(projection.csr.rows, weights=np.maximum(data, 0), minlength=population.size) * levels
-        low += np.bincount(projection.csr.rows, weights=np.minimum(data, 0), minlength=population.size) * levels
+        _whole(projection)
+        above, below = reach.sums(network, projection)
+        high, low = high + above, low + below
     channels = population.shape[0] if population.bias is not None else 1
     return high.reshape(channels, -1).max(axis=1).astype(np.int64), low.reshape(channels, -1).min(axis=1).astype(np.int64)
 
 
 def _whole(projection: Projection) -> NDArray[np.int32]:
-    data: NDArray[Any] = projection.csr.data
+    data: NDArray[Any] = projection.synapses.data
     whole = np.rint(data).astype(np.int32)
     trained = projection.weight_bits is not None and projection.exponent != 0
     if (whole != data).any() or np.abs(whole).max(initial=0) > largest_weight(8) or trained:
@@ -114,5 +115,5 @@ def _in_integers(projection: Projection) -> Projection:
     data = _whole(projection)
     largest = int(np.abs(data).max(initial=0))
     bits = next(b for b in range(2, 9) if largest <= largest_weight(b))
-    synapses = projection.csr.with_data(data)
+    synapses = projection.synapses.with_data(data)
     return replace(projection, synapses=synapses, exponent=EXPONENT, weight_bits=bits, scale=2.0**EXPONENT)

@@ -99,9 +99,9 @@ class Pass:
         chosen = self._registers(network, population, neuron, clip)
         changed: dict[str, Projection] = {}
         for projection, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True):
-            data = quantise(projection.csr.data, step, self.weight_bits)
+            data = quantise(projection.synapses.data, step, self.weight_bits)
             scale = step * 2.0**exponent
-            synapses = projection.csr.with_data(data)
+            synapses = projection.synapses.with_data(data)
             changed[projection.name] = replace(projection, synapses=synapses, exponent=exponent, weight_bits=self.weight_bits, scale=scale)
         _check_alive(population, arriving, changed)
         held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
@@ -111,10 +111,9 @@ class Pass:
         return integer.with_population(replace(population, neuron=registers, bias=bias))
 
     def _registers(self, network: Network, population: Population, neuron: LIF, clip: float) -> PopulationRegisters:
-        inputs = [Arriving(p.csr.data, p.csr.rows, *payload(network, p)) for p in network.inputs_of(population.name)]
+        inputs = [_arriving(network, p) for p in network.inputs_of(population.name)]
         return choose_population(
             inputs,
-            size=population.size,
             tau=neuron.tau,
             decay_input=neuron.decay_input,
             v_threshold=neuron.v_threshold,
@@ -145,6 +144,11 @@ def _gate(network: Network, population: Population, streams: Streams) -> NDArray
         held = np.broadcast_to(real[:, :1], real.shape) if network.input.encoding in ("current", "host") else real
         streams = streams | {entry: held}
     return reference.float_layer(network, population, streams)
+
+
+def _arriving(network: Network, projection: Projection) -> Arriving:
+    synapses, sources = projection.synapses, network.population(projection.source).living
+    return Arriving(synapses.data, lambda values: synapses.forward(values, sources), *payload(network, projection))
 
 
 def _check_alive(population: Population, arriving: list[Projection], changed: dict[str, Projection]) -> None:

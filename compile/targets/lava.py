@@ -17,7 +17,7 @@ def check(network: Network, chip: Chip) -> None:
     Raises:
         DoesNotFitError: too many weight bits or too large an exponent; the projection is named.
         DoesNotFitError: a bias that is no mantissa of 13 bits shifted by 0 to 7; the layer is named.
-        NetworkError: a population without integer neurons, or one with neurons that were removed but still stand in it.
+        NetworkError: a population without integer neurons.
     """
     for projection in network.projections:
         bits = projection.weight_bits or 0
@@ -31,8 +31,6 @@ def check(network: Network, chip: Chip) -> None:
     for population in network.spiking:
         if not isinstance(population.neuron, IntegerLIF):
             raise NetworkError(f"Layer {population.name} is not quantised.")
-        if population.alive is not None:
-            raise NetworkError(f"Layer {population.name} still holds neurons that were removed; compile the network again.")
         wrong = population.biases[~holds_bias(population.biases)]
         if wrong.size:
             raise DoesNotFitError(

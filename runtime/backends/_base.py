@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...compile.network import Flat
+
 
 @dataclass(frozen=True)
 class BackendOptions:
@@ -32,3 +34,16 @@ class Recording:
 
     spikes: dict[str, NDArray[np.bool_]]
     active: dict[str, NDArray[np.int64]] | None = None
+
+    def spread(self, flat: Flat) -> Recording:
+        """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
+        gone = [name for name in self.spikes if not flat.living[name].all()]
+        spikes, active = dict(self.spikes), None if self.active is None else dict(self.active)
+        for name in gone:
+            living = flat.living[name]
+            spikes[name] = np.zeros((*self.spikes[name].shape[:2], living.size), np.bool_)
+            spikes[name][:, :, living] = self.spikes[name]
+            if active is not None:
+                few, active[name] = active[name], np.zeros(living.size, np.int64)
+                active[name][living] = few
+        return Recording(spikes, active)

@@ -76,16 +76,18 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
     """
     deadline = time.monotonic() + options.time_limit
     _check_options(options)
+    flat = network.flat
+    network = flat.network
     _check(network, events)
     if not len(events):
-        return Recording({p.name: np.zeros((0, network.timesteps, p.size), np.bool_) for p in network.spiking})
+        return Recording({p.name: np.zeros((0, network.timesteps, p.size), np.bool_) for p in network.spiking}).spread(flat)
     plan = _make_plan(network, len(events), options.batch_size)
     try:
         with tempfile.TemporaryDirectory(prefix="loom-lava-") as name:
             _write_job(network, events, plan, Path(name))
             if len(plan.depth) > 1:
                 run_worker(options.lava_python or sys.executable, Path(name), deadline, options.time_limit)
-            return Recording(_read_spikes(network, plan, len(events), Path(name)))
+            return Recording(_read_spikes(network, plan, len(events), Path(name))).spread(flat)
     except OSError as error:
         raise BackendError(f"Lava's files cannot be kept in {tempfile.gettempdir()}: {error}. Free space or set TMPDIR.") from error
 
@@ -115,9 +117,9 @@ def _check(network: Network, events: NDArray[Any]) -> None:
     for p in network.spiking:
         if p.place != "chip" or not isinstance(p.neuron, IntegerLIF):
             raise BackendError(f"Population {p.name!r} is not of integer neurons on the chip, all that Lava runs. Use --backend native.")
-        if p.alive is not None or not holds_bias(p.biases).all():
+        if not holds_bias(p.biases).all():
             raise BackendError(
-                f"Population {p.name!r} has removed neurons or biases beyond {BIAS_BITS} bits shifted by up to {BIAS_EXPONENT_MAX}, which "
+                f"Population {p.name!r} has biases beyond {BIAS_BITS} bits shifted by up to {BIAS_EXPONENT_MAX}, which "
                 "Lava's neurons do not hold. Compile the network again, or use --backend native."
             )
         bounds = [_bounds(q, levels if q.source == inputs.name else 1) for q in network.inputs_of(p.name)]
@@ -133,7 +135,7 @@ def _check(network: Network, events: NDArray[Any]) -> None:
 
 def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
     """Return the largest |W s| and |W s| << exponent that spikes of at most `levels` can cause."""
-    s = projection.csr
+    s = projection.synapses.unrolled()
     if projection.weight_bits is None or (s.count and not -256 <= s.data.min() <= s.data.max() <= 255):
         raise BackendError(f"Projection {projection.name!r} has weights beyond the integers -256..255 of Lava. Quantise to at most 9 bits.")
     total = levels * float(np.bincount(s.rows, np.abs(s.data.astype(np.float64)), s.shape[0]).max(initial=0))
@@ -158,11 +160,11 @@ def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
     depth = {network.populations[0].name: 0}
     live: list[Projection] = []
     for p in network.spiking:
-        arriving = [q for q in network.inputs_of(p.name) if q.source in depth and q.csr.count]
+        arriving = [q for q in network.inputs_of(p.name) if q.source in depth and q.synapses.weights]
         if arriving or (p.biases > 0).any():
             depth[p.name] = 1 + max((depth[q.source] for q in arriving), default=0)
             live += arriving
-    synapses = max(1, sum(q.csr.count for q in live))
+    synapses = max(1, sum(q.synapses.count for q in live))
     neurons = sum(p.size for p in network.populations)
     room = batch_size or max(1, min(SIDE_BY_SIDE, SYNAPSES_AT_ONCE // synapses, NEURONS_AT_ONCE // neurons))
     batches = math.ceil(samples / room)
@@ -175,7 +177,7 @@ def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
 def _write_job(network: Network, events: NDArray[Any], plan: _Plan, folder: Path) -> None:
     """Write what `lava_worker/lava_stream.py` reads: spec.json, events.bin and the weights."""
     for index, projection in enumerate(plan.live):
-        s = projection.csr
+        s = projection.synapses.unrolled()
         np.savez(folder / f"weights_{index}.npz", indptr=s.indptr, indices=s.indices, data=s.data, shape=np.array(s.shape))
     for index, population in enumerate(network.spiking):
         if population.bias is not None:
@@ -223,7 +225,7 @@ def _describe_projection(projection: Projection, index: int, plan: _Plan) -> dic
     exponent, (2 W s) << (e - 1) = (W s) << e, the floor of a right shift included; weights of 9 bits as they are, with num_weight_bits = 9.
     num_message_bits > 0 makes Lava multiply by the spikes, which is exact for 0/1 as well, and 1.5 to 2.5 times as fast as its binary way.
     """
-    data = projection.csr.data
+    data = projection.synapses.data
     doubled = bool(data.min() >= -128 and data.max() <= 127)
     return {
         "source": projection.source,

@@ -26,7 +26,8 @@ Lanes = NDArray[np.uint8]  # (neurons, steps, LANES)
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
-    samples = len(events)
+    flat, samples = network.flat, len(events)
+    network = flat.network
     layers = [_prepare(network, p) for p in network.spiking]
     spikes = {p.name: np.zeros((samples, network.timesteps, p.size), np.bool_) for p in network.spiking}
     threads = options.threads or os.cpu_count() or 1
@@ -34,7 +35,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     with ThreadPoolExecutor(threads) as pool:
         counted = list(pool.map(lambda start: _run_block(network, layers, events[start : start + LANES], spikes, start), starts))
     active = {p.name: sum((c[p.name] for c in counted), np.zeros(p.size, np.int64)) for p in network.spiking}
-    return Recording(spikes, active)
+    return Recording(spikes, active).spread(flat)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def _prepare(network: Network, population: Population) -> _Layer:
         raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
     accumulator = _accumulator(network, population)
     projections = network.inputs_of(population.name)
-    arriving = [(p.source, p.exponent, p.csr.indptr, p.csr.indices, p.csr.data.astype(accumulator)) for p in projections]
+    matrices = [(p, p.synapses.unrolled()) for p in projections]
+    arriving = [(p.source, p.exponent, m.indptr, m.indices, m.data.astype(accumulator)) for p, m in matrices]
     return _Layer(population, population.neuron, accumulator, arriving, population.biases.astype(np.int64))
 
 
@@ -82,8 +84,6 @@ def _run_layer(layer: _Layer, timesteps: int, streams: dict[str, Lanes], filled:
     out = np.zeros(current.shape, np.uint8)
     active = np.zeros(population.size, np.int64)
     _lif(current, layer.biases, neuron.du, neuron.dv, neuron.vth, filled, out, active)
-    if population.alive is not None:
-        out[~population.alive] = 0
     return out, active
 
 
@@ -91,8 +91,8 @@ def _accumulator(network: Network, population: Population) -> type[np.signedinte
     """Return int32 where no sum of 8-bit payloads can pass 2^31, else int64."""
     bound = 0
     for projection in network.inputs_of(population.name):
-        magnitude = np.concatenate([[0], np.cumsum(np.abs(projection.csr.data.astype(np.int64)))])
-        largest = int(np.diff(magnitude[projection.csr.indptr]).max(initial=0)) * 255
+        synapses = projection.synapses
+        largest = int(synapses.forward(np.abs(synapses.data), np.ones(synapses.shape[1])).max(initial=0)) * 255
         bound += largest << max(projection.exponent, 0)
     return np.int32 if bound < 1 << 31 else np.int64
 

@@ -1,0 +1,58 @@
+"""Write down what was trained, before other passes drop and move it: weights, weights and synapses had all survived.
+
+Connectivity is counted against this. A weight of zero is none that survived. Wires that a network's shape lays (into a gate, or a
+shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights, counted once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..network import Convolution, Network, Projection, Threshold, Trained
+from ..pipeline import CompileOptions, PassResult
+
+ORDERS = (15,)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Remove weights of zero and set every projection's origin."""
+
+    def run(self, network: Network) -> PassResult:
+        """Apply the pass."""
+        counted: set[tuple[int, str]] = set()
+        for projection in network.projections:
+            synapses = projection.synapses
+            origin = _origin(network, projection)
+            if (id(synapses), projection.target) in counted:
+                origin = replace(origin, weights=0, possible_weights=0)
+            counted.add((id(synapses), projection.target))
+            zeros = synapses.data == 0
+            if zeros.any():
+                synapses = synapses.select(~zeros)
+                origin = replace(origin, weights=max(0, origin.weights - int(zeros.sum())) if projection.origin is None else origin.weights)
+            network = network.with_projection(replace(projection, synapses=synapses, origin=origin))
+        taps = sum(p.synapses.weights for p in network.projections if isinstance(p.synapses, Convolution))
+        synapses = sum(p.synapses.count for p in network.projections)
+        return PassResult(network, (f"{taps:,} taps of convolutions stay taps; {synapses:,} synapses in all",) if taps else ())
+
+
+def create(options: CompileOptions) -> Pass:
+    """Build the pass; it has no options."""
+    del options
+    return Pass()
+
+
+def _origin(network: Network, projection: Projection) -> Trained:
+    gate = isinstance(network.population(projection.target).neuron, Threshold)
+    if projection.origin is None and (gate or _is_shortcut(projection)):
+        return Trained(0, 0, projection.synapses.count)
+    return projection.trained
+
+
+def _is_shortcut(projection: Projection) -> bool:
+    """Return whether each channel goes to one channel, through a 1 x 1 kernel of weight 1."""
+    c = projection.synapses
+    if not isinstance(c, Convolution) or c.kernel != (1, 1) or (c.data != 1).any():
+        return False
+    return bool((c.taps.fan_in <= 1).all() and (c.taps.fan_out <= 1).all())
