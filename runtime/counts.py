@@ -28,12 +28,12 @@ class Tally:
         self.spikes: dict[str, Int] = {p.name: np.zeros(p.size, np.int64) for p in deployed.network.populations}
         self.active: dict[str, Int] = {p.name: np.zeros(p.size, np.int64) for p in deployed.network.on_chip}
 
-    def add(self, events: NDArray[Any], spikes: dict[str, NDArray[np.bool_]], active: dict[str, Int], entry: str) -> None:
-        """Add a batch: the input's payloads, the spikes of all populations, and the active updates on chip."""
+    def add(self, events: NDArray[Any], fired: dict[str, Int], active: dict[str, Int], entry: str) -> None:
+        """Add a batch: the input's payloads, the spikes of each neuron of all populations, and the active updates on chip."""
         self.samples += len(events)
         self.spikes[entry] += np.count_nonzero(events, axis=(0, 1))
-        for name, raster in spikes.items():
-            self.spikes[name] += np.count_nonzero(raster, axis=(0, 1))
+        for name, counted in fired.items():
+            self.spikes[name] += counted
         for name in self.active:
             self.active[name] += active[name]
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -146,13 +146,14 @@ def _run_batches(
         begun = time.perf_counter()
         events = reference.encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
-        recording = module.simulate(part.network, part.events, options)
+        recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first))
         spikes = part.host_spikes | recording.spikes
         active = recording.active or _native_active(part, options)
         seconds += time.perf_counter() - begun
         if check:
             compared += compare(reference.simulate(network, events), spikes, backend, start)
-        tally.add(events, spikes, active, entry)
+        fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
+        tally.add(events, fired, active, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
         first = first or {name: raster[0] for name, raster in spikes.items()}
         if progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ class BackendOptions:
 
     `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
     by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
+    `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers.
     """
 
     time_limit: float = 600.0
     lava_python: str | None = None
     batch_size: int | None = None
     threads: int | None = None
+    rasters: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,21 +32,25 @@ class Recording:
     """What a backend saw.
 
     `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
-    `active`: neuron population -> updates with non-zero state, when the backend knows.
+    `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
+    knows.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
     active: dict[str, NDArray[np.int64]] | None = None
+    fired: dict[str, NDArray[np.int64]] | None = None
 
     def spread(self, flat: Flat) -> Recording:
         """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
-        gone = [name for name in self.spikes if not flat.living[name].all()]
-        spikes, active = dict(self.spikes), None if self.active is None else dict(self.active)
-        for name in gone:
-            living = flat.living[name]
-            spikes[name] = np.zeros((*self.spikes[name].shape[:2], living.size), np.bool_)
-            spikes[name][:, :, living] = self.spikes[name]
-            if active is not None:
-                few, active[name] = active[name], np.zeros(living.size, np.int64)
-                active[name][living] = few
-        return Recording(spikes, active)
+        spikes = {name: _spread(raster, flat.living[name]) for name, raster in self.spikes.items()}
+        counts = (None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired))
+        return Recording(spikes, *counts)
+
+
+def _spread(values: NDArray[Any], living: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return (..., live neurons) as (..., neurons), zeros for those that are not alive."""
+    if living.all():
+        return values
+    out = np.zeros((*values.shape[:-1], living.size), values.dtype)
+    out[..., living] = values
+    return out

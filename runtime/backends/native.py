@@ -1,153 +1,182 @@
 """The native simulator: numba kernels over lanes of samples, exact.
 
-Feed-forward sums do not depend on the order of spikes, so layers are run one after another, each for all time steps at
-once: 64 samples side by side are the lanes of a vector, and each weight is loaded once for all of them and all steps.
+Feed-forward sums do not depend on the order of spikes, so layers are run one after another, each for all time steps at once: a block of
+samples lies side by side, and each weight is loaded once for all of them and all steps. Convolutions slide their surviving taps over
+padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compile.network import IntegerLIF, Network, Population
-from ...errors import BackendError
+from ...compile.network import Network
+from . import _kernels
 from ._base import BackendOptions, Recording
+from ._program import Arriving, Grid, Layer, Program, prepare
 
 BATCH = 1024
-LANES = 64
-Lanes = NDArray[np.uint8]  # (neurons, steps, LANES)
+GROUP = 16  # flat neurons that are run together
+Stream = NDArray[np.uint8]  # (channels, steps, plane * lanes)
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
-    flat, samples = network.flat, len(events)
-    network = flat.network
-    layers = [_prepare(network, p) for p in network.spiking]
-    spikes = {p.name: np.zeros((samples, network.timesteps, p.size), np.bool_) for p in network.spiking}
-    threads = options.threads or os.cpu_count() or 1
-    starts = range(0, samples, LANES)
-    with ThreadPoolExecutor(threads) as pool:
-        counted = list(pool.map(lambda start: _run_block(network, layers, events[start : start + LANES], spikes, start), starts))
-    active = {p.name: sum((c[p.name] for c in counted), np.zeros(p.size, np.int64)) for p in network.spiking}
-    return Recording(spikes, active).spread(flat)
+    program = prepare(network)
+    if program is None:  # maps that the kernels do not take: every synapse one by one
+        return simulate(network.flat.network, events, options).spread(network.flat)
+    steps = network.timesteps
+    wanted = network.spiking if options.rasters else network.spiking[-1:]
+    spikes = {p.name: np.empty((len(events), steps, p.size), np.bool_) for p in wanted}
+    threads = min(options.threads or os.cpu_count() or 1, -(-len(events) // program.lanes) or 1)
+    blocks: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for start in range(0, len(events), program.lanes):
+        blocks.put(start)
+    workers = [_Worker(program) for _ in range(max(threads, 1))]
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for done in [pool.submit(worker.run, blocks, events, spikes) for worker in workers]:
+            done.result()
+    totals = {p.name: sum((w.sums[p.name] for w in workers), np.zeros((1, 2, 1), np.int64)) for p in network.spiking}
+    fired, active = ({name: total[:, kind].ravel() for name, total in totals.items()} for kind in (0, 1))
+    return Recording(spikes, active, fired)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A population with what arrives at it, weights in the integers that its sums need: (source, exponent, indptr, indices, weights)."""
+@dataclass
+class _Worker:
+    """One thread's buffers; what they hold of margins stays zero, since only maps are written."""
 
-    population: Population
-    neuron: IntegerLIF
-    accumulator: type[np.signedinteger[Any]]
-    arriving: list[tuple[str, int, NDArray[np.int64], NDArray[np.int32], NDArray[Any]]]
-    biases: NDArray[np.int64]
+    program: Program
+    streams: dict[str, Stream] = field(init=False)
+    scratch: dict[tuple[str, tuple[int, ...], str], NDArray[Any]] = field(init=False)
+    sums: dict[str, NDArray[np.int64]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        program = self.program
+        steps = {name: program.live if name == program.entry else program.timesteps for name in program.grids}
+        self.streams = {n: np.zeros((g.channels, steps[n], g.plane * program.lanes), np.uint8) for n, g in program.grids.items()}
+        self.scratch = {}
+        self.sums = {layer.name: np.zeros((layer.grid.channels, 2, layer.grid.positions), np.int64) for layer in program.layers}
+
+    def run(self, blocks: queue.SimpleQueue[int], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        """Take blocks of samples until there are none; write their spikes into place."""
+        while True:
+            try:
+                start = blocks.get_nowait()
+            except queue.Empty:
+                return
+            self._run_block(start, events, spikes)
+
+    def _run_block(self, start: int, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        program = self.program
+        filled = min(program.lanes, len(events) - start)
+        _gather(events[start : start + filled], program.grids[program.entry], self.streams[program.entry], program.lanes)
+        for layer in program.layers:
+            self._run_layer(layer, filled)
+            if layer.name in spikes:
+                _scatter(self.streams[layer.name], layer.grid, program.lanes, spikes[layer.name][start : start + filled].view(np.uint8))
+
+    def _buffer(self, what: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        """Return scratch memory of this shape and type, the same each time; zeros at first."""
+        key = (what, shape, np.dtype(kind).str)
+        if key not in self.scratch:
+            self.scratch[key] = np.zeros(shape, kind)
+        return self.scratch[key]
+
+    def _flat(self, name: str) -> Stream:
+        """Return a stream as (neurons, steps * lanes)."""
+        grid, stream = self.program.grids[name], self.streams[name]
+        if grid.plane == 1:
+            return stream.reshape(grid.channels, -1)
+        out = self._buffer(f"flat {name}", (grid.channels * grid.positions, stream.shape[1] * self.program.lanes), np.uint8)
+        _kernels.flatten(stream, grid.shape(self.program.lanes), out)
+        return out
+
+    def _windows(self, arriving: Arriving, window: Grid) -> Stream:
+        """Return the stream that a convolution reads: its source's, or the sums of its pooling windows."""
+        stream, lanes = self.streams[arriving.source], self.program.lanes
+        if arriving.pool == 1:
+            return stream
+        _, _, _, first, pitch = self.program.grids[arriving.source].shape(lanes)
+        rows, columns, _, first_out, pitch_out = window.shape(lanes)
+        kind = np.uint8 if arriving.source != self.program.entry and arriving.pool < 16 else np.int32
+        out = self._buffer(f"windows {arriving.source} {window}", (window.channels, stream.shape[1], window.plane * lanes), kind)
+        geometry = (first, pitch, first_out, pitch_out, rows, columns * lanes, lanes)
+        _kernels.sum_windows(stream, arriving.pool, geometry, out)
+        return out
+
+    def _run_layer(self, layer: Layer, filled: int) -> None:
+        grid, lanes = layer.grid, self.program.lanes
+        shape, n, sums = grid.shape(lanes), grid.positions * lanes, self.sums[layer.name]
+        a = layer.arriving[0] if len(layer.arriving) == 1 else None
+        out = self.streams[layer.name]
+        if a is not None and layer.window:
+            source, geometry = self.streams[a.source].view(np.uint64), _words(self.program.grids[a.source], lanes)[3:]
+            _kernels.run_or(source, layer.window, geometry, layer.flags, _words(grid, lanes), out.view(np.uint64), filled, sums)
+        elif a is not None and a.second is None and grid.positions == 1:
+            source, n = self._flat(a.source), GROUP * lanes
+            total = self._buffer("total", (source.shape[1] // lanes, n), layer.kind)
+            head = (a.indptr, a.first, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags[:, 0], lanes)
+            acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
+            _kernels.run_linear(*head, acc, total, *self._neurons(n), out, filled, sums[:, :, 0].T)
+        elif a is not None and a.window is not None:
+            source = self._windows(a, a.window)
+            total = self._buffer("total", (source.shape[1], grid.rows, grid.columns * lanes), layer.kind)
+            head = (a.indptr, a.first, a.second, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags)
+            acc = self._buffer("acc", (a.acc,), a.weights.dtype)
+            _kernels.run_taps(*head, a.geometry, shape, acc, a.rows, total, *self._neurons(n), out, filled, sums)
+        else:
+            head = (self._totals(layer), layer.neuron, layer.biases, layer.flags, shape)
+            _kernels.run_neurons(*head, *self._neurons(n), out, filled, sums)
+
+    def _neurons(self, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return the scratch of n neurons: state, spikes, counts of 8 bits and the same in words."""
+        counts = self._buffer("counts", (2, n), np.uint8)
+        spikes = self._buffer("spikes", (self.program.timesteps, n), np.uint8)
+        return self._buffer("state", (4, n), np.int32), spikes, counts, counts.view(np.uint64)
+
+    def _totals(self, layer: Layer) -> NDArray[Any]:
+        """Sum all that arrives at a layer: (channels, live steps, positions * lanes)."""
+        grid, lanes = layer.grid, self.program.lanes
+        totals = self._buffer("totals", (grid.channels, layer.live, grid.positions * lanes), layer.kind)
+        totals[:] = 0
+        for a in layer.arriving:
+            if a.window is None:
+                source = self._flat(a.source)
+                acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
+                _kernels.sum_linear(a.indptr, a.first, a.weights, a.exponent, source, lanes, acc, totals)
+            else:
+                maps = totals.reshape(grid.channels, layer.live, grid.rows, grid.columns * lanes)
+                acc, source = self._buffer("acc", (a.acc,), a.weights.dtype), self._windows(a, a.window)
+                _kernels.sum_taps(a.indptr, a.first, a.second, a.weights, a.exponent, source, a.geometry, acc, a.rows, maps)
+        return totals
 
 
-def _prepare(network: Network, population: Population) -> _Layer:
-    if not isinstance(population.neuron, IntegerLIF):
-        raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
-    accumulator = _accumulator(network, population)
-    projections = network.inputs_of(population.name)
-    matrices = [(p, p.synapses.unrolled()) for p in projections]
-    arriving = [(p.source, p.exponent, m.indptr, m.indices, m.data.astype(accumulator)) for p, m in matrices]
-    return _Layer(population, population.neuron, accumulator, arriving, population.biases.astype(np.int64))
+def _gather(events: NDArray[np.uint8], grid: Grid, stream: Stream, lanes: int) -> None:
+    """Write a block's samples into the input's stream, eight by eight where they come in words."""
+    if grid.plane == 1 and len(events) == lanes and events.shape[2] % 8 == 0:
+        _kernels.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
+    else:
+        _kernels.gather(events, grid.shape(lanes), stream)
 
 
-def _run_block(
-    network: Network, layers: list[_Layer], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int
-) -> dict[str, NDArray[np.int64]]:
-    """Run up to LANES samples, write their spikes into place, return active updates by neuron."""
-    filled = len(events)
-    live = 1 if network.input.encoding in ("current", "host") else network.timesteps
-    entry = np.zeros((events.shape[2], live, LANES), np.uint8)
-    entry[:, :, :filled] = events[:, :live].transpose(2, 1, 0)
-    streams: dict[str, Lanes] = {network.populations[0].name: entry}
-    active: dict[str, NDArray[np.int64]] = {}
-    for layer in layers:
-        name = layer.population.name
-        streams[name], active[name] = _run_layer(layer, network.timesteps, streams, filled)
-        spikes[name][start : start + filled] = streams[name][:, :, :filled].transpose(2, 1, 0)
-    return active
+def _scatter(stream: Stream, grid: Grid, lanes: int, spikes: NDArray[np.uint8]) -> None:
+    """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words."""
+    whole = len(spikes) == lanes and spikes.shape[2] % 8 == 0
+    if whole and grid.plane == 1:
+        _kernels.scatter_flat_words(stream.view(np.uint64), spikes.view(np.uint64))
+    elif whole and grid.columns % 8 == 0:
+        _kernels.scatter_words(stream.view(np.uint64), _words(grid, lanes), spikes.view(np.uint64))
+    else:
+        _kernels.scatter(stream, grid.shape(lanes), spikes)
 
 
-def _run_layer(layer: _Layer, timesteps: int, streams: dict[str, Lanes], filled: int) -> tuple[Lanes, NDArray[np.int64]]:
-    population, neuron = layer.population, layer.neuron
-    current = np.zeros((population.size, timesteps, LANES), layer.accumulator)
-    for source, exponent, indptr, indices, weights in layer.arriving:
-        _accumulate(indptr, indices, weights, exponent, streams[source], current)
-    out = np.zeros(current.shape, np.uint8)
-    active = np.zeros(population.size, np.int64)
-    _lif(current, layer.biases, neuron.du, neuron.dv, neuron.vth, filled, out, active)
-    return out, active
-
-
-def _accumulator(network: Network, population: Population) -> type[np.signedinteger[Any]]:
-    """Return int32 where no sum of 8-bit payloads can pass 2^31, else int64."""
-    bound = 0
-    for projection in network.inputs_of(population.name):
-        synapses = projection.synapses
-        largest = int(synapses.forward(np.abs(synapses.data), np.ones(synapses.shape[1])).max(initial=0)) * 255
-        bound += largest << max(projection.exponent, 0)
-    return np.int32 if bound < 1 << 31 else np.int64
-
-
-@numba.njit(cache=True, nogil=True)
-def _accumulate(indptr: Any, indices: Any, weights: Any, exponent: int, source: Any, current: Any) -> None:
-    """current[j, t, lane] += (sum over synapses of w * source[i, t, lane]) << exponent;  steps that `source` lacks are silent."""
-    steps, lanes = source.shape[1], source.shape[2]
-    total = np.zeros((steps, lanes), current.dtype)
-    for j in range(indptr.size - 1):
-        total[:] = 0
-        for k in range(indptr[j], indptr[j + 1]):
-            w = weights[k]
-            i = indices[k]
-            for t in range(steps):
-                for lane in range(lanes):
-                    total[t, lane] += w * source[i, t, lane]
-        for t in range(steps):
-            for lane in range(lanes):
-                value = total[t, lane]
-                current[j, t, lane] += value << exponent if exponent >= 0 else value >> -exponent
-
-
-@numba.njit(cache=True, nogil=True)
-def _decayed(state: Any, keep: Any) -> Any:
-    """Round  state * keep / 4096  toward zero."""
-    product = state * keep
-    return (product + ((product >> 63) & 4095)) >> 12
-
-
-@numba.njit(cache=True, nogil=True)
-def _lif(current: Any, biases: Any, du: int, dv: int, vth: int, filled: int, out: Any, active: Any) -> None:
-    """The equations of hwmodels.fixed_point.lif_step, neuron by neuron over all steps; counts updates that found or left a state."""
-    neurons, steps, lanes = current.shape
-    limit = np.int64(1 << 23)
-    keep_u, keep_v = np.int64(4095 - du), np.int64(4096 - dv)
-    bar = np.int64(vth) << 6
-    u = np.zeros(lanes, np.int64)
-    v = np.zeros(lanes, np.int64)
-    for j in range(neurons):
-        u[:] = 0
-        v[:] = 0
-        busy = 0
-        bias = biases[j]
-        for t in range(steps):
-            for lane in range(lanes):
-                un = _decayed(u[lane], keep_u) + (np.int64(current[j, t, lane]) << 6)
-                if un > limit:
-                    un -= 2 * limit
-                elif un <= -limit:
-                    un += 2 * limit
-                vn = min(max(_decayed(v[lane], keep_v) + un + bias, 1 - limit), limit - 1)
-                fired = vn > bar
-                busy += (lane < filled) & ((un != 0) | (vn != 0))
-                u[lane] = un
-                v[lane] = 0 if fired else vn
-                out[j, t, lane] = fired
-        active[j] = busy
+def _words(grid: Grid, lanes: int) -> tuple[int, int, int, int, int]:
+    """Return a grid's shape in words of eight lanes."""
+    rows, columns, _, first, pitch = grid.shape(lanes)
+    return rows, columns, lanes // 8, first // 8, pitch // 8

@@ -1,0 +1,115 @@
+"""The native simulator's kernels against the reference: whole blocks and parts of one, maps of every geometry, counts without rasters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netgen import integer_conv_network, integer_network, samples, seeds
+from spikeloom.compile import reference
+from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends._base import BackendOptions, Recording
+from spikeloom.runtime.simulator import compare
+
+ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
+
+
+def check(network: Network, events: np.ndarray, options: BackendOptions = ONE) -> dict[str, np.ndarray]:
+    """Compare every spike, and the counts with and without rasters; return the reference's spikes."""
+    expected = reference.simulate(network, events)
+    found = native.simulate(network, events, options)
+    compare(expected, found.spikes, "native")
+    few = native.simulate(network, events, replace(options, rasters=False))
+    last = network.populations[-1].name
+    assert set(few.spikes) == {last}
+    assert (few.spikes[last] == expected[last]).all()
+    for recording in (found, few):
+        _counts_agree(expected, recording, found)
+    return expected
+
+
+def _counts_agree(expected: dict[str, np.ndarray], recording: Recording, other: Recording) -> None:
+    assert recording.fired is not None and recording.active is not None and other.active is not None
+    for name, raster in expected.items():
+        assert (recording.fired[name] == raster.sum(axis=(0, 1))).all()
+        assert (recording.active[name] == other.active[name]).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.sampled_from([1, 7, 63, 64, 65, 130]), st.integers(1, 3), st.sampled_from(["graded", "current", "rate"]))
+def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: str) -> None:
+    network = integer_network(seed, layers=layers, encoding=encoding)
+    check(network, reference.encode(network, samples(network, seed, count)), TWO)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.sampled_from([1, 8, 9, 17]), st.booleans())
+def test_convolutional_networks_in_blocks(seed: int, count: int, temporal: bool) -> None:
+    network = integer_conv_network(seed, temporal=temporal)
+    check(network, reference.encode(network, samples(network, seed, count)), TWO)
+
+
+GEOMETRY = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.sampled_from([6, 8, 9, 16]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, GEOMETRY, st.integers(1, 9), st.integers(-2, 3), st.sampled_from([127, 2000]), st.booleans())
+def test_maps_of_every_geometry(
+    seed: int, geometry: tuple[int, int, int, int, int], channels: int, exponent: int, limit: int, graded: bool
+) -> None:
+    """Kernels, strides, padding, pools, biases, removed neurons, sums beyond 16 bits; then a flat layer and a window's OR on the map."""
+    kernel, stride, padding, pool, size = geometry
+    rng = np.random.default_rng(seed)
+    shape = (2, size, size + int(rng.integers(0, 3)))
+    if size // pool + 2 * padding < kernel:
+        return
+    taps = rng.integers(-limit, limit + 1, (channels, 2, kernel, kernel)) * (rng.random((channels, 2, kernel, kernel)) < 0.5)
+    first = Convolution.from_dense(taps, shape, stride=stride, padding=padding, pool=pool)
+    maps = first.target_shape
+    bias = rng.integers(-3000, 3000, channels).astype(np.int32) if rng.random() < 0.5 else None
+    alive = rng.random(int(np.prod(maps))) < 0.8 if rng.random() < 0.5 else None
+    du = int(rng.choice([4095, 4095, 2000]))
+    populations = [
+        Population("x", shape, None),
+        Population("a", maps, IntegerLIF(du, int(rng.integers(0, 4096)), 60), bias=bias, alive=alive),
+    ]
+    projections = [Projection("xa", "x", "a", first, exponent, 9)]
+    if min(maps[1:]) >= 2:
+        windows = Convolution.from_dense(np.eye(channels, dtype=np.int32)[:, :, None, None], maps, pool=2)
+        populations.append(Population("pool", windows.target_shape, IntegerLIF(4095, 4095, 1)))
+        projections.append(Projection("ap", "a", "pool", windows, 1, 2))
+    populations.append(Population("flat", (16,), IntegerLIF(4095, 2048, 20)))
+    source = populations[-2].name
+    weights = rng.integers(-40, 60, (16, populations[-2].size)) * (rng.random((16, populations[-2].size)) < 0.5)
+    projections.append(Projection("last", source, "flat", Synapses.from_dense(weights), 0, 8))
+    network = Network(tuple(populations), tuple(projections), 5, InputSpec(255 if graded else 1, 1.0, "graded" if graded else "events"))
+    events = rng.integers(0, 256 if graded else 2, (11, 5, int(np.prod(shape)))).astype(np.uint8)
+    check(network, events)
+
+
+def test_more_steps_than_a_byte_counts() -> None:
+    network = replace(integer_network(4, layers=2, encoding="graded"), timesteps=300)
+    check(network, reference.encode(network, samples(network, 4, 66)))
+
+
+@pytest.mark.parametrize("vth", [1, 3])
+def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
+    rng = np.random.default_rng(1)
+    shape = (3, 8, 8)
+    windows = Convolution.from_dense(np.eye(3, dtype=np.int32)[:, :, None, None].repeat(2, 2).repeat(2, 3), shape, stride=2)
+    one = Convolution.from_dense(np.eye(3, dtype=np.int32)[:, :, None, None], shape)
+    populations = (
+        Population("x", shape, None),
+        Population("a", shape, IntegerLIF(4095, 4095, 0)),
+        Population("p", windows.target_shape, IntegerLIF(4095, 4095, vth)),
+    )
+    network = Network(
+        populations, (Projection("xa", "x", "a", one, 0, 8), Projection("ap", "a", "p", windows, 1, 2)), 4, InputSpec(1, 1.0, "events")
+    )
+    spikes = check(network, (rng.random((9, 4, 192)) < 0.2).astype(np.uint8))
+    grouped = spikes["a"].reshape(9, 4, 3, 4, 2, 4, 2).sum(axis=(4, 6)).reshape(9, 4, -1)
+    assert (spikes["p"] == (grouped >= (1 if vth == 1 else 2))).all()
