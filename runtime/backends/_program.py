@@ -59,7 +59,7 @@ class Arriving:
     """A projection for a kernel: `first`, `second` and `weights` lie by row in `indptr`.
 
     Of a matrix, `first` are the sources. Of a convolution, `first` are channels and `second` the elements at which taps begin in a plane
-    of `window`, the grid of the windows that it reads; `acc` the size of its scratch; `rows`, `geometry` as `_kernels.add_taps` and
+    of `window`, the grid of the windows that it reads; `acc` the size of its scratch; `rows`, `geometry` as `kernels.sums.add_taps` and
     `add_strided_taps` take them.
     """
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import Network
-from . import _kernels
+from ..kernels import layers, moves, sums
 from ._base import BackendOptions, Recording
 from ._program import Arriving, Grid, Layer, Program, prepare
 
@@ -94,7 +94,7 @@ class _Worker:
         if grid.plane == 1:
             return stream.reshape(grid.channels, -1)
         out = self._buffer(f"flat {name}", (grid.channels * grid.positions, stream.shape[1] * self.program.lanes), np.uint8)
-        _kernels.flatten(stream, grid.shape(self.program.lanes), out)
+        moves.flatten(stream, grid.shape(self.program.lanes), out)
         return out
 
     def _windows(self, arriving: Arriving, window: Grid) -> Stream:
@@ -107,32 +107,32 @@ class _Worker:
         kind = np.uint8 if arriving.source != self.program.entry and arriving.pool < 16 else np.int32
         out = self._buffer(f"windows {arriving.source} {window}", (window.channels, stream.shape[1], window.plane * lanes), kind)
         geometry = (first, pitch, first_out, pitch_out, rows, columns * lanes, lanes)
-        _kernels.sum_windows(stream, arriving.pool, geometry, out)
+        sums.sum_windows(stream, arriving.pool, geometry, out)
         return out
 
     def _run_layer(self, layer: Layer, filled: int) -> None:
         grid, lanes = layer.grid, self.program.lanes
-        shape, n, sums = grid.shape(lanes), grid.positions * lanes, self.sums[layer.name]
+        shape, n, done = _words(grid, lanes), grid.positions * lanes, self.sums[layer.name]
         a = layer.arriving[0] if len(layer.arriving) == 1 else None
-        out = self.streams[layer.name]
+        out, words = self.streams[layer.name], self.streams[layer.name].view(np.uint64)
         if a is not None and layer.window:
             source, geometry = self.streams[a.source].view(np.uint64), _words(self.program.grids[a.source], lanes)[3:]
-            _kernels.run_or(source, layer.window, geometry, layer.flags, _words(grid, lanes), out.view(np.uint64), filled, sums)
+            layers.run_or(source, layer.window, geometry, layer.flags, shape, words, filled, done)
         elif a is not None and a.second is None and grid.positions == 1:
             source, n = self._flat(a.source), GROUP * lanes
             total = self._buffer("total", (source.shape[1] // lanes, n), layer.kind)
             head = (a.indptr, a.first, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags[:, 0], lanes)
             acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
-            _kernels.run_linear(*head, acc, total, *self._neurons(n), out, filled, sums[:, :, 0].T)
+            layers.run_linear(*head, acc, total, *self._neurons(n), out, filled, done[:, :, 0].T)
         elif a is not None and a.window is not None:
             source = self._windows(a, a.window)
             total = self._buffer("total", (source.shape[1], grid.rows, grid.columns * lanes), layer.kind)
             head = (a.indptr, a.first, a.second, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags)
             acc = self._buffer("acc", (a.acc,), a.weights.dtype)
-            _kernels.run_taps(*head, a.geometry, shape, acc, a.rows, total, *self._neurons(n), out, filled, sums)
+            layers.run_taps(*head, a.geometry, shape, acc, a.rows, total, *self._neurons(n), words, filled, done)
         else:
             head = (self._totals(layer), layer.neuron, layer.biases, layer.flags, shape)
-            _kernels.run_neurons(*head, *self._neurons(n), out, filled, sums)
+            layers.run_neurons(*head, *self._neurons(n), words, filled, done)
 
     def _neurons(self, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return the scratch of n neurons: state, spikes, counts of 8 bits and the same in words."""
@@ -149,31 +149,31 @@ class _Worker:
             if a.window is None:
                 source = self._flat(a.source)
                 acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
-                _kernels.sum_linear(a.indptr, a.first, a.weights, a.exponent, source, lanes, acc, totals)
+                sums.sum_linear(a.indptr, a.first, a.weights, a.exponent, source, lanes, acc, totals)
             else:
                 maps = totals.reshape(grid.channels, layer.live, grid.rows, grid.columns * lanes)
                 acc, source = self._buffer("acc", (a.acc,), a.weights.dtype), self._windows(a, a.window)
-                _kernels.sum_taps(a.indptr, a.first, a.second, a.weights, a.exponent, source, a.geometry, acc, a.rows, maps)
+                sums.sum_taps(a.indptr, a.first, a.second, a.weights, a.exponent, source, a.geometry, acc, a.rows, maps)
         return totals
 
 
 def _gather(events: NDArray[np.uint8], grid: Grid, stream: Stream, lanes: int) -> None:
     """Write a block's samples into the input's stream, eight by eight where they come in words."""
     if grid.plane == 1 and len(events) == lanes and events.shape[2] % 8 == 0:
-        _kernels.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
+        moves.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
     else:
-        _kernels.gather(events, grid.shape(lanes), stream)
+        moves.gather(events, grid.shape(lanes), stream)
 
 
 def _scatter(stream: Stream, grid: Grid, lanes: int, spikes: NDArray[np.uint8]) -> None:
     """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words."""
     whole = len(spikes) == lanes and spikes.shape[2] % 8 == 0
     if whole and grid.plane == 1:
-        _kernels.scatter_flat_words(stream.view(np.uint64), spikes.view(np.uint64))
+        moves.scatter_flat_words(stream.view(np.uint64), spikes.view(np.uint64))
     elif whole and grid.columns % 8 == 0:
-        _kernels.scatter_words(stream.view(np.uint64), _words(grid, lanes), spikes.view(np.uint64))
+        moves.scatter_words(stream.view(np.uint64), _words(grid, lanes), spikes.view(np.uint64))
     else:
-        _kernels.scatter(stream, grid.shape(lanes), spikes)
+        moves.scatter(stream, grid.shape(lanes), spikes)
 
 
 def _words(grid: Grid, lanes: int) -> tuple[int, int, int, int, int]:
