@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
+from . import timing
 from .convolution import Connectivity, Convolution
 from .synapses import Synapses, row_pointers
 
@@ -167,7 +168,7 @@ class Projection:
     """Synapses from `source` to `target`. The integer input current of a step is  a = (W s) << exponent  (>> with floor below 0).
 
     `lag`: steps by which the target hears the source late:  a(t) takes s(t - lag)  in local time. A connection that runs backwards or
-        from a population to itself needs at least 1.
+        from a population to itself needs at least 1. What would arrive after the last step of a sample is lost with it.
     `delay`: steps of synaptic delay on the chip, beyond the one that every connection takes; set by the pass that balances paths.
     """
 
@@ -226,10 +227,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Network:
-    """A feed-forward network in topological order: `populations[0]` is the input, `populations[-1]` the output.
+    """Populations in order: `populations[0]` is the input, `populations[-1]` the output.
+
+    A projection without lag leads from an earlier population to a later one; one that leads back, or to its own population, needs a lag.
 
     Raises:
-        NetworkError: a projection that names no population, has the wrong shape or closes a loop.
+        NetworkError: a projection that names no population, has the wrong shape, or leads back without a lag.
     """
 
     populations: tuple[Population, ...]
@@ -323,12 +326,27 @@ class Network:
         """The number of classes that the output tells apart."""
         return self.populations[-1].size // self.votes
 
+    def components(self) -> list[tuple[Population, ...]]:
+        """Return the spiking populations, sources before targets, in groups: those on a common cycle are stepped together."""
+        groups = timing.components([p.name for p in self.populations], self.projections)
+        by_name = {p.name: p for p in self.spiking}
+        return [tuple(by_name[n] for n in group) for group in groups if group != [self.populations[0].name]]
+
     def depth(self) -> dict[str, int]:
-        """Return, by population, the longest number of connections from the input to it."""
-        depth = {self.populations[0].name: 0}
-        for population in self.spiking:
-            depth[population.name] = 1 + max((depth[p.source] for p in self.inputs_of(population.name)), default=-1)
-        return depth
+        """Return, by population, the chip's steps by which it runs behind the input at least: see `timing.depths`.
+
+        Raises:
+            NetworkError: a loop takes longer on the chip than its lags allow.
+        """
+        return timing.depths([p.name for p in self.populations], self.projections)
+
+    def arrivals(self) -> dict[str, int]:
+        """Return, by population, the chip's steps by which it runs behind the input, with the delays as they are: see `timing.arrivals`.
+
+        Raises:
+            NetworkError: the delays are out of balance.
+        """
+        return timing.arrivals([p.name for p in self.populations], self.projections)
 
 
 @dataclass(frozen=True)
@@ -385,8 +403,13 @@ def _check_projection(network: Network, projection: Projection, order: dict[str,
     for end in (projection.source, projection.target):
         if end not in order:
             raise NetworkError(f"Projection {projection.name}: there is no population called {end!r}.")
-    if order[projection.source] >= order[projection.target]:
-        raise NetworkError(f"Projection {projection.name} runs backwards; only feed-forward networks are compiled yet.")
+    if order[projection.target] == 0:
+        raise NetworkError(f"Projection {projection.name} leads into the input {projection.target}, which hears nothing.")
+    if order[projection.source] >= order[projection.target] and projection.lag < 1:
+        raise NetworkError(
+            f"Projection {projection.name} runs back from {projection.source} to {projection.target} with a lag of 0, so the target would "
+            f"hear the source's step before it has run. It needs a lag of at least 1."
+        )
     need = (network.population(projection.target).size, network.population(projection.source).size)
     if projection.synapses.shape != need:
         raise NetworkError(f"Projection {projection.name}: its synapses have shape {projection.synapses.shape}, its ends need {need}.")

@@ -1,12 +1,14 @@
 """The integer reference: the deployed network in plain NumPy, from `hwmodels.fixed_point` alone.
 
 Its spikes are the definition; every backend is held against them. Time is local: step t of a population is its t-th step,
-whenever the chip's pipeline reaches it, which a feed-forward network cannot tell apart.
+whenever the chip's pipeline reaches it, and hears what its sources did in their step  t - lag  (silence before step 0). Populations on
+a common cycle are stepped together, all others one after another.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,32 +82,66 @@ def simulate(network: Network, events: NDArray[Any]) -> Spikes:
         By population, its spikes (samples, timesteps, neurons).
     """
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
-    for population in network.spiking:
-        streams[population.name] = layer(network, population, streams)
+    for group in network.components():
+        streams |= component(network, group, streams)
     return {p.name: streams[p.name] for p in network.spiking}
 
 
 def layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Run one population of an integer network on its sources' (samples, timesteps, neurons) streams."""
-    neuron = population.neuron
-    if not isinstance(neuron, IntegerLIF):
-        raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-    arriving = [(p.synapses.operator(), p.exponent, streams[p.source]) for p in network.inputs_of(population.name)]
+    return component(network, (population,), streams)[population.name]
+
+
+def component(network: Network, populations: Sequence[Population], streams: dict[str, NDArray[Any]]) -> Spikes:
+    """Run populations of an integer network step by step together, in their order, on the streams of the others that they hear."""
+    neurons: list[_Neurons] = []
+    for population in populations:
+        if not isinstance(population.neuron, IntegerLIF):
+            raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
+        neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
+    return _run_together(network, populations, neurons, streams)
+
+
+class _Neurons(Protocol):
+    """The state of a population's neurons."""
+
+    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        """Return the spikes (neurons, samples) of a step, from what each arriving projection's source sent (sources, samples)."""
+        ...
+
+
+class _IntegerNeurons:
+    def __init__(self, network: Network, population: Population, neuron: IntegerLIF, samples: int) -> None:
+        self.neuron = neuron
+        self.arriving = [(p.synapses.operator(), p.exponent) for p in network.inputs_of(population.name)]
+        self.bias = population.biases.astype(np.int64)[:, None]
+        self.u = self.v = np.zeros((population.size, samples), np.int64)
+
+    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        a = np.zeros_like(self.u)
+        for (weights, exponent), s in zip(self.arriving, heard, strict=True):
+            a = a + fixed_point.synaptic_input(weights, s.astype(np.int64), exponent)
+        n = self.neuron
+        self.u, self.v, fired = fixed_point.lif_step(self.u, self.v, a, du=n.du, dv=n.dv, vth=n.vth, bias=self.bias)
+        return fired
+
+
+def _samples(streams: dict[str, NDArray[Any]]) -> int:
+    return len(next(iter(streams.values())))
+
+
+def _run_together(
+    network: Network, populations: Sequence[Population], neurons: Sequence[_Neurons], streams: dict[str, NDArray[Any]]
+) -> Spikes:
     samples, steps = next(iter(streams.values())).shape[:2]
-    bias = population.biases.astype(np.int64)[:, None]
-    u = v = np.zeros((population.size, samples), np.int64)
-    spikes = np.zeros((samples, steps, population.size), np.bool_)
+    spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_) for p in populations}
+    heard = streams | spikes
+    arriving = [[(heard[q.source], q.lag) for q in network.inputs_of(p.name)] for p in populations]
     for t in range(steps):
-        a = np.zeros_like(u)
-        for weights, exponent, stream in arriving:
-            a = a + fixed_point.synaptic_input(weights, stream[:, t].T.astype(np.int64), exponent)
-        u, v, s = fixed_point.lif_step(u, v, a, du=neuron.du, dv=neuron.dv, vth=neuron.vth, bias=bias)
-        spikes[:, t] = s.T
-    return _living(population, spikes)
-
-
-def _living(population: Population, spikes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return spikes if population.alive is None else spikes & population.alive
+        for population, cells, sources in zip(populations, neurons, arriving, strict=True):
+            fired = cells.step([(s[:, t - lag] if t >= lag else np.zeros_like(s[:, t])).T for s, lag in sources]).T
+            spikes[population.name][:, t] = fired if population.alive is None else fired & population.alive
+    return spikes
 
 
 def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[Any] | None = None) -> Spikes:
@@ -118,26 +154,37 @@ def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[An
     real = check_values(network, values) * network.input.scale
     steps = real if network.input.is_temporal else np.repeat(real[:, None], network.timesteps, axis=1)
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: steps if events is None else events}
-    for population in network.spiking:
-        streams[population.name] = float_layer(network, population, streams)
+    for group in network.components():
+        streams |= float_component(network, group, streams)
     return {p.name: streams[p.name] for p in network.spiking}
 
 
 def float_layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Run one population of a float network on its sources' (samples, timesteps, neurons) streams."""
-    neuron = population.neuron
-    if not isinstance(neuron, LIF | Threshold):
-        raise UsageError(f"Population {population.name} is already quantised.")
-    arriving = [(p.synapses.operator(np.float64), streams[p.source]) for p in network.inputs_of(population.name)]
-    samples, steps = next(iter(streams.values())).shape[:2]
-    bias = population.biases.astype(np.float64)[:, None]
-    v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)
-    spikes = np.zeros((samples, steps, population.size), np.bool_)
-    for t in range(steps):
-        x = sum((w @ s[:, t].T.astype(np.float64) for w, s in arriving), np.zeros_like(v)) + bias
-        v, fired = float_step(neuron, v, x)
-        spikes[:, t] = fired.T
-    return _living(population, spikes)
+    return float_component(network, (population,), streams)[population.name]
+
+
+def float_component(network: Network, populations: Sequence[Population], streams: dict[str, NDArray[Any]]) -> Spikes:
+    """Run populations of a float network step by step together, in their order, on the streams of the others that they hear."""
+    neurons: list[_Neurons] = []
+    for population in populations:
+        if not isinstance(population.neuron, LIF | Threshold):
+            raise UsageError(f"Population {population.name} is already quantised.")
+        neurons.append(_FloatNeurons(network, population, population.neuron, _samples(streams)))
+    return _run_together(network, populations, neurons, streams)
+
+
+class _FloatNeurons:
+    def __init__(self, network: Network, population: Population, neuron: LIF | Threshold, samples: int) -> None:
+        self.neuron = neuron
+        self.arriving = [p.synapses.operator(np.float64) for p in network.inputs_of(population.name)]
+        self.bias = population.biases.astype(np.float64)[:, None]
+        self.v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)
+
+    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        x = sum((w @ s.astype(np.float64) for w, s in zip(self.arriving, heard, strict=True)), np.zeros_like(self.v)) + self.bias
+        self.v, fired = float_step(self.neuron, self.v, x)
+        return fired
 
 
 def float_step(neuron: LIF | Threshold, v: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
