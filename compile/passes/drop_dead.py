@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError
+from ..liveness import able, heard
 from ..network import Convolution, Network, Population, Projection
 from ..pipeline import CompileOptions, PassResult
-from ..reach import Masks, can_spike
+from ..reach import Masks
 
 ORDERS = (20, 50)
 
@@ -36,12 +37,13 @@ class Pass:
         """
         before = (network.synapses, network.neurons)
         live = replace(network, projections=tuple(_select(p, p.synapses.data != 0) for p in network.projections))
-        alive: Masks = {p.name: p.living.copy() for p in live.populations}
-        while _sweep(live, alive):
-            pass
-        _check_way(network, live, alive)
+        spiking = able(live)
+        alive = heard(live, spiking)
+        entry = live.populations[0]
+        alive[entry.name] = entry.living  # inputs keep their numbers
+        _check_way(network, live, spiking, alive)
         gone = [p.name for p in live.spiking if not alive[p.name].any()]
-        network = _shrink(live, alive)
+        network = _shrink(live, spiking, alive)
         after = (network.synapses, network.neurons)
         if before == after:
             return PassResult(network)
@@ -62,24 +64,12 @@ def _select(projection: Projection, keep: NDArray[np.bool_]) -> Projection:
     return replace(projection, synapses=projection.synapses.select(keep), origin=projection.trained)
 
 
-def _sweep(live: Network, alive: Masks) -> bool:
-    """Mark more neurons dead, given those that are; return whether any was."""
-    changed = False
-    for population in live.spiking[:-1]:
-        heard = np.zeros(population.size, np.bool_)
-        for projection in live.outputs_of(population.name):
-            heard |= projection.synapses.backward(np.ones(projection.synapses.weights), alive[projection.target]) > 0
-        keep = alive[population.name] & can_spike(live, population, alive) & heard
-        changed |= bool((keep != alive[population.name]).any())
-        alive[population.name] = keep
-    return changed
-
-
-def _check_way(network: Network, live: Network, alive: Masks) -> None:
+def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) -> None:
     """Refuse a network whose output hears nothing of the input, and name the layer where the way ends."""
-    if network.populations[-1].name not in _deaf(live, alive):
+    output = network.populations[-1]
+    if output.name not in _deaf(live, alive):
         return
-    deaf = next(iter(_deaf(live, _excited(live)) or _deaf(live, alive)))
+    deaf = next(iter(_deaf(live, spiking | {output.name: output.living}) or _deaf(live, alive)))
     stored = sum(p.synapses.weights for p in network.inputs_of(deaf))
     raise NetworkError(
         f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses excites a neuron that leads from "
@@ -89,10 +79,11 @@ def _check_way(network: Network, live: Network, alive: Masks) -> None:
 
 def _deaf(network: Network, alive: Masks) -> list[str]:
     """Return the layers to which no synapses lead from the input, in order."""
-    hears = {network.populations[0].name}
-    for population in network.spiking:
-        if any(p.source in hears and _conducts(p, alive) for p in network.inputs_of(population.name)):
-            hears.add(population.name)
+    hears: set[str] = set()
+    found = {network.populations[0].name}
+    while found - hears:
+        hears |= found
+        found = {p.target for p in network.projections if p.source in hears and _conducts(p, alive)}
     return [p.name for p in network.spiking if p.name not in hears]
 
 
@@ -100,17 +91,10 @@ def _conducts(projection: Projection, alive: Masks) -> bool:
     return bool(projection.synapses.used(alive[projection.source], alive[projection.target]).any())
 
 
-def _excited(network: Network) -> Masks:
-    """Return the neurons that can spike, whether or not they are heard: layer by layer from the input."""
-    alive: Masks = {p.name: p.living.copy() for p in network.populations}
-    for population in network.spiking[:-1]:
-        alive[population.name] &= can_spike(network, population, alive)
-    return alive
-
-
-def _shrink(network: Network, alive: Masks) -> Network:
+def _shrink(network: Network, spiking: Masks, alive: Masks) -> Network:
     kept = {p.name: _numbered(network, p, alive[p.name]) for p in network.populations}
-    projections = tuple(_select(p, p.synapses.used(alive[p.source], alive[p.target])) for p in network.projections)
+    sending = {name: alive[name] & spiking[name] for name in alive}
+    projections = tuple(_select(p, p.synapses.used(sending[p.source], alive[p.target])) for p in network.projections)
     projections = tuple(_renumbered(p, kept) for p in projections if p.synapses.weights)
     populations = tuple(_shrink_population(p, alive[p.name], kept[p.name]) for p in network.populations if alive[p.name].any())
     return replace(network, populations=populations, projections=projections)
