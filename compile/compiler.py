@@ -18,6 +18,7 @@ from . import pipeline, readers, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, Mapping, build
 from .network import Encoding, Network
+from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions
 
 MAX_SYNAPSES = 200_000_000
@@ -86,6 +87,7 @@ def compile_network(
     check_size(result.network)
     mapping = build(result.network, rates, model)
     _check_limits(mapping, model)
+    check_balance(result.network, model.limit("max_delay"))
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
 
 

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..errors import FormatError, NetworkError
+from ..errors import DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from ..hwmodels.fixed_point import STATE_LIMIT
@@ -28,6 +28,7 @@ from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
 from .network import Connectivity, Convolution, InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
+from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
@@ -108,8 +109,10 @@ def load(path: Path | str) -> DeployedNetwork:
     _check_header(path, header, arrays)
     try:
         return _rebuild(json.loads(header["document"]), arrays)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration, NetworkError, ValidationError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration, ValidationError, NetworkError) as error:
         raise FormatError(f"{path} is damaged: {error}. Compile the network again.") from error
+    except DoesNotFitError as error:
+        raise FormatError(f"{path} does not fit its chip: {error} Compile the network again.") from error
 
 
 def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> None:
@@ -177,7 +180,7 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
 
 
 def _projection_document(projection: Projection) -> dict[str, Any]:
-    kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale")}
+    kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale", "lag", "delay")}
     return kept | {"synapses": _synapses_document(projection.synapses), "trained": asdict(projection.trained)}
 
 
@@ -201,6 +204,7 @@ def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")
     chip = Chip.model_validate(document["chip"])
+    check_balance(network, chip.limit("max_delay"))
     mapping = _mapping(document["mapping"], arrays, network, chip)
     passes = TypeAdapter(tuple[PassRecord, ...]).validate_python(document["passes"])
     drift = TypeAdapter(dict[str, float]).validate_python(document["drift"])
@@ -228,7 +232,9 @@ def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
     trained = TypeAdapter(Trained).validate_python(document["trained"])
     if not 0 <= trained.weights <= trained.possible_weights or trained.possible_synapses < synapses.count:
         raise FormatError(f"projection {name}: {synapses.count} synapses cannot be left of {trained}")
-    return Projection(name, str(document["source"]), str(document["target"]), synapses, exponent, bits, float(document["scale"]), trained)
+    ends, scale = (str(document["source"]), str(document["target"])), float(document["scale"])
+    time = {n: int(document[n]) for n in ("lag", "delay")}
+    return Projection(name, *ends, synapses, exponent, bits, scale, trained, **time)
 
 
 def _synapses(document: dict[str, Any], name: str, arrays: Arrays) -> Connectivity:

@@ -33,6 +33,9 @@ class Quantity(_Strict):
     status: Status
 
 
+NO_DELAYS = Quantity(value=0, unit="steps", source="Not stated in the chip file: taken as a chip without synaptic delays", status="assumed")
+
+
 class Limits(_Strict):
     """What one core and one chip hold."""
 
@@ -44,6 +47,7 @@ class Limits(_Strict):
     words_per_axon: Quantity
     weight_bits: Quantity
     payload_bits: Quantity  # of a graded spike; 0: binary spikes only
+    max_delay: Quantity = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
 
 
 class SynapseFormat(_Strict):

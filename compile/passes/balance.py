@@ -1,0 +1,160 @@
+"""Balance delays: spikes of one time step shall meet, whichever way they took.
+
+Every connection takes a step on the chip, so a branch of two layers arrives a step after a shortcut past them. With the depths that
+`timing.depths` finds (the longest paths) each projection gets the synaptic delay that is missing,
+
+    delay = depth(target) - depth(source) - 1 + lag  >= 0.
+
+Where that exceeds the M steps that the chip can delay, relays stand in between: gates of level 1, one for each neuron that is heard, which
+spike in the same local step as it does. A chain of them, M + 1 steps from one to the next, serves all projections of a source: one that
+lacks `delay` steps leaves the relay number  delay // (M + 1)  with  delay mod (M + 1)  to go, so none takes more relays than it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DoesNotFitError, NetworkError
+from ..network import Network, Population, Projection, Synapses, Threshold, Trained
+from ..pipeline import CompileOptions, PassResult, payload
+from . import lower
+from .encode import HELD
+
+ORDERS = (55,)  # after the last pass that drops layers
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Set every delay; `max_delay`: steps that a synapse can add to the one of its connection; `relays`: whether relays may be put in."""
+
+    max_delay: int
+    relays: bool = True
+    chip: str = "the chip"
+
+    def run(self, network: Network) -> PassResult:
+        """Apply the pass.
+
+        Raises:
+            NetworkError: a loop takes longer on the chip than its lags allow.
+            DoesNotFitError: a delay beyond the chip's, of payloads, which no relay passes on, or where relays are not allowed.
+        """
+        before = len(network.projections), len(network.populations)
+        depth = network.depth()
+        network = replace(network, projections=tuple(replace(p, delay=_missing(p, depth)) for p in network.projections))
+        network = replace(network, projections=tuple(p for p in network.projections if p.delay <= self.max_delay or p.synapses.count))
+        for source in network.populations:
+            late = [p for p in network.outputs_of(source.name) if p.delay > self.max_delay]
+            if late:
+                self._check_relays(network, late)
+                network = _relayed(network, source, late, self.max_delay + 1)
+        check_balance(network, self.max_delay)
+        return PassResult(network, tuple(_changes(network, *before)))
+
+    def _check_relays(self, network: Network, late: list[Projection]) -> None:
+        levels, held = payload(network, late[0])[0], network.input.encoding in HELD and late[0].source == network.populations[0].name
+        if self.relays and levels == 1 and not held:
+            return
+        worst = max(late, key=lambda p: p.delay)
+        why, way_out = f"its payloads of up to {levels} are more than a relay passes on", "Use --encoding rate"
+        if levels == 1:
+            why, way_out = "relays are switched off", "Allow relays"
+        if held:
+            why, way_out = "a relay would not pass on samples that are sent once and held", "Use --encoding rate"
+        raise DoesNotFitError(
+            f"Projection {worst.name} ({worst.source} -> {worst.target}) has to wait {worst.delay} steps for the other paths; a synapse of "
+            f"{self.chip} delays up to {self.max_delay}, and {why}. {way_out}, or make the paths more alike."
+        )
+
+
+def create(options: CompileOptions) -> Pass:
+    """Build the pass from the chip's longest delay."""
+    return Pass(options.chip.limit("max_delay"), chip=options.chip.name)
+
+
+def check_balance(network: Network, max_delay: int) -> None:
+    """Prove that all paths between two populations take the same time, from the delays alone, and that the chip has those delays.
+
+    Raises:
+        NetworkError: two paths disagree; the projection and what it needs are named.
+        DoesNotFitError: a delay beyond `max_delay`.
+    """
+    network.arrivals()
+    for projection in network.projections:
+        if projection.delay > max_delay:
+            raise DoesNotFitError(f"Projection {projection.name} has a delay of {projection.delay} steps; the chip allows {max_delay}.")
+
+
+def balanced(network: Network) -> bool:
+    """Whether all paths between two populations take the same time on the chip."""
+    try:
+        network.arrivals()
+    except NetworkError:
+        return False
+    return True
+
+
+def _missing(projection: Projection, depth: dict[str, int]) -> int:
+    return depth[projection.target] - depth[projection.source] - 1 + projection.lag
+
+
+def _changes(network: Network, projections: int, populations: int) -> Iterable[str]:
+    delayed = [p for p in network.projections if p.delay]
+    if delayed:
+        yield f"{len(delayed)} of {len(network.projections)} projections delayed by up to {max(p.delay for p in delayed)} steps"
+    if len(network.populations) > populations:
+        relays = len(network.populations) - populations
+        synapses = len(network.projections) - projections
+        yield f"{relays} populations of relays put in, with {synapses} projections into them"
+
+
+# --- relays ----------------------------------------------------------------------------------------------------------
+
+
+def _relayed(network: Network, source: Population, late: list[Projection], stride: int) -> Network:
+    """Return the network with the late projections of `source` leaving a chain of relays, `stride` chip steps from one to the next.
+
+    The output stays last: its relays stand right behind the input and hear it a local step late, and the projections lag a step less.
+    """
+    is_output = source.name == network.populations[-1].name
+    order, projections = list(network.populations), {p.name: p for p in network.projections}
+    at = 1 if is_output else order.index(source) + 1
+    level = payload(network, late[0])[1]  # what one spike is worth
+    feeding, numbers = source, np.arange(source.size)
+    for hop in range(1, max(p.delay for p in late) // stride + 1):
+        beyond = [p for p in late if p.delay // stride >= hop]
+        used = np.unique(np.concatenate([p.synapses.unrolled().indices for p in beyond]))
+        name = _free(f"{source.name}_relay{hop}", {p.name for p in order} | set(projections))
+        relay = Population(name, (used.size,), Threshold(level if hop == 1 else 1.0))
+        lag = int(is_output and hop == 1)
+        projections[name] = _wire(feeding, relay, np.searchsorted(numbers, used), lag, stride - 1)
+        projections |= {p.name: _leaving(p, relay, used, stride, int(is_output)) for p in beyond if p.delay // stride == hop}
+        order.insert(at, relay)
+        at, feeding, numbers = at + 1, relay, used
+    network = replace(network, populations=tuple(order), projections=tuple(projections.values()))
+    return lower.Pass().run(network).network
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _wire(source: Population, relay: Population, columns: NDArray[np.int64], lag: int, delay: int) -> Projection:
+    """Return the projection into a relay, whose neuron j hears the source's neuron columns[j]; no weight of it was trained."""
+    weights = np.ones(relay.size, np.float32)
+    synapses = Synapses(np.arange(relay.size + 1), columns.astype(np.int32), weights, (relay.size, source.size))
+    return Projection(relay.name, source.name, relay.name, synapses, origin=Trained(0, 0, relay.size), lag=lag, delay=delay)
+
+
+def _leaving(projection: Projection, relay: Population, used: NDArray[np.int32], stride: int, earlier: int) -> Projection:
+    """Return the projection as it leaves the relay that stands for the neurons `used` of its source."""
+    old = projection.synapses.unrolled()
+    indices = np.searchsorted(used, old.indices).astype(np.int32)
+    synapses = Synapses(old.indptr, indices, old.data, (old.shape[0], relay.size))
+    lag, delay = projection.lag - earlier, projection.delay % stride
+    return replace(projection, source=relay.name, synapses=synapses, origin=projection.trained, lag=lag, delay=delay)
