@@ -2,7 +2,8 @@
 
 Feed-forward sums do not depend on the order of spikes, so layers are run one after another, each for all time steps at once: a block of
 samples lies side by side, and each weight is loaded once for all of them and all steps. Convolutions slide their surviving taps over
-padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own.
+padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own. Networks with lags, and so all that
+hear themselves, run in `_recurrent`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...compile.network import Network
 from ..kernels import layers, moves, sums
+from . import _recurrent
 from ._base import BackendOptions, Recording
 from ._program import Arriving, Grid, Layer, Program, prepare
 
@@ -28,6 +30,8 @@ Stream = NDArray[np.uint8]  # (channels, steps, plane * lanes)
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
+    if any(p.lag for p in network.projections):
+        return _recurrent.simulate(network, events, options)
     program = prepare(network)
     if program is None:  # maps that the kernels do not take: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
