@@ -47,6 +47,39 @@ def integer_network(seed: int, *, layers: int = 2, density: float = 0.3, timeste
     return Network(tuple(populations), tuple(projections), timesteps, spec)
 
 
+def graph_network(
+    seed: int, *, hidden: int = 5, timesteps: int = 6, encoding: str = "rate", lags: bool = False, backward: int = 0, slack: bool = False
+) -> Network:
+    """A random integer graph: each population hears one to three earlier ones, so that branches differ in length.
+
+    `lags`: some forward projections have one; `backward`: projections to an earlier population or to their own; `slack`: each has a lag
+    that any loop can keep to on a chip, else one of at least 1.
+    """
+    rng = np.random.default_rng(seed)
+    names = ["input", *(f"p{i}" for i in range(1, hidden + 1)), "output"]
+    sizes = rng.integers(2, 12, len(names))
+    populations, projections = [Population("input", (int(sizes[0]),), None)], list[Projection]()
+
+    def connect(a: int, b: int, lag: int) -> None:
+        graded = a == 0 and encoding != "rate"
+        exponent = -int(rng.integers(5, 8)) if graded else int(rng.integers(-2, 2))
+        weights = sparse_integers(rng, (int(sizes[b]), int(sizes[a])), 0.6)
+        projections.append(Projection(f"{names[a]}-{names[b]}-{len(projections)}", names[a], names[b], weights, exponent, 8, lag=lag))
+
+    for b in range(1, len(names)):
+        bias = rng.integers(-2000, 4000, int(sizes[b])).astype(np.int32) >> 4 << 4 if rng.random() < 0.3 else None
+        neuron = IntegerLIF(int(rng.choice([4095, 4095, 0, 1000])), int(rng.integers(0, 4096)), int(rng.integers(1, 200)))
+        populations.append(Population(names[b], (int(sizes[b]),), neuron, bias=bias))
+        for a in sorted({b - 1, *rng.integers(0, b, int(rng.integers(0, 3))).tolist()}):
+            connect(a, b, int(rng.integers(0, 4)) if lags and rng.random() < 0.4 else 0)
+    for _ in range(backward):
+        a = int(rng.integers(1, len(names)))
+        b = int(rng.integers(1, a + 1))
+        connect(a, b, int(rng.integers(a - b + 1, a - b + 3) if slack else rng.integers(1, a - b + 3)))
+    spec = InputSpec(255, 1 / 255, encoding)  # pyright: ignore[reportArgumentType]
+    return Network(tuple(populations), tuple(projections), timesteps, spec)
+
+
 def float_network(
     seed: int, *, sizes: tuple[int, ...] = (20, 15, 4), density: float = 0.4, timesteps: int = 6, v_reset: float = 0.0
 ) -> Network:

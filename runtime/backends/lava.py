@@ -2,7 +2,8 @@
 
 In a child, because Lava forks processes of its own, waits for ever when one of them dies, and has to be stopped to leave nothing behind.
 Events and weights go in as files, spikes come out as files (`lava_worker/`). B samples lie side by side as one block-diagonal
-network, and the batches follow one another in a single stream, the neurons being reset between them.
+network, and the batches follow one another in a single stream, the neurons being reset between them. Each projection has the delay that
+the compiler gave it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import IntegerLIF, Network, Population, Projection
-from ...errors import BackendError, UsageError
+from ...errors import BackendError, NetworkError, UsageError
 from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, NO_MEMORY, bias_registers, holds_bias
 from ._base import BackendOptions, Recording
 from ._lava_child import INSTALL, run_worker
@@ -147,7 +148,7 @@ def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """`copies` samples side by side, `batches` after one another; `depth`: steps that a population runs behind the input;
+    """`copies` samples side by side, `batches` after one another; `depth`: steps that a population runs behind the input, by its delays;
     `live`: the projections that can carry a spike. A population without depth can never spike: it has neither those nor a bias above 0."""
 
     copies: int
@@ -157,18 +158,25 @@ class _Plan:
 
 
 def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
-    depth = {network.populations[0].name: 0}
-    live: list[Projection] = []
-    for p in network.spiking:
-        arriving = [q for q in network.inputs_of(p.name) if q.source in depth and q.synapses.weights]
-        if arriving or (p.biases > 0).any():
-            depth[p.name] = 1 + max((depth[q.source] for q in arriving), default=0)
-            live += arriving
+    able = {network.populations[0].name, *(p.name for p in network.spiking if (p.biases > 0).any())}
+    found: set[str] = set()
+    while found != able:
+        found = set(able)
+        able |= {q.target for q in network.projections if q.source in found and q.synapses.weights}
+    live = [q for q in network.projections if q.source in able and q.synapses.weights]
+    depth = {name: steps for name, steps in _arrivals(network).items() if name in able}
     synapses = max(1, sum(q.synapses.count for q in live))
     neurons = sum(p.size for p in network.populations)
     room = batch_size or max(1, min(SIDE_BY_SIDE, SYNAPSES_AT_ONCE // synapses, NEURONS_AT_ONCE // neurons))
     batches = math.ceil(samples / room)
     return _Plan(math.ceil(samples / batches), batches, depth, tuple(live))
+
+
+def _arrivals(network: Network) -> dict[str, int]:
+    try:
+        return network.arrivals()
+    except NetworkError as error:
+        raise BackendError(f"Lava runs a network as the chip does, where every connection takes time. {error}") from error
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -229,7 +237,8 @@ def _describe_projection(projection: Projection, index: int, plan: _Plan) -> dic
     doubled = bool(data.min() >= -128 and data.max() <= 127)
     return {
         "source": projection.source,
-        "wait": plan.depth[projection.target] - plan.depth[projection.source] - 1,
+        "delay": projection.delay,
+        "lag": projection.lag,
         "weights": f"weights_{index}.npz",
         "factor": 2 if doubled else 1,
         "weight_exp": projection.exponent - 1 if doubled else projection.exponent,

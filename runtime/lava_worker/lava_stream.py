@@ -2,7 +2,7 @@
 
 `copies` samples lie side by side as block-diagonal weights, and batches of them follow one another. Every connection of Lava takes one
 time step, so a population at depth d runs step g of the stream (g = 0, 1, ...) at Lava's time step g + 1 + d, and is reset there when
-g is a multiple of the number of steps a sample takes.
+g is a multiple of the number of steps a sample takes. Spikes that a projection with a lag would carry into the next sample are held back.
 """
 
 # pyright: reportMissingImports=false
@@ -34,9 +34,11 @@ class Stream:
         self.folder = folder
         self.copies: int = spec["copies"]
         self.source = Source(path=str(folder / "events.bin"), size=self.copies * spec["inputs"])
-        self.outputs: dict[tuple[str, int], Any] = {(spec["input"], 0): self.source.s_out}
+        self.outputs: dict[tuple[str, int, int], Any] = {(spec["input"], 0, 0): self.source.s_out}
+        self.depths: dict[str, int] = {spec["input"]: 0} | {p["name"]: p["depth"] for p in spec["populations"]}
+        neurons = {p["name"]: self._add(p) for p in spec["populations"]}
         for population in spec["populations"]:
-            self._add(population)
+            self._connect(population, neurons[population["name"]])
 
     def start(self) -> list[Any]:
         """Fork Lava's processes. Returns them (multiprocessing.Process)."""
@@ -52,7 +54,8 @@ class Stream:
         """End Lava's processes and free its shared memory."""
         self.source.stop()
 
-    def _add(self, population: dict[str, Any]) -> None:
+    def _add(self, population: dict[str, Any]) -> Any:
+        """Return the neurons of a population, with their sink."""
         size = self.copies * population["size"]
         first = population["depth"] + 1
         timesteps = self.spec["timesteps"]
@@ -66,13 +69,16 @@ class Stream:
             reset_interval=timesteps,
             reset_offset=first % timesteps,
         )
-        for projection in population["inputs"]:
-            sparse = self._sparse(projection)
-            self._delayed(projection["source"], projection["wait"]).connect(sparse.s_in)
-            sparse.a_out.connect(neurons.a_in)
         sink = Sink(path=str(self.folder / population["spikes"]), size=size, first=first, steps=self.spec["rows"])
         neurons.s_out.connect(sink.s_in)
-        self.outputs[population["name"], 0] = neurons.s_out
+        self.outputs[population["name"], 0, 0] = neurons.s_out
+        return neurons
+
+    def _connect(self, population: dict[str, Any], neurons: Any) -> None:
+        for projection in population["inputs"]:
+            sparse = self._sparse(projection)
+            self._delayed(projection["source"], projection["delay"], projection["lag"]).connect(sparse.s_in)
+            sparse.a_out.connect(neurons.a_in)
 
     def _bias(self, population: dict[str, Any]) -> tuple[Any, Any]:
         """Return mantissas and exponents of the biases. They act from the first time step on; the reset before a population's own first
@@ -82,14 +88,16 @@ class Stream:
         with np.load(self.folder / population["bias"], allow_pickle=False) as file:
             return np.tile(file["mantissa"], self.copies), np.tile(file["exponent"], self.copies)
 
-    def _delayed(self, source: str, wait: int) -> Any:
-        """Return the port of `source` behind a delay of `wait` steps, for a projection that skips layers; shared by all that need it."""
-        if (source, wait) not in self.outputs:
-            port = self.outputs[source, 0]
-            delay = Delay(size=port.shape[0], steps=wait)
+    def _delayed(self, source: str, steps: int, lag: int) -> Any:
+        """Return the port of `source` behind a delay, without what the lag would carry past a sample; shared by all that need it."""
+        key = (source, steps, lag)
+        if key not in self.outputs:
+            port = self.outputs[source, 0, 0]
+            period = self.spec["timesteps"]
+            delay = Delay(size=port.shape[0], steps=steps, first=self.depths[source] + 1, period=period, kept=max(0, period - lag))
             port.connect(delay.s_in)
-            self.outputs[source, wait] = delay.s_out
-        return self.outputs[source, wait]
+            self.outputs[key] = delay.s_out
+        return self.outputs[key]
 
     def _sparse(self, projection: dict[str, Any]) -> Any:
         with np.load(self.folder / projection["weights"], allow_pickle=False) as file:

@@ -31,10 +31,13 @@ class Source(AbstractProcess):
 
 
 class Delay(AbstractProcess):
-    """Sends at time step t what arrived at t - steps;  zeros before.  steps >= 1."""
+    """Sends at time step t what arrived at t - steps;  zeros before.  steps >= 0.
 
-    def __init__(self, *, size: int, steps: int) -> None:
-        super().__init__(size=size, steps=steps)
+    Of each period of time steps, counted from `first` on, only what arrives in its first `kept` is passed on; before `first`, nothing.
+    """
+
+    def __init__(self, *, size: int, steps: int, first: int, period: int, kept: int) -> None:
+        super().__init__(size=size, steps=steps, first=first, period=period, kept=kept)
         self.s_in = InPort(shape=(size,))
         self.s_out = OutPort(shape=(size,))
 
@@ -70,20 +73,22 @@ class PySource(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class PyDelay(PyLoihiProcessModel):
-    """A ring of the last `steps` vectors."""
+    """A ring of the last `steps` vectors and the one that arrives."""
 
     s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.ring = np.zeros((proc_params["steps"], proc_params["size"]), np.int32)
+        self.ring = np.zeros((proc_params["steps"] + 1, proc_params["size"]), np.int32)
+        self.first, self.period, self.kept = (proc_params[n] for n in ("first", "period", "kept"))
 
     def run_spk(self) -> None:
-        """One time step."""
-        slot = self.ring[self.time_step % len(self.ring)]
-        self.s_out.send(slot)
-        slot[:] = self.s_in.recv()
+        """One time step. It takes before it sends; no cycle waits for itself, since a connection of Lava sends before it takes."""
+        arrived, step = self.s_in.recv(), self.time_step - self.first
+        passes = step >= 0 and step % self.period < self.kept
+        self.ring[self.time_step % len(self.ring)] = arrived if passes else 0
+        self.s_out.send(self.ring[(self.time_step + 1) % len(self.ring)])
 
 
 @implements(proc=Sink, protocol=LoihiProtocol)
