@@ -20,7 +20,14 @@ _DOUBLE, _INT64, _FLOAT, _BOOL = (onnx.TensorProto.DOUBLE, onnx.TensorProto.INT6
 
 
 def to_bytes(network: Network) -> bytes:
-    """Serialise `network` as an ONNX model; see the package's text for its inputs and outputs."""
+    """Serialise `network` as an ONNX model; see the package's text for its inputs and outputs.
+
+    Raises:
+        NetworkError: a projection with a lag, which the file has no place for.
+    """
+    lagging = next((p for p in network.projections if p.lag), None)
+    if lagging is not None:
+        raise NetworkError(f"Projection {lagging.name} has a lag of {lagging.lag}, which a hand-over file of one time step does not hold.")
     nodes: list[onnx.NodeProto] = []
     inputs = [_value("input", _FLOAT, network.populations[0].size)]
     outputs: list[onnx.ValueInfoProto] = []

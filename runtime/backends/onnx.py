@@ -50,8 +50,14 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     """Run the integer network; see `backends._base` for the interface.
 
     Raises:
-        BackendError: matrices too large to be filled with zeros.
+        BackendError: matrices too large to be filled with zeros, or projections with a lag.
     """
+    lagging = next((p for p in network.projections if p.lag), None)
+    if lagging is not None:
+        raise BackendError(
+            f"Projection {lagging.name} has a lag of {lagging.lag}; a hand-over model holds one time step, in which nothing is heard late. "
+            f"Use --backend native, or lava on a few samples."
+        )
     weights = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections if isinstance(p.synapses, Synapses))
     if weights > MOST_WEIGHTS:
         raise BackendError(
