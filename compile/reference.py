@@ -159,11 +159,6 @@ def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[An
     return {p.name: streams[p.name] for p in network.spiking}
 
 
-def float_layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Run one population of a float network on its sources' (samples, timesteps, neurons) streams."""
-    return float_component(network, (population,), streams)[population.name]
-
-
 def float_component(network: Network, populations: Sequence[Population], streams: dict[str, NDArray[Any]]) -> Spikes:
     """Run populations of a float network step by step together, in their order, on the streams of the others that they hear."""
     neurons: list[_Neurons] = []

@@ -93,7 +93,9 @@ def _too_slow(names: Sequence[str], reason: dict[str, Edge], start: str) -> Netw
     order = {name: i for i, name in enumerate(names)}
     closing = max(loop, key=lambda e: order[e.source] - order[e.target])
     excess = sum(1 + e.delay - e.lag for e in loop)
-    way = " -> ".join([e.source for e in reversed(loop)] + [start])
+    around = loop[::-1]
+    first = [e.name for e in around].index(closing.name) + 1
+    way = " -> ".join([e.source for e in around[first:] + around[:first]] + [closing.target])
     return NetworkError(
         f"Projection {closing.name} closes the loop {way} with a lag of {closing.lag}. Every connection takes a step on the chip, so it "
         f"needs a lag of at least {closing.lag + excess}. Give it that, or shorten the loop."

@@ -2,7 +2,8 @@
 
 Per population: weights scaled by a share of each projection's largest magnitude (a few shares are tried on the calibration samples,
 and the one is taken with which the deployed spikes of this layer, fed by the deployed layers before it, differ least from the float
-ones), power-of-two exponents that rule out overflow, threshold and biases scaled with them. Gates are left to the lower pass.
+ones), power-of-two exponents that rule out overflow, threshold and biases scaled with them. Populations on a common cycle share the share,
+since none of them runs without the others. Gates are left to the lower pass.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from ...errors import NetworkError, UsageError
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
 from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_population, quantise, round_bias
 from .. import reference
-from ..network import LIF, IntegerLIF, Network, Population, Projection
+from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import Calibration, CompileOptions, PassResult, payload
+from . import lower
 
 ORDERS = (40,)
 Streams = dict[str, NDArray[Any]]
@@ -63,34 +65,39 @@ class Pass:
         floats = reference.simulate_float(network, calibration.values, events=events if network.input.encoding == "rate" else None)
         streams: Streams = {network.populations[0].name: events}
         integer, changes, drift = network, list[str](), dict[str, float]()
-        for population in network.spiking:
-            goal = floats[population.name]
-            if isinstance(population.neuron, LIF):
-                integer, clip, streams[population.name] = self._best(integer, network, population, population.neuron, streams, goal)
-                changes.append(_describe(integer, population.name, clip))
+        for group in network.components():
+            clip = 0.0
+            if any(isinstance(p.neuron, LIF) for p in group):
+                integer, clip, spikes = self._best(integer, network, group, streams, floats)
             else:
-                streams[population.name] = _gate(network, population, streams)
-            rate, error = float(goal.mean()), float((streams[population.name] != goal).mean())
-            drift[population.name] = error / rate if rate else 0.0
-            if isinstance(population.neuron, LIF):
-                changes[-1] += f", {drift[population.name]:.2%} of spikes differ"
+                spikes = _gates(network, group, streams)
+            streams |= spikes
+            for population in group:
+                goal = floats[population.name]
+                rate, error = float(goal.mean()), float((spikes[population.name] != goal).mean())
+                drift[population.name] = error / rate if rate else 0.0
+                if isinstance(population.neuron, LIF):
+                    changes.append(f"{_describe(integer, population.name, clip)}, {drift[population.name]:.2%} of spikes differ")
         return PassResult(integer, tuple(changes), drift=drift)
 
     def _best(
-        self, integer: Network, network: Network, population: Population, neuron: LIF, streams: Streams, goal: NDArray[np.bool_]
-    ) -> tuple[Network, float, NDArray[np.bool_]]:
-        """Return `integer` with the population installed, the clip that drifts least (the largest of equals), and its spikes."""
-        best: tuple[int, Network, float, NDArray[np.bool_]] | None = None
+        self, integer: Network, network: Network, group: tuple[Population, ...], streams: Streams, goals: reference.Spikes
+    ) -> tuple[Network, float, reference.Spikes]:
+        """Return `integer` with the populations installed, the clip that drifts least (the largest of equals), and their spikes."""
+        best: tuple[int, Network, float, reference.Spikes] | None = None
         for clip in CLIPS:
-            candidate = self._install(integer, network, population, neuron, clip)
-            spikes = reference.layer(candidate, candidate.population(population.name), streams)
-            wrong = int(np.count_nonzero(spikes != goal))
+            candidate = integer
+            for population in group:
+                if isinstance(population.neuron, LIF):
+                    candidate = self._install(candidate, network, population, population.neuron, clip)
+            spikes = _deployed(candidate, group, streams)
+            wrong = sum(int(np.count_nonzero(spikes[p.name] != goals[p.name])) for p in group)
             if best is None or wrong < best[0]:
                 best = (wrong, candidate, clip, spikes)
             if wrong == 0:
                 break
         if best is None:
-            raise NetworkError(f"Layer {population.name}: there is no clip to try.")
+            raise NetworkError(f"Layer {group[0].name}: there is no clip to try.")
         return best[1:]
 
     def _install(self, integer: Network, network: Network, population: Population, neuron: LIF, clip: float) -> Network:
@@ -136,14 +143,21 @@ def _check_all_float(network: Network) -> None:
             raise NetworkError(f"Layer {population.name} mixes integers with a float network; quantise all or none of it.")
 
 
-def _gate(network: Network, population: Population, streams: Streams) -> NDArray[np.bool_]:
-    """Run a gate on the deployed spikes; payloads of the samples count in their real units, and a held current at every step."""
+def _deployed(candidate: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
+    """Run populations with their integers; gates on their cycle as the neurons that they will be."""
+    if any(isinstance(p.neuron, Threshold) for p in group):
+        candidate = lower.Pass().run(candidate).network
+    return reference.component(candidate, [candidate.population(p.name) for p in group], streams)
+
+
+def _gates(network: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
+    """Run gates on the deployed spikes; payloads of the samples count in their real units, and a held current at every step."""
     entry = network.populations[0].name
-    if network.input.encoding != "rate" and any(p.source == entry for p in network.inputs_of(population.name)):
+    if network.input.encoding != "rate" and any(p.source == entry for g in group for p in network.inputs_of(g.name)):
         real = streams[entry] * network.input.scale
         held = np.broadcast_to(real[:, :1], real.shape) if network.input.encoding in ("current", "host") else real
         streams = streams | {entry: held}
-    return reference.float_layer(network, population, streams)
+    return reference.float_component(network, group, streams)
 
 
 def _arriving(network: Network, projection: Projection) -> Arriving:
