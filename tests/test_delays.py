@@ -188,6 +188,17 @@ def test_the_chips_delays_are_used_where_it_has_them() -> None:
     assert graded.arrivals() == {"input": 0, "layer1": 1, "layer2": 2, "layer3": 3}
 
 
+def test_relays_of_a_layer_on_the_host_and_on_a_current() -> None:
+    network = skipping()
+    past = Projection("past", "layer1", "layer3", Synapses.from_dense(np.full((5, 7), 0.2, np.float32)))
+    network = replace(network, projections=(*network.projections[:3], past))
+    data = Labelled(samples(network, 1, 20), np.zeros(20, np.int64))
+    for encoding in ("host", "current"):
+        deployed = compile_network(network, encoding=encoding, chip=without_delays())  # pyright: ignore[reportArgumentType]
+        assert [p.name for p in deployed.network.populations] == ["input", "layer1", "layer1_relay1", "layer2", "layer3"]
+        assert run(deployed, data, check=True).latency.steps == network.timesteps + (2 if encoding == "host" else 3)
+
+
 def test_the_file_keeps_lags_and_delays_and_refuses_wrong_ones(tmp_path: Path) -> None:
     network = skipping()
     late = replace(network.projections[1], lag=2)

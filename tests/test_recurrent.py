@@ -296,7 +296,7 @@ def test_a_cycle_with_a_gate_is_calibrated_and_lowered() -> None:
 
 @pytest.mark.parametrize("backend", ["native", pytest.param("lava", marks=needs_lava)])
 def test_a_recurrent_network_compiles_and_runs(backend: str) -> None:
-    network = looped(4)
+    network = looped(8)
     deployed = compile_network(network, calibration=calibration(network))
     assert deployed.network.input.encoding == "graded"  # a held current would hold the loop's spikes too
     data = Labelled(samples(network, 1, 12), np.zeros(12, np.int64))
@@ -310,11 +310,11 @@ def test_a_recurrent_network_compiles_and_runs(backend: str) -> None:
 
 def test_a_held_current_takes_no_spikes_of_its_own_layer() -> None:
     with pytest.raises(UsageError, match=r"Layer layer1 has inputs besides the samples \(layer1\)"):
-        compile_network(looped(4), encoding="current")
-    held = compile_network(looped(4, first=False), encoding="current", calibration=calibration(looped(4)))
-    data = Labelled(samples(looped(4), 1, 12), np.zeros(12, np.int64))
+        compile_network(looped(8), encoding="current")
+    held = compile_network(looped(8, first=False), encoding="current", calibration=calibration(looped(8)))
+    data = Labelled(samples(looped(8), 1, 12), np.zeros(12, np.int64))
     assert run(held, data, check=True).check is not None
-    hosted = compile_network(looped(4, first=False), encoding="host", calibration=calibration(looped(4)))
+    hosted = compile_network(looped(8, first=False), encoding="host", calibration=calibration(looped(8)))
     assert run(hosted, data, check=True).check is not None
 
 
