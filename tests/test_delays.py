@@ -55,6 +55,22 @@ def test_balancing_keeps_every_spike(seed: int, hidden: int, max_delay: int, lag
     compare(found, native_spikes, "native")
 
 
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 6), st.sampled_from([0, 1]))
+def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int) -> None:
+    network = graph_network(seed, hidden=hidden)
+    rng = np.random.default_rng(seed)
+    populations = (replace(p, alive=rng.random(p.size) < 0.6) for p in network.spiking)
+    network = replace(network, populations=(network.populations[0], *populations))
+    after = balance.Pass(max_delay).run(network).network
+    events = events_of(network, seed)
+    compare(reference.simulate(network, events), reference.simulate(after, events), "balanced")
+    for name in relays_of(network, after):
+        (wire,) = after.inputs_of(name)
+        alive = after.population(wire.source).alive
+        assert alive is None or alive[wire.csr.indices].all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(2, 8), st.sampled_from([0, 1, 2]))
 def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(seed: int, hidden: int, max_delay: int) -> None:

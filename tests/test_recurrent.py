@@ -22,6 +22,7 @@ from spikeloom.runtime import run
 from spikeloom.runtime.backends import lava, native, onnx
 from spikeloom.runtime.backends._base import BackendOptions
 from spikeloom.runtime.simulator import compare
+from test_runtime import brute_counts, tiny_cores
 
 OPTIONS = BackendOptions(threads=1)
 needs_lava = pytest.mark.skipif(lava.available() is not None, reason=lava.available() or "")
@@ -51,7 +52,7 @@ def in_plain_loops(network: Network, events: NDArray[Any]) -> dict[str, NDArray[
     samples_, steps, _ = events.shape
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events.astype(np.int64)}
     streams |= {p.name: np.zeros((samples_, steps, p.size), np.int64) for p in network.spiking}
-    state = {p.name: [np.zeros((samples_, p.size), np.int64)] * 2 for p in network.spiking}
+    state = {p.name: (np.zeros((samples_, p.size), np.int64),) * 2 for p in network.spiking}
     for t in range(steps):
         for p in network.spiking:
             a = np.zeros((samples_, p.size), np.int64)
@@ -61,8 +62,10 @@ def in_plain_loops(network: Network, events: NDArray[Any]) -> dict[str, NDArray[
                     a += sums << q.exponent if q.exponent >= 0 else sums >> -q.exponent
             n = p.neuron
             assert isinstance(n, IntegerLIF)
-            u, v, s = fixed_point.lif_step(*state[p.name], a, du=n.du, dv=n.dv, vth=n.vth, bias=p.biases.astype(np.int64))
-            state[p.name], streams[p.name][:, t] = [u, v], s
+            u, v, s = fixed_point.lif_step(
+                state[p.name][0], state[p.name][1], a, du=n.du, dv=n.dv, vth=n.vth, bias=p.biases.astype(np.int64)
+            )
+            state[p.name], streams[p.name][:, t] = (u, v), s
     return {p.name: streams[p.name] > 0 for p in network.spiking}
 
 
@@ -306,6 +309,25 @@ def test_a_recurrent_network_compiles_and_runs(backend: str) -> None:
     assert results.latency.steps == network.timesteps + 3
     bare = compile_network(replace(network, projections=network.projections[:3]), encoding="graded", calibration=calibration(network))
     assert results.sops_per_sample != run(bare, data).sops_per_sample, "the loops change nothing: the test shows nothing"
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.booleans())
+def test_counts_equal_brute_force(seed: int, relays: bool) -> None:
+    chip = tiny_cores()
+    longest = chip.limits.max_delay.model_copy(update={"value": 0.0 if relays else 63.0})
+    chip = chip.model_copy(update={"limits": chip.limits.model_copy(update={"max_delay": longest})})
+    try:
+        deployed = compile_network(looped(seed), chip=chip, encoding="rate")
+    except NetworkError:
+        return  # a random network may have a dead layer
+    data = Labelled(samples(deployed.network, seed, 6), np.zeros(6, np.int64))
+    results = run(deployed, data, check=True)
+    sops, messages, hops = brute_counts(deployed, data.values)
+    assert results.sops_per_sample == pytest.approx(sops / 6)
+    assert results.messages_per_sample == pytest.approx(messages / 6)
+    assert results.hops_per_sample == pytest.approx(hops / 6)
+    assert any("relay" in layer["name"] for layer in results.layers) == relays
 
 
 def test_a_held_current_takes_no_spikes_of_its_own_layer() -> None:

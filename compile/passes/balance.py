@@ -42,10 +42,10 @@ class Pass:
             NetworkError: a loop takes longer on the chip than its lags allow.
             DoesNotFitError: a delay beyond the chip's, of payloads, which no relay passes on, or where relays are not allowed.
         """
-        before = len(network.projections), len(network.populations)
         depth = network.depth()
-        network = replace(network, projections=tuple(replace(p, delay=_missing(p, depth)) for p in network.projections))
-        network = replace(network, projections=tuple(p for p in network.projections if p.delay <= self.max_delay or p.synapses.count))
+        delayed = (replace(p, delay=_missing(p, depth)) for p in network.projections)
+        network = replace(network, projections=tuple(p for p in delayed if p.delay <= self.max_delay or _heard(network, p).count))
+        before = len(network.projections), len(network.populations)
         for source in network.populations:
             late = [p for p in network.outputs_of(source.name) if p.delay > self.max_delay]
             if late:
@@ -126,12 +126,13 @@ def _relayed(network: Network, source: Population, late: list[Projection], strid
     feeding, numbers = source, np.arange(source.size)
     for hop in range(1, max(p.delay for p in late) // stride + 1):
         beyond = [p for p in late if p.delay // stride >= hop]
-        used = np.unique(np.concatenate([p.synapses.unrolled().indices for p in beyond]))
+        used = np.unique(np.concatenate([_heard(network, p).indices for p in beyond]))
         name = _free(f"{source.name}_relay{hop}", {p.name for p in order} | set(projections))
         relay = Population(name, (used.size,), Threshold(level if hop == 1 else 1.0))
         lag = int(is_output and hop == 1)
         projections[name] = _wire(feeding, relay, np.searchsorted(numbers, used), lag, stride - 1)
-        projections |= {p.name: _leaving(p, relay, used, stride, int(is_output)) for p in beyond if p.delay // stride == hop}
+        for p in (p for p in beyond if p.delay // stride == hop):
+            projections[p.name] = _leaving(p, _heard(network, p), relay, used, p.delay % stride, int(is_output))
         order.insert(at, relay)
         at, feeding, numbers = at + 1, relay, used
     network = replace(network, populations=tuple(order), projections=tuple(projections.values()))
@@ -151,10 +152,15 @@ def _wire(source: Population, relay: Population, columns: NDArray[np.int64], lag
     return Projection(relay.name, source.name, relay.name, synapses, origin=Trained(0, 0, relay.size), lag=lag, delay=delay)
 
 
-def _leaving(projection: Projection, relay: Population, used: NDArray[np.int32], stride: int, earlier: int) -> Projection:
+def _heard(network: Network, projection: Projection) -> Synapses:
+    """Return the synapses whose sources were not removed."""
+    synapses, alive = projection.synapses.unrolled(), network.population(projection.source).alive
+    return synapses if alive is None else synapses.select(alive[synapses.indices])
+
+
+def _leaving(projection: Projection, heard: Synapses, relay: Population, used: NDArray[np.int32], delay: int, earlier: int) -> Projection:
     """Return the projection as it leaves the relay that stands for the neurons `used` of its source."""
-    old = projection.synapses.unrolled()
-    indices = np.searchsorted(used, old.indices).astype(np.int32)
-    synapses = Synapses(old.indptr, indices, old.data, (old.shape[0], relay.size))
-    lag, delay = projection.lag - earlier, projection.delay % stride
+    indices = np.searchsorted(used, heard.indices).astype(np.int32)
+    synapses = Synapses(heard.indptr, indices, heard.data, (heard.shape[0], relay.size))
+    lag = projection.lag - earlier
     return replace(projection, source=relay.name, synapses=synapses, origin=projection.trained, lag=lag, delay=delay)
