@@ -121,7 +121,7 @@ def _relayed(network: Network, source: Population, late: list[Projection], strid
     """
     is_output = source.name == network.populations[-1].name
     order, projections = list(network.populations), {p.name: p for p in network.projections}
-    at = 1 if is_output else order.index(source) + 1
+    at = 1 if is_output else [p.name for p in order].index(source.name) + 1
     level = payload(network, late[0])[1]  # what one spike is worth
     feeding, numbers = source, np.arange(source.size)
     for hop in range(1, max(p.delay for p in late) // stride + 1):
