@@ -68,7 +68,7 @@ def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int
     for name in relays_of(network, after):
         (wire,) = after.inputs_of(name)
         alive = after.population(wire.source).alive
-        assert alive is None or alive[wire.csr.indices].all()
+        assert alive is None or alive[wire.synapses.unrolled().indices].all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,9 +84,9 @@ def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(s
     streams: dict[str, NDArray[Any]] = {"input": events > 0, **reference.simulate(after, events)}
     for name in relays:
         (wire,) = after.inputs_of(name)
-        heard = streams[wire.source][:, :, wire.csr.indices]
+        heard = streams[wire.source][:, :, wire.synapses.unrolled().indices]
         assert (streams[name] == heard).all()
-        fan_out = np.concatenate([p.csr.fan_out[None] for p in after.outputs_of(name)]).sum(axis=0)
+        fan_out = np.concatenate([p.synapses.unrolled().fan_out[None] for p in after.outputs_of(name)]).sum(axis=0)
         assert (fan_out > 0).all(), "a relay that nobody hears"
 
 

@@ -187,7 +187,7 @@ def test_a_cycle_does_not_keep_itself_alive() -> None:
     )
     result = drop_dead.Pass().run(small(*projections, sizes=(1, 2, 1, 1)))
     assert [(p.name, p.size) for p in result.network.populations] == [("x", 1), ("a", 1), ("c", 1)]
-    assert {(p.name, p.csr.count) for p in result.network.projections} == {("xa", 1), ("ac", 1)}
+    assert {(p.name, p.synapses.count) for p in result.network.projections} == {("xa", 1), ("ac", 1)}
     assert result.warnings == ("Layer b cannot matter to the output and was dropped.",)
 
 
@@ -344,7 +344,8 @@ def test_float_neurons_hear_themselves_late() -> None:
     """An input spike at step 0, a weight of 1 back with a lag of 2: spikes at 0, 2, 4."""
     network = small(wire("x", "a", [[1]]), wire("a", "a", [[1]], lag=2), sizes=(1, 1), timesteps=5)
     populations = network.populations[0], replace(network.populations[1], neuron=LIF(tau=1.0))
-    floats = tuple(replace(p, synapses=p.csr.with_data(p.csr.data.astype(np.float32)), weight_bits=None) for p in network.projections)
+    weights = (p.synapses.with_data(p.synapses.data.astype(np.float32)) for p in network.projections)
+    floats = tuple(replace(p, synapses=w, weight_bits=None) for p, w in zip(network.projections, weights, strict=True))
     events = np.array([1, 0, 0, 0, 0], np.uint8).reshape(1, 5, 1)
     spikes = reference.simulate_float(
         replace(network, populations=populations, projections=floats), np.zeros((1, 1), np.uint8), events=events
