@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from netgen import Labelled, float_network, graph_network, samples, seeds
+from netgen import Labelled, conv_network, float_network, graph_network, samples, seeds
 from numpy.typing import NDArray
 from spikeloom.compile import compile_network, load, reference
 from spikeloom.compile.network import Network, Projection, Synapses
@@ -213,6 +213,27 @@ def test_relays_of_a_layer_on_the_host_and_on_a_current() -> None:
         deployed = compile_network(network, encoding=encoding, chip=without_delays())  # pyright: ignore[reportArgumentType]
         assert [p.name for p in deployed.network.populations] == ["input", "layer1", "layer1_relay1", "layer2", "layer3"]
         assert run(deployed, data, check=True).latency.steps == network.timesteps + (2 if encoding == "host" else 3)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seeds, st.booleans())
+def test_relays_behind_convolutions(seed: int, back: bool) -> None:
+    """The branches of a random convolutional network differ in length; with `back` a convolution leads from a layer to itself."""
+    network = conv_network(seed)
+    if back:
+        again = replace(next(p for p in network.projections if p.target == "left"), name="again", source="left", lag=2)
+        network = replace(network, projections=(*network.projections, again))
+    data = Labelled(samples(network, seed, 4), np.zeros(4, np.int64))
+    try:
+        relayed = compile_network(network, encoding="rate", chip=without_delays())
+    except NetworkError:
+        return  # a random network may have a dead layer
+    assert any(name.startswith("pool_relay") for name in relays_of(network, relayed.network)) or "both" not in relayed.network.depth()
+    assert run(relayed, data, check=True).check is not None
+    delayed = compile_network(network, encoding="rate")
+    found = [reference.simulate(d.network, events_of(d.network, seed, 4)) for d in (delayed, relayed)]
+    for name, spikes in found[0].items():
+        assert (spikes == found[1][name]).all()
 
 
 def test_the_file_keeps_lags_and_delays_and_refuses_wrong_ones(tmp_path: Path) -> None:
