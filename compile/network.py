@@ -147,7 +147,7 @@ class Population:
         """The bias of each neuron, (size,); zeros where there is none."""
         if self.bias is None:
             return np.zeros(self.size, np.int32 if isinstance(self.neuron, IntegerLIF) else np.float32)
-        return np.repeat(self.bias, self.size // self.shape[0])
+        return np.repeat(self.bias, self.size // max(self.shape[0], 1))
 
 
 def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
