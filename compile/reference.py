@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..hwmodels import fixed_point
+from .coding import rate_code
 from .network import LIF, IntegerLIF, Network, Population, Threshold
 
 Spikes = dict[str, NDArray[np.bool_]]
@@ -45,7 +46,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
 
     current, host: the payload once, at step 0 (a current that never decays holds it);  graded: at every step;
     events: each step's own payload, as recorded;
-    rate: a spike with probability value/levels, drawn per sample from Philox(seed, index of the sample).
+    rate: a spike with probability value/levels; `coding.rate_code` has the bits.
 
     Args:
         values: (samples, ...) integers 0..levels.
@@ -64,9 +65,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     elif network.input.encoding == "graded":
         events[:] = flat[:, None]
     elif network.input.encoding == "rate":
-        for i, row in enumerate(flat):
-            draws = np.random.Generator(np.random.Philox(key=[seed, first + i])).integers(network.input.levels, size=events.shape[1:])
-            events[i] = draws < row
+        events = rate_code(flat, network.input.levels, network.timesteps, seed=seed, first=first)
     else:
         raise UsageError("The network is not encoded yet (encoding 'direct'): compile it first.")
     return events

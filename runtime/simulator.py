@@ -23,6 +23,7 @@ from ..hwmodels import chip as chips
 from . import backends, energy, host
 from .backends._base import BackendOptions
 from .counts import Counts, Tally, count
+from .kernels.coding import encode
 from .results import Results, StageResult
 
 RASTER_NEURONS = 2000
@@ -144,7 +145,7 @@ def _run_batches(
     first: dict[str, NDArray[np.bool_]] = {}
     for start, batch in _batches(values, _batch_size(network, module.BATCH) or len(values)):
         begun = time.perf_counter()
-        events = reference.encode(network, batch, seed=seed, first=start)
+        events = encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
         recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first))
         spikes = part.host_spikes | recording.spikes

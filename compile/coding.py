@@ -1,0 +1,53 @@
+"""The rate code: spikes with probability value / levels, from a generator that counts instead of remembering.
+
+Philox4x32 of 7 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): 128 random bits are a function of a key, the
+seed, and a counter, (input // 8, step, sample). So every sample, step and input has its own bits, whoever computes them, in which order,
+on how many machines. Each input takes 16 of them:
+
+    s = (bits * levels) >> 16 < value,    P(s) = ceil(65536 value / levels) / 65536
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ROUNDS", "philox", "rate_code"]
+
+ROUNDS = 7  # the fewest that pass BigCrush
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+LOW = np.uint64(0xFFFFFFFF)
+
+
+def philox(counter: tuple[Any, Any, Any, Any], key: int, rounds: int = ROUNDS) -> tuple[NDArray[np.uint64], ...]:
+    """Return four words of 32 bits for each counter.
+
+    Args:
+        counter: four words of 32 bits, numbers or arrays that broadcast.
+        key: 64 bits.
+    """
+    c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
+    k0, k1 = key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF
+    for _ in range(rounds):
+        a, b = c0 * np.uint64(MULTIPLIERS[0]), c2 * np.uint64(MULTIPLIERS[1])
+        c0, c1, c2, c3 = b >> np.uint64(32) ^ c1 ^ np.uint64(k0), b & LOW, a >> np.uint64(32) ^ c3 ^ np.uint64(k1), a & LOW
+        k0, k1 = k0 + WEYL[0] & 0xFFFFFFFF, k1 + WEYL[1] & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def rate_code(values: NDArray[Any], levels: int, timesteps: int, *, seed: int, first: int = 0) -> NDArray[np.uint8]:
+    """Return spikes (samples, timesteps, inputs) of values (samples, inputs) in 0..levels; `first` is the number of the first sample."""
+    samples, inputs = values.shape
+    blocks = -(-inputs // 8)
+    spikes = np.zeros((samples, timesteps, inputs), np.uint8)
+    steps = np.arange(timesteps)[:, None]
+    for i in range(samples):
+        number = first + i
+        words = philox((np.arange(blocks), steps, number & 0xFFFFFFFF, number >> 32), seed)
+        bits = np.stack([w >> np.uint64(16 * half) & np.uint64(0xFFFF) for w in words for half in (0, 1)], axis=-1)
+        drawn = bits.reshape(timesteps, blocks * 8)[:, :inputs] * np.uint64(levels) >> np.uint64(16)
+        spikes[i] = drawn < values[i].astype(np.uint64)
+    return spikes

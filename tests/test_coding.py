@@ -1,0 +1,57 @@
+"""The rate code: the published generator, the same spikes from kernel and definition, and the right probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netgen import integer_network, samples, seeds
+from spikeloom.compile import reference
+from spikeloom.compile.coding import philox, rate_code
+from spikeloom.errors import UsageError
+from spikeloom.runtime.kernels.coding import encode
+
+
+@pytest.mark.parametrize(
+    ("rounds", "word", "expected"),
+    [
+        (7, 0, "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        (10, 0, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (10, 0xFFFFFFFF, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ],
+)
+def test_philox_is_the_published_one(rounds: int, word: int, expected: str) -> None:
+    """The test vectors of Random123."""
+    words = philox((word, word, word, word), word << 32 | word, rounds)
+    assert " ".join(f"{int(w):08x}" for w in words) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(seeds, st.integers(0, 2**63), st.integers(0, 2**40), st.integers(1, 20))
+def test_the_kernel_draws_what_the_definition_draws(seed: int, key: int, first: int, count: int) -> None:
+    network = integer_network(seed, encoding="rate")
+    values = samples(network, seed, count)
+    whole = reference.encode(network, values, seed=key, first=first)
+    assert (encode(network, values, seed=key, first=first) == whole).all()
+    if count > 1:  # a shard draws what the whole would
+        assert (encode(network, values[1:], seed=key, first=first + 1) == whole[1:]).all()
+
+
+def test_rates_are_the_values() -> None:
+    values = np.arange(256)[None].repeat(40, axis=0)
+    spikes = rate_code(values, 255, 100, seed=3)
+    rates = spikes.mean(axis=(0, 1))
+    assert rates[0] == 0.0
+    assert rates[255] == 1.0
+    expected = np.arange(256) / 255
+    assert (np.abs(rates - expected) < 5 * np.sqrt(expected * (1 - expected) / 4000) + 1e-4).all()
+    assert abs(np.corrcoef(spikes[:, :-1, 128].ravel(), spikes[:, 1:, 128].ravel())[0, 1]) < 0.08
+    assert abs(np.corrcoef(spikes[:, :, 120].ravel(), spikes[:, :, 121].ravel())[0, 1]) < 0.08
+
+
+def test_values_out_of_range_are_refused_by_both() -> None:
+    network = integer_network(1, encoding="rate")
+    values = np.full((1, network.populations[0].size), 256)
+    with pytest.raises(UsageError, match=r"integers 0\.\.255"):
+        encode(network, values)
