@@ -10,11 +10,11 @@ import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import FormatError, unknown_name
+from ..errors import FormatError, UsageError, unknown_name
 from ..files import sha256
 
 Status = Literal["published", "derived", "assumed"]
@@ -104,8 +104,32 @@ class TimeModel(_Strict):
     note: str = ""
 
 
+class System(_Strict):
+    """Chips of one kind in a grid of `columns` x `rows`, the mesh of each going on in the next.
+
+    `chips`: how many there are; `cores_per_chip`: cores that each offers where several are in use (one alone offers its limit);
+    `hop_energy` (pJ), `hop_time` (ns): of a message that crosses from one chip to the next.
+    """
+
+    name: str
+    chips: Quantity
+    cores_per_chip: Quantity
+    columns: int = Field(gt=0)
+    rows: int = Field(gt=0)
+    hop_energy: Quantity
+    hop_time: Quantity
+    source: str = Field(min_length=3)
+    status: Status
+
+    @model_validator(mode="after")
+    def _room_for_the_chips(self) -> Self:
+        if not 1 <= self.chips.value <= self.columns * self.rows:
+            raise ValueError(f"{self.chips.value:g} chips do not fit a grid of {self.columns} x {self.rows}")
+        return self
+
+
 class Chip(_Strict):
-    """One chip file. `word_bits`: size of a synapse-memory word."""
+    """One chip file. `word_bits`: size of a synapse-memory word. `system`: the largest machine made of such chips, if any."""
 
     name: str
     title: str
@@ -117,7 +141,16 @@ class Chip(_Strict):
     formats: tuple[SynapseFormat, ...] = Field(min_length=1)
     energy: EnergyModel
     time: TimeModel
+    system: System | None = None
     digest: str = ""
+
+    @model_validator(mode="after")
+    def _system_offers_cores(self) -> Self:
+        if self.system is not None and not 1 <= self.system.cores_per_chip.value <= self.limits.cores.value:
+            raise ValueError(
+                f"system.cores_per_chip: {self.system.cores_per_chip.value:g}, of a chip with {self.limits.cores.value:g} cores"
+            )
+        return self
 
     def limit(self, name: str) -> int:
         """Return a limit by name, e.g. `neurons` or `input_axons`."""
@@ -127,6 +160,38 @@ class Chip(_Strict):
     def tiles(self) -> int:
         """The number of tiles that hold cores."""
         return -(-self.limit("cores") // self.mesh.cores_per_tile)
+
+    @property
+    def chips(self) -> int:
+        """How many chips a network may use: those of the system, or one."""
+        return 1 if self.system is None else int(self.system.chips.value)
+
+    def cores_offered(self, chips: int) -> int:
+        """Return the cores that each of `chips` chips offers: all where it is one, else what the system leaves."""
+        return self.limit("cores") if self.system is None or chips == 1 else int(self.system.cores_per_chip.value)
+
+    @property
+    def cores_available(self) -> int:
+        """The cores that a network may use on all chips together."""
+        return max(self.limit("cores"), self.chips * self.cores_offered(self.chips))
+
+    def chips_for(self, cores: int) -> int:
+        """Return the fewest chips that offer so many cores; more than `chips` where the system is too small."""
+        return 1 if cores <= self.limit("cores") else -(-cores // self.cores_offered(2))
+
+    def limited_to(self, chips: int) -> Chip:
+        """Return this chip in a system of no more than `chips`.
+
+        Raises:
+            UsageError: fewer than 1, or more than the system has.
+        """
+        if not 1 <= chips <= self.chips:
+            held = f"{self.system.name} has {self.chips:,} of them" if self.system else "its file describes no system of several"
+            raise UsageError(f"{chips} chips of {self.name} were asked for; {held}. Ask for 1 to {self.chips:,}.")
+        if self.system is None:
+            return self
+        fewer = self.system.chips.model_copy(update={"value": float(chips)})
+        return self.model_copy(update={"system": self.system.model_copy(update={"chips": fewer})})
 
 
 def names() -> list[str]:
