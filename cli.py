@@ -221,6 +221,8 @@ def compile_(
         typer.Option(help="Input as current, graded, rate, host or events [default: the chip's first; events for recorded ones]."),
     ] = None,
     weight_bits: Annotated[int, typer.Option(help="2..8, for a float network; one trained in integers keeps its own.")] = 8,
+    max_chips: Annotated[int | None, typer.Option("--chips", help="Chips it may take [default: all of the chip's system].")] = None,
+    effort: Annotated[str, typer.Option(help="How long the placement searches: fast, default or best.")] = "default",
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -229,7 +231,16 @@ def compile_(
     from .compile.compiler import compile_network
     from .compile.summary import summary
 
-    deployed = compile_network(source, target=target, chip=chip, encoding=encoding, weight_bits=weight_bits, seed=seed)  # pyright: ignore[reportArgumentType]
+    deployed = compile_network(
+        source,
+        target=target,
+        chip=chip,
+        encoding=encoding,  # pyright: ignore[reportArgumentType]
+        weight_bits=weight_bits,
+        seed=seed,
+        max_chips=max_chips,
+        effort=effort,  # pyright: ignore[reportArgumentType]
+    )
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
     document = summary(deployed)
     if as_json:

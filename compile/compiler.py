@@ -17,6 +17,7 @@ from ..hwmodels.chip import Chip
 from . import pipeline, readers, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, Mapping, build
+from .mapping.place import Effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions
@@ -51,6 +52,8 @@ def compile_network(
     weight_bits: int = 8,
     calibration: Calibration | None = None,
     seed: int = 0,
+    max_chips: int | None = None,
+    effort: Effort = "default",
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
@@ -62,7 +65,9 @@ def compile_network(
             first that suits the network if None.
         weight_bits: 2..8, for a float network; one trained in integers keeps its own.
         calibration: training samples; those in the run folder if None.
-        seed: of the rate code during calibration.
+        seed: of the rate code during calibration, and of the placement.
+        max_chips: how many chips it may take; all of the chip's system if None.
+        effort: how long the placement searches: fast, default or best.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -77,6 +82,7 @@ def compile_network(
     model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
     if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
         raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
+    model = model if max_chips is None else model.limited_to(max_chips)
     if encoding is not None and encoding not in ENCODINGS:
         raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
@@ -85,7 +91,7 @@ def compile_network(
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
     check_size(result.network)
-    mapping = build(result.network, rates, model)
+    mapping = build(result.network, rates, model, seed=seed, effort=effort)
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)

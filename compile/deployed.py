@@ -27,13 +27,15 @@ from ..hwmodels.fixed_point import STATE_LIMIT
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
+from .mapping.system import entries, joint_places
 from .network import Connectivity, Convolution, InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
 from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 3
+VERSION = 4
 Arrays = dict[str, NDArray[Any]]
+ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class DeployedNetwork:
         """The chip's synapses in global numbering, for counting messages."""
         return Wiring.of(self.network, self.mapping.rates)
 
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """The (column, row) of every core on the joint mesh of all chips: (cores, 2)."""
+        return joint_places(self.chip, self.mapping.tile_of, self.mapping.chip_of)
+
     def cores_of(self, population: str) -> NDArray[np.int64]:
         """Return the core of each neuron of an on-chip population that was not removed."""
         start = 0
@@ -66,15 +73,17 @@ class DeployedNetwork:
         raise KeyError(population)
 
     def core_graph(self) -> nx.DiGraph[int]:
-        """Return the graph of cores: nodes with tile and load, edges with expected messages per time step."""
+        """Return the graph of cores: nodes with chip, tile and load, edges with expected messages per time step."""
         between, entering = traffic(self.wiring, self.mapping.core_of)
         graph: nx.DiGraph[int] = nx.DiGraph(chip=self.chip.name, timesteps=self.network.timesteps)
         for core in range(self.mapping.cores):
             column, row = (int(c) for c in self.mapping.tile_of[core])
             load = {name: int(value) for name, value in zip(RESOURCES, self.mapping.load[core], strict=True)}
-            graph.add_node(core, column=column, row=row, input_messages_per_step=float(entering[core]), **load)
-        for a, b in np.argwhere(between > 0):
-            graph.add_edge(int(a), int(b), messages_per_step=float(between[a, b]))
+            graph.add_node(
+                core, chip=int(self.mapping.chip_of[core]), column=column, row=row, input_messages_per_step=float(entering[core]), **load
+            )
+        for a, b, messages in zip(*(part.tolist() for part in entries(between)), strict=True):
+            graph.add_edge(a, b, messages_per_step=messages)
         return graph
 
     @cached_property
@@ -136,7 +145,7 @@ def _text(deployed: DeployedNetwork) -> str:
 
 def _arrays(deployed: DeployedNetwork) -> Arrays:
     mapping = deployed.mapping
-    arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ("core_of", "slot_of", "tile_of", "load", "rates")}
+    arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ARRAYS}
     for projection in deployed.network.projections:
         synapses = projection.synapses.taps if isinstance(projection.synapses, Convolution) else projection.synapses
         arrays[f"{projection.name}.indptr"] = synapses.indptr
@@ -250,9 +259,12 @@ def _synapses(document: dict[str, Any], name: str, arrays: Arrays) -> Connectivi
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
     figures = (document[n] for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message"))
-    core_of, slot_of, tile_of, load_, rates = (arrays[f"mapping.{n}"] for n in ("core_of", "slot_of", "tile_of", "load", "rates"))
+    core_of, slot_of, tile_of, chip_of, load_, rates = (arrays[f"mapping.{n}"] for n in ARRAYS)
     cores = len(slot_of)
     shapes_fit = core_of.shape == (sum(p.count for p in network.on_chip),) and tile_of.shape == (cores, 2) and load_.shape == (cores, 4)
-    if not shapes_fit or core_of.min() < 0 or core_of.max() >= cores or slot_of.max() >= chip.limit("cores"):
+    slots_fit = (
+        chip_of.shape == (cores,) and (chip_of == slot_of // chip.limit("cores")).all() and 0 <= chip_of.min() <= chip_of.max() < chip.chips
+    )
+    if not shapes_fit or not slots_fit or core_of.min() < 0 or core_of.max() >= cores:
         raise FormatError("the mapping does not belong to the network")
-    return Mapping(core_of, slot_of, tile_of, load_, rates, *figures)
+    return Mapping(core_of, slot_of, tile_of, chip_of, load_, rates, *figures)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
+from .mapping.system import chip_positions
 from .network import IntegerLIF, Network, Projection
 
 
@@ -74,6 +75,7 @@ def cores(deployed: DeployedNetwork) -> list[dict[str, Any]]:
         rows.append(
             {
                 "core": core,
+                "chip": int(deployed.mapping.chip_of[core]),
                 "tile": deployed.mapping.tile_of[core].tolist(),
                 **load,
                 "utilisation": {name: value / deployed.chip.limit(name) for name, value in load.items()},
@@ -84,7 +86,7 @@ def cores(deployed: DeployedNetwork) -> list[dict[str, Any]]:
 
 
 def chip_summary(deployed: DeployedNetwork) -> dict[str, Any]:
-    """Return the chip's mesh and limits."""
+    """Return the chip's mesh and limits, how many chips are in use, and where these lie in the grid of the system."""
     chip = deployed.chip
     return {
         "name": chip.name,
@@ -92,6 +94,11 @@ def chip_summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "mesh": [chip.mesh.columns, chip.mesh.rows],
         "cores_per_tile": chip.mesh.cores_per_tile,
         "cores": chip.limit("cores"),
+        "chips_in_use": deployed.mapping.chips,
+        "cores_offered": chip.cores_offered(deployed.mapping.chips),
+        "system": chip.system.name if chip.system else None,
+        "chips": chip.chips,
+        "places": chip_positions(chip)[: deployed.mapping.chips].tolist(),
         "limits": {name: chip.limit(name) for name in (*RESOURCES, "words_per_axon", "weight_bits")},
     }
 
@@ -102,6 +109,7 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     return {
         "cores": mapping.cores,
         "cores_bound": mapping.cores_bound,
+        "chips": mapping.chips,
         "messages_per_step": mapping.messages_per_step,
         "messages_bound": mapping.messages_bound,
         "hops_per_message": mapping.hops_per_message,

@@ -1,7 +1,7 @@
 """Counts first: spikes, SOPs, neuron updates, messages and hops, per layer and per core, all from spikes per neuron.
 
 A synaptic operation (SOP) is a spike that meets a surviving synapse; a message is a spike that goes to a core on which it
-has targets; hops are counted by dimension-order routing between the tiles of the mesh.
+has targets; hops are counted by dimension-order routing between the tiles of the mesh, those from chip to chip apart.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.place import traffic
+from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
+MOST_CORES = 512
+"""Above so many cores results.json holds their traffic by tile or chip, so that it stays small."""
 
 
 class Tally:
@@ -42,18 +46,19 @@ class Tally:
 class Counts:
     """Counts per sample.
 
-    `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population; `between`: (cores, cores) messages;
-    `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical); by core: `core_sops`, `core_spikes`,
-    `core_updates`, `core_active`, `core_hops` (of the messages it sends).
+    `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population; `between`: (cores, cores) messages, CSR;
+    `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical, chip to chip); `links`: messages over each;
+    by core: `core_sops`, `core_spikes`, `core_updates`, `core_active`, `core_hops` (of the messages it sends).
     """
 
     spikes: dict[str, float]
     sops: dict[str, float]
     messages_of: dict[str, float]
     hops_of: dict[str, float]
-    between: Float
+    between: Traffic
     entering: Float
-    hops: tuple[float, float]
+    hops: tuple[float, float, float]
+    links: Links
     core_sops: Float
     core_spikes: Float
     core_updates: Float
@@ -75,22 +80,24 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     senders = network.senders
     fired = np.concatenate([tally.spikes[p.name][p.living] for p in senders]) / samples
     between, entering = traffic(replace(wiring, rates=fired), on_core)
-    messages, horizontal, vertical = _sent(deployed, fired)
+    messages, parts = _sent(deployed, fired)
+    hops, (horizontal, vertical, crossing) = parts.sum(axis=1), parts.sum(axis=0).tolist()
     active = np.concatenate([tally.active[p.name][p.living] for p in network.on_chip]) / samples
     ends = np.cumsum([0, *(p.count for p in senders)])
     return Counts(
         spikes={name: float(values.sum()) / samples for name, values in tally.spikes.items()},
         sops=_arriving(deployed, tally),
         messages_of={p.name: float(messages[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
-        hops_of={p.name: float((horizontal + vertical)[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
+        hops_of={p.name: float(hops[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
         between=between,
         entering=entering,
-        hops=(float(horizontal.sum()), float(vertical.sum())),
+        hops=(horizontal, vertical, crossing),
+        links=link_loads(between, entering, deployed.places, deployed.chip),
         core_sops=_by_core(on_core[wiring.rows], fired[wiring.sources], cores),
         core_spikes=_by_core(on_core, fired[wiring.outside :], cores),
         core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
         core_active=_by_core(on_core, active, cores),
-        core_hops=_by_core(on_core, (horizontal + vertical)[wiring.outside :], cores),
+        core_hops=_by_core(on_core, hops[wiring.outside :], cores),
         host_macs=sum(network.synapses_of(p) for p in network.projections if p.target not in chip),
     )
 
@@ -110,16 +117,44 @@ def _arriving(deployed: DeployedNetwork, tally: Tally) -> dict[str, float]:
     }
 
 
-def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float, Float]:
-    """Return, by source, its messages and their horizontal and vertical hops."""
-    wiring, tiles = deployed.wiring, deployed.mapping.tile_of
+def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float]:
+    """Return, by source, its messages (sources,) and their horizontal, vertical and chip-crossing hops (sources, 3)."""
+    wiring, places = deployed.wiring, deployed.places
     sources, targets = wiring.core_pairs(deployed.mapping.core_of)
-    start = np.tile(np.asarray(deployed.chip.mesh.entry), (wiring.outside + wiring.neurons, 1))
-    start[wiring.outside :] = tiles[deployed.mapping.core_of]
-    away = np.abs(start[sources] - tiles[targets])
     size = wiring.outside + wiring.neurons
-    messages, horizontal, vertical = (
-        np.bincount(sources, weights=fired[sources] * times, minlength=size).astype(np.float64)
-        for times in (np.ones(len(sources)), away[:, 0], away[:, 1])
-    )
-    return messages, horizontal, vertical
+    start = np.tile(np.asarray(deployed.chip.mesh.entry), (size, 1))
+    start[wiring.outside :] = places[deployed.mapping.core_of]
+    parts = hop_parts(start[sources], places[targets], deployed.chip)
+    messages = np.bincount(sources, weights=fired[sources], minlength=size).astype(np.float64)
+    hops = [np.bincount(sources, weights=fired[sources] * parts[:, k], minlength=size) for k in range(3)]
+    return messages, np.stack(hops, axis=1).astype(np.float64)
+
+
+def traffic_table(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
+    """Return the traffic as results.json holds it: a square table by core, and above `MOST_CORES` cores by tile or chip.
+
+    `unit`: core, tile or chip, the smallest of which there are at most `MOST_CORES` (chip in any case); `names` of the tiles or
+    chips, `cores` of the cores; `messages_per_sample`: rows send, columns receive; `input_messages_per_sample`.
+    """
+    mapping = deployed.mapping
+    entering, between = counts.entering, counts.between
+    if mapping.cores <= MOST_CORES:
+        whole = {"unit": "core", "cores": list(range(mapping.cores))}
+    else:
+        tiles = np.column_stack([mapping.chip_of, mapping.tile_of])
+        groups, member = np.unique(tiles, axis=0, return_inverse=True)
+        unit = "tile"
+        if len(groups) > MOST_CORES:
+            groups, member, unit = np.unique(mapping.chip_of)[:, None], mapping.chip_of, "chip"
+        gather = sp.csr_array((np.ones(mapping.cores), (member.ravel(), np.arange(mapping.cores))))
+        between, entering = gather @ between @ gather.T, gather @ entering
+        whole = {"unit": unit, "names": [_group_name(group, mapping.chips) for group in groups.tolist()]}
+    return whole | {"messages_per_sample": between.toarray().tolist(), "input_messages_per_sample": entering.tolist()}
+
+
+def _group_name(group: list[int], chips: int) -> str:
+    """Write a chip as "3", a tile as "1,2", or "3:1,2" on one of several chips."""
+    tile = ",".join(str(v) for v in group[1:])
+    if not tile:
+        return str(group[0])
+    return tile if chips == 1 else f"{group[0]}:{tile}"

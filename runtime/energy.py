@@ -1,7 +1,8 @@
 """Energy and time, computed from counts by a named chip model; every component keeps its source and status.
 
-energy = sum of count * joules per event + static power * time;   time of a step = barrier + the most loaded core's
-synaptic operations, neuron updates and messages + the farthest hop (mean load over the steps; a single step may take longer).
+energy = sum of count * joules per event + static power of the chips in use * time;   time of a step = barrier + the most loaded
+core's synaptic operations, neuron updates and messages + the most loaded link's messages + the longest route (mean load over the
+steps; a single step may take longer). The parts are taken one after another, though a chip overlaps some of them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
-from ..hwmodels.chip import Chip, Quantity
+from ..compile.mapping.system import chip_positions, entries, hop_parts
+from ..errors import UsageError
+from ..hwmodels.chip import Chip, Quantity, System
 from .counts import Counts
+
+Float = NDArray[np.float64]
 
 PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
 
@@ -41,30 +47,66 @@ def latency(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str,
 
 def _step_components(deployed: DeployedNetwork, counts: Counts, model: Chip) -> list[dict[str, Any]]:
     steps, times = deployed.network.timesteps, model.time
-    inactive = counts.core_updates - counts.core_active
-    sent = counts.between.sum(axis=1)
-    parts = {
+    sources = {"synaptic operations": times.synaptic_op, "neuron updates": times.neuron_update_active, "messages": times.message_out}
+    parts = core_times(counts, model)
+    slowest = int(np.argmax(sum(parts.values())))
+    rows = _barriers(deployed, model)
+    rows += [_time_row(f"{name} (core {slowest})", float(values[slowest]) / steps, sources[name]) for name, values in parts.items()]
+    links = (times.hop_horizontal, times.hop_vertical, _crossing_time(deployed, model), times.message_out)
+    horizontal, vertical, crossing, port = (quantity.value for quantity in links)
+    busiest = counts.links.busiest(deployed.chip, (horizontal, vertical, crossing, port))
+    rows.append(_time_row(f"busiest link ({busiest.name})", busiest.time / steps, links[busiest.kind]))
+    return [*rows, _time_row("longest route", _longest(deployed, counts, (horizontal, vertical, crossing)), times.hop_horizontal)]
+
+
+def core_times(counts: Counts, model: Chip) -> dict[str, Float]:
+    """Return the nanoseconds a sample that each core (cores,) is busy with its synapses, its neurons, and sending."""
+    times, inactive = model.time, counts.core_updates - counts.core_active
+    return {
         "synaptic operations": counts.core_sops * times.synaptic_op.value,
         "neuron updates": counts.core_active * times.neuron_update_active.value + inactive * times.neuron_update_inactive.value,
-        "messages": sent * times.message_out.value,
+        "messages": np.asarray(counts.between.sum(axis=1)).ravel() * times.message_out.value,
     }
-    slowest = int(np.argmax(sum(parts.values())))
-    tiles = {tuple(t) for t in deployed.mapping.tile_of.tolist()}
-    share = (len(tiles) - 1) / max(model.tiles - 1, 1)
-    barrier = times.barrier_min.value + share * (times.barrier_max.value - times.barrier_min.value)
-    sources = {"synaptic operations": times.synaptic_op, "neuron updates": times.neuron_update_active, "messages": times.message_out}
-    rows = [_time_row("barrier", barrier, times.barrier_max)]
-    rows += [_time_row(f"{name} (core {slowest})", float(values[slowest]) / steps, sources[name]) for name, values in parts.items()]
-    return [*rows, _time_row("farthest hop", _farthest(deployed, counts, model), times.hop_horizontal)]
 
 
-def _farthest(deployed: DeployedNetwork, counts: Counts, model: Chip) -> float:
-    tiles = deployed.mapping.tile_of
-    away = np.abs(tiles[:, None] - tiles[None])
-    entry = np.abs(tiles - np.asarray(deployed.chip.mesh.entry))
-    cost = np.asarray([model.time.hop_horizontal.value, model.time.hop_vertical.value])
-    used = np.where(counts.between > 0, (away * cost).sum(axis=-1), 0.0)
-    return float(max(used.max(), np.where(counts.entering > 0, (entry * cost).sum(axis=-1), 0.0).max()))
+def _barriers(deployed: DeployedNetwork, model: Chip) -> list[dict[str, Any]]:
+    """Return the barrier of the chip with the most tiles in use, and where there are several chips, of all of them.
+
+    The second is a model of ours: a signal gathers along the chips from the farthest one to chip 0, and the release goes back.
+    """
+    mapping, times = deployed.mapping, model.time
+    tiles = np.unique(np.column_stack([mapping.chip_of, mapping.tile_of]), axis=0)
+    most = int(np.bincount(tiles[:, 0]).max())
+    share = (most - 1) / max(model.tiles - 1, 1)
+    within = times.barrier_min.value + share * (times.barrier_max.value - times.barrier_min.value)
+    rows = [_time_row(f"barrier ({most} tiles of a chip)", within, times.barrier_max)]
+    if mapping.chips > 1:
+        crossing = _crossing_time(deployed, model)
+        far = int(chip_positions(deployed.chip)[: mapping.chips].sum(axis=1).max())
+        rows.append(_time_row(f"barrier ({mapping.chips} chips)", 2 * far * crossing.value, crossing))
+    return rows
+
+
+def _crossing_time(deployed: DeployedNetwork, model: Chip) -> Quantity:
+    return _system(model).hop_time if deployed.mapping.chips > 1 else model.time.hop_horizontal
+
+
+def _system(model: Chip) -> System:
+    if model.system is None:
+        raise UsageError(
+            f"The network is on several chips; {model.name} describes no system of several, so their links have no price. "
+            f"Name another --energy-model, or add a [system] table to its file."
+        )
+    return model.system
+
+
+def _longest(deployed: DeployedNetwork, counts: Counts, times: tuple[float, float, float]) -> float:
+    """Return the nanoseconds of the slowest route that any message takes."""
+    places, fed = deployed.places, np.flatnonzero(counts.entering)
+    senders, receivers, _ = entries(counts.between)
+    entry = np.asarray(deployed.chip.mesh.entry)
+    routes = [hop_parts(places[senders], places[receivers], deployed.chip), hop_parts(entry, places[fed], deployed.chip)]
+    return float((np.concatenate(routes) @ np.asarray(times)).max(initial=0.0))
 
 
 def _time_row(name: str, nanoseconds: float, quantity: Quantity) -> dict[str, Any]:
@@ -89,14 +131,18 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_s
         _energy_row("hops, horizontal", counts.hops[0], prices.hop_horizontal),
         _energy_row("hops, vertical", counts.hops[1], prices.hop_vertical),
     ]
+    chips = deployed.mapping.chips
+    if chips > 1:
+        rows.append(_energy_row("hops, chip to chip", counts.hops[2], _system(model).hop_energy))
     dynamic = sum(r["joules_per_sample"] for r in rows)
     static = prices.static_power
+    power = f"{'one chip' if chips == 1 else f'{chips} chips'} ({static.value:g} mW each for {network.timesteps} steps)"
     rows.append(
         {
-            "name": f"static power, one chip ({static.value:g} mW for {network.timesteps} steps)",
-            "count_per_sample": 1.0,
+            "name": f"static power, {power}",
+            "count_per_sample": float(chips),
             "joules_per_unit": None,
-            "joules_per_sample": seconds * static.value * MILLI,
+            "joules_per_sample": chips * seconds * static.value * MILLI,
             "status": static.status,
             "source": static.source,
         }

@@ -22,7 +22,7 @@ from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from . import backends, energy, host
 from .backends._base import BackendOptions
-from .counts import Counts, Tally, count
+from .counts import Counts, Tally, count, traffic_table
 from .kernels.coding import encode
 from .results import Results, StageResult
 
@@ -204,6 +204,7 @@ def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.
 
 def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     network = deployed.network
+    sent = np.asarray(counts.between.sum(axis=1)).ravel()
     updates = {p.name: float(p.count * network.timesteps) for p in network.on_chip}
     layers = [
         row
@@ -223,7 +224,7 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
             "spikes_per_sample": float(counts.core_spikes[row["core"]]),
             "sops_per_sample": float(counts.core_sops[row["core"]]),
             "neuron_updates_per_sample": float(counts.core_updates[row["core"]]),
-            "messages_per_sample": float(counts.between[row["core"]].sum()),
+            "messages_per_sample": float(sent[row["core"]]),
             "hops_per_sample": float(counts.core_hops[row["core"]]),
         }
         for row in summary.cores(deployed)
@@ -234,11 +235,7 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
         "chip": summary.chip_summary(deployed),
         "layers": layers,
         "cores": cores,
-        "traffic": {
-            "cores": list(range(deployed.mapping.cores)),
-            "messages_per_sample": counts.between.tolist(),
-            "input_messages_per_sample": counts.entering.tolist(),
-        },
+        "traffic": traffic_table(deployed, counts),
         "sops_per_sample": float(counts.core_sops.sum()),
         "spikes_per_sample": sum(counts.spikes[p.name] for p in network.spiking),
         "neuron_updates_per_sample": float(counts.core_updates.sum()),

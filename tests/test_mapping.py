@@ -12,7 +12,6 @@ from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom.compile.mapping import bounds
 from spikeloom.compile.mapping.build import RESOURCES, build
 from spikeloom.compile.mapping.load import Wiring, list_words
-from spikeloom.compile.mapping.place import _swap_gains, hops, slot_positions
 from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection
 from spikeloom.errors import DoesNotFitError
 from spikeloom.hwmodels import chip as chips
@@ -112,28 +111,6 @@ def test_sparse_words_match_the_published_cost() -> None:
     assert int(list_words(np.arange(0, 900, 15), np.array([0]), 8, sparse)[0]) * 64 / 60 == pytest.approx(19.2)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seeds)
-def test_swap_gain_is_the_difference_of_cost(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    flow = rng.random((6, 6))
-    flow = flow + flow.T
-    np.fill_diagonal(flow, 0)
-    inflow, chip = rng.random(6), chips.load("loihi")
-    positions = slot_positions(chip)[rng.permutation(128)[:6]]
-    distance, entry = hops(positions[:, None], positions[None]).astype(float), hops(positions, np.zeros(2, np.int64)).astype(float)
-    slot_of = rng.permutation(6)
-
-    def cost(slots: np.ndarray) -> float:
-        return float((flow * distance[slots][:, slots]).sum() / 2 + (inflow * entry[slots]).sum())
-
-    gains = _swap_gains(2, slot_of, flow, inflow, distance, entry)
-    for other in range(6):
-        swapped = slot_of.copy()
-        swapped[2], swapped[other] = slot_of[other], slot_of[2]
-        assert gains[other] == pytest.approx(cost(slot_of) - cost(swapped))
-
-
 def wide(sources: int, targets: int, density: float = 1.0) -> Network:
     rng = np.random.default_rng(0)
     neuron = IntegerLIF(4095, 2048, 10)
@@ -154,7 +131,9 @@ def test_too_many_inputs_name_layer_limit_need_and_way_out() -> None:
 def test_a_chip_that_is_too_small_is_named() -> None:
     network = wide(40, 300)
     with pytest.raises(DoesNotFitError, match=r"needs at least 300 cores; a loihi chip has 128.*layer big.*--chip loihi2"):
-        build(network, ones(network), small_chip(neurons=1))
+        build(network, ones(network), small_chip(neurons=1).limited_to(1))
+    with pytest.raises(DoesNotFitError, match=r"needs at least 300 cores; 2 loihi chips have 256"):
+        build(network, ones(network), small_chip(neurons=1).limited_to(2))
     assert DoesNotFitError.exit_code == 3
 
 

@@ -29,23 +29,30 @@ def partition(network: Network, wiring: Wiring, chip: Chip) -> Int:
         DoesNotFitError: one neuron exceeds a core, or all of them the chip; layer, limit, need and a way out are named.
     """
     least = cores_bound(wiring, chip)
-    if least > chip.limit("cores"):  # known at once, where filling thousands of cores would take minutes
+    if least > chip.cores_available:  # known at once, where filling thousands of cores would take minutes
         raise _too_many(network, chip, f"at least {least:,}")
     starts = [0]
     while starts[-1] < wiring.neurons:
         starts.append(_fill(network, wiring, starts[-1], chip))
     core_of = _split_for_outputs(wiring, starts, chip)
     cores = int(core_of[-1]) + 1
-    if cores > chip.limit("cores"):
+    if cores > chip.cores_available:
         raise _too_many(network, chip, f"{cores:,}")
     return core_of
 
 
 def _too_many(network: Network, chip: Chip, cores: str) -> DoesNotFitError:
     return DoesNotFitError(
-        f"The network needs {cores} cores; a {chip.name} chip has {chip.limit('cores'):,}. "
+        f"The network needs {cores} cores; {_held(chip)}. "
         f"{_widest(network)} Try a higher --sparsity or a smaller network{_other_chip(chip)}."
     )
+
+
+def _held(chip: Chip) -> str:
+    """Say how many cores there are, on one chip or on all that may be used."""
+    if chip.chips == 1:
+        return f"a {chip.name} chip has {chip.cores_available:,}"
+    return f"{chip.chips:,} {chip.name} chips have {chip.cores_available:,}"
 
 
 def _widest(network: Network) -> str:
@@ -109,7 +116,7 @@ def _split_for_outputs(wiring: Wiring, starts: list[int], chip: Chip) -> Int:
         core_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         over = np.flatnonzero(output_axons(wiring, core_of) > chip.limit("output_axons"))
         halves = {(starts[c] + starts[c + 1]) // 2 for c in over if starts[c + 1] - starts[c] > 1}
-        if (over.size and not halves) or len(starts) > 64 * chip.limit("cores"):
+        if (over.size and not halves) or len(starts) > 64 * chip.cores_available:
             raise DoesNotFitError(
                 f"Core {int(over[0])} reaches more cores than its {chip.limit('output_axons'):,} output axons on {chip.name}. "
                 f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."

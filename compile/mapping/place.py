@@ -1,68 +1,213 @@
-"""Placement: cores to the mesh so that messages cross few hops. Swaps that help are taken until none does."""
+"""Placement: cores to slots of the chips in use, such that the hops of all messages cost little energy.
+
+The cheapest of three starts (row by row, along a Hilbert curve, by the eigenvectors of the traffic) is annealed. The result is
+never dearer than row by row, and the same for the same seed.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
+
+from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip
 from .load import Wiring
+from .system import Traffic, entries, price_coordinates, slot_positions, slots_in_use
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
+Effort = Literal["fast", "default", "best"]
+
+# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 100 million a second.
+EFFORTS: dict[str, tuple[int, float]] = {"fast": (500, 1e8), "default": (20_000, 8e8), "best": (100_000, 1e10)}
+HEATS = (1.0, 0.1)  # hot to find the large order, then from the best so far less hot
+FEW_WIDTHS = 6
+DENSE_EIGEN = 32
 
 
-def traffic(wiring: Wiring, core_of: Int) -> tuple[Float, Float]:
-    """Return messages per step from core to core (cores, cores), and from off chip to each core (cores,)."""
+@dataclass(frozen=True)
+class Placement:
+    """Where the cores are.
+
+    `slot_of`: (cores,), chip * (cores of a chip) + slot on it; `tile_of`: (cores, 2) on its chip; `chip_of`: (cores,).
+    """
+
+    slot_of: Int
+    tile_of: Int
+    chip_of: Int
+
+
+def traffic(wiring: Wiring, core_of: Int) -> tuple[Traffic, Float]:
+    """Return messages per step from core to core as CSR (cores, cores), and from off chip to each core (cores,)."""
     cores = int(core_of.max(initial=0)) + 1
     sources, targets = wiring.core_pairs(core_of)
-    inside = sources >= wiring.outside
-    between = np.zeros((cores, cores))
-    np.add.at(between, (core_of[sources[inside] - wiring.outside], targets[inside]), wiring.rates[sources[inside]])
-    entering = np.bincount(targets[~inside], weights=wiring.rates[sources[~inside]], minlength=cores).astype(np.float64)
+    rates = wiring.rates[sources]
+    inside = (sources >= wiring.outside) & (rates != 0)
+    start = core_of[sources[inside] - wiring.outside]
+    between = sp.csr_array((rates[inside], (start, targets[inside])), shape=(cores, cores))
+    outside = sources < wiring.outside
+    entering = np.bincount(targets[outside], weights=rates[outside], minlength=cores).astype(np.float64)
     return between, entering
 
 
-def slot_positions(chip: Chip) -> Int:
-    """Return the (column, row) of every core slot of the chip, tile by tile in row-major order: (slots, 2)."""
-    tiles = np.arange(chip.limit("cores")) // chip.mesh.cores_per_tile
-    return np.stack([tiles % chip.mesh.columns, tiles // chip.mesh.columns], axis=1)
+def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effort: Effort = "default") -> Placement:
+    """Place cores on the fewest chips that hold them, chips 0, 1, ... of the system.
 
+    Args:
+        between: (cores, cores) messages from core to core; entering: (cores,) messages from off chip.
+        seed: of the annealing.
+        effort: fast (a fraction of a second for hundreds of cores), default (at most some seconds), best (minutes).
 
-def hops(a: Int, b: Int) -> Int:
-    """Return the hops of a message between tiles `a` and `b` (..., 2): columns and rows apart (dimension-order routing)."""
-    return np.abs(a - b).sum(axis=-1)
-
-
-def place(between: Float, entering: Float, chip: Chip) -> Int:
-    """Return the core slot of each core, such that traffic-weighted hops are low.
-
-    Starts in row-major order and takes the best swap of every core (with another core or an empty slot) until none helps.
+    Raises:
+        DoesNotFitError: more cores than the system has.
+        UsageError: an unknown effort.
     """
-    positions = slot_positions(chip)
-    distance = hops(positions[:, None], positions[None]).astype(np.float64)
-    from_entry = hops(positions, np.asarray(chip.mesh.entry)).astype(np.float64)
-    slots = len(positions)
-    flow = np.zeros((slots, slots))
-    flow[: len(between), : len(between)] = between + between.T
-    np.fill_diagonal(flow, 0.0)
-    inflow = np.concatenate([entering, np.zeros(slots - len(entering))])
-    slot_of = np.arange(slots)
-    improved = True
-    while improved:
-        improved = False
-        for core in range(len(between)):
-            gain = _swap_gains(core, slot_of, flow, inflow, distance, from_entry)
-            other = int(gain.argmax())
-            if gain[other] > 1e-9 * (1.0 + flow.sum()):
-                slot_of[core], slot_of[other] = slot_of[other], slot_of[core]
-                improved = True
-    return slot_of[: len(between)]
+    if effort not in EFFORTS:
+        raise UsageError(f"There is no effort called {effort!r}. Known: {', '.join(EFFORTS)}.")
+    cores = len(entering)
+    if chip.chips_for(cores) > chip.chips:
+        raise DoesNotFitError(
+            f"The network needs {chip.chips_for(cores):,} {chip.name} chips for {cores:,} cores; {chip.chips:,} may be used, with "
+            f"{chip.cores_available:,} cores. Try more --chips, a higher --sparsity or a smaller network."
+        )
+    slots, places = slots_in_use(chip, cores)
+    found = _search(between, entering, places, chip, seed, effort)
+    slot_of = slots[found]
+    held = chip.limit("cores")
+    return Placement(slot_of, slot_positions(chip)[slot_of % held], slot_of // held)
 
 
-def _swap_gains(core: int, slot_of: Int, flow: Float, inflow: Float, distance: Float, from_entry: Float) -> Float:
-    """Return, for every other core, by how much swapping it with `core` lowers the traffic-weighted hops."""
-    d = distance[slot_of][:, slot_of]  # between cores as placed
-    gain = ((flow[core] - flow) * (d[core] - d)).sum(axis=1) - 2.0 * flow[core] * d[core]
-    entry = from_entry[slot_of]
-    return gain + (inflow[core] - inflow) * (entry[core] - entry)
+def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: int, effort: Effort) -> Int:
+    """Return for each core one of the `places`: the best start, annealed."""
+    from .anneal import Problem, anneal, cost  # numba takes a while to import
+
+    cores = len(entering)
+    flow = symmetric(between)
+    entry = price_coordinates(np.asarray(chip.mesh.entry), chip)
+    problem = Problem(
+        flow.indptr.astype(np.int64),
+        flow.indices.astype(np.int64),
+        flow.data.astype(np.float64),
+        entering,
+        price_coordinates(places, chip),
+        entry,
+        places,
+        _table(places),
+    )
+    begin = min(starts(flow, places), key=lambda slot_of: cost(problem, slot_of))  # the first of equals
+    each, looks = EFFORTS[effort]
+    moves = int(min(each * cores, looks / (2.0 + 2.0 * flow.nnz / max(cores, 1))))
+    for heat in HEATS:
+        begin = anneal(problem, begin, moves=moves // len(HEATS), heat=heat, seed=seed)
+    return begin
+
+
+def symmetric(between: Traffic) -> Traffic:
+    """Return the traffic of every pair of different cores, both ways together."""
+    rows, columns, messages = entries(between)
+    apart = rows != columns
+    a, b, sent = rows[apart], columns[apart], messages[apart]
+    return sp.csr_array((np.concatenate([sent, sent]), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=between.shape)
+
+
+def _table(places: Int) -> Int:
+    """Return the slots of each tile (columns, rows, depth), -1 where there is none; slots of a tile follow each other."""
+    columns, rows = (places.max(axis=0) + 1).tolist()
+    tile = places[:, 0] * rows + places[:, 1]
+    first = np.concatenate([[True], tile[1:] != tile[:-1]])
+    depth = np.arange(len(tile)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    table = np.full((columns * rows, int(depth.max()) + 1), -1, np.int64)
+    table[tile, depth] = np.arange(len(tile))
+    return table.reshape(columns, rows, -1)
+
+
+def starts(flow: Traffic, places: Int) -> Iterator[Int]:
+    """Give placements to start from, (cores,) numbers of `places`: row by row, along Hilbert curves, then by eigenvectors."""
+    cores = len(flow.indptr) - 1
+    yield np.arange(cores)
+    yield np.argsort(hilbert(places), kind="stable")[:cores]
+    axes = eigenvectors(flow)
+    if axes is None:
+        return
+    for area in _areas(places, cores):
+        for flip in (False, True):
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                yield strips(axes * signs, places, area, transposed=flip)
+
+
+def hilbert(places: Int) -> Int:
+    """Return how far along the Hilbert curve of the smallest enclosing power-of-two square each place (n, 2) lies."""
+    x, y = places[:, 0].copy(), places[:, 1].copy()
+    along = np.zeros(len(places), np.int64)
+    side = 1 << max(int(places.max(initial=0)).bit_length() - 1, 0)
+    while side:
+        right, low = (x & side) > 0, (y & side) > 0
+        along += side * side * ((3 * right) ^ low)
+        turned = ~low  # such a quadrant is entered turned: x and y swap, mirrored first where it lies on the right
+        mirrored = turned & right
+        x, y = (
+            np.where(mirrored, side - 1 - (x & (side - 1)), x & (side - 1)),
+            np.where(mirrored, side - 1 - (y & (side - 1)), y & (side - 1)),
+        )
+        x, y = np.where(turned, y, x), np.where(turned, x, y)
+        side >>= 1
+    return along
+
+
+def eigenvectors(flow: Traffic) -> Float | None:
+    """Return two coordinates of each core (cores, 2) that put cores with much traffic close; None where none are found.
+
+    They are the second and third eigenvector of the normalised Laplacian  1 - D^-1/2 A D^-1/2  of the traffic A, divided by
+    sqrt(D). The start vector is fixed.
+    """
+    cores = len(flow.indptr) - 1
+    if cores < 4:
+        return None
+    degree = np.asarray(flow.sum(axis=1)).ravel()
+    scale = 1.0 / np.sqrt(np.where(degree > 0, degree, 1.0))
+    scaled = sp.csr_array(sp.diags_array(scale) @ flow @ sp.diags_array(scale))
+    if cores <= DENSE_EIGEN:
+        vectors = np.linalg.eigh(scaled.toarray())[1][:, -3:]
+    else:
+        begin = np.random.default_rng(0).standard_normal(cores)
+        try:
+            vectors = eigsh(scaled, k=3, which="LA", v0=begin, tol=1e-4, maxiter=300)[1]  # pyright: ignore[reportArgumentType]
+        except ArpackNoConvergence as error:
+            vectors = error.eigenvectors
+        except ArpackError:
+            return None
+    if vectors.shape[1] < 3:
+        return None
+    return np.round(vectors[:, [1, 0]] * scale[:, None], 9)
+
+
+def _areas(places: Int, cores: int) -> list[Int]:
+    """Return parts of the mesh with room for the cores: the tiles nearest the first corner, in a few proportions."""
+    columns, rows = (places.max(axis=0) + 1).tolist()
+    areas: list[Int] = []
+    for width in sorted({-(-columns * i // FEW_WIDTHS) for i in range(1, FEW_WIDTHS + 1)}):
+        for height in range(1, rows + 1):
+            inside = np.flatnonzero((places[:, 0] < width) & (places[:, 1] < height))
+            if inside.size >= cores:
+                areas.append(inside)
+                break
+    return areas
+
+
+def strips(axes: Float, places: Int, area: Int, *, transposed: bool) -> Int:
+    """Return a place of `area` for each core: by the first axis to columns (rows if `transposed`), by the second along each."""
+    major, minor = (places[area, 1], places[area, 0]) if transposed else (places[area, 0], places[area, 1])
+    order = np.lexsort((minor, major))
+    chosen, strip = area[order], major[order]
+    cores = np.argsort(axes[:, 0], kind="stable")
+    strip_of = np.empty(cores.size, np.int64)
+    strip_of[cores] = strip[: cores.size]
+    slot_of = np.empty(cores.size, np.int64)
+    slot_of[np.lexsort((axes[:, 1], strip_of))] = chosen[: cores.size]
+    return slot_of

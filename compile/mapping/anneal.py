@@ -1,0 +1,181 @@
+"""Simulated annealing of a placement: cores swap slots, or move to an empty one, while a temperature falls.
+
+    cost = sum over pairs of cores of traffic * city-block distance of their slots  +  sum over cores of pull * distance to the entry
+
+A change costs O(degree): only the traffic of the two cores is looked at. Half the moves draw a core beside one that it talks
+to, the others go anywhere within a window that shrinks as it gets colder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+EPOCHS = 120
+PROBES = 2000
+COOLING = 0.001  # of the last temperature to the first
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be placed, and where.
+
+    `indptr`, `indices`, `traffic`: symmetric traffic as CSR, the diagonal left out; `pull`: (cores,) traffic with the entry.
+    `at`: (slots, 2) coordinates; `entry`: (2,) coordinates. `place`: (slots, 2) column and row of the tile of each slot;
+    `table`: (columns, rows, depth) the slots of each tile, -1 where there is none.
+    """
+
+    indptr: Int
+    indices: Int
+    traffic: Float
+    pull: Float
+    at: Float
+    entry: Float
+    place: Int
+    table: Int
+
+    @property
+    def cores(self) -> int:
+        """How many cores are to be placed."""
+        return len(self.pull)
+
+
+def cost(problem: Problem, slot_of: Int) -> float:
+    """Return the cost of a placement; `slot_of` (cores,) counts the slots of the problem."""
+    at = problem.at[slot_of]
+    rows = np.repeat(np.arange(problem.cores), np.diff(problem.indptr))
+    apart = np.abs(at[rows] - at[problem.indices]).sum(axis=1)
+    return float(problem.traffic @ apart) / 2 + float(problem.pull @ np.abs(at - problem.entry).sum(axis=1))
+
+
+def anneal(problem: Problem, slot_of: Int, *, moves: int, heat: float, seed: int) -> Int:
+    """Return a placement that costs no more than `slot_of`, the same for the same seed.
+
+    Args:
+        slot_of: (cores,) distinct slots to start from.
+        moves: how many to try.
+        heat: the first temperature, in mean costs of a random move for the worse.
+    """
+    if problem.cores < 1 or len(problem.at) < 2 or moves < 1:
+        return slot_of
+    core_at = np.full(len(problem.at), -1, np.int64)
+    core_at[slot_of] = np.arange(problem.cores)
+    arrays = (problem.indptr, problem.indices, problem.traffic, problem.pull, problem.at, problem.entry, problem.place, problem.table)
+    found = _anneal(*arrays, slot_of.copy(), core_at, EPOCHS, max(1, moves // EPOCHS), heat, np.uint64(seed % (1 << 63)))
+    return found if cost(problem, found) < cost(problem, slot_of) else slot_of
+
+
+@numba.njit(cache=True, nogil=True)
+def _random(state: Any) -> Any:
+    """Return the next 53 bits of SplitMix64 (Steele et al., 2014) as a number in 0..1; `state` (1,) moves on."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16
+
+
+@numba.njit(cache=True, nogil=True)
+def _below(state: Any, bound: Any) -> Any:
+    """Return a random integer in 0..bound-1."""
+    return min(np.int64(_random(state) * bound), bound - 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, traffic: Any, pull: Any, at: Any, entry: Any) -> Any:
+    """Return by how much the cost changes when `core` moves to (x, y), its traffic with `other` left out (they swap)."""
+    a, b = at[core, 0], at[core, 1]
+    total = pull[core] * (abs(x - entry[0]) + abs(y - entry[1]) - abs(a - entry[0]) - abs(b - entry[1]))
+    for k in range(indptr[core], indptr[core + 1]):
+        j = indices[k]
+        if j != other:
+            total += traffic[k] * (abs(x - at[j, 0]) + abs(y - at[j, 1]) - abs(a - at[j, 0]) - abs(b - at[j, 1]))
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, place: Any, table: Any, state: Any) -> Any:
+    """Return a slot to try for `core`, or -1: beside a core it talks to, or up to `reach` tiles from where it is."""
+    links = indptr[core + 1] - indptr[core]
+    near, span = core, reach
+    if links > 0 and _random(state) < 0.5:
+        near, span = indices[indptr[core] + _below(state, links)], 1
+    column = place[slot_of[near], 0] - span + _below(state, 2 * span + 1)
+    row = place[slot_of[near], 1] - span + _below(state, 2 * span + 1)
+    depth = _below(state, table.shape[2])
+    if column < 0 or row < 0 or column >= table.shape[0] or row >= table.shape[1]:
+        return -1
+    here = slot_of[core]
+    if place[here, 0] == column and place[here, 1] == row:
+        return -1
+    return table[column, row, depth]
+
+
+@numba.njit(cache=True, nogil=True)
+def _anneal(
+    indptr: Any,
+    indices: Any,
+    traffic: Any,
+    pull: Any,
+    spots: Any,
+    entry: Any,
+    place: Any,
+    table: Any,
+    slot_of: Any,
+    core_at: Any,
+    epochs: int,
+    tries: int,
+    heat: float,
+    seed: Any,
+) -> Any:
+    """Run the schedule: epoch -1 measures, the others cool by the same factor each, the last ones take gains only."""
+    cores = slot_of.size
+    state = np.empty(1, np.uint64)
+    state[0] = seed
+    at = np.empty((cores, 2))
+    for core in range(cores):
+        at[core] = spots[slot_of[core]]
+    widest = max(table.shape[0], table.shape[1])
+    best = slot_of.copy()
+    gained, lowest, temperature = 0.0, 0.0, 0.0
+    worse, count = 0.0, 0
+    for epoch in range(-1, epochs):
+        measuring = epoch < 0
+        reach = max(1, np.int64(round(widest * (1.0 - epoch / epochs))))
+        for _ in range(PROBES if measuring else tries):
+            core = _below(state, cores)
+            slot = _target(core, reach, slot_of, indptr, indices, place, table, state)
+            if slot < 0:
+                continue
+            other, old = core_at[slot], slot_of[core]
+            delta = _change(core, other, spots[slot, 0], spots[slot, 1], indptr, indices, traffic, pull, at, entry)
+            if other >= 0:
+                delta += _change(other, core, at[core, 0], at[core, 1], indptr, indices, traffic, pull, at, entry)
+            if measuring:
+                if delta > 0.0:
+                    worse += delta
+                    count += 1
+                continue
+            if delta > 0.0 and (temperature <= 0.0 or _random(state) >= np.exp(-delta / temperature)):
+                continue
+            gained += delta
+            slot_of[core], core_at[slot], core_at[old] = slot, core, other
+            at[core] = spots[slot]
+            if other >= 0:
+                slot_of[other] = old
+                at[other] = spots[old]
+        if measuring:
+            temperature = heat * worse / max(count, 1)
+        else:
+            if gained < lowest:
+                lowest = gained
+                best[:] = slot_of
+            temperature = 0.0 if epoch > 0.95 * epochs else temperature * COOLING ** (1.0 / epochs)
+    return best
