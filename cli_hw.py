@@ -28,13 +28,16 @@ def hw_list(as_json: AsJson = False) -> None:
 
     models = [chips.load(name) for name in chips.names()]
     if as_json:
-        print_json([{"name": c.name, "title": c.title, "cores": c.limit("cores"), "encodings": c.encodings} for c in models])
+        print_json(
+            [{"name": c.name, "title": c.title, "cores": c.limit("cores"), "chips": c.chips, "encodings": c.encodings} for c in models]
+        )
         return
     from rich.table import Table
 
-    table = Table("chip", "what", "cores", "neurons a core", "input as", box=None)
+    table = Table("chip", "what", "cores", "in", "neurons a core", "input as", box=None)
     for c in models:
-        table.add_row(c.name, c.title, f"{c.limit('cores'):,}", f"{c.limit('neurons'):,}", ", ".join(c.encodings))
+        system = f"{c.system.name}, {c.chips:,} chips" if c.system else "one chip"
+        table.add_row(c.name, c.title, f"{c.limit('cores'):,}", system, f"{c.limit('neurons'):,}", ", ".join(c.encodings))
     render(table)
 
 
@@ -53,20 +56,31 @@ def hw_show(
     render(f"[bold]{chip.title}[/bold]\n{chip.description}", *_chip_tables(chip))
 
 
+def _grid(chip: Chip) -> str:
+    """Describe how the chips of a system lie."""
+    if chip.system is None:
+        return ""
+    held = chip.system
+    room = f"{chip.cores_available:,} cores in all"
+    return f"{held.name}, {room}; a grid of {held.columns} x {held.rows} chips, {held.status}: {held.source}."
+
+
 def _chip_tables(chip: Chip) -> list[Any]:
     from rich.table import Table
 
     from .hwmodels.chip import Quantity
 
     tables: list[Any] = []
-    for section in ("limits", "energy", "time"):
+    for section in ("limits", "energy", "time", "system"):
         part = getattr(chip, section)
+        if part is None:
+            continue
         table = Table(section, "value", "status", "source", box=None, title_justify="left", pad_edge=False)
         for field in type(part).model_fields:
             quantity = getattr(part, field)
             if isinstance(quantity, Quantity):
                 table.add_row(field.replace("_", " "), f"{quantity.value:g} {quantity.unit}", quantity.status, quantity.source)
-        note = getattr(part, "note", "")
+        note = _grid(chip) if section == "system" else getattr(part, "note", "")
         tables += ["", table, *([f"Note: {note}"] if note else [])]
     mesh = chip.mesh
     shape = f"mesh: {mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores, {mesh.status}: {mesh.source}"

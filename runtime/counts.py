@@ -19,7 +19,7 @@ from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
-MOST_CORES = 512
+MOST_CORES = 256
 """Above so many cores results.json holds their traffic by tile or chip, so that it stays small."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -23,6 +24,7 @@ from spikeloom.hwmodels.chip import Chip
 from spikeloom.runtime import run
 from spikeloom.runtime.counts import Counts, Tally, count
 from spikeloom.runtime.energy import core_times, energy, latency
+from spikeloom.runtime.report import core_map, traffic
 
 Place = tuple[int, int]
 
@@ -352,6 +354,34 @@ def test_results_and_report_of_several_chips(deployed: DeployedNetwork, tmp_path
     assert f"{deployed.mapping.chips} chips" in page
 
 
+@pytest.mark.parametrize(("used", "boxes"), [(1, 8), (3, 24), (12, 96), (13, 13), (40, 40)])
+def test_the_core_map_draws_every_core_of_few_chips_and_every_chip_of_many(used: int, boxes: int) -> None:
+    places = [(k % 8, k // 8) for k in range(used)]
+    cores = [
+        {"core": 8 * k + c, "chip": k, "tile": [c // 2 % 2, c // 4], "utilisation": {"neurons": (c + 1) / 8}, "populations": {}}
+        for k in range(used)
+        for c in range(8)
+    ]
+    drawn = str(core_map.chart(cores, {"mesh": [2, 2], "cores_per_tile": 2, "cores": 8, "places": places}))
+    found = re.findall(r'<rect x="([^"]+)" y="([^"]+)" width="[^"]+" height="[^"]+"(?: rx="[^"]+")? class="f\d"><title>core', drawn)
+    assert len(set(found)) == len(found) == boxes
+    if used > 12:  # the fullest core of each stands for its chip
+        assert len(re.findall(r"<title>core \d+, (?:chip \d+, )?tile [^<]*neurons 100 %", drawn)) == used
+
+
+def test_traffic_of_many_chips_is_summed_by_tile_then_by_chip() -> None:
+    rng = np.random.default_rng(0)
+    for cores, unit, rows in ((80, "tile", 40), (400, "chip", 50)):
+        listed = [{"core": c, "chip": c // 8, "tile": [c // 2 % 2, c // 4 % 2]} for c in range(cores)]
+        table = rng.random((cores, cores))
+        found = traffic.matrix({"cores": list(range(cores)), "messages_per_sample": table.tolist()}, listed)
+        assert found is not None and (found.unit, len(found.receivers)) == (unit, rows)
+        size = cores // rows
+        assert found.messages[1:] == pytest.approx(table.reshape(rows, size, rows, size).sum(axis=(1, 3)))
+    named = traffic.matrix({"unit": "chip", "names": ["0", "1"], "messages_per_sample": [[1.0, 2.0], [3.0, 4.0]]}, [])
+    assert named is not None and named.unit == "chip" and named.messages[1:].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
 def test_the_number_of_chips_can_be_limited_and_is_named_when_too_small(deployed: DeployedNetwork) -> None:
     network = float_network(6, sizes=(40, 60, 30, 10))
     need = deployed.mapping.cores
@@ -384,3 +414,15 @@ def test_a_system_that_its_grid_cannot_hold_is_refused() -> None:
         chips.parse(text.replace("columns = 32", "columns = 3").encode(), "mine.toml")
     with pytest.raises(FormatError, match="cores_per_chip"):
         chips.parse(text.replace("cores_per_chip = { value = 128", "cores_per_chip = { value = 129").encode(), "mine.toml")
+
+
+def test_the_command_line_limits_chips_and_takes_an_effort(spikeloom: Any, digits_run: Any, tmp_path: Any) -> None:
+    out = tmp_path / "model.loom"
+    done = spikeloom("compile", digits_run, "--chips", 1, "--effort", "fast", "--out", out, "--json")
+    assert done.code == 0, done.err
+    assert load(out).chip.chips == 1
+    refused = spikeloom("compile", digits_run, "--chips", 0, "--out", out)
+    assert refused.code == 2 and "Ask for 1 to 1,152." in refused.err
+    assert spikeloom("compile", digits_run, "--effort", "hard", "--out", out).code == 2
+    shown = spikeloom("hw", "show", "loihi2")
+    assert "Hala Point" in shown.out and "140,544" in shown.out

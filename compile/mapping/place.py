@@ -24,8 +24,8 @@ Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 Effort = Literal["fast", "default", "best"]
 
-# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 100 million a second.
-EFFORTS: dict[str, tuple[int, float]] = {"fast": (500, 1e8), "default": (20_000, 8e8), "best": (100_000, 1e10)}
+# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 300 million a second.
+EFFORTS: dict[str, tuple[int, float]] = {"fast": (500, 1e8), "default": (20_000, 2e9), "best": (100_000, 2e10)}
 HEATS = (1.0, 0.1)  # hot to find the large order, then from the best so far less hot
 FEW_WIDTHS = 6
 DENSE_EIGEN = 32

@@ -1,9 +1,13 @@
-"""The chip seen from above: its mesh of tiles, the cores in each, coloured by the limit that each core is closest to."""
+"""The chips seen from above: the mesh of tiles of each, the cores in each tile, coloured by the limit that each core is closest to.
+
+Above `_DRAWN_CHIPS` chips each is one box, coloured by its fullest core.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +16,7 @@ from . import svg
 from .format import count, percent, shorten
 
 _GAP, _LEFT, _TOP = 5.0, 24.0, 18.0
+_DRAWN_CHIPS = 12
 _NAMED_CORES = 300
 """Above this many used cores the map carries no words, so that the page stays small."""
 
@@ -49,47 +54,92 @@ def label(name: str) -> str:
 
 
 def chart(cores: list[dict[str, Any]], chip: dict[str, Any]) -> Markup:
-    """Draw the mesh (x to the right, y down), every core of every tile; unused cores are outlines."""
+    """Draw the mesh of every chip in use (x to the right, y down), every core of every tile; unused cores are outlines."""
+    if len(_places(cores, chip)) > _DRAWN_CHIPS:
+        cores, chip = _one_box_a_chip(cores, chip)
     grid = _grid(cores, chip)
     parts = [_unused(grid), *_used(cores, grid), *_rulers(grid)]
-    bottom = _TOP + grid.rows * grid.pitch[1] + 8
+    right, bottom = grid.extent
+    bottom += 8
     over = any(tightest(core)[1] > 1 for core in cores)
     parts.append(svg.legend(_LEFT, bottom, [1, 2, 3, 5, 7], "0 %", "100 % of the tightest limit"))
     if over:
         parts += [svg.rect((_LEFT, bottom + 18, 20, 11), "over"), svg.text(_LEFT + 26, bottom + 27, "over a limit", style="small")]
-    spoken = f"Core map: {len(cores)} of {chip.get('cores') or 'unknown'} cores used on a mesh of {grid.columns} by {grid.rows} tiles"
-    width = max(_LEFT + grid.columns * grid.pitch[0] + 6, 330.0)
+    on = f"a mesh of {grid.columns} by {grid.rows} tiles" if len(grid.chips) == 1 else f"{len(grid.chips)} chips"
+    spoken = chip.get("spoken") or f"Core map: {len(cores)} of {chip.get('cores') or 'unknown'} cores used on {on}"
+    width = max(right + 6, 330.0)
     return svg.figure(width, bottom + (36 if over else 18), spoken, parts)
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Tiles across and down; cores per tile, drawn `side` abreast, each `size` pixels wide."""
+    """Tiles of a chip across and down; cores per tile, drawn `side` abreast, each `size` pixels wide; where the chips lie."""
 
     columns: int
     rows: int
     per_tile: int
     side: int
     size: float
+    chips: list[tuple[int, int]]
 
     @property
     def pitch(self) -> tuple[float, float]:
         """Pixels from one tile to the next."""
-        return self.side * self.size + _GAP, math.ceil(self.per_tile / self.side) * self.size + _GAP
+        gap = _GAP if self.size > 6 else 2.0
+        return self.side * self.size + gap, math.ceil(self.per_tile / self.side) * self.size + gap
 
-    def box(self, tile: tuple[int, int], slot: int) -> tuple[float, float, float, float]:
+    def corner(self, chip: int) -> tuple[float, float]:
+        """Where the first tile of a chip is drawn; several chips have their number above."""
+        across, down = self.chips[chip] if chip < len(self.chips) else (0, 0)
+        apart = (8.0, 22.0) if len(self.chips) > 1 else (0.0, 0.0)
+        x = _LEFT + across * (self.columns * self.pitch[0] + apart[0])
+        return x, _TOP + apart[1] / 2 + down * (self.rows * self.pitch[1] + apart[1])
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Where the drawing of the tiles ends, right and below."""
+        corners = [self.corner(chip) for chip in range(len(self.chips))]
+        wide, high = self.columns * self.pitch[0], self.rows * self.pitch[1]
+        return max(x for x, _ in corners) + wide, max(y for _, y in corners) + high
+
+    def box(self, chip: int, tile: tuple[int, int], slot: int) -> tuple[float, float, float, float]:
         """Where a core is drawn."""
-        x = _LEFT + tile[0] * self.pitch[0] + slot % self.side * self.size
-        y = _TOP + tile[1] * self.pitch[1] + slot // self.side * self.size
-        return x + 0.5, y + 0.5, self.size - 1.5, self.size - 1.5
+        left, top = self.corner(chip)
+        x = left + tile[0] * self.pitch[0] + slot % self.side * self.size
+        y = top + tile[1] * self.pitch[1] + slot // self.side * self.size
+        thin = 1.5 if self.size > 6 else 0.75
+        return x + thin / 3, y + thin / 3, self.size - thin, self.size - thin
 
 
 def _grid(cores: list[dict[str, Any]], chip: dict[str, Any]) -> _Grid:
-    """Lay out the mesh, as large as about 640 pixels of width allow, a core 5 to 27 of them."""
+    """Lay out the chips, as large as about 640 pixels of width allow, a core 4 to 27 of them."""
     columns, rows = _mesh(cores, chip)
+    places = _places(cores, chip)
     per_tile = max(1, int(chip.get("cores_per_tile") or 1))
     side = math.ceil(math.sqrt(per_tile))
-    return _Grid(columns, rows, per_tile, side, min(27.0, max(5.0, (640 / columns - _GAP) / side)))
+    abreast = 1 + max(x for x, _ in places)
+    least = 5.0 if len(places) == 1 else 4.0
+    return _Grid(columns, rows, per_tile, side, min(27.0, max(least, (640 / abreast / columns - _GAP) / side)), places)
+
+
+def _places(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return where the chips in use lie in the grid of the system; side by side where it is not known."""
+    used = 1 + max((int(core.get("chip") or 0) for core in cores), default=0)
+    given = [(int(x), int(y)) for x, y in chip.get("places") or [(0, 0)]]
+    return [given[k] if k < len(given) else (k, 0) for k in range(max(used, len(given)))]
+
+
+def _one_box_a_chip(cores: list[dict[str, Any]], chip: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return a mesh in which every tile is a chip, with the utilisation of its fullest core."""
+    places = _places(cores, chip)
+    fullest: dict[int, dict[str, Any]] = {}
+    for core in cores:
+        number = int(core.get("chip") or 0)
+        if number not in fullest or tightest(core)[1] > tightest(fullest[number])[1]:
+            fullest[number] = core
+    boxes = [{**core, "chip": 0, "tile": list(places[number]), "core": core["core"]} for number, core in sorted(fullest.items())]
+    mesh = [1 + max(x for x, _ in places), 1 + max(y for _, y in places)]
+    return boxes, {"mesh": mesh, "cores_per_tile": 1, "spoken": f"Chip map: {len(boxes)} chips, each by its fullest core"}
 
 
 def _mesh(cores: list[dict[str, Any]], chip: dict[str, Any]) -> tuple[int, int]:
@@ -107,29 +157,29 @@ def _tile(core: dict[str, Any]) -> tuple[int, int]:
     return (tile[0], tile[1]) if len(tile) > 1 else (tile[0] if tile else 0, 0)
 
 
-def _slots(cores: list[dict[str, Any]], per_tile: int) -> list[tuple[tuple[int, int], int, dict[str, Any]]]:
-    """Give every used core a place inside its tile: its number modulo the cores of a tile, or the next that is free."""
-    taken: set[tuple[tuple[int, int], int]] = set()
-    made: list[tuple[tuple[int, int], int, dict[str, Any]]] = []
+def _slots(cores: list[dict[str, Any]], per_tile: int) -> list[tuple[int, tuple[int, int], int, dict[str, Any]]]:
+    """Give every used core its chip, its tile, and a place there: its number modulo the cores of a tile, or the next that is free."""
+    taken: set[tuple[int, tuple[int, int], int]] = set()
+    made: list[tuple[int, tuple[int, int], int, dict[str, Any]]] = []
     for core in cores:
-        tile, wanted = _tile(core), int(core["core"]) % per_tile
-        slot = next((s for s in (wanted, *range(per_tile)) if (tile, s) not in taken), wanted)
-        taken.add((tile, slot))
-        made.append((tile, slot, core))
+        chip, tile, wanted = int(core.get("chip") or 0), _tile(core), int(core["core"]) % per_tile
+        slot = next((s for s in (wanted, *range(per_tile)) if (chip, tile, s) not in taken), wanted)
+        taken.add((chip, tile, slot))
+        made.append((chip, tile, slot, core))
     return made
 
 
 def _unused(grid: _Grid) -> Markup:
     """Outline every place of every tile; the used ones are drawn over it."""
-    places = ((x, y, slot) for y in range(grid.rows) for x in range(grid.columns) for slot in range(grid.per_tile))
-    return svg.boxes((grid.box((x, y), slot) for x, y, slot in places), "unused")
+    places = product(range(len(grid.chips)), range(grid.rows), range(grid.columns), range(grid.per_tile))
+    return svg.boxes((grid.box(chip, (x, y), slot) for chip, y, x, slot in places), "unused")
 
 
 def _used(cores: list[dict[str, Any]], grid: _Grid) -> list[Markup]:
     parts: list[Markup] = []
     named = len(cores) <= _NAMED_CORES
-    for tile, slot, core in _slots(cores, grid.per_tile):
-        box = grid.box(tile, slot)
+    for chip, tile, slot, core in _slots(cores, grid.per_tile):
+        box = grid.box(chip, tile, slot)
         share = tightest(core)[1]
         style = _style(share)
         parts.append(svg.rect(box, style, _tip(core) if named else "", 2 if grid.size > 12 else 0))
@@ -149,10 +199,14 @@ def _tip(core: dict[str, Any]) -> str:
     tile = _tile(core)
     inside = ", ".join(f"{shorten(name, 30)} {count(neurons)}" for name, neurons in list((core.get("populations") or {}).items())[:6])
     used = ", ".join(f"{label(name)} {percent(share, 0)}" for name, share in (core.get("utilisation") or {}).items())
-    return f"core {core['core']}, tile {tile[0]},{tile[1]}: {inside} ({used})"
+    chip = f"chip {core['chip']}, " if core.get("chip") else ""
+    return f"core {core['core']}, {chip}tile {tile[0]},{tile[1]}: {inside} ({used})"
 
 
 def _rulers(grid: _Grid) -> list[Markup]:
+    if len(grid.chips) > 1:
+        corners = [grid.corner(chip) for chip in range(len(grid.chips))]
+        return [svg.text(x, y - 5, f"chip {chip}", "start", "small") for chip, (x, y) in enumerate(corners)]
     wide, high = grid.pitch
     every = max(1, math.ceil(16 / min(wide, high)))
     across = [svg.text(_LEFT + (x + 0.5) * wide - _GAP / 2, 12, x, "middle", "small") for x in range(0, grid.columns, every)]

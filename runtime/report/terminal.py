@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import core_map, stages, view
+from . import core_map, stages, traffic, view
 from .format import MISSING, clean, compact, count, duration, percent, points, ratio, shorten, si
 
 _MOST_CORES = 12
@@ -188,17 +188,19 @@ def _cores(cores: list[dict[str, Any]]) -> RenderableType | None:
     if not cores:
         return None
     table = _table("Cores, and how much of each limit they use", "core", "tile", *(core_map.label(name) for name in limits), "<holds")
+    several = any(core.get("chip") for core in cores)
     for core in cores:
         shares = (percent((core.get("utilisation") or {}).get(name), 0) for name in limits)
         inside = ", ".join(f"{shorten(n, 16)} {count(size)}" for n, size in (core.get("populations") or {}).items())
-        _add(table, str(core["core"]), ",".join(str(v) for v in core.get("tile") or []), *shares, inside)
+        _add(table, str(core["core"]), traffic.tile_name(core, several), *shares, inside)
     return table
 
 
 def _limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> RenderableType | None:
     if not cores:
         return None
-    used = f"{len(cores)} of {count(chip.get('cores'))} cores of {shorten(chip.get('name'), 30)}"
+    held, chips = view.room(chip)
+    used = f"{len(cores)} of {held} cores{chips} of {shorten(chip.get('name'), 30)}"
     table = _table(f"Limits of a core; {used} used", "limit", "fullest core", "uses", "of", "that is", "mean")
     for row in core_map.limits(cores, chip):
         share, mean = percent(row["peak"], 0), percent(row["mean"], 0)

@@ -21,7 +21,10 @@ _WORDED = 12
 
 @dataclass(frozen=True)
 class Matrix:
-    """Messages per sample from every sender (row) to every receiver (column); row 0 is the input. `unit`: core, tile or cores."""
+    """Messages per sample from every sender (row) to every receiver (column); row 0 is the input.
+
+    `unit`: core, tile or chip, or a plural where neighbours are summed.
+    """
 
     senders: list[str]
     receivers: list[str]
@@ -30,25 +33,37 @@ class Matrix:
 
 
 def matrix(traffic: dict[str, Any] | None, cores: list[dict[str, Any]]) -> Matrix | None:
-    """Arrange the traffic of results.json; None where there is none. More than 40 cores are summed by tile, then by neighbours."""
-    numbers = [int(c) for c in (traffic or {}).get("cores") or []]
-    if traffic is None or not numbers:
+    """Arrange the traffic of results.json; None where there is none.
+
+    More than 40 cores are summed by tile; what then has more than 64 rows by chip where there are several, and at last by neighbours.
+    """
+    if traffic is None or not (traffic.get("cores") or traffic.get("names")):
         return None
-    between = np.asarray(traffic["messages_per_sample"], dtype=np.float64).reshape(len(numbers), len(numbers))
+    names, unit = [str(n) for n in traffic.get("names") or traffic["cores"]], str(traffic.get("unit") or "core")
+    between = np.asarray(traffic["messages_per_sample"], dtype=np.float64).reshape(len(names), len(names))
     given = traffic.get("input_messages_per_sample")
-    entering = np.zeros(len(numbers)) if given is None else np.asarray(given, dtype=np.float64)
+    entering = np.zeros(len(names)) if given is None else np.asarray(given, dtype=np.float64)
     table = np.nan_to_num(np.vstack([entering, between]), nan=0.0, posinf=0.0, neginf=0.0)
-    names, unit = [str(n) for n in numbers], "core"
-    if len(names) > _MOST_CORES:
-        tiles = {int(c["core"]): ",".join(str(v) for v in c.get("tile") or []) for c in cores}
-        table, names = _merge(table, [tiles.get(n, "") for n in numbers])
+    if unit == "core" and len(names) > _MOST_CORES:
+        several = any(c.get("chip") for c in cores)
+        tiles = {str(c["core"]): tile_name(c, several) for c in cores}
+        table, names = _merge(table, [tiles.get(n, "") for n in names])
         unit = "tile"
+    if len(names) > _MOST_ROWS and unit == "tile" and any(":" in name for name in names):
+        table, names = _merge(table, [name.partition(":")[0] for name in names])
+        unit = "chip"
     if len(names) > _MOST_ROWS:
         size = -(-len(names) // _MOST_ROWS)
         ends = [f"{names[i]}–{names[min(i + size, len(names)) - 1]}" for i in range(0, len(names), size)]
         table, names = _merge(table, [ends[i // size] for i in range(len(names))])
-        unit = "tiles"
+        unit = f"{unit}s"
     return Matrix(["input", *names], names, table, unit)
+
+
+def tile_name(core: dict[str, Any], several: bool) -> str:
+    """Write a core's tile as "1,2", or as "3:1,2" on chip 3 of several."""
+    tile = ",".join(str(v) for v in core.get("tile") or [])
+    return f"{core.get('chip') or 0}:{tile}" if several else tile
 
 
 def _merge(table: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[np.float64], list[str]]:

@@ -12,6 +12,7 @@ Rows = list[dict[str, Any]]
 _LAYER: dict[str, Any] = dict.fromkeys(("name", "place", "sources", "neurons", "synapses", "connectivity", "spike_rate"))
 _CORE: dict[str, Any] = dict.fromkeys(("core", "tile", "populations"))
 """What a layer and a core always have on the page, as a dash where the results lack it."""
+_LISTED = 512
 
 
 def gather(results: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def gather(results: dict[str, Any]) -> dict[str, Any]:
         "layers": layers(results),
         "cores": core_rows(cores),
         "limits": core_map.limits(cores, chip) if cores else [],
+        "cores_in_all": len(cores),
         "core_map": core_map.chart(cores, chip) if cores else None,
         "bounds": bounds(results.get("mapping") or {}),
         "chip": chip,
@@ -81,9 +83,17 @@ def headlines(results: dict[str, Any]) -> Rows:
         {
             "name": "cores",
             "figure": count(mapping.get("cores")),
-            "note": f"of {count(chip.get('cores'))}; lower bound {count(mapping.get('cores_bound'))}",
+            "note": f"of {''.join(room(chip))}; lower bound {count(mapping.get('cores_bound'))}",
         },
     ]
+
+
+def room(chip: dict[str, Any]) -> tuple[str, str]:
+    """Return how many cores the chips in use have, and " on 3 chips" where there are several."""
+    used = int(chip.get("chips_in_use") or 1)
+    if used == 1:
+        return count(chip.get("cores")), ""
+    return count(used * int(chip.get("cores_offered") or chip.get("cores") or 0)), f" on {count(used)} chips"
 
 
 def layers(results: dict[str, Any]) -> Rows:
@@ -94,8 +104,12 @@ def layers(results: dict[str, Any]) -> Rows:
 
 
 def core_rows(cores: Rows) -> Rows:
-    """Return the cores, each with the `tightest` of its limits."""
-    return [{**_CORE, **core, "tightest": core_map.tightest(core)} for core in cores]
+    """Return the cores, each with the `tightest` of its limits and its `place`; of very many only the `_LISTED` fullest."""
+    several = any(core.get("chip") for core in cores)
+    made: Rows = [{**_CORE, **core, "tightest": core_map.tightest(core), "place": traffic.tile_name(core, several)} for core in cores]
+    if len(made) <= _LISTED:
+        return made
+    return sorted(made, key=lambda core: (-core["tightest"][1], core["core"]))[:_LISTED]
 
 
 def bounds(mapping: dict[str, Any]) -> Rows:
@@ -104,6 +118,7 @@ def bounds(mapping: dict[str, Any]) -> Rows:
         ("cores", "cores", "cores_bound"),
         ("messages a time step", "messages_per_step", "messages_bound"),
         ("hops a message", "hops_per_message", ""),
+        *([("chips", "chips", "")] if (mapping.get("chips") or 1) > 1 else []),
     )
     listed = [(name, mapping.get(reached), mapping.get(bound)) for name, reached, bound in keys]
     return [{"name": n, "value": value, "bound": bound, "ratio": ratio(value, bound)} for n, value, bound in listed if value is not None]
