@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,13 +20,18 @@ from ...hwmodels.chip import Chip
 from .load import Wiring
 from .system import Traffic, entries, price_coordinates, slot_positions, slots_in_use
 
+if TYPE_CHECKING:
+    from .anneal import Problem
+
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 Effort = Literal["fast", "default", "best"]
 
-# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 300 million a second.
+# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 200 million a second, with
+# MOVE looks' worth of time that every move takes besides.
 EFFORTS: dict[str, tuple[int, float]] = {"fast": (500, 1e8), "default": (20_000, 2e9), "best": (100_000, 2e10)}
 HEATS = (1.0, 0.1)  # hot to find the large order, then from the best so far less hot
+MOVE = 20.0
 FEW_WIDTHS = 6
 DENSE_EIGEN = 32
 
@@ -62,7 +67,7 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
     Args:
         between: (cores, cores) messages from core to core; entering: (cores,) messages from off chip.
         seed: of the annealing.
-        effort: fast (a fraction of a second for hundreds of cores), default (at most some seconds), best (minutes).
+        effort: fast (a fraction of a second for a thousand cores), default (seconds), best (minutes where the cores are many).
 
     Raises:
         DoesNotFitError: more cores than the system has.
@@ -85,27 +90,32 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
 
 def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: int, effort: Effort) -> Int:
     """Return for each core one of the `places`: the best start, annealed."""
-    from .anneal import Problem, anneal, cost  # numba takes a while to import
+    from .anneal import anneal, cost  # numba takes a while to import
 
-    cores = len(entering)
-    flow = symmetric(between)
-    entry = price_coordinates(np.asarray(chip.mesh.entry), chip)
-    problem = Problem(
+    cores, flow = len(entering), symmetric(between)
+    task = problem(flow, entering, places, chip)
+    begin = min(starts(flow, places), key=lambda slot_of: cost(task, slot_of))  # the first of equals
+    each, looks = EFFORTS[effort]
+    moves = int(min(each * cores, looks / (MOVE + 2.0 * flow.nnz / max(cores, 1))))
+    for heat in HEATS:
+        begin = anneal(task, begin, moves=moves // len(HEATS), heat=heat, seed=seed)
+    return begin
+
+
+def problem(flow: Traffic, entering: Float, places: Int, chip: Chip) -> Problem:
+    """Return what the annealer works on: the symmetric traffic `flow`, and slots at `places` priced in pJ."""
+    from .anneal import Problem
+
+    return Problem(
         flow.indptr.astype(np.int64),
         flow.indices.astype(np.int64),
-        flow.data.astype(np.float64),
+        np.asarray(flow.data, np.float64),
         entering,
         price_coordinates(places, chip),
-        entry,
+        price_coordinates(np.asarray(chip.mesh.entry), chip),
         places,
         _table(places),
     )
-    begin = min(starts(flow, places), key=lambda slot_of: cost(problem, slot_of))  # the first of equals
-    each, looks = EFFORTS[effort]
-    moves = int(min(each * cores, looks / (2.0 + 2.0 * flow.nnz / max(cores, 1))))
-    for heat in HEATS:
-        begin = anneal(problem, begin, moves=moves // len(HEATS), heat=heat, seed=seed)
-    return begin
 
 
 def symmetric(between: Traffic) -> Traffic:
