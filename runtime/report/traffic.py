@@ -67,8 +67,9 @@ def tile_name(core: dict[str, Any], several: bool) -> str:
 
 
 def _merge(table: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[np.float64], list[str]]:
-    """Sum the rows (all but the first) and columns that share a label."""
-    names = list(dict.fromkeys(labels))
+    """Sum the rows (all but the first) and columns that share a label; those of a chip come together, else in order of appearance."""
+    chips = {name: int(name.partition(":")[0]) if name.partition(":")[0].isdecimal() else 0 for name in labels}
+    names = sorted(dict.fromkeys(labels), key=lambda name: chips[name])
     member = np.zeros((len(labels), len(names)))
     member[np.arange(len(labels)), [names.index(one) for one in labels]] = 1.0
     return np.vstack([table[:1] @ member, member.T @ table[1:] @ member]), names
