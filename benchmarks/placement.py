@@ -47,7 +47,7 @@ def traffic_of_cores(density: float, neurons: int, seed: int) -> tuple[sp.csr_ar
     for layer, (channels, stride) in enumerate(LAYERS):
         taps = rng.normal(size=(channels, shape[0], 3, 3)) * (rng.random((channels, shape[0], 3, 3)) < density)
         synapses = Convolution.from_dense(taps.astype(np.float32), shape, stride=stride, padding=1)
-        matrix = synapses.matrix(np.float32).tocoo()
+        matrix = synapses.unrolled().matrix(np.float32).tocoo()
         shape = synapses.target_shape
         targets = patch_order(shape) + sizes
         reached.append((numbers[matrix.col] + first, targets[matrix.row] // neurons, layer > 0))
