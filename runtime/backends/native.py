@@ -2,8 +2,8 @@
 
 Feed-forward sums do not depend on the order of spikes, so layers are run one after another, each for all time steps at once: a block of
 samples lies side by side, and each weight is loaded once for all of them and all steps. Convolutions slide their surviving taps over
-padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own. Networks with lags, and so all that
-hear themselves, run in `_recurrent`.
+padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own. A single sample of a flat network
+goes event by event (`_latency`); networks with lags, and so all that hear themselves, run in `_recurrent`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ...compile.network import Network
 from ..kernels import layers, moves, sums
 from . import _recurrent
 from ._base import BackendOptions, Recording
+from ._latency import OneSample
 from ._program import Arriving, Grid, Layer, Program, prepare
 
 BATCH = 1024
@@ -35,6 +36,8 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     program = prepare(network)
     if program is None:  # maps that the kernels do not take: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
+    if len(events) == 1 and all(grid.positions == 1 for grid in program.grids.values()):
+        return OneSample(network, program).recording(events)
     steps = network.timesteps
     wanted = network.spiking if options.rasters else network.spiking[-1:]
     spikes = {p.name: np.empty((len(events), steps, p.size), np.bool_) for p in wanted}

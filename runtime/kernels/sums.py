@@ -108,6 +108,26 @@ def add_steps(sums: Any, exponent: int, total: Any) -> None:
 
 
 @_jit
+def add_events(starts: Any, targets: Any, weights: Any, exponent: int, source: Any, acc: Any, totals: Any) -> None:
+    """Add one sample's events to `totals`, (steps, targets): only the synapses of sources that send are touched.
+
+    Args:
+        starts, targets, weights: the synapses source by source.
+        source: (live steps, sources) payloads.
+        acc: scratch, (targets,).
+    """
+    for t in range(source.shape[0]):
+        acc[:] = 0
+        line = source[t]
+        for i in range(line.size):
+            x = line[i]
+            if x:
+                for k in range(starts[i], starts[i + 1]):
+                    acc[targets[k]] += weights[k] * x
+        _add_shifted(acc, exponent, totals[t])
+
+
+@_jit
 def sum_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
     """Sum the pool x pool windows of every plane of `source` into those of `out`; both (channels, steps, plane).
 

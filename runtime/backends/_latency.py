@@ -1,0 +1,102 @@
+"""One sample as fast as can be: events instead of lanes, for networks of flat layers. Buffers are made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...compile.network import Network
+from ..kernels.neurons import lif, lif_any
+from ..kernels.sums import add_events
+from ._base import Recording
+from ._program import Program, prepare
+
+
+@dataclass(frozen=True)
+class _Arriving:
+    """A projection source by source, with the scratch of its sums."""
+
+    source: str
+    exponent: int
+    starts: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[Any]
+    acc: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A population's registers and buffers: sums, state (biases first), spikes, counts of 8 and of 64 bits."""
+
+    name: str
+    neuron: tuple[int, int, int, int]
+    alive: NDArray[np.bool_]
+    arriving: tuple[_Arriving, ...]
+    totals: NDArray[Any]
+    state: NDArray[np.int32]
+    spikes: NDArray[np.uint8]
+    counts: NDArray[np.uint8]
+    sums: NDArray[np.int64]
+
+
+class OneSample:
+    """Runs a network of flat layers sample by sample; not for several threads at once."""
+
+    def __init__(self, network: Network, program: Program) -> None:
+        """Lay out `network`, of which `program` has no maps."""
+        self.entry, self.live = program.entry, program.live
+        arriving = {p.name: network.inputs_of(p.name) for p in network.spiking}
+        self.layers: list[_Layer] = []
+        for layer in program.layers:
+            n = layer.grid.channels
+            lists: list[_Arriving] = []
+            for projection, planned in zip(arriving[layer.name], layer.arriving, strict=True):
+                by_source = projection.synapses.unrolled().transposed()
+                kind = planned.weights.dtype
+                weights, targets = by_source.data.astype(kind), by_source.indices.astype(np.int64)
+                acc = np.zeros(n, kind)
+                lists.append(_Arriving(projection.source, projection.exponent, by_source.indptr, targets, weights, acc))
+            state = np.zeros((4, n), np.int32)
+            state[0] = layer.biases
+            totals = np.zeros((layer.live, n), layer.kind)
+            spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)
+            alive = layer.flags[:, 0].astype(np.bool_)
+            self.layers.append(
+                _Layer(layer.name, layer.neuron, alive, tuple(lists), totals, state, spikes, counts, np.zeros((2, n), np.int64))
+            )
+
+    def run(self, events: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+        """Run a sample's payloads, (timesteps, inputs); return each population's spikes (timesteps, neurons), in buffers that stay ours."""
+        streams = {self.entry: events[: self.live]}
+        for layer in self.layers:
+            layer.totals[:] = 0
+            for a in layer.arriving:
+                add_events(a.starts, a.targets, a.weights, a.exponent, streams[a.source], a.acc, layer.totals)
+            du, dv, vth, fits = layer.neuron
+            if fits:
+                lif(layer.totals, du, dv, vth, layer.state, layer.spikes, layer.counts)
+            else:
+                layer.sums[:] = 0
+                lif_any(layer.totals, du, dv, vth, layer.state, layer.spikes, 1, 1, layer.sums)
+            if not layer.alive.all():
+                layer.spikes[:, ~layer.alive] = 0
+            streams[layer.name] = layer.spikes
+        return {layer.name: layer.spikes for layer in self.layers}
+
+    def recording(self, events: NDArray[np.uint8]) -> Recording:
+        """Run one sample and return what every backend returns; events (1, timesteps, inputs)."""
+        spikes = {name: raster.astype(np.bool_)[None] for name, raster in self.run(events[0]).items()}
+        fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()}
+        active = {x.name: (x.counts if x.neuron[3] else x.sums)[1].astype(np.int64) * x.alive for x in self.layers}
+        return Recording(spikes, active, fired)
+
+
+def one_sample(network: Network) -> OneSample | None:
+    """Return what runs single samples of `network`, or None if it has maps, or lags."""
+    program = None if any(p.lag for p in network.projections) else prepare(network)
+    if program is None or any(grid.positions > 1 for grid in program.grids.values()):
+        return None
+    return OneSample(network, program)
