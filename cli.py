@@ -222,7 +222,7 @@ def compile_(
     ] = None,
     weight_bits: Annotated[int, typer.Option(help="2..8, for a float network; one trained in integers keeps its own.")] = 8,
     max_chips: Annotated[int | None, typer.Option("--chips", help="Chips it may take [default: all of the chip's system].")] = None,
-    effort: Annotated[str, typer.Option(help="How long the placement searches: fast, default or best.")] = "default",
+    effort: Annotated[str, typer.Option(help="How long the mapping onto cores is worked on: fast, default or best.")] = "default",
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ from ..hwmodels.chip import Chip
 from . import pipeline, readers, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, Mapping, build
-from .mapping.place import Effort
+from .mapping.partition import Effort, check_effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions
@@ -51,9 +51,9 @@ def compile_network(
     encoding: Encoding | None = None,
     weight_bits: int = 8,
     calibration: Calibration | None = None,
+    effort: Effort = "default",
     seed: int = 0,
     max_chips: int | None = None,
-    effort: Effort = "default",
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
@@ -65,15 +65,15 @@ def compile_network(
             first that suits the network if None.
         weight_bits: 2..8, for a float network; one trained in integers keeps its own.
         calibration: training samples; those in the run folder if None.
-        seed: of the rate code during calibration, and of the placement.
+        effort: how long partition and placement are worked on: fast, default or best.
+        seed: of the rate code during calibration, of the partition and of the placement.
         max_chips: how many chips it may take; all of the chip's system if None.
-        effort: how long the placement searches: fast, default or best.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
 
     Raises:
-        UsageError: an unknown target, chip or encoding.
+        UsageError: an unknown target, chip, encoding or effort.
         FormatError: a damaged, foreign or newer file.
         NetworkError: a layer that could never work, by name.
         DoesNotFitError: layer, limit, need and a way out.
@@ -85,13 +85,14 @@ def compile_network(
     model = model if max_chips is None else model.limited_to(max_chips)
     if encoding is not None and encoding not in ENCODINGS:
         raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
+    check_effort(effort)
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
     options = CompileOptions(model, encoding, weight_bits, calibration or read.calibration, seed)
     result = pipeline.run(read.network, options)
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
     check_size(result.network)
-    mapping = build(result.network, rates, model, seed=seed, effort=effort)
+    mapping = build(result.network, rates, model, effort=effort, seed=seed)
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)

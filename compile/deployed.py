@@ -33,9 +33,10 @@ from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 4
+VERSION = 5
 Arrays = dict[str, NDArray[Any]]
 ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
+_MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message", "strategy", "changes")
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
         "stages": [asdict(s) for s in network.stages],
         "provenance": dict(network.provenance),
         "votes": network.votes,
-        "mapping": {n: getattr(mapping, n) for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message")},
+        "mapping": {n: getattr(mapping, n) for n in _MAPPING_FIGURES},
         "passes": [asdict(r) for r in deployed.passes],
         "warnings": list(deployed.warnings),
         "drift": dict(deployed.drift),
@@ -258,7 +259,8 @@ def _synapses(document: dict[str, Any], name: str, arrays: Arrays) -> Connectivi
 
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
-    figures = (document[n] for n in ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message"))
+    figures = {n: document[n] for n in _MAPPING_FIGURES if n != "changes"}
+    changes = tuple(map(str, document["changes"]))
     core_of, slot_of, tile_of, chip_of, load_, rates = (arrays[f"mapping.{n}"] for n in ARRAYS)
     cores = len(slot_of)
     shapes_fit = core_of.shape == (sum(p.count for p in network.on_chip),) and tile_of.shape == (cores, 2) and load_.shape == (cores, 4)
@@ -267,4 +269,4 @@ def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: C
     )
     if not shapes_fit or not slots_fit or core_of.min() < 0 or core_of.max() >= cores:
         raise FormatError("the mapping does not belong to the network")
-    return Mapping(core_of, slot_of, tile_of, chip_of, load_, rates, *figures)
+    return Mapping(core_of, slot_of, tile_of, chip_of, load_, rates, **figures, changes=changes)

@@ -113,6 +113,8 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "messages_per_step": mapping.messages_per_step,
         "messages_bound": mapping.messages_bound,
         "hops_per_message": mapping.hops_per_message,
+        "strategy": mapping.strategy,
+        "changes": list(mapping.changes),
     }
 
 

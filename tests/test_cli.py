@@ -103,6 +103,7 @@ MISTAKES = [
     (("compile", "RUN", "--target", "truenrth"), 2, "no target called"),
     (("compile", "RUN", "--chip", "loihi3"), 2, "Did you mean"),
     (("compile", "RUN", "--encoding", "fast"), 2, "no encoding called 'fast'"),
+    (("compile", "RUN", "--effort", "more"), 2, "no effort called 'more'"),
     (("compile", "RUN", "--chip", "loihi", "--encoding", "current"), 3, "It carries: host, rate"),
     (("run", "NOWHERE", "--data", "digits"), 1, "Cannot read the deployed network"),
     (("run", "LOOM", "--data", "digit"), 2, "Did you mean 'digits'"),

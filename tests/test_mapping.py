@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
-from spikeloom.compile.mapping import bounds
-from spikeloom.compile.mapping.build import RESOURCES, build
-from spikeloom.compile.mapping.load import Wiring, list_words
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection
-from spikeloom.errors import DoesNotFitError
+from spikeloom import registry
+from spikeloom.compile.mapping import bounds, strategies
+from spikeloom.compile.mapping.build import build
+from spikeloom.compile.mapping.fill import fill
+from spikeloom.compile.mapping.load import Wiring, core_loads, limits
+from spikeloom.compile.mapping.partition import EFFORTS, Effort, partition
+from spikeloom.compile.mapping.refine import Schedule, refine, shrink
+from spikeloom.compile.mapping.strategies import hypergraph, layers
+from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.errors import DoesNotFitError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
 
@@ -36,14 +41,14 @@ def random_rates(network: Network, seed: int) -> dict[str, np.ndarray]:
 def brute_lists(network: Network, core_of: np.ndarray) -> dict[tuple[str, int, int], list[int]]:
     """(source population, source neuron, core) -> local targets on that core."""
     starts = dict(zip((p.name for p in network.on_chip), np.cumsum([0, *(p.size for p in network.on_chip)]), strict=False))
-    first = [int(np.flatnonzero(core_of == c)[0]) for c in range(int(core_of.max()) + 1)]
     lists: dict[tuple[str, int, int], list[int]] = {}
     for p in network.projections:
         dense = p.synapses.to_dense()
         for j, i in np.argwhere(dense != 0):
             target = int(starts[p.target] + j)
             core = int(core_of[target])
-            lists.setdefault((p.source, int(i), core), []).append(target - first[core])
+            local = sum(1 for v in range(target) if core_of[v] == core)  # numbered in global order
+            lists.setdefault((p.source, int(i), core), []).append(local)
     return {k: sorted(v) for k, v in lists.items()}
 
 
@@ -61,54 +66,220 @@ def brute_words(targets: list[int], bits: int, chip: Chip) -> int:
     return best
 
 
+def brute_loads(network: Network, core_of: np.ndarray, rates: dict[str, np.ndarray], chip: Chip) -> tuple[np.ndarray, float]:
+    """Loads of every core in the order of the chip's limits, and messages per step, counted list by list."""
+    lists = brute_lists(network, core_of)
+    loads = np.zeros((int(core_of.max()) + 1, 5), np.int64)
+    loads[:, 0] = np.bincount(core_of)
+    offset = dict(zip((p.name for p in network.on_chip), np.cumsum([0, *(p.size for p in network.on_chip)]), strict=False))
+    messages = 0.0
+    for (source, i, core), targets in lists.items():
+        words = brute_words(targets, 8, chip)
+        loads[core, 1] += words
+        loads[core, 2] += 1
+        loads[core, 4] = max(loads[core, 4], words)
+        messages += float(rates[source][i])
+        if source in offset:
+            loads[core_of[offset[source] + i], 3] += 1
+    return loads, messages
+
+
 @settings(max_examples=60, deadline=None)
-@given(seeds, st.integers(1, 4), densities, st.integers(2, 30), st.integers(4, 60), st.integers(6, 60), st.integers(2, 60))
-def test_every_partition_holds_every_limit(
-    seed: int, layers: int, density: float, neurons: int, words: int, axons: int, outputs: int
+@given(
+    seeds,
+    st.integers(1, 4),
+    densities,
+    st.integers(2, 30),
+    st.integers(4, 60),
+    st.integers(6, 60),
+    st.integers(2, 60),
+    st.sampled_from(("fast", "default", "best")),
+)
+def test_every_mapping_holds_every_limit(
+    seed: int, layers: int, density: float, neurons: int, words: int, axons: int, outputs: int, effort: Effort
 ) -> None:
     network = integer_network(seed, layers=layers, density=density)
     chip = small_chip(neurons=neurons, synapse_words=words, input_axons=axons, output_axons=outputs)
     rates = random_rates(network, seed)
     try:
-        mapping = build(network, rates, chip)
+        mapping = build(network, rates, chip, effort=effort, seed=seed)
     except DoesNotFitError as error:
         assert "Try" in str(error)
         return
-    lists = brute_lists(network, mapping.core_of)
-    loads = np.zeros((mapping.cores, 4), np.int64)
-    loads[:, 0] = np.bincount(mapping.core_of, minlength=mapping.cores)
-    offset = dict(zip((p.name for p in network.on_chip), np.cumsum([0, *(p.size for p in network.on_chip)]), strict=False))
-    messages = 0.0
-    for (source, i, core), targets in lists.items():
-        loads[core, 1] += brute_words(targets, 8, chip)
-        loads[core, 2] += 1
-        messages += float(rates[source][i])
-        if source in offset:
-            loads[mapping.core_of[offset[source] + i], 3] += 1
-    assert (loads == mapping.load).all()
-    assert all((loads[:, k] <= chip.limit(name)).all() for k, name in enumerate(RESOURCES))
+    loads, messages = brute_loads(network, mapping.core_of, rates, chip)
+    assert len(mapping.core_of) == sum(p.size for p in network.on_chip) and mapping.core_of.min() == 0
+    assert (loads[:, :4] == mapping.load).all()
+    assert (loads <= limits(chip)).all()
     assert mapping.messages_per_step == pytest.approx(messages)
     assert mapping.cores_bound <= mapping.cores
     assert mapping.messages_bound <= mapping.messages_per_step + 1e-9
     assert len(set(mapping.slot_of.tolist())) == mapping.cores
+    again = build(network, rates, chip, effort=effort, seed=seed)
+    assert (again.core_of == mapping.core_of).all() and again.strategy == mapping.strategy
 
 
-@given(st.lists(st.lists(st.integers(0, 900), min_size=1, max_size=80, unique=True), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_words_are_the_formats_cost(lists: list[list[int]]) -> None:
-    chip = chips.load("loihi")
-    ordered = [sorted(targets) for targets in lists]
-    local = np.concatenate([np.asarray(t, np.int64) for t in ordered])
-    first = np.cumsum([0, *(len(t) for t in ordered[:-1])])
-    assert list_words(local, first, 8, chip).tolist() == [brute_words(t, 8, chip) for t in ordered]
+@given(seeds, st.integers(1, 4), densities, st.integers(1, 12))
+def test_loads_of_any_assignment_are_the_brute_count(seed: int, layers: int, density: float, cores: int) -> None:
+    network, chip = integer_network(seed, layers=layers, density=density), chips.load("loihi")
+    rates = random_rates(network, seed)
+    wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
+    core_of = np.random.default_rng(seed).integers(0, cores, wiring.neurons)
+    core_of = np.unique(core_of, return_inverse=True)[1]
+    loads, messages = brute_loads(network, core_of, rates, chip)
+    assert (core_loads(wiring, core_of, chip) == loads).all()
+    assert wiring.messages(core_of) == pytest.approx(messages)
+    sources, targets = wiring.core_pairs(core_of)
+    assert sorted(zip(sources.tolist(), targets.tolist(), strict=True)) == list(zip(sources.tolist(), targets.tolist(), strict=True))
+    assert np.bincount(targets, minlength=len(loads)).tolist() == loads[:, 2].tolist()
+
+
+def words_of(targets: list[int], chip: Chip) -> int:
+    """Words of one list, local numbers from 0, as the mapping counts them."""
+    reached = np.isin(np.arange(max(targets) + 1), targets)
+    wiring = from_rows(reached.astype(np.int64)[:, None])
+    return int(core_loads(wiring, np.zeros(wiring.neurons, np.int64), chip)[0, 1])
+
+
+def from_rows(matrix: np.ndarray) -> Wiring:
+    """The wiring of a 0/1 matrix (neurons, outside sources)."""
+    neuron = IntegerLIF(4095, 2048, 10)
+    projection = Projection("p", "input", "only", Synapses.from_dense(matrix), 0, 8)
+    populations = (Population("input", (matrix.shape[1],), None), Population("only", (matrix.shape[0],), neuron))
+    network = Network(populations, (projection,), 4, InputSpec(1, 1.0, "rate"))
+    return Wiring.of(network, np.ones(sum(matrix.shape)))
+
+
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=80, unique=True))
+@settings(max_examples=60, deadline=None)
+def test_words_are_the_formats_cost(targets: list[int]) -> None:
+    assert words_of(sorted(targets), chips.load("loihi")) == brute_words(sorted(targets), 8, chips.load("loihi"))
 
 
 def test_sparse_words_match_the_published_cost() -> None:
     """facts: at 8-bit weights SPARSE costs 64 bits for one synapse a list, about 19 each for sixty."""
     chip = chips.load("loihi")
     sparse = chip.model_copy(update={"formats": tuple(f for f in chip.formats if f.name == "sparse")})
-    assert list_words(np.array([5]), np.array([0]), 8, sparse).tolist() == [1]
-    assert int(list_words(np.arange(0, 900, 15), np.array([0]), 8, sparse)[0]) * 64 / 60 == pytest.approx(19.2)
+    assert words_of([5], sparse) == 1
+    assert words_of(list(range(0, 900, 15)), sparse) * 64 / 60 == pytest.approx(19.2)
+
+
+def map_network(seed: int, shape: tuple[int, int, int], density: float) -> Network:
+    """Two convolutions of random taps on maps, and an output."""
+    rng = np.random.default_rng(seed)
+    populations = [Population("input", shape, None), *(Population(n, shape, IntegerLIF()) for n in ("a", "b"))]
+    taps = [(rng.integers(1, 9, (shape[0], shape[0], 3, 3)) * (rng.random((shape[0], shape[0], 3, 3)) < density)) for _ in "ab"]
+    projections = [
+        Projection(f"p{target}", source, target, Convolution.from_dense(w.astype(np.int32), shape, padding=1), 0, 8)
+        for w, (source, target) in zip(taps, (("input", "a"), ("a", "b")), strict=True)
+    ]
+    populations.append(Population("output", (2,), IntegerLIF()))
+    last = Synapses.from_dense((rng.random((2, populations[1].size)) < 0.01).astype(np.int32))
+    return Network(tuple(populations), (*projections, Projection("po", "b", "output", last, 0, 8)), 4, InputSpec(1, 1.0, "events"))
+
+
+def test_tiles_save_messages_and_cores_on_maps() -> None:
+    """Planes on a core need every source; tiles need those under them."""
+    network, chip = map_network(5, (8, 16, 16), 1.0), small_chip(input_axons=1024)
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
+    planes, misfit = fill(wiring, chip, layers.propose(wiring, chip, 128, "fast", 0).order)
+    mapping = build(network, ones(network), chip, effort="fast")
+    assert misfit < 0 and mapping.strategy == "tiles"
+    assert 2 * mapping.cores < planes.max() + 1
+    assert 2 * mapping.messages_per_step < wiring.messages(planes)
+
+
+@pytest.mark.parametrize("name", registry.names(strategies))
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, maps=st.booleans(), neurons=st.integers(2, 40))
+def test_every_strategy_orders_every_neuron_once(name: str, seed: int, maps: bool, neurons: int) -> None:
+    network = map_network(seed, (3, 5, 4), 0.4) if maps else integer_network(seed, layers=3)
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
+    module = registry.load(strategies, "strategy", name)
+    assert module.EFFORT in EFFORTS
+    chip = small_chip(neurons=neurons)
+    proposals = [module.propose(wiring, chip, 128, "default", 1) for _ in range(2)]
+    if proposals[0] is None:
+        assert name == "hypergraph" or not maps
+        return
+    assert np.sort(proposals[0].order).tolist() == list(range(wiring.neurons))
+    assert (proposals[0].order == proposals[1].order).all()
+    core_of, misfit = fill(wiring, chip, proposals[0].order, proposals[0].breaks)
+    assert misfit < 0 and (np.bincount(core_of) <= neurons).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(2, 4), densities, st.integers(2, 8))
+def test_fills_take_as_many_as_fit(seed: int, layers_: int, density: float, words: int) -> None:
+    """A core ends where one more neuron of the order would break a limit."""
+    network, chip = integer_network(seed, layers=layers_, density=density), small_chip(neurons=9, synapse_words=20 * words, input_axons=30)
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
+    order = np.random.default_rng(seed).permutation(wiring.neurons)
+    core_of, misfit = fill(wiring, chip, order)
+    if misfit >= 0:
+        return
+    ends = np.flatnonzero(np.diff(core_of[order])) + 1
+    for core, end in enumerate(ends):
+        fuller = core_of.copy()
+        fuller[order[end]] = core
+        for held, over in ((core_of, False), (fuller, True)):
+            assert bool((core_loads(wiring, held, chip)[core, [0, 1, 2]] > limits(chip)[:3]).any()) == over
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, densities, st.integers(2, 12), st.integers(2, 6))
+def test_refinement_never_costs_and_holds_the_limits(seed: int, density: float, neurons: int, cores: int) -> None:
+    network, chip = integer_network(seed, layers=4, density=density), small_chip(neurons=4 * neurons, synapse_words=60 * neurons)
+    rates = random_rates(network, seed)
+    wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
+    core_of = np.random.default_rng(seed).integers(0, cores, wiring.neurons)
+    if (core_loads(wiring, core_of, chip) > limits(chip)).any():
+        return
+    refined = refine(wiring, chip, core_of, cores, Schedule(1e6, most=20), seed)
+    assert wiring.messages(refined) <= wiring.messages(core_of) + 1e-9
+    loads, messages = brute_loads(network, np.unique(refined, return_inverse=True)[1], rates, chip)
+    assert (loads <= limits(chip)).all() and messages == pytest.approx(wiring.messages(refined))
+    fewer = shrink(wiring, chip, refined, 1.0)
+    if fewer is not None:
+        assert fewer.max() < cores and (brute_loads(network, fewer, rates, chip)[0] <= limits(chip)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, densities, st.integers(1, 8), st.integers(2, 30), st.integers(10, 60))
+def test_no_partition_beats_the_bounds(seed: int, density: float, cores: int, neurons: int, words: int) -> None:
+    """Whatever the assignment, as long as it holds the limits."""
+    network, chip = integer_network(seed, layers=3, density=density), small_chip(neurons=neurons, synapse_words=words)
+    rates = random_rates(network, seed)
+    wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
+    core_of = np.unique(np.random.default_rng(seed + 1).integers(0, cores, wiring.neurons), return_inverse=True)[1]
+    loads, messages = brute_loads(network, core_of, rates, chip)
+    if (loads <= limits(chip)).all():
+        assert bounds.cores_bound(wiring, chip) <= len(loads)
+        assert (bounds.reach_bound(wiring, chip) <= wiring.reach(core_of)).all()
+        assert bounds.messages_bound(wiring, chip) <= messages + 1e-9
+
+
+def test_clusters_are_found() -> None:
+    """Four groups that talk among themselves, in shuffled order: what is left is one message a source."""
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(4), 16))
+    wiring = from_rows(((group[:, None] == group[None]) & (rng.random((64, 64)) < 0.4)).astype(np.int64))
+    heard = int((wiring.fan_out > 0).sum())
+    found = partition(wiring, small_chip(neurons=16), 128)
+    assert wiring.messages(found.core_of) == heard < wiring.messages(partition(wiring, small_chip(neurons=16), 128, effort="fast").core_of)
+
+
+def test_without_the_hypergraph_library_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hypergraph, "missing", lambda: "mtkahypar is not installed on this platform")
+    network = wide(40, 100, 0.1)
+    mapping = build(network, ones(network), small_chip(neurons=16))
+    assert mapping.changes == ("mapping without hypergraph: mtkahypar is not installed on this platform",)
+
+
+def test_unknown_effort_is_named() -> None:
+    network = wide(10, 4)
+    with pytest.raises(UsageError, match=r"no effort called 'more'\. Known: fast, default, best"):
+        build(network, ones(network), chips.load("loihi"), effort="more")  # pyright: ignore[reportArgumentType]
 
 
 def wide(sources: int, targets: int, density: float = 1.0) -> Network:

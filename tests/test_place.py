@@ -17,7 +17,7 @@ from spikeloom.compile.deployed import DeployedNetwork, load
 from spikeloom.compile.mapping import place as placing
 from spikeloom.compile.mapping import system
 from spikeloom.compile.mapping.anneal import Problem, anneal, cost
-from spikeloom.compile.mapping.load import Wiring
+from spikeloom.compile.mapping.load import Layer, Wiring
 from spikeloom.errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
@@ -246,7 +246,8 @@ def test_traffic_is_sparse_and_equals_a_loop_over_synapses(seed: int, cores: int
     rows, columns = np.nonzero(dense)
     indptr = np.concatenate([[0], np.cumsum(dense.sum(axis=1))])
     rates = rng.random(outside + neurons) * (rng.random(outside + neurons) < 0.8)
-    wiring = Wiring(indptr, columns, outside, neurons, rates, 8)
+    layers = (Layer("a", 0, neurons, (neurons,)),)
+    wiring = Wiring(indptr, columns.astype(np.int32), outside, neurons, rates, 8, layers, np.arange(neurons, dtype=np.int32))
     core_of = np.sort(np.concatenate([np.arange(cores), rng.integers(0, cores, neurons - cores)]))
     between, entering = np.zeros((cores, cores)), np.zeros(cores)
     for source, core in {(int(c), int(core_of[r])) for r, c in zip(rows, columns, strict=True)}:

@@ -3,41 +3,72 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from .load import Wiring, format_words
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
 
 
 def core_capacity(wiring: Wiring, chip: Chip) -> int:
     """Return a number of neurons that no core can exceed: its limit, and what its words hold of the smallest fan-ins.
 
-    A synapse takes at least its weight and index bits and its share of an entry's prefix, in the shortest of the formats; m
-    neurons take at least that for the m smallest fan-ins of the network.
+    A synapse takes at least `_bits`; m neurons take at least that for the m smallest fan-ins of the network.
     """
-    per_synapse = min(wiring.weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)
-    bits = np.cumsum(np.sort(np.diff(wiring.indptr))) * per_synapse
+    bits = np.cumsum(np.sort(np.diff(wiring.indptr))) * _bits(wiring, chip)
     held = int(np.searchsorted(bits, chip.limit("synapse_words") * chip.word_bits, side="right"))
     return max(1, min(chip.limit("neurons"), held))
+
+
+def reach_bound(wiring: Wiring, chip: Chip) -> Int:
+    """Return, by source, a number of cores that it reaches in any partition.
+
+    Its targets are too many for fewer cores (fan-out / `core_capacity`), or all the synapses that arrive at them take too many words.
+    """
+    by_count = -(-wiring.fan_out // core_capacity(wiring, chip))
+    arriving = np.bincount(wiring.sources, weights=np.diff(wiring.indptr)[wiring.rows], minlength=wiring.fan_out.size)
+    if (np.diff(wiring.sources)[np.diff(wiring.rows) == 0] == 0).any():
+        return by_count  # parallel projections would count a target twice
+    by_words = np.ceil(arriving * (_bits(wiring, chip) / (chip.limit("synapse_words") * chip.word_bits)) - 1e-9)
+    return np.maximum(by_count, by_words.astype(np.int64))
 
 
 def cores_bound(wiring: Wiring, chip: Chip) -> int:
     """Return a number of cores below which no partition can go.
 
     The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format;
-    and  sum over sources of ceil(fan-out / capacity)  against the input axons, the same over the chip's own sources against
+    what `reach_bound` and `arriving_bound` ask for in all, against the input axons; and `reach_bound` of the chip's own sources against
     the output axons.
     """
-    fan_out, capacity = wiring.fan_out, core_capacity(wiring, chip)
+    fan_out, reached = wiring.fan_out, reach_bound(wiring, chip)
     words = np.min([format_words(fan_out, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)
-    reached = -(-fan_out // capacity)
     needs = {
         "synapse_words": int(words.sum()),
-        "input_axons": int(reached.sum()),
+        "input_axons": max(int(reached.sum()), int(arriving_bound(wiring, chip, np.ones(fan_out.size)))),
         "output_axons": int(reached[wiring.outside :].sum()),
     }
-    return max(1, -(-wiring.neurons // capacity), *(-(-need // chip.limit(name)) for name, need in needs.items()))
+    return max(1, -(-wiring.neurons // core_capacity(wiring, chip)), *(-(-need // chip.limit(name)) for name, need in needs.items()))
+
+
+def arriving_bound(wiring: Wiring, chip: Chip, rates: Float) -> float:
+    """Return messages that arrive in any partition:  sum over i of D[capacity * i].
+
+    D: the summed rates of each neuron's sources, descending. A core gets at least what its busiest neuron needs, and the core of the i-th
+    busiest one, leaving out those before, begins at the latest at D[capacity * i].
+    """
+    distinct = np.ones(wiring.sources.size, np.bool_)
+    distinct[1:] = (np.diff(wiring.sources) != 0) | (np.diff(wiring.rows) != 0)
+    summed = np.bincount(wiring.rows[distinct], weights=rates[wiring.sources[distinct]], minlength=wiring.neurons)
+    return float(np.sort(summed)[::-1][:: core_capacity(wiring, chip)].sum())
 
 
 def messages_bound(wiring: Wiring, chip: Chip) -> float:
-    """Return messages per step below which no mapping can go:  sum over sources of rate * ceil(fan-out / core_capacity)."""
-    return float((wiring.rates * -(-wiring.fan_out // core_capacity(wiring, chip))).sum())
+    """Return messages per step below which no mapping can go: sum of rate * `reach_bound`, or `arriving_bound` if that is larger."""
+    return max(float((wiring.rates * reach_bound(wiring, chip)).sum()), arriving_bound(wiring, chip, wiring.rates))
+
+
+def _bits(wiring: Wiring, chip: Chip) -> float:
+    """Return the fewest bits of a synapse: weight, index, and its share of an entry's prefix, in the shortest of the formats."""
+    return min(wiring.weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ..network import Network
-from . import bounds
-from .load import Wiring, range_load
-from .partition import output_axons, partition
-from .place import Effort, place, traffic
+from . import bounds, load
+from .load import Wiring, core_loads
+from .partition import Effort, partition
+from .place import place, traffic
 from .system import hops_of_all, joint_places
 
 Int = NDArray[np.int64]
-RESOURCES = ("neurons", "synapse_words", "input_axons", "output_axons")
+RESOURCES = load.RESOURCES[:4]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Mapping:
 
     `core_of`: (neurons,) core of each neuron in global order; `slot_of`: (cores,) slot of each core, numbered through all chips;
     `tile_of`: (cores, 2) its column and row on the mesh of its chip, `chip_of`: (cores,) that chip; `load`: (cores, 4) what each
-    holds of RESOURCES; `rates`: (sources,) messages per step of each source; the rest: messages per step, hops per message (within
-    chips and from chip to chip together), and lower bounds.
+    holds of RESOURCES; `rates`: (sources,) messages per step of each source; then messages per step, hops per message (within
+    chips and from chip to chip together), and lower bounds; `strategy`: how the partition came about; `changes`: what else people
+    should know of it.
     """
 
     core_of: Int
@@ -39,6 +40,8 @@ class Mapping:
     messages_per_step: float
     messages_bound: float
     hops_per_message: float
+    strategy: str = "layers"
+    changes: tuple[str, ...] = ()
 
     @property
     def cores(self) -> int:
@@ -51,18 +54,21 @@ class Mapping:
         return int(self.chip_of.max(initial=0)) + 1
 
 
-def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *, seed: int = 0, effort: Effort = "default") -> Mapping:
+def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *, effort: Effort = "default", seed: int = 0) -> Mapping:
     """Map an integer network onto a chip.
 
     Args:
         rates: by population, spikes per neuron and time step (calibration's averages; 1.0 where unknown).
-        seed: of the placement's annealing; effort: how long it searches, see `place`.
+        effort: how long partition and placement are worked on; see `partition` and `place`.
+        seed: of the partition's refinement and the placement's annealing.
 
     Raises:
+        UsageError: an unknown effort.
         DoesNotFitError: layer, limit, need and a way out are named.
     """
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
-    core_of = partition(network, wiring, chip)
+    parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed)
+    core_of = parts.core_of
     between, entering = traffic(wiring, core_of)
     placed = place(between, entering, chip, seed=seed, effort=effort)
     messages = float(between.sum() + entering.sum())
@@ -72,17 +78,12 @@ def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *
         placed.slot_of,
         placed.tile_of,
         placed.chip_of,
-        _loads(wiring, core_of, chip),
+        core_loads(wiring, core_of, chip)[:, : len(RESOURCES)],
         wiring.rates,
         bounds.cores_bound(wiring, chip),
         messages,
         bounds.messages_bound(wiring, chip),
         crossed / messages if messages else 0.0,
+        parts.strategy,
+        parts.changes,
     )
-
-
-def _loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
-    edges = np.concatenate([[0], np.cumsum(np.bincount(core_of))])
-    axons = output_axons(wiring, core_of)
-    loads = [range_load(wiring, int(edges[c]), int(edges[c + 1]), chip) for c in range(len(edges) - 1)]
-    return np.asarray([[w.neurons, w.synapse_words, w.input_axons, a] for w, a in zip(loads, axons, strict=True)], np.int64)

@@ -1,7 +1,8 @@
-"""What a set of neurons costs a core, counted as the chip's formats really encode it.
+"""What the neurons on each core cost it, counted as the chip's formats really encode their synapses.
 
 Neurons have global numbers: the chip's populations in order. Sources have their own: first whatever enters from off chip
-(the input, or host populations), then the chip's neurons.
+(the input, or host populations), then the chip's neurons. The neurons of a core have local numbers in the order of their
+global ones, so a partition is nothing but the core of each neuron.
 """
 
 from __future__ import annotations
@@ -14,23 +15,40 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip, SynapseFormat
 from ..network import Network, Population, row_pointers
+from . import kernels
 
 Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+RESOURCES = ("neurons", "synapse_words", "input_axons", "output_axons", "words_per_axon")
+LAYOUTS = ("sparse", "runlength", "dense")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A population of the chip: its neurons are start..stop-1, cut out of a map of `shape`."""
+
+    name: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """All synapses of the chip as one CSR: row = neuron, column = source; `outside` sources enter from off chip.
+    """All synapses of the chip as one CSR: row = neuron, column = source, rising within a row; `outside` sources enter from off chip.
 
-    `rates`: messages that each source sends per time step, if its targets were on one core.
+    `rates`: messages that each source sends per time step, if its targets were on one core. `layers`: the populations on the chip;
+    `places`: (neurons,) where each neuron stands in its layer's shape, flat.
     """
 
     indptr: Int
-    sources: Int
+    sources: Int32
     outside: int
     neurons: int
     rates: NDArray[np.float64]
     weight_bits: int
+    layers: tuple[Layer, ...]
+    places: Int32
 
     @classmethod
     def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:
@@ -39,6 +57,7 @@ class Wiring:
         Args:
             rates: (sources,) per time step, the live neurons of `network.senders` in their order.
         """
+        shapes = network.on_chip
         network = network.flat.network
         senders, chip = network.senders, network.on_chip
         first_source = _starts(senders)
@@ -48,10 +67,14 @@ class Wiring:
         none = [np.zeros(0, np.int64)]
         rows = np.concatenate([p.synapses.unrolled().rows + first_row[p.target] for p in projections] or none)
         columns = np.concatenate([p.synapses.unrolled().indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
-        order = np.lexsort((columns, rows))
         bits = max((p.weight_bits or 0 for p in projections), default=1)
         outside = sum(p.size for p in senders) - neurons
-        return cls(row_pointers(rows, neurons), columns[order], outside, neurons, rates, bits)
+        indptr = row_pointers(rows, neurons)
+        sources = columns[np.argsort(rows, kind="stable")].astype(np.int32)
+        kernels.sort_rows(indptr, sources)
+        layers = tuple(Layer(p.name, first_row[p.name], first_row[p.name] + p.count, p.shape) for p in shapes)
+        places = np.concatenate([np.flatnonzero(p.living).astype(np.int32) for p in shapes] or [np.zeros(0, np.int32)])
+        return cls(indptr, sources, outside, neurons, rates, bits, layers, places)
 
     @cached_property
     def rows(self) -> Int:
@@ -61,13 +84,24 @@ class Wiring:
     @cached_property
     def fan_out(self) -> Int:
         """Synapses that leave each source."""
-        return np.bincount(self.sources, minlength=self.outside + self.neurons)
+        return np.bincount(self.sources, minlength=self.outside + self.neurons).astype(np.int64)
+
+    @cached_property
+    def by_source(self) -> tuple[Int, Int32]:
+        """The synapses by source: row pointers (sources + 1,), and the targets of each, rising."""
+        return kernels.transposed(self.indptr, self.sources, self.outside + self.neurons)
 
     def core_pairs(self, core_of: Int) -> tuple[Int, Int]:
         """Return the distinct (source, core) pairs: each is one input axon, and one message whenever the source spikes."""
-        cores = int(core_of.max(initial=-1)) + 1
-        keys = np.unique(self.sources * max(cores, 1) + core_of[self.rows])
-        return keys // max(cores, 1), keys % max(cores, 1)
+        return kernels.core_pairs(*self.by_source, core_of, _count(core_of))
+
+    def reach(self, core_of: Int) -> Int:
+        """Return, by source, the number of distinct cores that it reaches: lambda."""
+        return kernels.reach(*self.by_source, core_of, _count(core_of))
+
+    def messages(self, core_of: Int) -> float:
+        """Return messages per time step:  sum over sources of rate * lambda."""
+        return float((self.rates * self.reach(core_of)).sum())
 
 
 def _starts(populations: tuple[Population, ...]) -> dict[str, int]:
@@ -76,58 +110,32 @@ def _starts(populations: tuple[Population, ...]) -> dict[str, int]:
     return {p.name: end - p.size for p, end in zip(populations, ends, strict=True)}
 
 
-@dataclass(frozen=True)
-class CoreLoad:
-    """What one core holds, against the limits of the same names. `words_per_axon`: its longest synapse list."""
-
-    neurons: int
-    synapse_words: int
-    input_axons: int
-    words_per_axon: int
-
-    def breach(self, chip: Chip) -> str | None:
-        """Return the name of the first limit that is exceeded, or None."""
-        return next((n for n in ("neurons", "synapse_words", "input_axons", "words_per_axon") if getattr(self, n) > chip.limit(n)), None)
+def _count(core_of: Int) -> int:
+    return int(core_of.max(initial=-1)) + 1
 
 
-def range_load(wiring: Wiring, start: int, stop: int, chip: Chip) -> CoreLoad:
-    """Return what the neurons start..stop-1 cost when they share a core, local targets numbered from 0."""
-    low, high = wiring.indptr[start], wiring.indptr[stop]
-    columns = wiring.sources[low:high]
-    local = np.repeat(np.arange(stop - start), np.diff(wiring.indptr[start : stop + 1]))
-    order = np.argsort(columns, kind="stable")  # rows stay rising within a source
-    columns, local = columns[order], local[order]
-    if not columns.size:
-        return CoreLoad(stop - start, 0, 0, 0)
-    first = np.flatnonzero(np.concatenate([[True], columns[1:] != columns[:-1]]))
-    words = list_words(local, first, wiring.weight_bits, chip)
-    return CoreLoad(stop - start, int(words.sum()), len(first), int(words.max()))
+def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
+    """Return what each core holds, (cores, 5) in the order of RESOURCES, words in the cheapest format of each list.
 
-
-def list_words(local: Int, first: Int, weight_bits: int, chip: Chip) -> Int:
-    """Return the memory words of each synapse list, in the cheapest format of the chip.
-
-    Args:
-        local: target numbers on the core, rising within each list, lists one after another.
-        first: where each list starts in `local`.
-        weight_bits: bits of a weight.
+    `words_per_axon` is the core's longest list; output axons are one per neuron on the core and core that the neuron reaches.
     """
-    ends = np.concatenate([first[1:], [local.size]])
-    count = ends - first
-    gaps = np.diff(local, prepend=local[:1])
-    gaps[first] = local[first] + 1
-    best = np.full(first.size, np.iinfo(np.int64).max)
-    for layout in chip.formats:
-        if layout.name == "dense":
-            slots = local[ends - 1] - local[first] + 1
-        elif layout.name == "runlength":  # a gap beyond the skip field costs zero-weight fillers
-            fillers = (np.maximum(gaps, 1) - 1) >> layout.index_bits
-            fillers[first] = 0  # the index field names the first target
-            slots = count + np.add.reduceat(fillers, first)
-        else:
-            slots = count
-        best = np.minimum(best, format_words(slots, layout, weight_bits, chip.word_bits))
-    return best
+    return kernels.loads(*wiring.by_source, wiring.outside, core_of, _count(core_of), layouts(wiring.weight_bits, chip), chip.word_bits)
+
+
+def limits(chip: Chip) -> Int:
+    """Return a core's limits in the order of RESOURCES."""
+    return np.array([chip.limit(name) for name in RESOURCES], np.int64)
+
+
+def layouts(weight_bits: int, chip: Chip) -> Int:
+    """Return the chip's formats for the kernels, (formats, 5): kind, bits of an entry, of a synapse, of a skip, synapses an entry."""
+    return np.array(
+        [
+            (LAYOUTS.index(f.name), f.prefix_bits + f.index_field_bits, weight_bits + f.index_bits, f.index_bits, f.synapses_per_entry)
+            for f in chip.formats
+        ],
+        np.int64,
+    )
 
 
 def format_words(slots: Int, layout: SynapseFormat, weight_bits: int, word_bits: int) -> Int:
@@ -135,3 +143,9 @@ def format_words(slots: Int, layout: SynapseFormat, weight_bits: int, word_bits:
     entries = -(-slots // layout.synapses_per_entry)
     bits = entries * (layout.prefix_bits + layout.index_field_bits) + slots * (weight_bits + layout.index_bits)
     return -(-bits // word_bits)
+
+
+def least_words(most: int, wiring: Wiring, chip: Chip) -> Int:
+    """Return the fewest words that a list of 0..most synapses takes in any format, were its targets numbered side by side."""
+    slots = np.arange(most + 1)
+    return np.min([format_words(slots, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)

@@ -1,126 +1,229 @@
-"""Partition: neurons to cores in layer order, each core filled as far as EVERY limit allows.
+"""Partition: neurons to cores, such that few messages are sent and no limit of a core is broken.
 
-Layer order keeps the targets of a layer together, so a spike reaches few cores; what a further neuron costs is counted in
-encoded words and axons, not estimated. Output axons depend on where the targets went, so cores that break that limit are
-halved afterwards until none does.
+No way of cutting is best for every network, so several are tried (the files of `strategies`), each filled into cores under every limit,
+and the best is refined (`refine`). The objective is messages per step,  sum over sources of rate * distinct target cores.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DoesNotFitError
+from ... import registry
+from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip
-from ..network import Network
-from .bounds import cores_bound
-from .load import CoreLoad, Wiring, range_load
+from . import strategies
+from .bounds import cores_bound, messages_bound
+from .fill import fill
+from .load import RESOURCES, Layer, Wiring, core_loads, limits
+from .refine import Schedule, refine, shrink, sweeps
+from .strategies._base import Proposal
 
 Int = NDArray[np.int64]
+Effort = Literal["fast", "default", "best"]
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
+ROOM = 0.97  # of every limit is filled before a refinement, so that neurons can move
+HOPEFUL = 1.5  # times the cores there are: a refinement may still bring a partition with that many below
+# Of a refinement: pairs of source and core that it looks at, some 30 ns each: at least, a synapse, at most; and sweeps at most.
+WORK = {"default": (9e8, 300.0, 4e9), "best": (1.2e10, 2000.0, 5e10)}
+SWEEPS = {"default": 200, "best": 2000}
+HOT, COOL = 1.0, 0.25  # temperatures at the start, in mean rates; the second where there is time for few sweeps only
+COLD = 0.3  # of that, at the end
+TRIAL = 0.08  # of the work goes into each trial
+TELLING = 4  # sweeps, without which a trial tells nothing
+ROUND = 0.2  # of the work goes into each round on fewer cores
+LOSS = 1.01  # times the messages that fewer cores may cost
+OUTPUTS = RESOURCES.index("output_axons")
 
 
-def partition(network: Network, wiring: Wiring, chip: Chip) -> Int:
+@dataclass(frozen=True)
+class Partition:
+    """`core_of`: (neurons,) from 0, cores numbered by their first neuron; `strategy`: what led to it; `changes`: what was left out."""
+
+    core_of: Int
+    strategy: str
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    proposal: Proposal
+    core_of: Int
+    cores: int
+    messages: float
+
+
+def partition(wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort = "default", seed: int = 0) -> Partition:
     """Assign a core to every neuron of the chip.
 
-    Returns:
-        (neurons,) core numbers from 0, rising along the global numbering.
+    Args:
+        cores_allowed: cores there are, on all chips together.
+        effort: `fast`: orders and tiles, filled greedily; `default`: refined; `best`: every strategy, refined for longer.
+        seed: of the refinement; the same seed gives the same partition.
 
     Raises:
+        UsageError: an unknown effort.
         DoesNotFitError: one neuron exceeds a core, or all of them the chip; layer, limit, need and a way out are named.
     """
+    check_effort(effort)
+    if not wiring.neurons:
+        return Partition(np.zeros(0, np.int64), "none")
     least = cores_bound(wiring, chip)
-    if least > chip.cores_available:  # known at once, where filling thousands of cores would take minutes
-        raise _too_many(network, chip, f"at least {least:,}")
-    starts = [0]
-    while starts[-1] < wiring.neurons:
-        starts.append(_fill(network, wiring, starts[-1], chip))
-    core_of = _split_for_outputs(wiring, starts, chip)
-    cores = int(core_of[-1]) + 1
-    if cores > chip.cores_available:
-        raise _too_many(network, chip, f"{cores:,}")
-    return core_of
+    if least > cores_allowed:
+        raise _too_many(wiring, chip, f"at least {least:,}", cores_allowed)
+    candidates, changes = _candidates(wiring, chip, cores_allowed, effort, seed)
+    best = min(candidates, key=lambda c: (c.cores > cores_allowed, c.messages, c.cores))
+    name, core_of = best.name, best.core_of
+    improvable = best.messages > messages_bound(wiring, chip) or best.cores > cores_allowed
+    if effort != "fast" and improvable and best.cores <= HOPEFUL * cores_allowed:
+        refined = _refined(wiring, chip, best, cores_allowed, _budget(wiring, effort), seed)
+        if _count(refined) <= cores_allowed and (best.cores > cores_allowed or wiring.messages(refined) < best.messages):
+            name, core_of = f"{best.name} + refinement", refined
+    if _count(core_of) > cores_allowed:
+        raise _too_many(wiring, chip, f"{_count(core_of):,}", cores_allowed)
+    return Partition(_numbered(core_of), name, tuple(changes))
 
 
-def _too_many(network: Network, chip: Chip, cores: str) -> DoesNotFitError:
+def check_effort(effort: str) -> None:
+    """Refuse an effort that there is not.
+
+    Raises:
+        UsageError: the known ones are listed.
+    """
+    if effort not in EFFORTS:
+        raise UsageError(f"There is no effort called {effort!r}. Known: {', '.join(EFFORTS)}.")
+
+
+def _candidates(wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, seed: int) -> tuple[list[_Candidate], list[str]]:
+    """Return what each strategy that this effort tries comes to, and why one was left out."""
+    found: list[_Candidate] = []
+    changes: list[str] = []
+    for name in registry.names(strategies):
+        module: Any = registry.load(strategies, "strategy", name)
+        if EFFORTS.index(module.EFFORT) > EFFORTS.index(effort):
+            continue
+        missing = getattr(module, "missing", None)
+        if missing is not None and (why := missing()):
+            changes.append(f"mapping without {name}: {why}")
+            continue
+        proposal: Proposal | None = module.propose(wiring, chip, cores_allowed, effort, seed)
+        if proposal is not None:
+            core_of = _filled(wiring, chip, proposal)
+            found.append(_Candidate(name, proposal, core_of, _count(core_of), wiring.messages(core_of)))
+    return found, changes
+
+
+def _filled(wiring: Wiring, chip: Chip, proposal: Proposal, share: float = 1.0) -> Int:
+    """Fill cores along a proposal up to `share` of the limits, and halve those that reach too many other cores."""
+    core_of, misfit = fill(wiring, chip, proposal.order, proposal.breaks, share)
+    if misfit >= 0:
+        raise _too_large(wiring, misfit, chip)
+    rank = np.empty(wiring.neurons, np.int64)
+    rank[proposal.order] = np.arange(wiring.neurons)
+    while True:
+        over = np.flatnonzero(core_loads(wiring, core_of, chip)[:, OUTPUTS] > chip.limit("output_axons"))
+        if not over.size:
+            return core_of
+        sizes = np.bincount(core_of)
+        if (sizes[over] == 1).all():
+            raise DoesNotFitError(
+                f"Core {int(over[0])} reaches more cores than its {chip.limit('output_axons'):,} output axons on {chip.name}. "
+                f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
+            )
+        core_of = _halved(core_of, over[sizes[over] > 1], rank)
+
+
+def _halved(core_of: Int, cores: Int, rank: Int) -> Int:
+    """Put the half of each of `cores` that comes last in the order on a new core."""
+    changed = core_of.copy()
+    for new, core in enumerate(cores, core_of.max() + 1):
+        members = np.flatnonzero(core_of == core)
+        changed[members[np.argsort(rank[members])][members.size // 2 :]] = new
+    return changed
+
+
+def _refined(wiring: Wiring, chip: Chip, start: _Candidate, cores_allowed: int, budget: Schedule, seed: int) -> Int:
+    """Return the candidate refined: short trials with and without room first, then the better on ever fewer cores."""
+    starts = [start.core_of]
+    roomy, misfit = fill(wiring, chip, start.proposal.order, start.proposal.breaks, ROOM)
+    if misfit < 0 and _holds(wiring, chip, roomy) and (_count(roomy) <= cores_allowed or start.cores > cores_allowed):
+        starts.append(roomy)
+    telling = sweeps(wiring, starts[-1], _part(budget, TRIAL, HOT)) >= TELLING  # dear sweeps are not spent on trials
+    hot = HOT if telling else COOL
+    if telling:
+        starts = [refine(wiring, chip, c, _count(c), _part(budget, TRIAL, HOT), seed) for c in starts]
+    best = min(starts, key=wiring.messages) if telling else starts[-1]
+    left = 1.0 - len(starts) * TRIAL if telling else 1.0
+    while left > 0.0:
+        fewer = shrink(wiring, chip, best, ROOM)
+        done = fewer is None or (_count(best) <= cores_allowed and wiring.messages(fewer) > LOSS * wiring.messages(best))
+        best = best if fewer is None or done else fewer
+        share = left if done or left <= 2 * ROUND else ROUND
+        best = refine(wiring, chip, best, _count(best), _part(budget, share, hot), seed)
+        left -= share
+    return best
+
+
+def _part(budget: Schedule, share: float, hot: float) -> Schedule:
+    return Schedule(share * budget.work, hot, COLD * hot, max(4, int(share * budget.most)))
+
+
+def _budget(wiring: Wiring, effort: Effort) -> Schedule:
+    """Return what the whole refinement may take."""
+    least, each, most = WORK[effort]
+    return Schedule(min(max(least, each * wiring.sources.size), most), HOT, COLD * HOT, SWEEPS[effort])
+
+
+def _holds(wiring: Wiring, chip: Chip, core_of: Int) -> bool:
+    return bool((core_loads(wiring, core_of, chip) <= limits(chip)).all())
+
+
+def _count(core_of: Int) -> int:
+    return int(core_of.max(initial=-1)) + 1
+
+
+def _numbered(core_of: Int) -> Int:
+    """Number the cores in use by their first neurons."""
+    _, first, core = np.unique(core_of, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[core].astype(np.int64)
+
+
+def _too_many(wiring: Wiring, chip: Chip, cores: str, cores_allowed: int) -> DoesNotFitError:
+    heaviest = max(wiring.layers, key=lambda layer: _synapses(wiring, layer))
     return DoesNotFitError(
-        f"The network needs {cores} cores; {_held(chip)}. "
-        f"{_widest(network)} Try a higher --sparsity or a smaller network{_other_chip(chip)}."
+        f"The network needs {cores} cores; {_held(chip, cores_allowed)}. "
+        f"Most of it is layer {heaviest.name} with {_synapses(wiring, heaviest):,} synapses. "
+        f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
     )
 
 
-def _held(chip: Chip) -> str:
+def _held(chip: Chip, cores_allowed: int) -> str:
     """Say how many cores there are, on one chip or on all that may be used."""
-    if chip.chips == 1:
-        return f"a {chip.name} chip has {chip.cores_available:,}"
-    return f"{chip.chips:,} {chip.name} chips have {chip.cores_available:,}"
+    if chip.chips == 1 or cores_allowed <= chip.limit("cores"):
+        return f"a {chip.name} chip has {cores_allowed:,}"
+    return f"{chip.chips:,} {chip.name} chips have {cores_allowed:,}"
 
 
-def _widest(network: Network) -> str:
-    heaviest = max(network.projections, key=network.synapses_of)
-    return f"Most of it is layer {heaviest.target} with {network.synapses_of(heaviest):,} synapses."
+def _synapses(wiring: Wiring, layer: Layer) -> int:
+    return int(wiring.indptr[layer.stop] - wiring.indptr[layer.start])
 
 
 def _other_chip(chip: Chip) -> str:
     return "" if chip.name == "loihi2" else ", or --chip loihi2"
 
 
-def _fill(network: Network, wiring: Wiring, start: int, chip: Chip) -> int:
-    """Return the end of the longest range from `start` that one core holds: a gallop, then a bisection (loads only grow)."""
-    alone = range_load(wiring, start, start + 1, chip)
-    if alone.breach(chip):
-        raise _too_large(network, start, alone, chip)
-    good, step = start + 1, 64
-    limit = min(wiring.neurons, start + chip.limit("neurons"))
-    bad = limit + 1
-    while good < limit:
-        probe = min(limit, good + step)
-        if range_load(wiring, start, probe, chip).breach(chip):
-            bad = probe
-            break
-        good, step = probe, step * 2
-    while bad - good > 1 and good < limit:
-        probe = (good + bad) // 2
-        if range_load(wiring, start, probe, chip).breach(chip):
-            bad = probe
-        else:
-            good = probe
-    return good
-
-
-def _too_large(network: Network, neuron: int, load: CoreLoad, chip: Chip) -> DoesNotFitError:
-    name = str(load.breach(chip))
-    for population in network.on_chip:
-        if neuron < population.count:
-            break
-        neuron -= population.count
-    else:
-        population = network.on_chip[-1]
-    neuron = int(np.flatnonzero(population.living)[neuron])
-    fan_in = sum(int(network.fan_in(p)[neuron]) for p in network.inputs_of(population.name))
-    limit = chip.limit(name)
+def _too_large(wiring: Wiring, neuron: int, chip: Chip) -> DoesNotFitError:
+    layer = next(layer for layer in wiring.layers if neuron < layer.stop)
+    alone = np.where(np.arange(wiring.neurons) == neuron, 0, 1)
+    load = core_loads(wiring, alone, chip)[0]
+    k = int(np.flatnonzero(load > limits(chip))[0])
+    fan_in, limit = int(wiring.indptr[neuron + 1] - wiring.indptr[neuron]), chip.limit(RESOURCES[k])
     return DoesNotFitError(
-        f"Layer {population.name}: neuron {neuron} alone, with {fan_in:,} synapses, needs {getattr(load, name):,} {name.replace('_', ' ')} "
-        f"of a core; {chip.name} allows {limit:,}. Try a sparsity that leaves at most {limit:,} synapses a neuron{_other_chip(chip)}."
+        f"Layer {layer.name}: neuron {wiring.places[neuron]} alone, with {fan_in:,} synapses, needs {load[k]:,} "
+        f"{RESOURCES[k].replace('_', ' ')} of a core; {chip.name} allows {limit:,}. "
+        f"Try a sparsity that leaves at most {limit:,} synapses a neuron{_other_chip(chip)}."
     )
-
-
-def output_axons(wiring: Wiring, core_of: Int) -> Int:
-    """Return, by core, its output axons: one per neuron on it and core that the neuron reaches."""
-    sources, _ = wiring.core_pairs(core_of)
-    inside = sources[sources >= wiring.outside] - wiring.outside
-    return np.bincount(core_of[inside], minlength=int(core_of.max(initial=0)) + 1)
-
-
-def _split_for_outputs(wiring: Wiring, starts: list[int], chip: Chip) -> Int:
-    while True:
-        core_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        over = np.flatnonzero(output_axons(wiring, core_of) > chip.limit("output_axons"))
-        halves = {(starts[c] + starts[c + 1]) // 2 for c in over if starts[c + 1] - starts[c] > 1}
-        if (over.size and not halves) or len(starts) > 64 * chip.cores_available:
-            raise DoesNotFitError(
-                f"Core {int(over[0])} reaches more cores than its {chip.limit('output_axons'):,} output axons on {chip.name}. "
-                f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
-            )
-        if not halves:
-            return core_of
-        starts = sorted({*starts, *halves})

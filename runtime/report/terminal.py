@@ -209,10 +209,18 @@ def _limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> RenderableType
 
 
 def _bounds(compiled: dict[str, Any]) -> RenderableType | None:
-    rows = view.bounds(compiled.get("mapping") or {})
+    mapping = compiled.get("mapping") or {}
+    rows = view.bounds(mapping)
     if not rows:
         return None
-    table = _table("Mapping against its lower bounds", "measure", "reached", "lower bound", "ratio")
+    table = _table(
+        f"Mapping by {shorten(mapping.get('strategy') or 'layers', 40)} against its lower bounds",
+        "measure",
+        "reached",
+        "lower bound",
+        "ratio",
+    )
     for row in rows:
         _add(table, row["name"], count(row["value"]), count(row["bound"]), ratio(row["value"], row["bound"]))
+    table.caption, table.caption_justify = Text("\n".join(mapping.get("changes") or []), style="dim"), "left"
     return table

@@ -1,0 +1,316 @@
+"""Partitions of seeded networks: Spikeloom against layer order, METIS and Mt-KaHyPar; messages if each neuron fires once, and seconds.
+
+python benchmarks/mapping.py [--only ff-100k-1m] [--effort best] [--time-limit 600] [--json] [--mask runs/mnist]
+
+The peers know one limit, neurons a core; the table says which others their partitions break. Needs the extra `bench` (pymetis).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeloom.compile import pipeline
+from spikeloom.compile.compiler import read_source
+from spikeloom.compile.mapping import bounds
+from spikeloom.compile.mapping.fill import fill
+from spikeloom.compile.mapping.load import RESOURCES, Layer, Wiring, core_loads, limits
+from spikeloom.compile.mapping.partition import Effort, partition
+from spikeloom.compile.mapping.strategies import hypergraph, layers
+from spikeloom.compile.network import Convolution, row_pointers
+from spikeloom.hwmodels import chip as chips
+from spikeloom.hwmodels.chip import Chip
+
+Int = NDArray[np.int64]
+PLENTY = 10**9
+IMBALANCE = 1.03  # the peers' parts may be that much larger than the mean, so they get that many more of them
+RARE = 1e-3  # expected number of sets that beat the expansion bound
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network; `random`: its random layers as (sources, targets, synapses), for the expansion bound."""
+
+    wiring: Wiring
+    random: tuple[tuple[int, int, int], ...] = ()
+
+
+def with_limits(**changed: int) -> Chip:
+    """Return Loihi with other limits of a core, and as many cores as are asked for."""
+    chip = chips.load("loihi")
+    values = {n: getattr(chip.limits, n).model_copy(update={"value": float(v)}) for n, v in {"cores": PLENTY, **changed}.items()}
+    return chip.model_copy(update={"limits": chip.limits.model_copy(update=values)})
+
+
+CHIPS = {
+    "all": with_limits(),
+    "neurons": with_limits(synapse_words=PLENTY, input_axons=PLENTY, output_axons=PLENTY, words_per_axon=PLENTY),
+}
+
+
+# --- networks ----------------------------------------------------------------------------------------------------------
+
+
+def wiring_of(rows: Int, columns: Int, outside: int, found: tuple[Layer, ...]) -> Wiring:
+    """Return the wiring of synapses columns -> rows in which every source fires once."""
+    neurons = found[-1].stop
+    order = np.lexsort((columns, rows))
+    places = np.concatenate([np.arange(layer.stop - layer.start, dtype=np.int32) for layer in found])
+    pointers = row_pointers(rows, neurons)
+    return Wiring(pointers, columns[order].astype(np.int32), outside, neurons, np.ones(outside + neurons), 8, found, places)
+
+
+def distinct(draw: Callable[[int], Int], count: int, rng: np.random.Generator) -> Int:
+    """Return `count` distinct numbers that `draw` gives."""
+    keys = np.unique(draw(count))
+    while keys.size < count:
+        keys = np.unique(np.concatenate([keys, draw(count - keys.size + 16)]))
+    return rng.permutation(keys)[:count]
+
+
+def feed_forward(neurons: int, synapses: int, depth: int = 5) -> Case:
+    """Layers of equal size, the synapses between neighbours drawn uniformly."""
+    rng, width, each = np.random.default_rng(0), neurons // depth, synapses // (depth - 1)
+    keys = [distinct(lambda n: rng.integers(0, width * width, n), each, rng) for _ in range(depth - 1)]
+    rows = np.concatenate([k // width + (i + 1) * width for i, k in enumerate(keys)])
+    columns = np.concatenate([k % width + i * width for i, k in enumerate(keys)])
+    found = tuple(Layer(f"layer{i}", i * width, (i + 1) * width, (width,)) for i in range(depth))
+    return Case(wiring_of(rows, columns, 0, found), ((width, width, each),) * (depth - 1))
+
+
+def clustered(neurons: int, synapses: int, size: int = 1000, inside: float = 0.8) -> Case:
+    """Clusters of `size` neurons that keep `inside` of their synapses to themselves, in shuffled order, recurrent."""
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(neurons)
+
+    def draw(count: int) -> Int:
+        source = rng.integers(0, neurons, count)
+        near = source // size * size + rng.integers(0, size, count)
+        target = np.where(rng.random(count) < inside, near, rng.integers(0, neurons, count))
+        return shuffled[target] * neurons + shuffled[source]
+
+    keys = distinct(draw, synapses, rng)
+    return Case(wiring_of(keys // neurons, keys % neurons, 0, (Layer("all", 0, neurons, (neurons,)),)))
+
+
+def pruned_convolutions(density: float) -> Case:
+    """Five 3x3 convolutions on 32x32 images, 159,744 neurons; the first is dense, the taps of the others are pruned at random."""
+    rng, shape, outside = np.random.default_rng(0), (3, 32, 32), 3 * 32 * 32
+    rows: list[Int] = []
+    columns: list[Int] = []
+    found: list[Layer] = []
+    start, source = 0, 0
+    for i, (channels, stride) in enumerate(((32, 1), (64, 1), (128, 2), (104, 1), (32, 2))):
+        kept = rng.random((channels, shape[0], 3, 3)) < (density if i else 1.0)
+        taps = Convolution.from_dense(kept.astype(np.int32), shape, stride=stride, padding=1)
+        synapses, size = taps.unrolled(), math.prod(taps.target_shape)
+        rows.append(synapses.rows + start)
+        columns.append(synapses.indices.astype(np.int64) + source)
+        found.append(Layer(f"conv{i + 1}", start, start + size, taps.target_shape))
+        source, start, shape = outside + start, start + size, taps.target_shape
+    return Case(wiring_of(np.concatenate(rows), np.concatenate(columns), outside, tuple(found)))
+
+
+def masked(folder: Path) -> Case:
+    """Return the network of a run folder as it is compiled for Loihi, each neuron firing once."""
+    source = read_source(folder)
+    network = pipeline.run(source.network, pipeline.CompileOptions(chips.load("loihi"), calibration=source.calibration)).network
+    return Case(Wiring.of(network, np.ones(sum(p.size for p in network.senders))))
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "ff-10k-1m": lambda: feed_forward(10_000, 1_000_000),
+    "ff-100k-1m": lambda: feed_forward(100_000, 1_000_000),
+    "ff-100k-10m": lambda: feed_forward(100_000, 10_000_000),
+    "clustered-100k-1m": lambda: clustered(100_000, 1_000_000),
+    "conv-5%": lambda: pruned_convolutions(0.05),
+    "conv-1%": lambda: pruned_convolutions(0.01),
+}
+
+
+# --- bounds ------------------------------------------------------------------------------------------------------------
+
+
+def expansion(sources: int, targets: int, synapses: int, capacity: float) -> float:
+    """Return distinct sources that any `capacity` targets of a random layer have, but for one layer in 1 / RARE.
+
+    First moment: sets of m targets and t sources that hold all the targets' synapses are expected
+    C(targets, m) C(sources, t) (t / sources)^(m synapses / targets)  times; the t returned is the least with which that exceeds RARE.
+    It holds for random layers, with high probability, not for every network: it is no bound that Spikeloom prints.
+    """
+
+    def log_choose(n: float, k: float) -> float:
+        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+    low, high = 1.0, float(sources)
+    sets = log_choose(targets, min(capacity, targets))
+    while high - low > 0.5:
+        t = (low + high) / 2
+        expected = sets + log_choose(sources, t) + capacity * synapses / targets * math.log(t / sources)
+        low, high = (t, high) if expected < math.log(RARE) else (low, t)
+    return low
+
+
+def bounds_of(case: Case, chip: Chip) -> tuple[int, float]:
+    """Return bounds on cores and messages: those of the product, and of random layers the expansion."""
+    wiring = case.wiring
+    cores, messages = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
+    least_cores, least_messages = 0.0, 0.0
+    for sources, targets, synapses in case.random:
+        held = float(min(bounds.core_capacity(wiring, chip), targets))
+        while held > 1 and expansion(sources, targets, synapses, held) > chip.limit("input_axons"):
+            held *= 0.995
+        least_cores += targets / held
+        least_messages += targets / held * expansion(sources, targets, synapses, held)
+    return max(cores, math.ceil(least_cores)), max(messages, least_messages)
+
+
+# --- methods -----------------------------------------------------------------------------------------------------------
+
+
+def spikeloom(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
+    """Return Spikeloom's partition."""
+    return partition(wiring, chip, PLENTY, effort=effort).core_of
+
+
+def layer_order(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
+    """Return the layers one after another, cores filled under every limit of the chip."""
+    return fill(wiring, chip, layers.propose(wiring, chip, PLENTY, effort, 0).order)[0]
+
+
+def metis(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
+    """Return METIS' partition, which minimises the cut synapses."""
+    import pymetis  # pyright: ignore[reportMissingTypeStubs]
+
+    del effort
+    inside = wiring.sources >= wiring.outside
+    a, b = wiring.rows[inside], wiring.sources[inside].astype(np.int64) - wiring.outside
+    keys = np.unique(np.concatenate([a * wiring.neurons + b, b * wiring.neurons + a]))
+    keys = keys[keys // wiring.neurons != keys % wiring.neurons]
+    pointers = row_pointers(keys // wiring.neurons, wiring.neurons)
+    return np.asarray(pymetis.part_graph(parts(wiring, chip), pymetis.CSRAdjacency(pointers, keys % wiring.neurons))[1], np.int64)
+
+
+def kahypar(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
+    """Return Mt-KaHyPar's partition with its default settings, which minimises messages."""
+    del effort
+    return hypergraph.split(wiring, parts(wiring, chip), 0, deterministic=False)
+
+
+def parts(wiring: Wiring, chip: Chip) -> int:
+    """Return the parts that the peers are asked for."""
+    return math.ceil(wiring.neurons / chip.limit("neurons") * IMBALANCE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A partition, cores numbered without gaps; its seconds, and those of the processor, which other work does not stretch."""
+
+    core_of: Int
+    seconds: float
+    processor_seconds: float
+
+
+METHODS = {"Spikeloom": spikeloom, "layer order": layer_order, "METIS": metis, "Mt-KaHyPar": kahypar}
+PEERS = ("METIS", "Mt-KaHyPar")
+
+
+def timed(method: str, case: Case, chip: Chip, effort: Effort) -> Found:
+    """Run a method once its kernels are compiled."""
+    tiny = feed_forward(500, 2000).wiring
+    if method not in PEERS:
+        METHODS[method](tiny, chip, effort)
+    begun, used = time.perf_counter(), time.process_time()
+    core_of = METHODS[method](case.wiring, chip, effort)
+    seconds, processor = time.perf_counter() - begun, time.process_time() - used
+    return Found(np.unique(core_of, return_inverse=True)[1].astype(np.int64), seconds, processor)
+
+
+def _child(pipe: Any, method: str, name: str, mask: Path | None, chip: Chip, effort: Effort) -> None:
+    pipe.send(timed(method, masked(mask) if mask else CASES[name](), chip, effort))
+
+
+def limited(method: str, name: str, mask: Path | None, chip: Chip, effort: Effort, limit: float) -> Found | None:
+    """Run a peer in a process of its own; None if it took longer than `limit` seconds."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=(theirs, method, name, mask, chip, effort))
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv() if ours.poll(limit) else None
+    except EOFError:
+        return None
+    finally:
+        process.kill()
+        process.join()
+
+
+def row(name: str, case: Case, method: str, bound_by: str, found: Found | None) -> dict[str, Any]:
+    """Return one row of the table; `broken`: limits of the whole chip that the partition exceeds, whatever it was made for."""
+    made = {"network": name, "limits": bound_by, "method": method}
+    if found is None:
+        return made | {"cores": None}
+    core_of = found.core_of
+    least_cores, least_messages = bounds_of(case, CHIPS[bound_by])
+    worst = core_loads(case.wiring, core_of, CHIPS["all"]).max(axis=0)
+    broken = {n: int(w) for n, w, allowed in zip(RESOURCES, worst, limits(CHIPS["all"]), strict=True) if w > allowed}
+    cores, messages = int(core_of.max()) + 1, case.wiring.messages(core_of)
+    figures = {"cores": cores, "cores_bound": least_cores, "messages": messages, "messages_bound": least_messages}
+    return made | figures | {"seconds": found.seconds, "processor_seconds": found.processor_seconds, "broken": broken}
+
+
+def line(r: dict[str, Any]) -> str:
+    """Return a row as Markdown."""
+    head = f"| {r['network']} | {r['limits']} | {r['method']} |"
+    if r["cores"] is None:
+        return f"{head} stopped | | | | | | |"
+    held = ", ".join(f"{n} {w:,}" for n, w in r["broken"].items())
+    times = f"{r['seconds']:.1f} | {r['processor_seconds']:.1f}"
+    return (
+        f"{head} {r['cores']:,} | {r['cores'] / r['cores_bound']:.2f} | {r['messages'] / 1e3:,.1f}k | "
+        f"{r['messages'] / r['messages_bound']:.2f} | {times} | {f'no: {held}' if held else 'yes'} |"
+    )
+
+
+def main() -> None:
+    """Print a table, one row a network, set of limits and method."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", choices=CASES, action="append", help="a network; repeatable")
+    parser.add_argument("--method", choices=METHODS, action="append", help="a method; repeatable")
+    parser.add_argument("--limits", choices=CHIPS, action="append", help="all of Loihi's, or neurons only; repeatable")
+    parser.add_argument("--effort", choices=get_args(Effort), default="default")
+    parser.add_argument("--time-limit", type=float, default=600.0, help="seconds for each run of a peer")
+    parser.add_argument("--mask", type=Path, help="run folder whose network is partitioned instead")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if not options.json:
+        print("| network | limits | method | cores | / bound | messages | / bound | s | CPU s | Loihi's limits held |\n|" + "---|" * 10)
+    rows: list[dict[str, Any]] = []
+    for name in [str(options.mask)] if options.mask else options.only or CASES:
+        case = masked(options.mask) if options.mask else CASES[name]()
+        for method in options.method or METHODS:
+            for bound_by in ("neurons",) if method in PEERS else options.limits or CHIPS:
+                chip = CHIPS[bound_by]
+                limit = options.time_limit
+                peer = method in PEERS
+                found = (
+                    limited(method, name, options.mask, chip, options.effort, limit) if peer else timed(method, case, chip, options.effort)
+                )
+                rows.append(row(name, case, method, bound_by, found))
+                if not options.json:
+                    print(line(rows[-1]), flush=True)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

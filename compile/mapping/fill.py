@@ -1,0 +1,119 @@
+"""Fills cores with neurons in a given order, each core as far as EVERY limit allows."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hwmodels.chip import Chip
+from . import kernels
+from .load import Wiring, layouts, least_words, limits
+
+Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+NEURONS, WORDS, INPUTS, OUTPUTS, LONGEST = range(5)
+
+
+def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | None = None, share: float = 1.0) -> tuple[Int, int]:
+    """Assign cores along `order`.
+
+    Args:
+        order: (some of the neurons,) as they are taken; targets before their sources, where output axons are to be known at once.
+        breaks: by position, whether a new core begins there; None: only where one is full.
+        share: of every limit that a core is filled to, which leaves room for a refinement.
+
+    Returns:
+        (neurons,) cores from 0, -1 for neurons that `order` leaves out; and the neuron that does not fit a core even alone, or -1.
+    """
+    held = np.maximum(1, (limits(chip) * share).astype(np.int64))
+    if breaks is None:
+        breaks = np.zeros(order.size, np.bool_)
+    least = least_words(int(min(wiring.fan_out.max(initial=0), held[NEURONS])), wiring, chip)
+    table = layouts(wiring.weight_bits, chip)
+    return _fill(order, breaks, wiring.indptr, wiring.sources, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(
+    order: Int,
+    breaks: NDArray[np.bool_],
+    indptr: Int,
+    sources: Int32,
+    pointers: Int,
+    targets: Int32,
+    outside: int,
+    held: Int,
+    least: Int,
+    table: Int,
+    word_bits: int,
+) -> tuple[Int, int]:
+    core_of = np.full(indptr.size - 1, -1, np.int64)
+    scratch = np.full((pointers.size - 1, 4 + table.shape[0]), -1, np.int64)
+    count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that saw a source, its synapses there
+    count[:, 0] = -1
+    seen = np.full(indptr.size + 1, -1, np.int64)
+    start, core, mark = 0, 0, 0
+    while start < order.size:
+        end = _prefix(start, core, order, breaks, indptr, sources, pointers, targets, outside, held, least, core_of, count, seen)
+        good, bad = start, end + 1
+        probe = end
+        while bad - good > 1:
+            members = np.sort(order[start:probe])
+            mark += 1
+            words, inputs, longest = kernels.set_load(members, indptr, sources, table, word_bits, scratch, mark)
+            if words <= held[WORDS] and inputs <= held[INPUTS] and longest <= held[LONGEST]:
+                good = probe
+            else:
+                bad = probe
+            probe = (good + bad) // 2
+        if good == start:
+            return core_of, order[start]
+        core_of[order[good:end]] = -1
+        start = good
+        core += 1
+    return core_of, -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _prefix(
+    start: int,
+    core: int,
+    order: Int,
+    breaks: NDArray[np.bool_],
+    indptr: Int,
+    sources: Int32,
+    pointers: Int,
+    targets: Int32,
+    outside: int,
+    held: Int,
+    least: Int,
+    core_of: Int,
+    count: Int,
+    seen: Int,
+) -> int:
+    """Return the end of the range that `core` may take by neurons, axons and the fewest words possible; at least one neuron."""
+    words, inputs, outputs, end = 0, 0, 0, start
+    while end < order.size and end - start < held[NEURONS] and (end == start or not breaks[end]):
+        v = order[end]
+        core_of[v] = core
+        seen[-1] += 1  # a fresh stamp, since a neuron may be looked at for two cores
+        u = outside + v
+        for j in range(pointers[u], pointers[u + 1]):
+            other = core_of[targets[j]]
+            if other >= 0 and seen[other] != seen[-1]:
+                seen[other] = seen[-1]
+                outputs += 1
+        for j in range(indptr[v], indptr[v + 1]):
+            state = count[sources[j]]
+            if state[0] != core:
+                state[0] = core
+                state[1] = 0
+                inputs += 1
+            state[1] += 1
+            words += least[min(state[1], least.size - 1)] - least[min(state[1] - 1, least.size - 1)]
+        if end > start and (words > held[WORDS] or inputs > held[INPUTS] or outputs > held[OUTPUTS]):
+            core_of[v] = -1
+            break
+        end += 1
+    return end

@@ -1,0 +1,187 @@
+"""Kernels over the wiring: transposition, distinct cores by source, and what a core's synapse lists take."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+SPARSE, RUNLENGTH = 0, 1
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_rows(indptr: Int, columns: Int32) -> None:
+    """Sort the columns of every row, in place."""
+    for row in range(indptr.size - 1):
+        columns[indptr[row] : indptr[row + 1]].sort()
+
+
+@numba.njit(cache=True, nogil=True)
+def transposed(indptr: Int, columns: Int32, width: int) -> tuple[Int, Int32]:
+    """Return row pointers and columns of the transposed pattern, columns rising within a row."""
+    pointers = np.zeros(width + 1, np.int64)
+    for column in columns:
+        pointers[column + 1] += 1
+    for i in range(width):
+        pointers[i + 1] += pointers[i]
+    at = pointers[:-1].copy()
+    rows = np.empty(columns.size, np.int32)
+    for row in range(indptr.size - 1):
+        for j in range(indptr[row], indptr[row + 1]):
+            rows[at[columns[j]]] = row
+            at[columns[j]] += 1
+    return pointers, rows
+
+
+@numba.njit(cache=True, nogil=True)
+def reach(pointers: Int, targets: Int32, core_of: Int, cores: int) -> Int:
+    """Return the number of distinct cores among the targets of each source."""
+    seen = np.full(cores, -1, np.int64)
+    distinct = np.zeros(pointers.size - 1, np.int64)
+    for u in range(pointers.size - 1):
+        for j in range(pointers[u], pointers[u + 1]):
+            core = core_of[targets[j]]
+            if seen[core] != u:
+                seen[core] = u
+                distinct[u] += 1
+    return distinct
+
+
+@numba.njit(cache=True, nogil=True)
+def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple[Int, Int]:
+    """Return the distinct (source, core) pairs, by source, cores rising."""
+    distinct = reach(pointers, targets, core_of, cores)
+    seen = np.full(cores, -1, np.int64)
+    sources, found = np.empty(distinct.sum(), np.int64), np.empty(distinct.sum(), np.int64)
+    end = 0
+    for u in range(pointers.size - 1):
+        start = end
+        for j in range(pointers[u], pointers[u + 1]):
+            core = core_of[targets[j]]
+            if seen[core] != u:
+                seen[core] = u
+                sources[end], found[end] = u, core
+                end += 1
+        found[start:end].sort()
+    return sources, found
+
+
+@numba.njit(cache=True, nogil=True)
+def list_words(count: int, span: int, fillers: Int, layouts: Int, word_bits: int) -> int:
+    """Return the words of one list in the cheapest format.
+
+    `span`: numbers from its first to its last target; `fillers`: by format, zero weights that bridge gaps beyond the skip field.
+    """
+    best = -1
+    for f in range(layouts.shape[0]):
+        kind, per_entry, per_synapse, _, most = layouts[f]
+        slots = count if kind == SPARSE else count + fillers[f] if kind == RUNLENGTH else span
+        bits = -(-slots // most) * per_entry + slots * per_synapse
+        words = -(-bits // word_bits)
+        if best < 0 or words < best:
+            best = words
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def local_numbers(core_of: Int, cores: int) -> Int32:
+    """Return each neuron's number on its core, in global order."""
+    used = np.zeros(cores, np.int32)
+    local = np.empty(core_of.size, np.int32)
+    for v in range(core_of.size):
+        local[v] = used[core_of[v]]
+        used[core_of[v]] += 1
+    return local
+
+
+@numba.njit(cache=True, nogil=True)
+def loads(pointers: Int, targets: Int32, outside: int, core_of: Int, cores: int, layouts: Int, word_bits: int) -> Int:
+    """Return (cores, 5): neurons, words, input axons, output axons and the longest list of each core."""
+    held = np.zeros((cores, 5), np.int64)
+    for core in core_of:
+        held[core, 0] += 1
+    local = local_numbers(core_of, cores)
+    seen = np.full(cores, -1, np.int64)
+    count, first, last = np.zeros(cores, np.int64), np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    fillers = np.zeros((cores, layouts.shape[0]), np.int64)
+    touched = np.empty(cores, np.int64)
+    for u in range(pointers.size - 1):
+        lists = 0
+        for j in range(pointers[u], pointers[u + 1]):
+            core, number = core_of[targets[j]], local[targets[j]]
+            if seen[core] != u:
+                seen[core] = u
+                touched[lists] = core
+                lists += 1
+                count[core], first[core] = 0, number
+                fillers[core] = 0
+            else:
+                _add_fillers(fillers[core], int(number - last[core]), layouts)
+            count[core] += 1
+            last[core] = number
+        for i in range(lists):
+            core = touched[i]
+            words = list_words(int(count[core]), int(last[core] - first[core] + 1), fillers[core], layouts, word_bits)
+            held[core, 1] += words
+            held[core, 2] += 1
+            held[core, 4] = max(held[core, 4], words)
+        if u >= outside:
+            held[core_of[u - outside], 3] += lists
+    return held
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
+    """Add what a gap between two targets of a list costs in each run-length format."""
+    for f in range(layouts.shape[0]):
+        if layouts[f, 0] == RUNLENGTH and gap > 1:
+            fillers[f] += (gap - 1) >> layouts[f, 3]
+
+
+@numba.njit(cache=True, nogil=True)
+def set_load(members: Int, indptr: Int, sources: Int32, layouts: Int, word_bits: int, scratch: Int, mark: int) -> tuple[int, int, int]:
+    """Return words, input axons and the longest list of the neurons `members` (rising) on one core.
+
+    `scratch`: (sources, 4 + formats) seen, count, first, last, fillers; a source with another `mark` in `seen` counts as new.
+    """
+    synapses = 0
+    for v in members:
+        synapses += indptr[v + 1] - indptr[v]
+    touched = np.empty(min(synapses, scratch.shape[0]), np.int64)
+    lists = 0
+    for number in range(members.size):
+        v = members[number]
+        for j in range(indptr[v], indptr[v + 1]):
+            state = scratch[sources[j]]
+            if state[0] != mark:
+                state[0] = mark
+                state[1], state[2] = 0, number
+                state[4:] = 0
+                touched[lists] = sources[j]
+                lists += 1
+            else:
+                _add_fillers(state[4:], int(number - state[3]), layouts)
+            state[1] += 1
+            state[3] = number
+    words, longest = 0, 0
+    for i in range(lists):
+        state = scratch[touched[i]]
+        taken = list_words(int(state[1]), int(state[3] - state[2] + 1), state[4:], layouts, word_bits)
+        words += taken
+        longest = max(longest, taken)
+    return words, lists, longest
+
+
+@numba.njit(cache=True, nogil=True)
+def entering(order: Int, core_of: Int, indptr: Int, sources: Int32, rates: NDArray[np.float64]) -> float:
+    """Return messages per step into the neurons of `order`, which lists those of a core one after another."""
+    last = np.full(rates.size, -1, np.int64)
+    total = 0.0
+    for v in order:
+        for j in range(indptr[v], indptr[v + 1]):
+            if last[sources[j]] != core_of[v]:
+                last[sources[j]] = core_of[v]
+                total += rates[sources[j]]
+    return float(total)

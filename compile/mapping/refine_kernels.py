@@ -1,0 +1,355 @@
+"""Kernels of the refinement: neurons that move one at a time between cores, with the load of every core kept up to date."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Float = NDArray[np.float64]
+NEURONS, WORDS, INPUTS, OUTPUTS, LONGEST = range(5)
+PARTNERS, PARTNER_WORK = 24, 300  # neurons that an exchange tries, and their sources in all
+
+
+class State(NamedTuple):
+    """A partition that changes in place.
+
+    Each source has its distinct cores and the synapses on each in `core[i]`, `synapses[i]`, slot[u] <= i < slot[u] + reach[u].
+    `held`, `cap`: (cores, 5) loads and their limits, words as `least` of a list's synapses; `size`: neurons that a row stands for.
+    """
+
+    indptr: Int
+    sources: Int32
+    pointers: Int
+    targets: Int32
+    outside: int
+    rates: Float
+    size: Int32
+    least: Int
+    core_of: Int
+    slot: Int
+    reach: Int32
+    core: Int32
+    synapses: Int32
+    held: Int
+    cap: Int
+
+
+@numba.njit(cache=True, nogil=True)
+def build_pairs(state: State) -> None:
+    """Fill in the cores of each source and the loads that follow from `core_of`."""
+    state.held[:] = 0
+    at = np.full(state.held.shape[0], -1, np.int64)
+    for v in range(state.core_of.size):
+        state.held[state.core_of[v], NEURONS] += state.size[v]
+    for u in range(state.pointers.size - 1):
+        start = end = state.slot[u]
+        for j in range(state.pointers[u], state.pointers[u + 1]):
+            c = state.core_of[state.targets[j]]
+            if at[c] < start:
+                at[c] = end
+                state.core[end], state.synapses[end] = c, 0
+                end += 1
+            state.synapses[at[c]] += 1
+        state.reach[u] = end - start
+        for i in range(start, end):
+            c = state.core[i]
+            state.held[c, WORDS] += state.least[min(state.synapses[i], state.least.size - 1)]
+            state.held[c, INPUTS] += 1
+            at[c] = -1
+        if u >= state.outside:
+            state.held[state.core_of[u - state.outside], OUTPUTS] += end - start
+
+
+@numba.njit(cache=True, nogil=True)
+def _at(state: State, u: int, core: int) -> int:
+    """Return the place of `core` in the list of source `u`, or -1."""
+    for i in range(state.slot[u], state.slot[u] + state.reach[u]):
+        if state.core[i] == core:
+            return i
+    return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _repeats(state: State, j: int, stop: int) -> int:
+    """Return how often the source of synapse `j` stands there: parallel projections repeat it."""
+    n = 1
+    while j + n < stop and state.sources[j + n] == state.sources[j]:
+        n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _words(state: State, count: int) -> int:
+    return state.least[min(count, state.least.size - 1)]
+
+
+@numba.njit(cache=True, nogil=True)
+def fits(state: State, v: int, b: int, change: Int, touched: Int, spare: int = 0) -> bool:
+    """Return whether core `b` may take neuron `v` once `spare` neurons have left it.
+
+    `change` (cores, 2) zeros, also on return, and `touched` (cores,): scratch.
+    """
+    a, stop = state.core_of[v], state.indptr[v + 1]
+    words, inputs, known, allowed = 0, 0, 0, state.held[b, NEURONS] + state.size[v] - spare <= state.cap[b, NEURONS]
+    j = state.indptr[v]
+    while allowed and j < stop:
+        u, n = state.sources[j], _repeats(state, j, stop)
+        at_a, at_b = _at(state, u, a), _at(state, u, b)
+        before = state.synapses[at_b] if at_b >= 0 else 0
+        grown = _words(state, before + n)
+        words += grown - _words(state, before)
+        inputs += at_b < 0
+        allowed = grown <= state.cap[b, LONGEST]
+        more = int(at_b < 0) - int(state.synapses[at_a] == n)
+        if more and u >= state.outside:
+            home = b if u - state.outside == v else state.core_of[u - state.outside]
+            known = _note(change, touched, known, int(home), more)
+        j += n
+    sent = state.reach[state.outside + v]
+    known = _note(change, touched, known, b, sent)
+    known = _note(change, touched, known, a, -sent)
+    allowed &= words <= 0 or state.held[b, WORDS] + words <= state.cap[b, WORDS]
+    allowed &= inputs == 0 or state.held[b, INPUTS] + inputs <= state.cap[b, INPUTS]
+    for i in range(known):
+        c = touched[i]
+        allowed &= change[c, 0] <= 0 or state.held[c, OUTPUTS] + change[c, 0] <= state.cap[c, OUTPUTS]
+        change[c] = 0
+    return allowed
+
+
+@numba.njit(cache=True, nogil=True)
+def _note(change: Int, touched: Int, known: int, core: int, more: int) -> int:
+    """Add to the change of a core, and list it when it is met first."""
+    if not change[core, 1]:
+        change[core, 1] = 1
+        touched[known] = core
+        known += 1
+    change[core, 0] += more
+    return known
+
+
+@numba.njit(cache=True, nogil=True)
+def move(state: State, v: int, b: int) -> None:
+    """Put neuron `v` on core `b`, whatever the limits say."""
+    a, stop = state.core_of[v], state.indptr[v + 1]
+    state.core_of[v] = b
+    sent = state.reach[state.outside + v]
+    state.held[a, OUTPUTS] -= sent
+    state.held[b, OUTPUTS] += sent
+    state.held[a, NEURONS] -= state.size[v]
+    state.held[b, NEURONS] += state.size[v]
+    j = state.indptr[v]
+    while j < stop:
+        u, n = int(state.sources[j]), _repeats(state, j, stop)
+        more = _take(state, u, a, n) + _give(state, u, b, n)
+        if u >= state.outside:
+            state.held[state.core_of[u - state.outside], OUTPUTS] += more
+        j += n
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(state: State, u: int, a: int, n: int) -> int:
+    """Take `n` synapses of source `u` from core `a`; return by how much the cores it reaches become more."""
+    i = _at(state, u, a)
+    left = state.synapses[i] - n
+    state.held[a, WORDS] += _words(state, left) - _words(state, state.synapses[i])
+    state.synapses[i] = left
+    if left:
+        return 0
+    state.held[a, INPUTS] -= 1
+    state.reach[u] -= 1
+    last = state.slot[u] + state.reach[u]
+    state.core[i], state.synapses[i] = state.core[last], state.synapses[last]
+    return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _give(state: State, u: int, b: int, n: int) -> int:
+    """Give `n` synapses of source `u` to core `b`; return by how much the cores it reaches become more."""
+    i = _at(state, u, b)
+    if i >= 0:
+        state.held[b, WORDS] += _words(state, state.synapses[i] + n) - _words(state, state.synapses[i])
+        state.synapses[i] += n
+        return 0
+    i = state.slot[u] + state.reach[u]
+    state.core[i], state.synapses[i] = b, n
+    state.reach[u] += 1
+    state.held[b, INPUTS] += 1
+    state.held[b, WORDS] += _words(state, n)
+    return 1
+
+
+@numba.njit(cache=True, nogil=True)
+def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple[float, int, int]:
+    """Score the cores that sources of `v` reach already: `score[c]` is (the rate, the number) of those that reach c.
+
+    Returns:
+        what leaving its core saves less what every source would cost on a new one; how many cores are listed in `touched`; how many
+        distinct sources there are.
+    """
+    a, stop = state.core_of[v], state.indptr[v + 1]
+    leaving, known, distinct = 0.0, 0, 0
+    j = state.indptr[v]
+    while j < stop:
+        u, n = state.sources[j], _repeats(state, j, stop)
+        rate = state.rates[u]
+        leaving -= rate
+        distinct += 1
+        for i in range(state.slot[u], state.slot[u] + state.reach[u]):
+            c = state.core[i]
+            if c == a:
+                if state.synapses[i] == n:
+                    leaving += rate
+            elif seen[c] != v:
+                seen[c] = v
+                score[c, 0] = rate
+                score[c, 1] = 1.0
+                touched[known] = c
+                known += 1
+            else:
+                score[c, 0] += rate
+                score[c, 1] += 1.0
+        j += n
+    return float(leaving), known, distinct
+
+
+@numba.njit(cache=True, nogil=True)
+def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: NDArray[np.uint64]) -> tuple[float, int]:
+    """Offer every neuron of `order` the cores its sources reach: a heat bath, or at temperature 0 the best if it gains.
+
+    Core c is drawn with probability ~ exp(gain(c) / temperature), as the largest of gain + temperature * Gumbel noise. It is taken if it
+    fits; if the core has no room for a neuron, one of its neurons may come back in exchange. `gumbel`: a table, a power of two long.
+
+    Returns:
+        messages saved, and moves made.
+    """
+    cores = state.held.shape[0]
+    score, seen = np.zeros((cores, 2)), np.full(cores, -1, np.int64)
+    touched, change, listed = np.empty(cores, np.int64), np.zeros((cores, 2), np.int64), np.empty(cores, np.int64)
+    saved, moves, mask = 0.0, 0, gumbel.size - 1
+    for v in order:
+        leaving, known, distinct = scores(state, v, score, seen, touched)
+        best, gained = -1, 0.0
+        value = 1e-9 if temperature == 0.0 else temperature * gumbel[_draw(random) & mask]
+        for i in range(known):
+            c = touched[i]
+            seen[c] = -1
+            if state.held[c, INPUTS] + distinct - score[c, 1] > max(state.cap[c, INPUTS], state.held[c, INPUTS]):
+                continue
+            gain = leaving + score[c, 0]
+            noisy = gain if temperature == 0.0 else gain + temperature * gumbel[_draw(random) & mask]
+            if noisy > value:
+                best, gained, value = c, gain, noisy
+        if best < 0:
+            continue
+        if state.held[best, NEURONS] + state.size[v] > state.cap[best, NEURONS]:
+            gained = _exchange(state, v, best, gained, temperature, change, listed, random)
+            moves += gained != 0.0
+            saved += gained
+        elif fits(state, v, best, change, listed):
+            move(state, v, best)
+            saved += gained
+            moves += 1
+    return float(saved), moves
+
+
+@numba.njit(cache=True, nogil=True)
+def _exchange(state: State, v: int, b: int, gain: float, temperature: float, change: Int, listed: Int, random: NDArray[np.uint64]) -> float:
+    """Move `v` to the full core `b` against a neuron there that shares a source with it; return what both moves save, 0 if none is made.
+
+    Accepted with probability exp(saved / temperature) (Metropolis et al. 1953), at temperature 0 if it saves.
+    """
+    a, start = state.core_of[v], state.indptr[v]
+    fan_in = state.indptr[v + 1] - start
+    for _ in range(min(PARTNERS, 2 + PARTNER_WORK // fan_in)):
+        u = state.sources[start + _draw(random) % fan_in]
+        w = int(state.targets[state.pointers[u] + _draw(random) % (state.pointers[u + 1] - state.pointers[u])])
+        if state.core_of[w] != b or state.size[w] != state.size[v]:
+            continue
+        wanted = 1e-9 if temperature == 0.0 else temperature * np.log((_draw(random) + 1.0) / 2147483648.0)
+        if gain + _gain(state, w, a) < wanted or not fits(state, v, b, change, listed, state.size[w]):
+            continue  # the first move never makes the second worth more: shared sources stay where they are
+        move(state, v, b)
+        saved = gain + _gain(state, w, a)
+        if saved >= wanted and fits(state, w, a, change, listed):
+            move(state, w, a)
+            return saved
+        move(state, v, a)
+    return 0.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _gain(state: State, v: int, b: int) -> float:
+    """Return what moving neuron `v` to core `b` saves."""
+    a, stop, gain = state.core_of[v], state.indptr[v + 1], 0.0
+    j = state.indptr[v]
+    while j < stop:
+        u, n = int(state.sources[j]), _repeats(state, j, stop)
+        if state.synapses[_at(state, u, a)] == n:
+            gain += state.rates[u]
+        if _at(state, u, b) < 0:
+            gain -= state.rates[u]
+        j += n
+    return float(gain)
+
+
+@numba.njit(cache=True, nogil=True)
+def _draw(random: NDArray[np.uint64]) -> int:
+    """Return the next number of a xorshift generator (Marsaglia, 2003), its upper bits."""
+    x = random[0]
+    x ^= x << np.uint64(13)
+    x ^= x >> np.uint64(7)
+    x ^= x << np.uint64(17)
+    random[0] = x
+    return int(x >> np.uint64(33))
+
+
+@numba.njit(cache=True, nogil=True)
+def dissolve(state: State, victim: int, members: Int) -> bool:
+    """Move all `members` of core `victim` to where they cost least; if one fits nowhere all return, and False is returned."""
+    cores = state.held.shape[0]
+    score, seen = np.zeros((cores, 2)), np.full(cores, -1, np.int64)
+    touched, change, listed = np.empty(cores, np.int64), np.zeros((cores, 2), np.int64), np.empty(cores, np.int64)
+    for done in range(members.size):
+        v = members[done]
+        _, known, distinct = scores(state, v, score, seen, touched)
+        found = -1
+        for c in touched[:known][np.argsort(-score[touched[:known], 0])]:
+            if state.held[c, INPUTS] + distinct - score[c, 1] > max(state.cap[c, INPUTS], state.held[c, INPUTS]):
+                continue
+            if state.held[c, NEURONS] > 0 and fits(state, v, c, change, listed):
+                found = c
+                break
+        if found < 0:
+            found = _elsewhere(state, v, victim, seen, change, listed)
+        for i in range(known):
+            seen[touched[i]] = -1
+        if found < 0:
+            for back in range(done):
+                move(state, members[back], victim)
+            return False
+        move(state, v, found)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _elsewhere(state: State, v: int, victim: int, seen: Int, change: Int, listed: Int) -> int:
+    """Return the first core in use that none of the sources of `v` reaches and that takes it, or -1."""
+    new, j = 0, state.indptr[v]
+    while j < state.indptr[v + 1]:
+        j += _repeats(state, j, state.indptr[v + 1])
+        new += 1
+    sent = state.reach[state.outside + v]
+    for c in range(state.held.shape[0]):
+        if c == victim or seen[c] == v or state.held[c, NEURONS] == 0:
+            continue
+        if (new and state.held[c, INPUTS] + new > state.cap[c, INPUTS]) or (sent and state.held[c, OUTPUTS] + sent > state.cap[c, OUTPUTS]):
+            continue
+        if fits(state, v, c, change, listed):
+            return c
+    return -1

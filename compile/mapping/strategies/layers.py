@@ -1,0 +1,15 @@
+"""Neurons as they are numbered, layer by layer: the targets of a fully connected layer stay together."""
+
+from __future__ import annotations
+
+from ....hwmodels.chip import Chip
+from ..load import Wiring
+from ._base import Proposal, backwards
+
+EFFORT = "fast"
+
+
+def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal:
+    """Return the order of the numbers."""
+    del chip, cores, effort, seed
+    return Proposal(backwards(wiring, {}))

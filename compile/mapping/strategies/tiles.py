@@ -1,0 +1,56 @@
+"""Maps in tiles, all channels of a place together, so that a core sees the sources under its tile and a rim around it.
+
+A map is cut into strips of rows, and a strip is taken column by column, there and back again. A core that is full ends somewhere in
+the strip, so that tiles need not divide the map. The height of the strips is tried out, layer by layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....hwmodels.chip import Chip
+from .. import kernels
+from ..fill import fill
+from ..load import Layer, Wiring
+from ._base import Proposal, backwards
+
+EFFORT = "fast"
+HEIGHTS = (0.5, 0.75, 1.0, 1.4, 2.0)  # of a square tile's height, which would be best were all windows square and all cores full
+Int = NDArray[np.int64]
+
+
+def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
+    """Return the order by tiles; None where no layer is a map of more than one place."""
+    del cores, effort, seed
+    maps = [layer for layer in wiring.layers if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1 and layer.stop > layer.start]
+    if not maps:
+        return None
+    return Proposal(backwards(wiring, {layer.name: _best(wiring, chip, layer) for layer in maps}))
+
+
+def _best(wiring: Wiring, chip: Chip, layer: Layer) -> Int:
+    """Return the order of the layer whose strips let the fewest messages in."""
+    found, fewest = strips(wiring, layer, layer.shape[1]), np.inf
+    per_core = min(chip.limit("neurons"), layer.stop - layer.start)
+    for share in (1.0, *HEIGHTS):  # the first shows how many neurons a core really takes
+        height = round(float(np.sqrt(per_core / layer.shape[0])) * share)
+        order = strips(wiring, layer, min(max(height, 1), layer.shape[1]))
+        core_of, misfit = fill(wiring, chip, order)
+        if misfit >= 0:
+            return found
+        per_core = min(per_core, -(-order.size // (int(core_of[order[-1]]) + 1)))
+        entering = kernels.entering(order, core_of, wiring.indptr, wiring.sources, wiring.rates)
+        if entering < fewest:
+            found, fewest = order, entering
+    return found
+
+
+def strips(wiring: Wiring, layer: Layer, height: int) -> Int:
+    """Return the layer's neurons strip by strip, strips of about `height` rows: along a strip, then down a column, then by channel."""
+    channels, rows, columns = layer.shape
+    channel, y, x = np.unravel_index(wiring.places[layer.start : layer.stop], (channels, rows, columns))
+    count = -(-rows // height)
+    strip = y * count // rows
+    along = np.where(strip % 2, columns - 1 - x, x)
+    return np.lexsort((channel, y, along, strip)) + layer.start
