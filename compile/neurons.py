@@ -1,0 +1,66 @@
+"""Neuron models of a network: the float one of training, the chip's, and gates without memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import NetworkError
+
+__all__ = ["LIF", "IntegerLIF", "Neuron", "Threshold"]
+
+
+@dataclass(frozen=True)
+class LIF:
+    """SpikingJelly's leaky integrate-and-fire neuron with hard reset.
+
+    decay_input:      v <- v + (v_reset - v + x) / tau;    without:  v <- v + (v_reset - v) / tau + x
+    spike when v >= v_threshold, then v <- v_reset.        `tau` in time steps.
+    """
+
+    tau: float = 2.0
+    v_threshold: float = 1.0
+    v_reset: float = 0.0
+    decay_input: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.tau >= 1.0 and np.isfinite(self.tau)):
+            raise NetworkError(f"LIF: tau is {self.tau}; it must be at least 1 time step.")
+        if not (self.v_threshold > self.v_reset):
+            raise NetworkError(f"LIF: v_threshold {self.v_threshold} must lie above v_reset {self.v_reset}.")
+
+
+@dataclass(frozen=True)
+class IntegerLIF:
+    """The chip's LIF: the registers that `hwmodels.fixed_point.lif_step` takes.
+
+    `du`, `dv`: 12-bit decays of current and voltage (du = -1: the current never decays); `vth`: 17-bit threshold mantissa.
+    """
+
+    du: int = 4095
+    dv: int = 2048
+    vth: int = 1
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.du <= 4095 or not 0 <= self.dv <= 4095:
+            raise NetworkError(f"IntegerLIF: decays du={self.du}, dv={self.dv} must lie in -1..4095 and 0..4095.")
+        if not 0 <= self.vth <= 131071:
+            raise NetworkError(f"IntegerLIF: the threshold {self.vth} exceeds the 17 bits of the chip (131071).")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A gate without memory:  spike when the input of this very step >= level.
+
+    On spikes with weights of 1 it is the OR of a pooling window (level 1), or the AND of n branches (level n).
+    """
+
+    level: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.level > 0.0 and np.isfinite(self.level)):
+            raise NetworkError(f"Threshold: the level is {self.level}; it must lie above 0.")
+
+
+Neuron = LIF | IntegerLIF | Threshold
