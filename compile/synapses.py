@@ -86,10 +86,9 @@ class Synapses:
         return replace(self, data=data)
 
     def transposed(self) -> Synapses:
-        """Return the matrix (sources, targets)."""
-        order = np.argsort(self.indices, kind="stable")
-        pointers = row_pointers(self.indices, self.shape[1])
-        return Synapses(pointers, self.rows[order].astype(np.int32), self.data[order], (self.shape[1], self.shape[0]))
+        """Return the matrix (sources, targets), targets rising within a source."""
+        columns = sp.csr_matrix((self.data, self.indices, self.indptr), shape=self.shape).tocsc()  # sorts by counting
+        return Synapses(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data, (self.shape[1], self.shape[0]))
 
     def matrix(self, dtype: type = np.int64) -> sp.csr_matrix:
         """Return the synapses as a scipy CSR matrix (targets, sources)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,3 +185,13 @@ def test_lava_refuses_biases_that_its_registers_do_not_hold() -> None:
         lava.simulate(deployed, events, BackendOptions())
     with pytest.raises(DoesNotFitError, match="Layer conv1 has a bias of 8,193"):
         compile_network(network.with_population(replace(odd, alive=None)), encoding="graded")
+
+
+@needs_lava
+def test_a_trained_residual_network_runs_in_lava_as_the_benchmark_does_it() -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "lava_networks.py"
+    command = [sys.executable, str(script), "--only", "6conv2fc", "--only", "sew-resnet18", "--width", "2", "--samples", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines()[2:]]
+    assert rows == ["6conv2fc", "sew-resnet18"]
