@@ -35,9 +35,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=16)
     parser.add_argument("--samples", type=int, default=4)
     options = parser.parse_args()
-    print(
-        "| network | populations | of them gates | neurons | synapses | spike rate | values equal | Lava s |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| network | populations | of them gates | neurons | synapses | spike rate | values equal | Lava s |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.only or registry.names(networks):
         print(_row(name, options.width, options.size, options.samples), flush=True)
 
