@@ -23,18 +23,17 @@ from safetensors.numpy import save
 from ..errors import DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
-from ..hwmodels.fixed_point import STATE_LIMIT
+from .archive import Arrays, arrays_of, document_of, rebuild
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
 from .mapping.system import entries, joint_places
-from .network import Connectivity, Convolution, InputSpec, IntegerLIF, Network, Place, Population, Projection, Stage, Synapses, Trained
+from .network import IntegerLIF, Network
 from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 5
-Arrays = dict[str, NDArray[Any]]
+VERSION = 6
 ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
 _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message", "strategy", "changes")
 
@@ -145,72 +144,23 @@ def _text(deployed: DeployedNetwork) -> str:
 
 
 def _arrays(deployed: DeployedNetwork) -> Arrays:
-    mapping = deployed.mapping
-    arrays: Arrays = {f"mapping.{n}": getattr(mapping, n) for n in ARRAYS}
-    for projection in deployed.network.projections:
-        synapses = projection.synapses.taps if isinstance(projection.synapses, Convolution) else projection.synapses
-        arrays[f"{projection.name}.indptr"] = synapses.indptr
-        arrays[f"{projection.name}.indices"] = synapses.indices
-        arrays[f"{projection.name}.data"] = synapses.data.astype(np.int16)
-    for population in deployed.network.spiking:
-        if population.bias is not None:
-            arrays[f"{population.name}.bias"] = population.bias.astype(np.int32)
-        if population.alive is not None:
-            arrays[f"{population.name}.alive"] = population.alive.astype(np.uint8)
-    return {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+    arrays: Arrays = {f"mapping.{n}": getattr(deployed.mapping, n) for n in ARRAYS}
+    return {k: np.ascontiguousarray(v) for k, v in (arrays | arrays_of(deployed.network)).items()}
 
 
 def _document(deployed: DeployedNetwork) -> dict[str, Any]:
-    network, mapping = deployed.network, deployed.mapping
-    return {
+    return document_of(deployed.network) | {
         "target": deployed.target,
         "chip": deployed.chip.model_dump(),
-        "timesteps": network.timesteps,
-        "input": asdict(network.input),
-        "populations": [
-            {
-                "name": p.name,
-                "shape": p.shape,
-                "neuron": asdict(p.neuron) if p.neuron else None,
-                "place": p.place,
-                "bias": p.bias is not None,
-                "alive": p.alive is not None,
-            }
-            for p in network.populations
-        ],
-        "projections": [_projection_document(p) for p in network.projections],
-        "stages": [asdict(s) for s in network.stages],
-        "provenance": dict(network.provenance),
-        "votes": network.votes,
-        "mapping": {n: getattr(mapping, n) for n in _MAPPING_FIGURES},
+        "mapping": {n: getattr(deployed.mapping, n) for n in _MAPPING_FIGURES},
         "passes": [asdict(r) for r in deployed.passes],
         "warnings": list(deployed.warnings),
         "drift": dict(deployed.drift),
     }
 
 
-def _projection_document(projection: Projection) -> dict[str, Any]:
-    kept = {n: getattr(projection, n) for n in ("name", "source", "target", "exponent", "weight_bits", "scale", "lag", "delay")}
-    return kept | {"synapses": _synapses_document(projection.synapses), "trained": asdict(projection.trained)}
-
-
-def _synapses_document(synapses: Connectivity) -> dict[str, Any]:
-    if isinstance(synapses, Synapses):
-        return {"shape": synapses.shape}
-    geometry = {n: getattr(synapses, n) for n in ("source_shape", "kernel", "stride", "padding", "pool")}
-    return geometry | {"shape": synapses.taps.shape}
-
-
 def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
-    network = Network(
-        tuple(_population(p, arrays) for p in document["populations"]),
-        tuple(_projection(p, arrays) for p in document["projections"]),
-        int(document["timesteps"]),
-        TypeAdapter(InputSpec).validate_python(document["input"]),
-        TypeAdapter(tuple[Stage, ...]).validate_python(document["stages"]),
-        TypeAdapter(dict[str, str]).validate_python(document["provenance"]),
-        TypeAdapter(int).validate_python(document["votes"]),
-    )
+    network = rebuild(document, arrays)
     if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")
     chip = Chip.model_validate(document["chip"])
@@ -219,43 +169,6 @@ def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     passes = TypeAdapter(tuple[PassRecord, ...]).validate_python(document["passes"])
     drift = TypeAdapter(dict[str, float]).validate_python(document["drift"])
     return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, tuple(map(str, document["warnings"])), drift)
-
-
-def _population(document: dict[str, Any], arrays: Arrays) -> Population:
-    name, shape = str(document["name"]), TypeAdapter(tuple[int, ...]).validate_python(document["shape"])
-    place: Place = TypeAdapter(Place).validate_python(document["place"])
-    neuron = None if document["neuron"] is None else IntegerLIF(**document["neuron"])
-    bias = arrays[f"{name}.bias"].astype(np.int32) if document["bias"] else None
-    alive = arrays[f"{name}.alive"].astype(np.bool_) if document["alive"] else None
-    if not shape or min(shape) < 1 or (bias is not None and np.abs(bias).max(initial=0) >= STATE_LIMIT):
-        raise FormatError(f"population {name}: its shape {shape} or its biases are out of range")
-    return Population(name, shape, neuron, place, bias, alive)
-
-
-def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
-    name = document["name"]
-    synapses = _synapses(document["synapses"], name, arrays)
-    data = synapses.data
-    bits, exponent = int(document["weight_bits"]), int(document["exponent"])
-    if not 2 <= bits <= 9 or not -32 <= exponent <= 7 or np.abs(data).max(initial=0) >= 1 << (bits - 1):
-        raise FormatError(f"projection {name}: weights, {bits} bits or exponent {exponent} are out of range")
-    trained = TypeAdapter(Trained).validate_python(document["trained"])
-    if not 0 <= trained.weights <= trained.possible_weights or trained.possible_synapses < synapses.count:
-        raise FormatError(f"projection {name}: {synapses.count} synapses cannot be left of {trained}")
-    ends, scale = (str(document["source"]), str(document["target"])), float(document["scale"])
-    time = {n: int(document[n]) for n in ("lag", "delay")}
-    return Projection(name, *ends, synapses, exponent, bits, scale, trained, **time)
-
-
-def _synapses(document: dict[str, Any], name: str, arrays: Arrays) -> Connectivity:
-    rows, columns = (int(d) for d in document["shape"])
-    data = arrays[f"{name}.data"].astype(np.int32)
-    matrix = Synapses(arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32), data, (rows, columns))
-    if "kernel" not in document:
-        return matrix
-    source = TypeAdapter(tuple[int, int, int]).validate_python(document["source_shape"])
-    kernel = TypeAdapter(tuple[int, int]).validate_python(document["kernel"])
-    return Convolution(matrix, source, kernel, *(int(document[n]) for n in ("stride", "padding", "pool")))
 
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
