@@ -220,23 +220,51 @@ def compile_(
         str | None,
         typer.Option(help="Input as current, graded, rate, host or events [default: the chip's first; events for recorded ones]."),
     ] = None,
-    weight_bits: Annotated[int, typer.Option(help="2..8, for a float network; one trained in integers keeps its own.")] = 8,
+    weight_bits: Annotated[
+        str, typer.Option(help="2..8 or ternary, also by layer: 8,hidden1=4. One trained in integers keeps its own.")
+    ] = "8",
+    granularity: Annotated[str, typer.Option(help="One weight exponent a layer, or up to four, by channel.")] = "layer",
     max_chips: Annotated[int | None, typer.Option("--chips", help="Chips it may take [default: all of the chip's system].")] = None,
     effort: Annotated[str, typer.Option(help="How long the mapping onto cores is worked on: fast, default or best.")] = "default",
+    stop_after: Annotated[str | None, typer.Option(metavar="PASS", help="Run the passes up to this one and map nothing.")] = None,
+    dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and to load again.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say of each pass what it is for, its options and what it changed.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network, map it onto a chip's cores, and print what fits where and how close to the bounds."""
-    from .compile.compiler import compile_network
-    from .compile.summary import summary
+    from .compile.compiler import compile_network, run_passes
+    from .compile.summary import passes_document, summary
+    from .runtime.report.terminal import explanation, mapping_summary
 
+    if stop_after is not None:
+        stopped = run_passes(
+            source,
+            stop_after=stop_after,
+            dump_dir=dump_dir,
+            target=target,
+            chip=chip,
+            encoding=encoding,  # pyright: ignore[reportArgumentType]
+            weight_bits=weight_bits,
+            granularity=granularity,
+            seed=seed,
+        )
+        document = passes_document(stopped)
+        if as_json:
+            print_json(document)
+        else:
+            render(explanation(document["passes"]))
+            say(f"Stopped after {stop_after}; nothing was mapped." + (f" The networks are in {dump_dir}." if dump_dir else ""))
+        return
     deployed = compile_network(
         source,
         target=target,
         chip=chip,
         encoding=encoding,  # pyright: ignore[reportArgumentType]
         weight_bits=weight_bits,
+        granularity=granularity,
+        dump_dir=dump_dir,
         seed=seed,
         max_chips=max_chips,
         effort=effort,  # pyright: ignore[reportArgumentType]
@@ -246,8 +274,8 @@ def compile_(
     if as_json:
         print_json(document | {"path": str(path)})
         return
-    from .runtime.report.terminal import mapping_summary
-
+    if explain:
+        render(explanation(document["passes"]), "")
     render(mapping_summary(document | {"cores": document["cores_table"]}))
     say(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 

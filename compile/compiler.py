@@ -20,7 +20,7 @@ from .mapping.build import RESOURCES, Mapping, build
 from .mapping.partition import Effort, check_effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
-from .pipeline import Calibration, CompileOptions
+from .pipeline import Calibration, CompileOptions, PipelineResult
 
 MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
@@ -49,11 +49,13 @@ def compile_network(
     target: str = "lava",
     chip: str | Chip | None = None,
     encoding: Encoding | None = None,
-    weight_bits: int = 8,
+    weight_bits: int | str = 8,
+    granularity: str = "layer",
     calibration: Calibration | None = None,
     effort: Effort = "default",
     seed: int = 0,
     max_chips: int | None = None,
+    dump_dir: Path | None = None,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
@@ -63,11 +65,13 @@ def compile_network(
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
             first that suits the network if None.
-        weight_bits: 2..8, for a float network; one trained in integers keeps its own.
+        weight_bits: 2..8 or `ternary`, also by layer, `8,hidden1=4`, for a float network; one trained in integers keeps its own.
+        granularity: whether weights have one exponent a `layer`, or up to four a layer, by `channel`.
         calibration: training samples; those in the run folder if None.
         effort: how long partition and placement are worked on: fast, default or best.
         seed: of the rate code during calibration, of the partition and of the placement.
         max_chips: how many chips it may take; all of the chip's system if None.
+        dump_dir: folder for the network as it stands after each pass.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -78,17 +82,11 @@ def compile_network(
         NetworkError: a layer that could never work, by name.
         DoesNotFitError: layer, limit, need and a way out.
     """
-    rules: Any = registry.load(targets, "target", target)
-    model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
-    if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
-        raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
-    model = model if max_chips is None else model.limited_to(max_chips)
-    if encoding is not None and encoding not in ENCODINGS:
-        raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
     check_effort(effort)
+    rules, model = _target(target, chip, max_chips)
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
-    options = CompileOptions(model, encoding, weight_bits, calibration or read.calibration, seed)
-    result = pipeline.run(read.network, options)
+    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed)
+    result = pipeline.run(read.network, options, dump_dir=dump_dir)
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
     check_size(result.network)
@@ -96,6 +94,43 @@ def compile_network(
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
     return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
+
+
+def run_passes(
+    source: Network | Path | str | RunFolder,
+    *,
+    stop_after: str | None = None,
+    dump_dir: Path | None = None,
+    target: str = "lava",
+    chip: str | Chip | None = None,
+    encoding: Encoding | None = None,
+    weight_bits: int | str = 8,
+    granularity: str = "layer",
+    calibration: Calibration | None = None,
+    seed: int = 0,
+) -> PipelineResult:
+    """Run the passes alone, up to `stop_after`, and map nothing; the other arguments and errors are those of `compile_network`."""
+    _, model = _target(target, chip, None)
+    read = Source(source, None) if isinstance(source, Network) else read_source(source)
+    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed)
+    return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir)
+
+
+def _target(target: str, chip: str | Chip | None, max_chips: int | None) -> tuple[Any, Chip]:
+    """Return the target's module, and the chip."""
+    rules: Any = registry.load(targets, "target", target)
+    model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
+    if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
+        raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
+    return rules, model if max_chips is None else model.limited_to(max_chips)
+
+
+def _options(
+    chip: Chip, encoding: Encoding | None, weight_bits: int | str, granularity: str, calibration: Calibration | None, seed: int
+) -> CompileOptions:
+    if encoding is not None and encoding not in ENCODINGS:
+        raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
+    return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity)
 
 
 def read_source(source: Path | str | RunFolder) -> Source:

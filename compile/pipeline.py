@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
+from ..errors import unknown_name
 from ..hwmodels.chip import Chip
-from . import passes
+from . import dump, passes
 from .network import Encoding, Network, Projection
+from .validate import validate
 
 # What one pass over the calibration samples may take, in updates of a synapse: one or two seconds in SciPy and NumPy, in which an update
 # of a neuron takes as long as some 20 of a synapse. The quantiser makes up to ten passes over each layer.
@@ -50,13 +53,14 @@ def payload(network: Network, projection: Projection) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What the user asked for. `encoding` None: the chip's first; `weight_bits`: of a float network."""
+    """What the user asked for. `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): of a float network."""
 
     chip: Chip
     encoding: Encoding | None = None
-    weight_bits: int = 8
+    weight_bits: str | int = 8
     calibration: Calibration | None = None
     seed: int = 0
+    granularity: str = "layer"
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,33 @@ class Pass(Protocol):
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a network is: live neurons, synapses between them, and stored weights (a tap is one)."""
+
+    neurons: int
+    synapses: int
+    weights: int
+
+    @classmethod
+    def of(cls, network: Network) -> Size:
+        """Measure a network."""
+        return cls(network.neurons, network.synapses, sum(p.synapses.weights for p in network.projections))
+
+
+@dataclass(frozen=True)
 class PassRecord:
-    """What one pass did, for the report. `seconds`: its wall time."""
+    """What one pass did, for the report.
+
+    `seconds`: its wall time; `summary`: what it is for; `options`: its fields; `before`, `after`: the network's size.
+    """
 
     name: str
     seconds: float
     changes: tuple[str, ...]
+    summary: str = ""
+    options: tuple[str, ...] = ()
+    before: Size = Size(0, 0, 0)
+    after: Size = Size(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -99,30 +124,64 @@ class PipelineResult:
 
 
 def build(options: CompileOptions) -> list[tuple[str, Pass]]:
-    """Instantiate every pass found, in the order that each module's ORDERS asks for."""
+    """Instantiate every pass found, in the order that each module's ORDERS asks for; one that runs again is numbered."""
     found: list[tuple[int, str, Pass]] = []
     for name in registry.names(passes):
         module: Any = registry.load(passes, "pass", name)
         found += [(order, name, module.create(options)) for order in module.ORDERS]
-    return [(name, instance) for _, name, instance in sorted(found, key=lambda f: f[:2])]
+    ordered: list[tuple[str, Pass]] = []
+    for _, name, instance in sorted(found, key=lambda f: f[:2]):
+        times = 1 + sum(n.split(".")[0] == name for n, _ in ordered)
+        ordered.append((name if times == 1 else f"{name}.{times}", instance))
+    return ordered
 
 
-def run(network: Network, options: CompileOptions) -> PipelineResult:
-    """Run all passes on `network`.
+def run(network: Network, options: CompileOptions, *, stop_after: str | None = None, dump_dir: Path | None = None) -> PipelineResult:
+    """Run the passes on `network`; it is validated after each.
+
+    Args:
+        stop_after: name of the last pass to run; all if None.
+        dump_dir: folder for the network as it stands after each pass, see `dump`.
 
     Raises:
+        UsageError: no pass of that name.
         SpikeloomError: what a pass found; the message names the layer.
     """
+    chain = build(options)
+    if stop_after is not None and stop_after not in [name for name, _ in chain]:
+        raise unknown_name("pass", stop_after, [name for name, _ in chain])
     records: list[PassRecord] = []
     warnings: list[str] = []
     drift: dict[str, float] = {}
     rates: Rates | None = None
-    for name, instance in build(options):
+    for number, (name, instance) in enumerate(chain, 1):
         start = time.perf_counter()
         result = instance.run(network)
-        records.append(PassRecord(name, time.perf_counter() - start, result.changes))
+        seconds = time.perf_counter() - start
+        validate(result.network, name)
+        records.append(
+            PassRecord(name, seconds, result.changes, _summary(instance), _options(instance), Size.of(network), Size.of(result.network))
+        )
+        if dump_dir is not None:
+            dump.write(result.network, dump_dir, number, name)
         warnings += [w for w in result.warnings if w not in warnings]
         drift |= result.drift or {}
         rates = result.rates or rates
         network = result.network
+        if name == stop_after:
+            break
     return PipelineResult(network, tuple(records), tuple(warnings), drift, rates)
+
+
+def _summary(instance: Pass) -> str:
+    return (type(instance).__doc__ or "").strip().split("\n")[0]
+
+
+def _options(instance: Any) -> tuple[str, ...]:
+    """Return a pass's fields as people read them: `name value`, a chip by its name, samples by their number."""
+    listed: list[str] = []
+    for one in fields(instance):
+        value = getattr(instance, one.name)
+        shown = value.name if isinstance(value, Chip) else f"of {len(value.values):,} samples" if isinstance(value, Calibration) else value
+        listed.append(f"{one.name} {shown}")
+    return tuple(listed)

@@ -10,6 +10,7 @@ from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
 from .mapping.system import chip_positions
 from .network import IntegerLIF, Network, Projection
+from .pipeline import PassRecord, PipelineResult
 
 
 def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
@@ -118,6 +119,37 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     }
 
 
+DRIFT = 0.05  # share of a layer's spikes beyond which it is said to drift
+
+
+def dead_code(passes: Sequence[PassRecord]) -> dict[str, int]:
+    """Return what dropping the dead took away for free: synapses and neurons, and the synapses that there were."""
+    dropped = [r for r in passes if r.name.split(".")[0] == "drop-dead"]
+    return {
+        "synapses": sum(r.before.synapses - r.after.synapses for r in dropped),
+        "neurons": sum(r.before.neurons - r.after.neurons for r in dropped),
+        "of_synapses": dropped[0].before.synapses if dropped else 0,
+        "of_neurons": dropped[0].before.neurons if dropped else 0,
+    }
+
+
+def passes_document(result: PipelineResult) -> dict[str, Any]:
+    """Return what `spikeloom compile --stop-after` prints: the passes so far, and what they warned of."""
+    return {
+        "passes": [asdict(record) for record in result.records],
+        "dead_code": dead_code(result.records),
+        "warnings": list(result.warnings),
+        "drift": dict(result.drift),
+    }
+
+
+def first_drift(deployed: DeployedNetwork) -> dict[str, Any] | None:
+    """Return the first layer, in the network's order, whose spikes differ from the float network's by more than DRIFT, and the share."""
+    drifting = (p.name for p in deployed.network.spiking if deployed.drift.get(p.name, 0.0) > DRIFT)
+    name = next(drifting, None)
+    return None if name is None else {"layer": name, "share": deployed.drift[name]}
+
+
 def summary(deployed: DeployedNetwork) -> dict[str, Any]:
     """Return everything that `spikeloom compile --json` prints; sizes and mapping figures also at the top level."""
     network = network_summary(deployed)
@@ -133,4 +165,6 @@ def summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "chip": chip_summary(deployed),
         "warnings": list(deployed.warnings),
         "passes": [asdict(record) for record in deployed.passes],
+        "dead_code": dead_code(deployed.passes),
+        "first_drift": first_drift(deployed),
     }

@@ -56,6 +56,18 @@ def test_tables_for_people(spikeloom: Command, run_folder: Path) -> None:
     assert json.loads((run_folder / "results.json").read_text())["samples"] == 20
 
 
+def test_passes_explained_stopped_and_dumped(spikeloom: Command, run_folder: Path) -> None:
+    explained = spikeloom("compile", run_folder, "--explain").out
+    assert "quantise  Choose registers population by population." in explained
+    assert "neurons," in explained and "Dead code:" in explained
+    stopped = spikeloom("compile", run_folder, "--stop-after", "drop-dead", "--dump-dir", run_folder / "passes")
+    assert stopped.code == 0 and "Stopped after drop-dead; nothing was mapped." in stopped.err
+    assert sorted(p.name for p in (run_folder / "passes").iterdir())[-1] == "03-drop-dead.txt"
+    document = json.loads(spikeloom("compile", run_folder, "--stop-after", "record", "--json").out)
+    assert [one["name"] for one in document["passes"]] == ["fold", "record"]
+    assert spikeloom("compile", run_folder, "--stop-after", "nothing").code == 2
+
+
 @pytest.mark.parametrize("backend", ["native", "onnx"])
 def test_backends_agree(spikeloom: Command, run_folder: Path, backend: str) -> None:
     ended = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--backend", backend, "--check", "--samples", 100, "--json")

@@ -14,15 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import NetworkError, UsageError
-from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_population, quantise, round_bias
+from ...errors import NetworkError, unknown_name
+from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY, VTH_MAX
+from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_population, round_bias
 from .. import reference
+from ..bits import Bits
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import Calibration, CompileOptions, PassResult, payload
 from . import lower
+from ._channels import GROUPS, parts
 
 ORDERS = (40,)
+GRANULARITIES = ("layer", "channel")
+FEW_BITS = 3  # up to which thresholds are tried, too
+LOW_CLIPS = (0.15, 0.07, 0.05)
+FACTORS = (0.7, 0.8, 0.9, 1.1, 1.25, 1.4)
 Streams = dict[str, NDArray[Any]]
 
 
@@ -30,13 +36,19 @@ Streams = dict[str, NDArray[Any]]
 class Pass:
     """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude."""
 
-    weight_bits: int = 8
+    weight_bits: str | int = 8
     calibration: Calibration | None = None
     seed: int = 0
+    granularity: str = "layer"
+
+    @property
+    def bits(self) -> Bits:
+        """The bits of each layer."""
+        return Bits.parse(self.weight_bits)
 
     def __post_init__(self) -> None:
-        if not 2 <= self.weight_bits <= 8:
-            raise UsageError(f"--weight-bits is {self.weight_bits}; the compiler quantises to 2..8 bits.")
+        if self.granularity not in GRANULARITIES:
+            raise unknown_name("granularity", self.granularity, GRANULARITIES)
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass.
@@ -48,6 +60,7 @@ class Pass:
             bits = sorted({p.weight_bits for p in network.projections if p.weight_bits})
             return PassResult(network, (f"kept the integers as trained ({', '.join(map(str, bits))} bits)",))
         _check_all_float(network)
+        self.bits.check(network)
         if self.calibration is None:
             return self._uncalibrated(network)
         return self._calibrated(network, self.calibration.affordable(network))
@@ -58,7 +71,8 @@ class Pass:
             if isinstance(population.neuron, LIF):
                 integer = self._install(integer, network, population, population.neuron, 1.0)
                 changes.append(_describe(integer, population.name, 1.0))
-        return PassResult(integer, tuple(changes), ("No calibration samples: weights scaled by their largest magnitude, rates unknown.",))
+        unknown = "No calibration samples: weights scaled by their largest magnitude, rates unknown."
+        return PassResult(integer, tuple(changes), (unknown, *_lost(network, integer)))
 
     def _calibrated(self, network: Network, calibration: Calibration) -> PassResult:
         events = reference.encode(network, calibration.values, seed=self.seed)
@@ -78,23 +92,26 @@ class Pass:
                 drift[population.name] = error / rate if rate else 0.0
                 if isinstance(population.neuron, LIF):
                     changes.append(f"{_describe(integer, population.name, clip)}, {drift[population.name]:.2%} of spikes differ")
-        return PassResult(integer, tuple(changes), drift=drift)
+        return PassResult(integer, tuple(changes), _lost(network, integer), drift)
 
     def _best(
         self, integer: Network, network: Network, group: tuple[Population, ...], streams: Streams, goals: reference.Spikes
     ) -> tuple[Network, float, reference.Spikes]:
         """Return `integer` with the populations installed, the clip that drifts least (the largest of equals), and their spikes."""
         best: tuple[int, Network, float, reference.Spikes] | None = None
-        for clip in CLIPS:
+        few = min(self.bits.of(p.name) for p in group) <= FEW_BITS
+        for clip in (*CLIPS, *LOW_CLIPS) if few else CLIPS:
             candidate = integer
             for population in group:
                 if isinstance(population.neuron, LIF):
                     candidate = self._install(candidate, network, population, population.neuron, clip)
-            spikes = _deployed(candidate, group, streams)
-            wrong = sum(int(np.count_nonzero(spikes[p.name] != goals[p.name])) for p in group)
-            if best is None or wrong < best[0]:
-                best = (wrong, candidate, clip, spikes)
-            if wrong == 0:
+            for factor in (1.0, *FACTORS) if few else (1.0,):
+                tuned = _scaled(candidate, group, factor)
+                spikes = _deployed(tuned, group, streams)
+                wrong = sum(int(np.count_nonzero(spikes[p.name] != goals[p.name])) for p in group)
+                if best is None or wrong < best[0]:
+                    best = (wrong, tuned, clip, spikes)
+            if best is not None and best[0] == 0:
                 break
         if best is None:
             raise NetworkError(f"Layer {group[0].name}: there is no clip to try.")
@@ -104,17 +121,16 @@ class Pass:
         """Return `integer` with the population and its incoming projections in integers."""
         arriving = network.inputs_of(population.name)
         chosen = self._registers(network, population, neuron, clip)
-        changed: dict[str, Projection] = {}
-        for projection, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True):
-            data = quantise(projection.synapses.data, step, self.weight_bits)
-            scale = step * 2.0**exponent
-            synapses = projection.synapses.with_data(data)
-            changed[projection.name] = replace(projection, synapses=synapses, exponent=exponent, weight_bits=self.weight_bits, scale=scale)
+        bits, groups = self.bits.of(population.name), GROUPS if self.granularity == "channel" else 1
+        changed = {
+            p.name: parts(p, exponent, step, bits, groups)
+            for p, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True)
+        }
         _check_alive(population, arriving, changed)
         held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
         registers = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, chosen.dv, chosen.vth)
         bias = None if population.bias is None else round_bias(population.bias, chosen.gain)
-        integer = replace(integer, projections=tuple(changed.get(p.name, p) for p in integer.projections))
+        integer = replace(integer, projections=tuple(q for p in integer.projections for q in changed.get(p.name, [p])))
         return integer.with_population(replace(population, neuron=registers, bias=bias))
 
     def _registers(self, network: Network, population: Population, neuron: LIF, clip: float) -> PopulationRegisters:
@@ -125,7 +141,7 @@ class Pass:
             decay_input=neuron.decay_input,
             v_threshold=neuron.v_threshold,
             bias=population.bias,
-            weight_bits=self.weight_bits,
+            weight_bits=self.bits.of(population.name),
             clip=clip,
             finest=True,
         )
@@ -133,7 +149,7 @@ class Pass:
 
 def create(options: CompileOptions) -> Pass:
     """Build the pass from the weight bits, the calibration samples and the seed of the rate code."""
-    return Pass(options.weight_bits, options.calibration, options.seed)
+    return Pass(options.weight_bits, options.calibration, options.seed, options.granularity)
 
 
 def _check_all_float(network: Network) -> None:
@@ -165,8 +181,37 @@ def _arriving(network: Network, projection: Projection) -> Arriving:
     return Arriving(synapses.data, lambda values: synapses.forward(values, sources), *payload(network, projection))
 
 
-def _check_alive(population: Population, arriving: list[Projection], changed: dict[str, Projection]) -> None:
-    if arriving and not any(p.synapses.data.any() for p in changed.values()):
+def _scaled(network: Network, group: tuple[Population, ...], factor: float) -> Network:
+    """Return the network with the thresholds of a group's neurons multiplied: few bits distort the mean of the weights."""
+    for member in group:
+        population = network.population(member.name)
+        if factor != 1.0 and isinstance(population.neuron, IntegerLIF):
+            vth = min(max(round(population.neuron.vth * factor), 0), VTH_MAX)
+            network = network.with_population(replace(population, neuron=replace(population.neuron, vth=vth)))
+    return network
+
+
+def _lost(network: Network, integer: Network) -> tuple[str, ...]:
+    """Name layers some of whose channels have lost every weight to rounding."""
+    warnings: list[str] = []
+    for population in network.spiking:
+        before, after = (
+            sum(network_.fan_in(p) for p in network_.inputs_of(population.name)) for network_ in (network, _without_zeros(integer))
+        )
+        gone = int(((np.asarray(before) > 0) & (np.asarray(after) == 0)).sum())
+        if gone:
+            warnings.append(
+                f"Layer {population.name}: {gone:,} of {population.count:,} neurons lost every weight to rounding. Try more --weight-bits."
+            )
+    return tuple(warnings)
+
+
+def _without_zeros(network: Network) -> Network:
+    return replace(network, projections=tuple(replace(p, synapses=p.synapses.select(p.synapses.data != 0)) for p in network.projections))
+
+
+def _check_alive(population: Population, arriving: list[Projection], changed: dict[str, list[Projection]]) -> None:
+    if arriving and not any(p.synapses.data.any() for made in changed.values() for p in made):
         raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. Train with a lower --sparsity.")
 
 

@@ -27,8 +27,21 @@ def mapping_summary(compiled: dict[str, Any]) -> RenderableType:
     compiled = clean(compiled)
     cores, chip = compiled.get("cores") or [], compiled.get("chip") or {}
     per_core = _cores(cores) if len(cores) <= _MOST_CORES else None
-    parts = [_passes(compiled), _compiled_layers(compiled), per_core, _limits(cores, chip), _bounds(compiled), _warnings(compiled)]
-    return _stack(parts)
+    parts = [_passes(compiled), _compiled_layers(compiled), _found(compiled), per_core, _limits(cores, chip), _bounds(compiled)]
+    return _stack([*parts, _warnings(compiled)])
+
+
+def explanation(passes: list[dict[str, Any]]) -> RenderableType:
+    """Return what `--explain` prints: each pass with its purpose, options, sizes before and after, and time."""
+    blocks: list[RenderableType | None] = []
+    for number, one in enumerate(clean(passes), 1):
+        before, after = one.get("before") or {}, one.get("after") or {}
+        sizes = ", ".join(f"{count(before.get(k))} -> {count(after.get(k))} {k}" for k in ("neurons", "synapses", "weights"))
+        lines = [Text.assemble((f"{number}. {one.get('name')}", "bold"), f"  {one.get('summary')}  ({duration(one.get('seconds'))})")]
+        lines += [Text(f"   {option}", style="dim") for option in one.get("options") or []]
+        lines += [Text(f"   {sizes}"), *(Text(f"   {change}") for change in one.get("changes") or [])]
+        blocks.append(Group(*lines))
+    return _stack(blocks)
 
 
 def _stack(parts: list[RenderableType | None]) -> Group:
@@ -166,6 +179,22 @@ def _passes(compiled: dict[str, Any]) -> RenderableType | None:
         changes = "\n".join(change for change in one.get("changes") or []) or MISSING
         _add(table, shorten(one.get("name"), 24), duration(one.get("seconds")), changes)
     return table
+
+
+def _found(compiled: dict[str, Any]) -> RenderableType | None:
+    """Say what was dropped for free, and where the deployed spikes first leave the float ones."""
+    dead, drift = compiled.get("dead_code") or {}, compiled.get("first_drift")
+    lines: list[Text] = []
+    if dead.get("synapses") or dead.get("neurons"):
+        share = percent(dead["synapses"] / max(dead.get("of_synapses") or 1, 1), 1)
+        line = (
+            f"{count(dead.get('synapses'))} synapses ({share}) and {count(dead.get('neurons'))} neurons removed; the spikes stay the same."
+        )
+        lines.append(Text.assemble(("Dead code: ", "bold"), line))
+    if drift:
+        line = f"{shorten(drift.get('layer'), 40)}, {percent(drift.get('share'), 1)} of its spikes differ from the float network's."
+        lines.append(Text.assemble(("First drift: ", "bold"), line))
+    return Group(*lines) if lines else None
 
 
 def _compiled_layers(compiled: dict[str, Any]) -> RenderableType | None:
