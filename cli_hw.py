@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_shared import AsJson, print_json, render
+from .cli_shared import AsJson, print_json, render, say
 
 if TYPE_CHECKING:
     from .hwmodels.chip import Chip
+    from .hwmodels.operations_model import OperationsModel
 
 __all__ = ["hw"]
 
@@ -23,13 +24,18 @@ hw = typer.Typer(
 
 @hw.command(name="list")
 def hw_list(as_json: AsJson = False) -> None:
-    """List the chips."""
+    """List the chips, and the models of operations that networks are compared with."""
     from .hwmodels import chip as chips
+    from .hwmodels import operations_model
 
     models = [chips.load(name) for name in chips.names()]
     if as_json:
         print_json(
-            [{"name": c.name, "title": c.title, "cores": c.limit("cores"), "chips": c.chips, "encodings": c.encodings} for c in models]
+            [
+                {"name": c.name, "kind": "cores", "title": c.title, "cores": c.limit("cores"), "chips": c.chips, "encodings": c.encodings}
+                for c in models
+            ]
+            + [{"name": m.name, "kind": "operations", "title": m.title} for m in map(operations_model.load, operations_model.names())]
         )
         return
     from rich.table import Table
@@ -38,7 +44,19 @@ def hw_list(as_json: AsJson = False) -> None:
     for c in models:
         system = f"{c.system.name}, {c.chips:,} chips" if c.system else "one chip"
         table.add_row(c.name, c.title, f"{c.limit('cores'):,}", system, f"{c.limit('neurons'):,}", ", ".join(c.encodings))
-    render(table)
+    compared = Table("operations", "what", box=None)
+    for name in operations_model.names():
+        compared.add_row(name, operations_model.load(name).title)
+    render(table, "", compared)
+
+
+@hw.command(name="check")
+def hw_check(path: Annotated[str, typer.Argument(help="A chip TOML of your own.", show_default=False)]) -> None:
+    """Check a chip file: every fault by its line and key."""
+    from .hwmodels import chip as chips
+
+    chip = chips.load(path)
+    say(f"{path} is a chip file: {chip.name}, {chip.cores_available:,} cores.")
 
 
 @hw.command(name="show")
@@ -48,12 +66,29 @@ def hw_show(
 ) -> None:
     """Show a chip: every limit, energy and time with unit, source and status."""
     from .hwmodels import chip as chips
+    from .hwmodels import operations_model
 
+    if name in operations_model.names():
+        _show_operations(operations_model.load(name), as_json)
+        return
     chip = chips.load(name)
     if as_json:
         print_json(chip.model_dump(mode="json"))
         return
     render(f"[bold]{chip.title}[/bold]\n{chip.description}", *_chip_tables(chip))
+
+
+def _show_operations(model: OperationsModel, as_json: bool) -> None:
+    if as_json:
+        print_json(model.model_dump(mode="json"))
+        return
+    from rich.table import Table
+
+    table = Table("operation", "value", "status", "source", box=None, pad_edge=False)
+    for name, quantity in (("accumulate (AC)", model.energy.ac), ("multiply-accumulate (MAC)", model.energy.mac)):
+        if quantity is not None:
+            table.add_row(name, f"{quantity.value:g} {quantity.unit}", quantity.status, quantity.source)
+    render(f"[bold]{model.title}[/bold]\n{model.description}", "", table, f"Note: {model.note}")
 
 
 def _grid(chip: Chip) -> str:

@@ -1,6 +1,6 @@
 """Accuracy of a trained float network by weight bits, with an exponent a layer and by channel.
 
-    python benchmarks/bits_table.py RUN_FOLDER [--bits 8,4,3,ternary] [--samples N]
+python benchmarks/bits_table.py RUN_FOLDER [--bits 8,4,3,ternary] [--samples N]
 """
 
 from __future__ import annotations

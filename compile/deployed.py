@@ -33,7 +33,7 @@ from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 6
+VERSION = 7
 ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
 _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message", "strategy", "changes")
 

@@ -102,11 +102,12 @@ def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a projection was when it was trained: weights that survived, weights and synapses had all survived."""
+    """What a projection was when it was trained: weights that survived, weights and synapses had all survived, and its sources."""
 
     weights: int
     possible_weights: int
     possible_synapses: int
+    sources: int = 0  # 0: not known
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,9 @@ class Projection:
         if self.origin is not None:
             return self.origin
         if isinstance(self.synapses, Convolution):
-            return Trained(self.synapses.weights, int(np.prod(self.synapses.taps.shape)), self.synapses.possible)
+            return Trained(self.synapses.weights, int(np.prod(self.synapses.taps.shape)), self.synapses.possible, self.synapses.shape[1])
         possible = int(np.prod(self.synapses.shape))
-        return Trained(self.synapses.count, possible, possible)
+        return Trained(self.synapses.count, possible, possible, self.synapses.shape[1])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import FormatError, UsageError, unknown_name
 from ..files import sha256
+from .chip_file import faults
 
 Status = Literal["published", "derived", "assumed"]
 
@@ -225,5 +226,4 @@ def parse(content: bytes, where: str) -> Chip:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"{where} is not a TOML file: {error}.") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(str(k) for k in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-        raise FormatError(f"{where} breaks the chip schema: {faults}.") from error
+        raise FormatError(f"{where} breaks the chip schema. {faults(error, content.decode(), where, Chip)}") from error

@@ -46,12 +46,14 @@ class Tally:
 class Counts:
     """Counts per sample.
 
-    `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population; `between`: (cores, cores) messages, CSR;
+    `sops_of`: by projection, a host's included; `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population;
+    `between`: (cores, cores) messages, CSR;
     `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical, chip to chip); `links`: messages over each;
     by core: `core_sops`, `core_spikes`, `core_updates`, `core_active`, `core_hops` (of the messages it sends).
     """
 
     spikes: dict[str, float]
+    sops_of: dict[str, float]
     sops: dict[str, float]
     messages_of: dict[str, float]
     hops_of: dict[str, float]
@@ -84,9 +86,11 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
     hops, (horizontal, vertical, crossing) = parts.sum(axis=1), parts.sum(axis=0).tolist()
     active = np.concatenate([tally.active[p.name][p.living] for p in network.on_chip]) / samples
     ends = np.cumsum([0, *(p.count for p in senders)])
+    sops_of = {p.name: int((tally.spikes[p.source] * network.fan_out(p)).sum()) / samples for p in network.projections}
     return Counts(
         spikes={name: float(values.sum()) / samples for name, values in tally.spikes.items()},
-        sops=_arriving(deployed, tally),
+        sops_of=sops_of,
+        sops={p.name: sum(sops_of[q.name] for q in network.inputs_of(p.name)) if p.name in chip else 0.0 for p in network.spiking},
         messages_of={p.name: float(messages[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
         hops_of={p.name: float(hops[a:b].sum()) for p, a, b in zip(senders, ends, ends[1:], strict=False)},
         between=between,
@@ -104,17 +108,6 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
 
 def _by_core(core_of: Int, values: Float, cores: int) -> Float:
     return np.bincount(core_of, weights=values, minlength=cores).astype(np.float64)
-
-
-def _arriving(deployed: DeployedNetwork, tally: Tally) -> dict[str, float]:
-    """Return the SOPs that arrive at each population; a host's layer has none."""
-    network, samples = deployed.network, max(tally.samples, 1)
-    return {
-        p.name: sum(int((tally.spikes[q.source] * network.fan_out(q)).sum()) for q in network.inputs_of(p.name)) / samples
-        if p.place == "chip"
-        else 0.0
-        for p in network.spiking
-    }
 
 
 def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float]:

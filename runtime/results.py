@@ -106,6 +106,7 @@ class Results(_Model):
     energy: Energy
     latency: Latency
     stages: list[StageResult]
+    baselines: dict[str, Any] | None = None
     check: Check | None = None
     raster: dict[str, Any] | None = None
     warnings: list[str] = []

@@ -22,6 +22,7 @@ from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from . import backends, energy, host
 from .backends._base import BackendOptions
+from .baselines import baselines
 from .counts import Counts, Tally, count, traffic_table
 from .kernels.coding import encode
 from .results import Results, StageResult
@@ -111,6 +112,7 @@ def run(
         "samples_per_second": len(values) / done.seconds,
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
+        "baselines": baselines(deployed, counts),
         "stages": _stages(deployed, backend, accuracy, len(values)),
         "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
         "raster": _raster(deployed, done, labels),

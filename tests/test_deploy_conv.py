@@ -91,7 +91,9 @@ def test_connectivity_is_counted_by_synapses_and_by_weights() -> None:
     convolution = network.projections[2].synapses
     assert isinstance(convolution, Convolution)
     assert rows["left"]["weight_connectivity"] == pytest.approx(convolution.weights / 81)
-    assert compiled(network).network.projections[0].trained == Trained(first.weights, int(np.prod(first.taps.shape)), first.possible)
+    assert compiled(network).network.projections[0].trained == Trained(
+        first.weights, int(np.prod(first.taps.shape)), first.possible, first.shape[1]
+    )
 
 
 @pytest.mark.parametrize("encoding", ["current", "graded", "rate", "host", "events"])

@@ -65,7 +65,7 @@ def _shared_origin(origin: Trained, made: list[Projection]) -> list[Projection]:
     shared: list[Projection] = []
     for part in made[1:]:
         held, count = min(part.synapses.weights, origin.weights - weights), part.synapses.count
-        shared.append(replace(part, origin=Trained(held, held, count)))
+        shared.append(replace(part, origin=Trained(held, held, count, origin.sources)))
         weights, possible, synapses = weights + held, possible + held, synapses + count
-    rest = Trained(origin.weights - weights, origin.possible_weights - possible, origin.possible_synapses - synapses)
+    rest = Trained(origin.weights - weights, origin.possible_weights - possible, origin.possible_synapses - synapses, origin.sources)
     return [replace(made[0], origin=rest), *shared]

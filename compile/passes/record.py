@@ -46,7 +46,7 @@ def create(options: CompileOptions) -> Pass:
 def _origin(network: Network, projection: Projection) -> Trained:
     gate = isinstance(network.population(projection.target).neuron, Threshold)
     if projection.origin is None and (gate or _is_shortcut(projection)):
-        return Trained(0, 0, projection.synapses.count)
+        return Trained(0, 0, projection.synapses.count, projection.synapses.shape[1])
     return projection.trained
 
 

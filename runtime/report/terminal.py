@@ -18,7 +18,8 @@ _MOST_CORES = 12
 def summary(results: dict[str, Any]) -> RenderableType:
     """Return the end of `spikeloom run`: headline, accuracy by stage, layers, energy, latency, check, warnings. `results`: results.json."""
     results = clean(results)
-    parts = [_headline(results), _stages(results), _run_layers(results), _energy(results), _latency(results), _check(results)]
+    parts = [_headline(results), _stages(results), _run_layers(results), _energy(results), _baselines(results)]
+    parts += [_latency(results), _check(results)]
     return _stack([*parts, _warnings(results)])
 
 
@@ -131,6 +132,21 @@ def _energy(results: dict[str, Any]) -> RenderableType | None:
         each, whole = si(part.get("joules_per_unit"), "J"), si(part.get("joules_per_sample"), "J")
         status = shorten(part.get("status") or "unknown", 10)
         _add(table, shorten(part.get("name"), 30), compact(part.get("count_per_sample")), each, whole, percent(part["share"], 1), status)
+    return table
+
+
+def _baselines(results: dict[str, Any]) -> RenderableType | None:
+    found = results.get("baselines") or {}
+    if not found.get("rows"):
+        return None
+    table = _table(
+        f"Beside it, in arithmetic alone ({shorten(found.get('model'), 30)})", "network", "<what", "MACs", "ACs", "energy a sample"
+    )
+    for row in found["rows"]:
+        operations = (compact(row.get(k)) for k in ("macs_per_sample", "acs_per_sample"))
+        _add(table, shorten(row.get("name"), 24), shorten(row.get("what"), 50), *operations, si(row.get("joules_per_sample"), "J"))
+    table.caption = Text(f"{found.get('note')} Not to be added to the chip's energy.", style="dim")
+    table.caption_justify = "left"
     return table
 
 

@@ -40,6 +40,7 @@ def gather(results: dict[str, Any]) -> dict[str, Any]:
         "raster": results.get("raster"),
         "rasters": raster.panels(results.get("raster")),
         "energy": energy(results.get("energy")),
+        "baselines": results.get("baselines"),
         "latency": latency(results.get("latency")),
         "provenance": provenance(results.get("provenance") or {}),
     }

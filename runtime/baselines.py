@@ -1,0 +1,64 @@
+"""The same network dense and without spikes, beside what was deployed: operations, and their energy in digital arithmetic.
+
+    dense ANN       MACs = sum over projections of possible synapses                    (one pass, every weight there)
+    dense SNN       ACs  = sum over projections of  spikes of the source * possible synapses / sources as trained
+    deployed SNN    ACs  = its measured SOPs
+
+    energy = MACs * E_MAC + ACs * E_AC
+
+Where samples enter as payloads instead of spikes, the first layer's operations are MACs. The ACs of the dense network use the spikes that
+were measured and the mean fan-out of a projection with every weight there. Horowitz (ISSCC 2014) prices both operations by themselves,
+without memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..compile.deployed import DeployedNetwork
+from ..compile.network import Network, Projection
+from ..hwmodels.operations_model import OperationsModel, load
+from .counts import Counts
+
+MODEL = "digital-45nm"
+PICO = 1e-12
+
+
+def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel | None = None) -> dict[str, Any]:
+    """Return the three networks side by side, per sample.
+
+    Args:
+        counts: what the run measured.
+        model: prices; digital-45nm if None.
+    """
+    prices, network = model or load(MODEL), deployed.network
+    graded, spiking = _split(network)
+    ann = sum(p.trained.possible_synapses for p in network.projections)
+    dense = {True: 0.0, False: 0.0}
+    sparse = {True: 0.0, False: 0.0}
+    for projection in (*graded, *spiking):
+        multiplies = projection in graded
+        spikes = counts.spikes[projection.source]
+        dense[multiplies] += spikes * projection.trained.possible_synapses / (projection.trained.sources or projection.synapses.shape[1])
+        sparse[multiplies] += counts.sops_of[projection.name]
+    rows = [
+        _row("dense ANN", "every weight, one pass", float(ann), 0.0, prices),
+        _row("dense SNN", f"every weight, the spikes of {network.timesteps} steps", dense[True], dense[False], prices),
+        _row("deployed SNN", "the synapses that are left", sparse[True], sparse[False], prices),
+    ]
+    return {"model": prices.name, "title": prices.title, "note": prices.note, "rows": rows}
+
+
+def _split(network: Network) -> tuple[list[Projection], list[Projection]]:
+    """Return the projections that carry payloads, and those that carry spikes."""
+    graded = network.input.encoding != "rate" and network.input.levels > 1
+    entry = network.populations[0].name
+    first = [p for p in network.projections if graded and p.source == entry]
+    return first, [p for p in network.projections if p not in first]
+
+
+def _row(name: str, what: str, macs: float, acs: float, prices: OperationsModel) -> dict[str, Any]:
+    """Return one network's row; joules are None where the model has no price for an operation that it needs."""
+    ac, mac = prices.energy.ac.value, prices.energy.mac
+    joules = None if macs and mac is None else (macs * (mac.value if mac else 0.0) + acs * ac) * PICO
+    return {"name": name, "what": what, "macs_per_sample": macs, "acs_per_sample": acs, "joules_per_sample": joules}

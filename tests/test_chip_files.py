@@ -1,0 +1,181 @@
+"""A user's own chip file: faults by line and key; the models of operations, and the baselines that stand beside a run."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds
+from spikeloom.compile import compile_network, reference
+from spikeloom.compile.network import Network
+from spikeloom.compile.pipeline import Calibration
+from spikeloom.errors import FormatError, NetworkError
+from spikeloom.hwmodels import chip as chips
+from spikeloom.hwmodels import operations_model
+from spikeloom.hwmodels.chip_file import line_of, lines
+from spikeloom.runtime import run
+from spikeloom.runtime.report import html
+
+LOIHI = resources.files("spikeloom.hwmodels.chips").joinpath("loihi.toml").read_text()
+
+
+def changed(tmp_path: Path, old: str, new: str) -> tuple[str, int]:
+    """Write Loihi's file with one change; return its path and the line of the change."""
+    assert LOIHI.count(old) >= 1
+    text = LOIHI.replace(old, new, 1)
+    path = tmp_path / "my.toml"
+    path.write_text(text)
+    return str(path), LOIHI[: LOIHI.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('unit = "cores", source', 'unit = "cores", status = "guess", sauce', None),
+        ("columns = 8", "columns = 0", "mesh.columns is 0"),
+        ("columns = 8", "colums = 8", "there is no key mesh.colums. Did you mean columns?"),
+        ("[mesh]", "[mash]", "there is no key mash. Did you mean mesh?"),
+        ("index_bits = ", "index_bit = ", "there is no key formats.0.index_bit. Did you mean index_bits?"),
+        ("word_bits = 64", 'word_bits = "many"', "word_bits is 'many'"),
+    ],
+)
+def test_faults_name_file_line_and_key(tmp_path: Path, old: str, new: str, said: str | None) -> None:
+    path, line = changed(tmp_path, old, new)
+    with pytest.raises(FormatError) as caught:
+        chips.load(path)
+    assert path in str(caught.value)
+    assert f"line {line}" in str(caught.value)
+    if said is not None:
+        assert said in str(caught.value)
+
+
+def test_what_is_missing_names_its_table(tmp_path: Path) -> None:
+    whole = next(line for line in LOIHI.split("\n") if line.startswith("neurons = "))
+    path, _ = changed(tmp_path, whole + "\n", "")
+    table = LOIHI[: LOIHI.index("[limits]")].count("\n") + 1
+    with pytest.raises(FormatError, match=rf"line {table}: limits.neurons is missing"):
+        chips.load(path)
+
+
+def test_many_faults_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(LOIHI.replace('status = "published"', 'status = "guess"'))
+    with pytest.raises(FormatError, match=r"it must be 'published', 'derived' or 'assumed'.* And \d+ more\."):
+        chips.load(str(path))
+    path.write_text("name = \n")
+    with pytest.raises(FormatError, match="line 1"):
+        chips.load(str(path))
+
+
+NAME = st.text("abcdefgh", min_size=1, max_size=4)
+VALUE = st.one_of(st.integers(0, 99).map(str), st.just('"text # [x]"'), st.just("[1, 2]"), st.just("{ a = 1, b = 2 }"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_every_key_is_found_on_its_line(data: st.DataObject) -> None:
+    """Documents of tables, arrays of tables and dotted keys, with comments and blank lines."""
+    text, where, used = list[str](), dict[tuple[str | int, ...], int](), set[str]()
+    arrays: dict[str, int] = {}
+
+    def fill(path: tuple[str | int, ...]) -> None:
+        for key in data.draw(st.lists(NAME, max_size=3, unique=True)):
+            if data.draw(st.booleans()):
+                text.append("# a comment = 3")
+            dotted = data.draw(st.booleans())
+            text.append(f"  {key}.x = {data.draw(VALUE)}" if dotted else f"{key} = {data.draw(VALUE)}")
+            where[(*path, key, "x") if dotted else (*path, key)] = len(text)
+
+    fill(())
+    used |= {str(k[0]) for k in where}
+    for table in data.draw(st.lists(NAME, max_size=4)):
+        array = data.draw(st.booleans())
+        if table in used and not (array and table in arrays):
+            continue
+        used.add(table)
+        if array or table in arrays:
+            arrays[table] = arrays.get(table, -1) + 1
+            text.append(f"[[{table}]]  # one more")
+            path: tuple[str | int, ...] = (table, arrays[table])
+        else:
+            text.append(f"[ {table} ]")
+            path = (table,)
+        where[path] = len(text)
+        fill(path)
+    document = "\n".join(text)
+    tomllib.loads(document)
+    found = lines(document)
+    for path, line in where.items():
+        assert line_of(found, path) == line, (path, document)
+        assert line_of(found, (*path, "deeper", 3)) == line
+
+
+# --- operations and baselines ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", operations_model.names())
+def test_every_model_of_operations_has_sources(name: str) -> None:
+    model = operations_model.load(name)
+    assert model.name == name
+    assert model.note
+    assert model.energy.ac.value > 0
+    assert model.energy.ac.source
+
+
+def measured(network: Network, values: np.ndarray, **options: Any) -> tuple[Any, Network, dict[str, np.ndarray]]:
+    """Run a network and count its spikes by hand."""
+    deployed = compile_network(network, **options)
+    results = run(deployed, Labelled(values, np.zeros(len(values), np.int64)))
+    events = reference.encode(deployed.network, values)
+    spikes = {deployed.network.populations[0].name: events > 0} | reference.simulate(deployed.network, events)
+    return results, deployed.network, spikes
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, st.sampled_from(["rate", "graded"]))
+def test_baselines_are_what_is_counted_by_hand(seed: int, encoding: str) -> None:
+    network = float_network(seed, density=0.6)
+    calibration = Calibration(samples(network, 1, 10), np.zeros(10, np.int64))
+    values = samples(network, seed, 8)
+    try:
+        results, deployed, spikes = measured(network, values, encoding=encoding, calibration=calibration)
+    except NetworkError as error:
+        assert "has no live synapse" in str(error)
+        return
+    sizes = [20, 15, 4]
+    full = [sizes[0] * sizes[1], sizes[1] * sizes[2]]
+    rows = {row["name"]: row for row in results.baselines["rows"]}
+    assert (rows["dense ANN"]["macs_per_sample"], rows["dense ANN"]["acs_per_sample"]) == (sum(full), 0)
+    each = [spikes[p.source].sum() / len(values) for p in deployed.projections]
+    dense = [count * size for count, size in zip(each, sizes[1:], strict=True)]
+    fan_out = [(p.synapses.unrolled().to_dense() != 0).sum(axis=0) for p in deployed.projections]
+    sparse = [(spikes[p.source].sum(axis=(0, 1)) @ f) / len(values) for p, f in zip(deployed.projections, fan_out, strict=True)]
+    for name, (first, second) in (("dense SNN", dense), ("deployed SNN", sparse)):
+        macs, acs = (first, second) if encoding == "graded" else (0.0, first + second)
+        assert rows[name]["macs_per_sample"] == pytest.approx(macs)
+        assert rows[name]["acs_per_sample"] == pytest.approx(acs)
+        assert rows[name]["joules_per_sample"] == pytest.approx((macs * 4.6 + acs * 0.9) * 1e-12)
+
+
+def test_baselines_of_maps_count_every_possible_synapse() -> None:
+    network = conv_network(9)
+    calibration = Calibration(samples(network, 1, 10), np.zeros(10, np.int64))
+    results, deployed, _ = measured(network, samples(network, 2, 4), calibration=calibration)
+    possible = sum(p.trained.possible_synapses for p in deployed.projections)
+    assert results.baselines["rows"][0]["macs_per_sample"] == possible
+    page = html.render(results.document())
+    assert "dense ANN" in page
+    assert "Not to be added to the chip" in page
+
+
+def test_integer_networks_have_baselines_too() -> None:
+    network = integer_network(3)
+    results, _, _ = measured(network, samples(network, 3, 4), encoding="graded")
+    assert json.dumps(results.baselines)
