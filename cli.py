@@ -214,8 +214,9 @@ class _Bar:
 @app.command(name="compile", short_help="Quantise a network and map it onto cores.")
 def compile_(
     source: Annotated[Path, typer.Argument(help="Run folder, or a model.onnx.", show_default=False)],
-    target: Annotated[str, typer.Option(help="What executes it: lava.")] = "lava",
-    chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2 for lava].")] = None,
+    target: Annotated[str, typer.Option(help="What executes it: lava or truenorth.")] = "lava",
+    chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2, or truenorth].")] = None,
+    mode: Annotated[str | None, typer.Option(help="Weights on crossbars: ternary, codebook or exact [default: codebook].")] = None,
     encoding: Annotated[
         str | None,
         typer.Option(help="Input as current, graded, rate, host or events [default: the chip's first; events for recorded ones]."),
@@ -249,6 +250,7 @@ def compile_(
             weight_bits=weight_bits,
             granularity=granularity,
             seed=seed,
+            mode=mode,
         )
         document = passes_document(stopped)
         if as_json:
@@ -264,6 +266,7 @@ def compile_(
         encoding=encoding,  # pyright: ignore[reportArgumentType]
         weight_bits=weight_bits,
         granularity=granularity,
+        mode=mode,
         dump_dir=dump_dir,
         seed=seed,
         max_chips=max_chips,

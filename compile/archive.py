@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ..errors import FormatError
+from ..hwmodels.crossbar import LEVEL_MAX, TYPES
 from ..hwmodels.fixed_point import STATE_LIMIT
 from .network import (
     LIF,
     Connectivity,
     Convolution,
+    CrossbarLIF,
     InputSpec,
     IntegerLIF,
     Network,
@@ -29,7 +31,7 @@ from .network import (
 )
 
 Arrays = dict[str, NDArray[Any]]
-NEURONS: dict[str, type[Neuron]] = {kind.__name__: kind for kind in (LIF, IntegerLIF, Threshold)}
+NEURONS: dict[str, type[Neuron]] = {kind.__name__: kind for kind in (LIF, IntegerLIF, Threshold, CrossbarLIF)}
 
 
 def document_of(network: Network) -> dict[str, Any]:
@@ -58,6 +60,8 @@ def arrays_of(network: Network) -> Arrays:
             arrays[f"{population.name}.bias"] = population.bias
         if population.alive is not None:
             arrays[f"{population.name}.alive"] = population.alive.astype(np.uint8)
+        if population.levels is not None:
+            arrays[f"{population.name}.levels"] = population.levels.astype(np.int16)
     return arrays
 
 
@@ -108,7 +112,10 @@ def _population(document: dict[str, Any], arrays: Arrays) -> Population:
     alive = arrays[f"{name}.alive"].astype(np.bool_) if document["alive"] else None
     if not shape or min(shape) < 1 or (bias is not None and integer and np.abs(bias).max(initial=0) >= STATE_LIMIT):
         raise FormatError(f"population {name}: its shape {shape} or its biases are out of range")
-    return Population(name, shape, neuron, place, bias, alive)
+    levels = arrays[f"{name}.levels"].astype(np.int64) if isinstance(neuron, CrossbarLIF) else None
+    if levels is not None and (levels.shape != (int(np.prod(shape)), TYPES) or np.abs(levels).max(initial=0) > LEVEL_MAX + 1):
+        raise FormatError(f"population {name}: its weights by axon type have shape {levels.shape}, or are out of range")
+    return Population(name, shape, neuron, place, bias, alive, levels)
 
 
 def _neuron(document: dict[str, Any]) -> Neuron:

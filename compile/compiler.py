@@ -20,7 +20,7 @@ from .mapping.build import RESOURCES, Mapping, build
 from .mapping.partition import Effort, check_effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
-from .pipeline import Calibration, CompileOptions, PipelineResult
+from .pipeline import Calibration, CompileOptions, Pass, PipelineResult
 
 MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
@@ -56,12 +56,13 @@ def compile_network(
     seed: int = 0,
     max_chips: int | None = None,
     dump_dir: Path | None = None,
+    mode: str | None = None,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
     Args:
         source: a run folder, what `train.fit` returned, a network file (model.onnx), or a `Network`.
-        target: what will execute it; `lava`.
+        target: what will execute it; `lava` or `truenorth`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
             first that suits the network if None.
@@ -72,6 +73,7 @@ def compile_network(
         seed: of the rate code during calibration, of the partition and of the placement.
         max_chips: how many chips it may take; all of the chip's system if None.
         dump_dir: folder for the network as it stands after each pass.
+        mode: of the target truenorth: ternary, codebook (if None) or exact.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -85,15 +87,31 @@ def compile_network(
     check_effort(effort)
     rules, model = _target(target, chip, max_chips)
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
-    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed)
-    result = pipeline.run(read.network, options, dump_dir=dump_dir)
+    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
+    result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options))
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
     check_size(result.network)
-    mapping = build(result.network, rates, model, effort=effort, seed=seed)
+    crossbars = None
+    if hasattr(rules, "build"):
+        mapping, crossbars = rules.build(result.network, rates, model, mode=mode, effort=effort, seed=seed)
+    else:
+        mapping = build(result.network, rates, model, effort=effort, seed=seed)
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
-    return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift)
+    return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift, crossbars)
+
+
+def _chain(rules: Any, target: str, options: CompileOptions) -> list[tuple[str, Pass]]:
+    """Return the passes that a target runs: all, or what it makes of them."""
+    default = pipeline.build(options)
+    if hasattr(rules, "chain"):
+        return rules.chain(default, options)
+    if options.mode is not None:
+        raise UsageError(
+            f"--mode {options.mode} is for crossbars; the target {target} has no modes. Leave it out, or use --target truenorth."
+        )
+    return default
 
 
 def run_passes(
@@ -108,12 +126,13 @@ def run_passes(
     granularity: str = "layer",
     calibration: Calibration | None = None,
     seed: int = 0,
+    mode: str | None = None,
 ) -> PipelineResult:
     """Run the passes alone, up to `stop_after`, and map nothing; the other arguments and errors are those of `compile_network`."""
-    _, model = _target(target, chip, None)
+    rules, model = _target(target, chip, None)
     read = Source(source, None) if isinstance(source, Network) else read_source(source)
-    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed)
-    return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir)
+    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
+    return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir, chain=_chain(rules, target, options))
 
 
 def _target(target: str, chip: str | Chip | None, max_chips: int | None) -> tuple[Any, Chip]:
@@ -126,11 +145,17 @@ def _target(target: str, chip: str | Chip | None, max_chips: int | None) -> tupl
 
 
 def _options(
-    chip: Chip, encoding: Encoding | None, weight_bits: int | str, granularity: str, calibration: Calibration | None, seed: int
+    chip: Chip,
+    encoding: Encoding | None,
+    weight_bits: int | str,
+    granularity: str,
+    calibration: Calibration | None,
+    seed: int,
+    mode: str | None,
 ) -> CompileOptions:
     if encoding is not None and encoding not in ENCODINGS:
         raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
-    return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity)
+    return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity, mode)
 
 
 def read_source(source: Path | str | RunFolder) -> Source:

@@ -24,16 +24,18 @@ from ..errors import DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from .archive import Arrays, arrays_of, document_of, rebuild
+from .crossbar.artefact import Crossbars, restore
+from .crossbar.route import routed
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
 from .mapping.system import entries, joint_places
-from .network import IntegerLIF, Network
+from .network import CrossbarLIF, IntegerLIF, Network
 from .passes.balance import check_balance
 from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
-VERSION = 7
+VERSION = 8
 ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
 _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message", "strategy", "changes")
 
@@ -52,11 +54,13 @@ class DeployedNetwork:
     passes: tuple[PassRecord, ...] = ()
     warnings: tuple[str, ...] = ()
     drift: MappingType[str, float] = field(default_factory=dict[str, float])
+    crossbars: Crossbars | None = None
 
     @cached_property
     def wiring(self) -> Wiring:
         """The chip's synapses in global numbering, for counting messages."""
-        return Wiring.of(self.network, self.mapping.rates)
+        wiring = Wiring.of(self.network, self.mapping.rates)
+        return wiring if self.crossbars is None else routed(wiring, self.crossbars)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -145,6 +149,7 @@ def _text(deployed: DeployedNetwork) -> str:
 
 def _arrays(deployed: DeployedNetwork) -> Arrays:
     arrays: Arrays = {f"mapping.{n}": getattr(deployed.mapping, n) for n in ARRAYS}
+    arrays |= {} if deployed.crossbars is None else deployed.crossbars.arrays()
     return {k: np.ascontiguousarray(v) for k, v in (arrays | arrays_of(deployed.network)).items()}
 
 
@@ -152,6 +157,7 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
     return document_of(deployed.network) | {
         "target": deployed.target,
         "chip": deployed.chip.model_dump(),
+        "crossbars": None if deployed.crossbars is None else deployed.crossbars.mode,
         "mapping": {n: getattr(deployed.mapping, n) for n in _MAPPING_FIGURES},
         "passes": [asdict(r) for r in deployed.passes],
         "warnings": list(deployed.warnings),
@@ -161,14 +167,19 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
 
 def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     network = rebuild(document, arrays)
-    if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF) for p in network.spiking):
+    if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF | CrossbarLIF) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")
     chip = Chip.model_validate(document["chip"])
     check_balance(network, chip.limit("max_delay"))
     mapping = _mapping(document["mapping"], arrays, network, chip)
     passes = TypeAdapter(tuple[PassRecord, ...]).validate_python(document["passes"])
     drift = TypeAdapter(dict[str, float]).validate_python(document["drift"])
-    return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, tuple(map(str, document["warnings"])), drift)
+    crossbars = None
+    if document["crossbars"] is not None:
+        neurons = sum(p.count for p in network.on_chip)
+        crossbars = restore(str(document["crossbars"]), arrays, sum(p.count for p in network.senders) - neurons, neurons)
+    said = tuple(map(str, document["warnings"]))
+    return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, said, drift, crossbars)
 
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:

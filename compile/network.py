@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from ..errors import NetworkError
 from . import timing
 from .convolution import Connectivity, Convolution
-from .neurons import LIF, IntegerLIF, Neuron, Threshold
+from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold
 from .synapses import Synapses, row_pointers
 
 __all__ = [
     "LIF",
     "Connectivity",
     "Convolution",
+    "CrossbarLIF",
     "InputSpec",
     "IntegerLIF",
     "Network",
@@ -48,6 +49,7 @@ class Population:
     `bias`: added to the input of every step; one number a channel (the first axis of `shape`), which is one a neuron for a flat population.
         float32 with a float neuron. With an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
     `alive`: (size,) neurons that were not removed; the others never spike. None: all.
+    `levels`: (size, 4) with a CrossbarLIF, the weight of each neuron by axon type; what arrives at it are sums of these.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Population:
     place: Place = "chip"
     bias: NDArray[Any] | None = None
     alive: NDArray[np.bool_] | None = None
+    levels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for what, array, size in (("biases", self.bias, self.shape[0]), ("flags of live neurons", self.alive, self.size)):
@@ -327,7 +330,8 @@ def _without_removed(population: Population) -> Population:
     if population.alive is None:
         return population
     bias = None if population.bias is None else population.biases[population.alive]
-    return replace(population, shape=(population.count,), bias=bias, alive=None)
+    levels = None if population.levels is None else population.levels[population.alive]
+    return replace(population, shape=(population.count,), bias=bias, alive=None, levels=levels)
 
 
 def _check_network(network: Network) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NetworkError
+from ..hwmodels.crossbar import STATE_MAX
 
-__all__ = ["LIF", "IntegerLIF", "Neuron", "Threshold"]
+__all__ = ["LIF", "CrossbarLIF", "IntegerLIF", "Neuron", "Threshold"]
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,18 @@ class Threshold:
             raise NetworkError(f"Threshold: the level is {self.level}; it must lie above 0.")
 
 
-Neuron = LIF | IntegerLIF | Threshold
+@dataclass(frozen=True)
+class CrossbarLIF:
+    """A neuron of a TrueNorth-style core, as `hwmodels.crossbar.crossbar_step` runs it: a linear leak towards zero, a reset to zero."""
+
+    threshold: int = 1
+    leak: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= STATE_MAX or not 0 <= self.leak <= STATE_MAX:
+            raise NetworkError(
+                f"CrossbarLIF: threshold {self.threshold} and leak {self.leak} must lie in 1..{STATE_MAX} and 0..{STATE_MAX}."
+            )
+
+
+Neuron = LIF | IntegerLIF | Threshold | CrossbarLIF

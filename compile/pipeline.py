@@ -53,7 +53,10 @@ def payload(network: Network, projection: Projection) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What the user asked for. `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): of a float network."""
+    """What the user asked for.
+
+    `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): of a float network; `mode`: of crossbars.
+    """
 
     chip: Chip
     encoding: Encoding | None = None
@@ -61,6 +64,7 @@ class CompileOptions:
     calibration: Calibration | None = None
     seed: int = 0
     granularity: str = "layer"
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,18 +140,26 @@ def build(options: CompileOptions) -> list[tuple[str, Pass]]:
     return ordered
 
 
-def run(network: Network, options: CompileOptions, *, stop_after: str | None = None, dump_dir: Path | None = None) -> PipelineResult:
+def run(
+    network: Network,
+    options: CompileOptions,
+    *,
+    stop_after: str | None = None,
+    dump_dir: Path | None = None,
+    chain: list[tuple[str, Pass]] | None = None,
+) -> PipelineResult:
     """Run the passes on `network`; it is validated after each.
 
     Args:
         stop_after: name of the last pass to run; all if None.
         dump_dir: folder for the network as it stands after each pass, see `dump`.
+        chain: the passes by name, where a target has its own; those of `build` if None.
 
     Raises:
         UsageError: no pass of that name.
         SpikeloomError: what a pass found; the message names the layer.
     """
-    chain = build(options)
+    chain = build(options) if chain is None else chain
     if stop_after is not None and stop_after not in [name for name, _ in chain]:
         raise unknown_name("pass", stop_after, [name for name, _ in chain])
     records: list[PassRecord] = []

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..hwmodels import fixed_point
+from ..hwmodels import crossbar, fixed_point
 from .coding import rate_code
-from .network import LIF, IntegerLIF, Network, Population, Threshold
+from .network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshold
 
 Spikes = dict[str, NDArray[np.bool_]]
 
@@ -95,9 +95,12 @@ def component(network: Network, populations: Sequence[Population], streams: dict
     """Run populations of an integer network step by step together, in their order, on the streams of the others that they hear."""
     neurons: list[_Neurons] = []
     for population in populations:
-        if not isinstance(population.neuron, IntegerLIF):
+        if isinstance(population.neuron, CrossbarLIF):
+            neurons.append(_CrossbarNeurons(network, population, population.neuron, _samples(streams)))
+        elif isinstance(population.neuron, IntegerLIF):
+            neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
+        else:
             raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-        neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
     return _run_together(network, populations, neurons, streams)
 
 
@@ -122,6 +125,18 @@ class _IntegerNeurons:
             a = a + fixed_point.synaptic_input(weights, s.astype(np.int64), exponent)
         n = self.neuron
         self.u, self.v, fired = fixed_point.lif_step(self.u, self.v, a, du=n.du, dv=n.dv, vth=n.vth, bias=self.bias)
+        return fired
+
+
+class _CrossbarNeurons:
+    def __init__(self, network: Network, population: Population, neuron: CrossbarLIF, samples: int) -> None:
+        self.neuron = neuron
+        self.arriving = [p.synapses.operator() for p in network.inputs_of(population.name)]
+        self.v = np.zeros((population.size, samples), np.int64)
+
+    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        a = sum((w @ s.astype(np.int64) for w, s in zip(self.arriving, heard, strict=True)), np.zeros_like(self.v))
+        self.v, fired = crossbar.crossbar_step(self.v, a, threshold=self.neuron.threshold, leak=self.neuron.leak)
         return fired
 
 

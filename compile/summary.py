@@ -9,7 +9,7 @@ from typing import Any
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
 from .mapping.system import chip_positions
-from .network import IntegerLIF, Network, Projection
+from .network import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
 from .pipeline import PassRecord, PipelineResult
 
 
@@ -60,11 +60,17 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
                 **_connectivity(network, arriving),
                 "weight_bits": max((p.weight_bits or 0 for p in arriving), default=0),
                 "exponent": max((p.exponent for p in arriving), default=0),
-                "v_threshold": neuron.vth if isinstance(neuron, IntegerLIF) else 0,
+                "v_threshold": _threshold(neuron),
                 "drift": deployed.drift.get(population.name),
             }
         )
     return rows
+
+
+def _threshold(neuron: Neuron | None) -> int:
+    if isinstance(neuron, CrossbarLIF):
+        return neuron.threshold
+    return neuron.vth if isinstance(neuron, IntegerLIF) else 0
 
 
 def cores(deployed: DeployedNetwork) -> list[dict[str, Any]]:

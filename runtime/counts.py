@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
@@ -49,7 +50,8 @@ class Counts:
     `sops_of`: by projection, a host's included; `spikes`, `sops` (arriving; host layers 0), `messages_of`, `hops_of` (sent): by population;
     `between`: (cores, cores) messages, CSR;
     `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical, chip to chip); `links`: messages over each;
-    by core: `core_sops`, `core_spikes`, `core_updates`, `core_active`, `core_hops` (of the messages it sends).
+    by core: `core_sops` (of crossbars: synaptic events, set bits under a spike), `core_spikes`, `core_updates`, `core_active`,
+    `core_hops` (of the messages it sends).
     """
 
     spikes: dict[str, float]
@@ -97,13 +99,21 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         entering=entering,
         hops=(horizontal, vertical, crossing),
         links=link_loads(between, entering, deployed.places, deployed.chip),
-        core_sops=_by_core(on_core[wiring.rows], fired[wiring.sources], cores),
+        core_sops=_events(deployed.crossbars, fired)
+        if deployed.crossbars
+        else _by_core(on_core[wiring.rows], fired[wiring.sources], cores),
         core_spikes=_by_core(on_core, fired[wiring.outside :], cores),
         core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
         core_active=_by_core(on_core, active, cores),
         core_hops=_by_core(on_core, hops[wiring.outside :], cores),
         host_macs=sum(network.synapses_of(p) for p in network.projections if p.target not in chip),
     )
+
+
+def _events(crossbars: Crossbars, fired: Float) -> Float:
+    """Return the synaptic events of each core: set bits in the rows of the axons that spike."""
+    rows = crossbars.bits.sum(axis=2, dtype=np.int64) * (crossbars.axon_type >= 0)
+    return (rows * fired[crossbars.axon_source]).sum(axis=1)
 
 
 def _by_core(core_of: Int, values: Float, cores: int) -> Float:

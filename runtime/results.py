@@ -93,6 +93,7 @@ class Results(_Model):
     wall_seconds: float
     samples_per_second: float
     sops_per_sample: float
+    crossbar_events_per_sample: float | None = None
     spikes_per_sample: float
     neuron_updates_per_sample: float
     messages_per_sample: float

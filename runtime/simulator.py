@@ -149,7 +149,7 @@ def _run_batches(
         begun = time.perf_counter()
         events = encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
-        recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first))
+        recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first, crossbars=deployed.crossbars))
         spikes = part.host_spikes | recording.spikes
         active = recording.active or _native_active(part, options)
         seconds += time.perf_counter() - begun
@@ -238,7 +238,8 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
         "layers": layers,
         "cores": cores,
         "traffic": traffic_table(deployed, counts),
-        "sops_per_sample": float(counts.core_sops.sum()),
+        "sops_per_sample": sum(counts.sops.values()),
+        "crossbar_events_per_sample": None if deployed.crossbars is None else float(counts.core_sops.sum()),
         "spikes_per_sample": sum(counts.spikes[p.name] for p in network.spiking),
         "neuron_updates_per_sample": float(counts.core_updates.sum()),
         "messages_per_sample": counts.messages,

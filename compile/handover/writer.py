@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import NetworkError
-from ..network import Connectivity, Convolution, IntegerLIF, Network, Population, Projection, Threshold
+from ..network import Connectivity, Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from . import functions
 from .functions import DOMAIN, OPSET
 
@@ -142,6 +142,10 @@ def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
         return "Threshold", {"level": functions.double(neuron.level)}
     if neuron is None:
         raise NetworkError(f"{population.name} has no neuron model to hand over.")
+    if isinstance(neuron, CrossbarLIF):
+        raise NetworkError(
+            f"{population.name} has neurons of a crossbar, which the hand-over file does not hold. Use --backend native or truenorth."
+        )
     kind = "LIF" if neuron.decay_input else "LIFUndecayedInput"
     return kind, {k: functions.double(getattr(neuron, k)) for k in ("tau", "v_threshold", "v_reset")}
 

@@ -11,7 +11,7 @@ from ...hwmodels.chip import Chip
 from ..network import Network
 from . import bounds, load
 from .load import Wiring, core_loads
-from .partition import Effort, partition
+from .partition import Effort, Partition, partition
 from .place import place, traffic
 from .system import hops_of_all, joint_places
 
@@ -68,6 +68,19 @@ def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *
     """
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
     parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed)
+    load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
+    least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
+    return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed)
+
+
+def placed_mapping(
+    wiring: Wiring, parts: Partition, load: Int, least: tuple[int, float], chip: Chip, *, effort: Effort = "default", seed: int = 0
+) -> Mapping:
+    """Place the cores of a partition and measure what that gives.
+
+    Args:
+        load: (cores, 4) what each core holds of RESOURCES; least: lower bounds of cores and of messages per step.
+    """
     core_of = parts.core_of
     between, entering = traffic(wiring, core_of)
     placed = place(between, entering, chip, seed=seed, effort=effort)
@@ -78,11 +91,11 @@ def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *
         placed.slot_of,
         placed.tile_of,
         placed.chip_of,
-        core_loads(wiring, core_of, chip)[:, : len(RESOURCES)],
+        load,
         wiring.rates,
-        bounds.cores_bound(wiring, chip),
+        least[0],
         messages,
-        bounds.messages_bound(wiring, chip),
+        least[1],
         crossed / messages if messages else 0.0,
         parts.strategy,
         parts.changes,

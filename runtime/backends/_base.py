@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...compile.crossbar.artefact import Crossbars
 from ...compile.network import Flat
 
 
@@ -17,6 +18,7 @@ class BackendOptions:
 
     `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
     by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
+    `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
     `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers.
     """
 
@@ -25,6 +27,7 @@ class BackendOptions:
     batch_size: int | None = None
     threads: int | None = None
     rasters: bool = True
+    crossbars: Crossbars | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...compile.network import Network
 from ..kernels import layers, moves, sums
-from . import _recurrent
+from . import _crossbar, _recurrent
 from ._base import BackendOptions, Recording
 from ._latency import OneSample
 from ._program import Arriving, Grid, Layer, Program, prepare
@@ -31,6 +31,8 @@ Stream = NDArray[np.uint8]  # (channels, steps, plane * lanes)
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
+    if _crossbar.holds(network):
+        return _crossbar.simulate(network, events, options)
     if any(p.lag for p in network.projections):
         return _recurrent.simulate(network, events, options)
     program = prepare(network)

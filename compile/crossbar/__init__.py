@@ -1,0 +1,1 @@
+"""Networks on TrueNorth-style crossbars: weights from four levels a neuron, allocation to cores, and what a core holds."""

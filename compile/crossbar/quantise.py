@@ -1,0 +1,183 @@
+"""Quantise to crossbars: levels a neuron, a threshold and a linear leak a layer.
+
+SpikingJelly's LIF forgets a share of its potential in every step; a TrueNorth core takes a constant from it. The first cannot be
+carried exactly by the second. With the potential in units of  tau v  the float neuron adds its input and fires at  tau v_threshold
+(with decay_input; without, at v_threshold); the crossbar's threshold and leak are shares of that, tried on the calibration samples layer
+by layer, each fed by the deployed layers before it, and those are taken with which the fewest spikes differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NetworkError
+from ...hwmodels.crossbar import crossbar_step
+from .. import reference
+from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
+from ..passes import quantise
+from ..pipeline import Calibration, PassResult
+from .weights import TOP, check_mode, fit
+
+CLIPS = (1.0, 0.7, 0.5, 0.35)
+LEAKS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)  # of the threshold
+FACTORS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.15)  # of the float threshold
+RANGE = {"ternary": TOP, "codebook": TOP, "exact": 127}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Make CrossbarLIF neurons of LIF ones, and of gates; a layer on the host gets Loihi's integers."""
+
+    mode: str = "codebook"
+    calibration: Calibration | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+
+    def run(self, network: Network) -> PassResult:
+        """Apply the pass.
+
+        Raises:
+            NetworkError: integers trained for Loihi, biases, no calibration samples, or a layer whose weights all vanish.
+        """
+        _check(network)
+        if self.calibration is None:
+            raise NetworkError("Crossbars need calibration samples to choose thresholds and leaks. Compile a run folder, or give samples.")
+        samples = self.calibration.affordable(network)
+        events = reference.encode(network, samples.values, seed=self.seed)
+        rate = network.input.encoding == "rate"
+        floats = reference.simulate_float(network, samples.values, events=events if rate else None)
+        streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
+        integer, changes, drift = network, list[str](), dict[str, float]()
+        for population in network.spiking:
+            goal = floats[population.name]
+            integer, spikes, said = self._place(integer, network, population, streams, goal)
+            streams[population.name] = spikes
+            fired = float(goal.mean())
+            drift[population.name] = float((spikes != goal).mean()) / fired if fired else 0.0
+            changes.append(f"{population.name}: {said}, {drift[population.name]:.2%} of spikes differ")
+        return PassResult(integer, tuple(changes), drift=drift)
+
+    def _place(
+        self, integer: Network, network: Network, population: Population, streams: dict[str, NDArray[Any]], goal: NDArray[np.bool_]
+    ) -> tuple[Network, NDArray[np.bool_], str]:
+        neuron = population.neuron
+        if population.place == "host":
+            host = quantise.Pass(8, self.calibration, self.seed)
+            made, clip, spikes = host._best(integer, network, (population,), streams, {population.name: goal})
+            return made, spikes[population.name], f"on the host, weights clipped at {clip:.0%}"
+        if isinstance(neuron, Threshold):
+            made = _gate(integer, population, neuron)
+            return made, reference.layer(made, made.population(population.name), streams), f"a gate of level {neuron.level:g}"
+        if not isinstance(neuron, LIF):
+            raise NetworkError(f"Layer {population.name} is no LIF layer and no gate; crossbars hold nothing else.")
+        return self._best(integer, network, population, neuron, streams, goal)
+
+    def _best(
+        self,
+        integer: Network,
+        network: Network,
+        population: Population,
+        neuron: LIF,
+        streams: dict[str, NDArray[Any]],
+        goal: NDArray[np.bool_],
+    ) -> tuple[Network, NDArray[np.bool_], str]:
+        """Return the network with the population installed, its spikes, and what was chosen."""
+        best: tuple[int, Network, NDArray[np.bool_], str] | None = None
+        for clip in CLIPS:
+            fitted, unit = _fitted(integer, network, population, self.mode, clip)
+            inputs = _inputs(fitted, population, streams)
+            full = unit * neuron.v_threshold * (neuron.tau if neuron.decay_input else 1.0)
+            for factor in FACTORS:
+                for leak in LEAKS:
+                    registers = CrossbarLIF(max(1, round(full * factor)), round(full * factor * leak))
+                    spikes = _spikes(inputs, registers)
+                    wrong = int(np.count_nonzero(spikes != goal))
+                    if best is None or wrong < best[0]:
+                        candidate = fitted.with_population(replace(fitted.population(population.name), neuron=registers))
+                        said = f"threshold {registers.threshold:,}, leak {registers.leak:,}, weights clipped at {clip:.0%}"
+                        best = (wrong, candidate, spikes, said)
+        if best is None:
+            raise NetworkError(f"Layer {population.name}: there is no clip to try.")
+        return best[1:]
+
+
+def _inputs(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Return what arrives at a population in each step, (timesteps, neurons, samples)."""
+    samples, steps = next(iter(streams.values())).shape[:2]
+    total = np.zeros((steps, population.size, samples), np.int64)
+    for p in network.inputs_of(population.name):
+        weights = p.synapses.operator()
+        for t in range(p.lag, steps):
+            total[t] += weights @ streams[p.source][:, t - p.lag].T.astype(np.int64)
+    return total
+
+
+def _spikes(inputs: NDArray[np.int64], neuron: CrossbarLIF) -> NDArray[np.bool_]:
+    """Run neurons on their inputs; (samples, timesteps, neurons)."""
+    v, fired = np.zeros(inputs.shape[1:], np.int64), np.zeros(inputs.shape, np.bool_)
+    for t, a in enumerate(inputs):
+        v, fired[t] = crossbar_step(v, a, threshold=neuron.threshold, leak=neuron.leak)
+    return fired.transpose(2, 0, 1)
+
+
+def _check(network: Network) -> None:
+    for population in network.spiking:
+        if isinstance(population.neuron, IntegerLIF):
+            raise NetworkError(f"Layer {population.name} was trained in Loihi's integers. Train without --weight-bits for crossbars.")
+        if population.bias is not None and population.bias.any() and population.place == "chip":
+            raise NetworkError(
+                f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases and "
+                f"normalisation, such as fc."
+            )
+
+
+def _fitted(integer: Network, network: Network, population: Population, mode: str, clip: float) -> tuple[Network, float]:
+    """Return the network with a population's weights formed of levels, fitted neuron by neuron, and the units of an input of 1.0."""
+    arriving = [replace(p, synapses=p.synapses.unrolled(), origin=p.trained) for p in network.inputs_of(population.name)]
+    top = max((float(np.abs(p.synapses.data).max(initial=0.0)) for p in arriving), default=0.0)
+    if top == 0.0:
+        raise NetworkError(f"Layer {population.name}: every weight is zero. Train with a lower --sparsity.")
+    unit = RANGE[mode] / (top * clip)
+    levels = np.zeros((population.size, 4), np.int64)
+    data = [np.zeros(p.synapses.weights, np.int64) for p in arriving]
+    pointers = [p.synapses.unrolled().indptr for p in arriving]
+    for j in range(population.size):
+        spans = [slice(int(q[j]), int(q[j + 1])) for q in pointers]
+        mine = np.concatenate([p.synapses.data[s].astype(np.float64) for p, s in zip(arriving, spans, strict=True)])
+        levels[j], counts = fit(np.clip(mine * unit, -RANGE[mode], RANGE[mode]), mode)
+        formed, start = counts @ levels[j], 0
+        for values, span in zip(data, spans, strict=True):
+            values[span] = formed[start : start + span.stop - span.start]
+            start += span.stop - span.start
+    changed = {p.name: _integer(p, values, unit) for p, values in zip(arriving, data, strict=True)}
+    if not any(p.synapses.weights for p in changed.values()):
+        raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. Train with a lower --sparsity.")
+    made = replace(integer, projections=tuple(changed.get(p.name, p) for p in integer.projections))
+    return made.with_population(replace(population, neuron=CrossbarLIF(), levels=levels, bias=None)), unit
+
+
+def _integer(projection: Projection, values: NDArray[np.int64], unit: float) -> Projection:
+    synapses = projection.synapses.with_data(values.astype(np.int32)).select(values != 0)
+    return replace(projection, synapses=synapses, weight_bits=9, exponent=0, scale=unit)
+
+
+def _gate(integer: Network, population: Population, gate: Threshold) -> Network:
+    """Return a gate as a neuron: with a leak of L - 1 nothing is left of a sum below L, and a sum of L leaves 1, the threshold."""
+    level = int(np.ceil(gate.level))
+    arriving = integer.inputs_of(population.name)
+    if any((p.synapses.data != 1).any() for p in arriving):
+        raise NetworkError(f"Layer {population.name} is a gate with weights other than 1, which crossbars do not count.")
+    levels = np.zeros((population.size, 4), np.int64)
+    levels[:, 0] = 1
+    made = integer.with_population(replace(population, neuron=CrossbarLIF(1, level - 1), levels=levels, bias=None))
+    for p in arriving:
+        ones = p.synapses.unrolled()
+        whole = ones.with_data(ones.data.astype(np.int32))
+        made = made.with_projection(replace(p, synapses=whole, weight_bits=9, exponent=0, scale=1.0, origin=p.trained))
+    return made

@@ -1,0 +1,79 @@
+"""Crossbars of the kind of TrueNorth: 256 axons and 256 neurons a core, four axon types, one target a neuron."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DoesNotFitError, NetworkError
+from ...hwmodels.chip import Chip
+from ..crossbar.allocate import allocate
+from ..crossbar.artefact import Crossbars
+from ..crossbar.quantise import Pass as Quantise
+from ..crossbar.route import routed
+from ..crossbar.weights import MODES, check_mode
+from ..mapping.build import Mapping, placed_mapping
+from ..mapping.load import Wiring
+from ..mapping.partition import Effort, Partition
+from ..network import CrossbarLIF, Network
+from ..pipeline import CompileOptions, Pass
+
+CHIPS = ("truenorth", "truenorth-separable")
+REPLACED = ("quantise", "lower", "drop-dead.2", "check")  # passes for Loihi's neurons, or after which levels would have other numbers
+
+__all__ = ["CHIPS", "MODES", "build", "chain", "check"]
+
+
+def chain(default: list[tuple[str, Pass]], options: CompileOptions) -> list[tuple[str, Pass]]:
+    """Return the passes of this target: weights of levels, thresholds and leaks in place of Loihi's registers."""
+    mode = options.mode or "codebook"
+    check_mode(mode)
+    made: list[tuple[str, Pass]] = []
+    for name, instance in default:
+        if name == "quantise":
+            made.append(("crossbars", Quantise(mode, options.calibration, options.seed)))
+        elif name not in REPLACED:
+            made.append((name, instance))
+    return made
+
+
+def check(network: Network, chip: Chip) -> None:
+    """Refuse what crossbars cannot hold.
+
+    Raises:
+        NetworkError: lags, several projections between the same two layers, or neurons that are not a crossbar's.
+    """
+    del chip
+    for population in network.on_chip:
+        if not isinstance(population.neuron, CrossbarLIF):
+            raise NetworkError(f"Layer {population.name} has neurons that a crossbar does not have.")
+    ends = [(p.source, p.target) for p in network.projections]
+    for p in network.projections:
+        if p.lag:
+            raise NetworkError(f"Projection {p.name} has a lag; networks that hear themselves are not compiled for crossbars yet.")
+        if ends.count((p.source, p.target)) > 1:
+            raise NetworkError(f"Projection {p.name} runs beside another from {p.source} to {p.target}; crossbars take one.")
+
+
+def build(
+    network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *, mode: str | None, effort: Effort, seed: int
+) -> tuple[Mapping, Crossbars]:
+    """Allocate and place the cores.
+
+    Raises:
+        DoesNotFitError: a neuron's axons or copies, or the cores in all; layer, limit, need and a way out are named.
+    """
+    mode = mode or "codebook"
+    crossbars, core_of = allocate(network.flat.network, mode)
+    if crossbars.cores > chip.cores_available:
+        raise DoesNotFitError(
+            f"The network needs {crossbars.cores:,} cores; {chip.name} has {chip.cores_available:,}. "
+            f"Try --mode ternary, or a higher --sparsity."
+        )
+    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
+    axons = (crossbars.axon_type >= 0).sum(axis=1)
+    slots, sends = (crossbars.logical >= 0).sum(axis=1), (crossbars.target[..., 0] >= 0).sum(axis=1)
+    load = np.stack([slots, axons, axons, sends], axis=1).astype(np.int64)
+    least = -(-wiring.neurons // chip.limit("neurons")), float(wiring.rates[wiring.fan_out > 0].sum())
+    parts = Partition(core_of, f"crossbars, {mode}")
+    return placed_mapping(routed(wiring, crossbars), parts, load, least, chip, effort=effort, seed=seed), crossbars
