@@ -33,10 +33,8 @@ def main() -> None:
     for density in options.density or [0.01, 0.005]:
         print(f"| {density:.1%} | " + " | ".join(_cores(density, mode) for mode in MODES) + " |", flush=True)
     if options.runs:
-        print(
-            "\n| network | input | mode | float | deployed | cores | SOPs | events | 26 pJ all-in | term by term | values equal on the cores |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|---|---|")
+        columns = "network", "input", "mode", "float", "deployed", "cores", "SOPs", "events", "all-in", "term by term", "equal on the cores"
+        print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for folder in options.runs:
         for encoding in ("rate", "host"):
             for mode in MODES:

@@ -26,8 +26,8 @@ from spikeloom.compile.network import (
     Trained,
 )
 from spikeloom.compile.pipeline import Calibration
+from spikeloom.compile.targets import lava as lava_target
 from spikeloom.errors import BackendError, DoesNotFitError, UsageError
-from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import lava, native, onnx
 from spikeloom.runtime.backends._base import BackendOptions
@@ -52,7 +52,7 @@ def compiled(network: Network) -> DeployedNetwork:
 
 def test_samples_with_time_steps_are_sent_as_events_and_nothing_else() -> None:
     temporal, static = conv_network(3, temporal=True), conv_network(3)
-    for chip in chips.names():
+    for chip in lava_target.CHIPS:
         assert compile_network(temporal, chip=chip, calibration=calibration(temporal)).network.input.encoding == "events"
     with pytest.raises(UsageError, match="have a value for each of their 4 time steps"):
         compile_network(temporal, encoding="graded")

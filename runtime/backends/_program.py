@@ -150,7 +150,7 @@ def _layer(network: Network, population: Population, grids: dict[str, Grid], lan
     bound = 0.0
     for projection in network.inputs_of(population.name):
         most = largest_sum(network, projection)
-        bound += most * 2.0 ** max(projection.exponent, 0) + 1.0
+        bound += np.ceil(most * 2.0**projection.exponent) + 1.0  # the shift rounds down
         arriving.append(_arriving(projection, grids[projection.source], most, lanes))
     steps = max((live if a.source == entry else network.timesteps for a in arriving), default=1)
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)

@@ -42,18 +42,23 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
         return OneSample(network, program).recording(events)
     steps = network.timesteps
     wanted = network.spiking if options.rasters else network.spiking[-1:]
-    spikes = {p.name: np.empty((len(events), steps, p.size), np.bool_) for p in wanted}
+    wide = {p.name: np.empty((len(events), steps, _in_words(p.size)), np.bool_) for p in wanted}
     threads = min(options.threads or os.cpu_count() or 1, -(-len(events) // program.lanes) or 1)
     blocks: queue.SimpleQueue[int] = queue.SimpleQueue()
     for start in range(0, len(events), program.lanes):
         blocks.put(start)
     workers = [_Worker(program) for _ in range(max(threads, 1))]
     with ThreadPoolExecutor(len(workers)) as pool:
-        for done in [pool.submit(worker.run, blocks, events, spikes) for worker in workers]:
+        for done in [pool.submit(worker.run, blocks, events, wide) for worker in workers]:
             done.result()
     totals = {p.name: sum((w.sums[p.name] for w in workers), np.zeros((1, 2, 1), np.int64)) for p in network.spiking}
     fired, active = ({name: total[:, kind].ravel() for name, total in totals.items()} for kind in (0, 1))
-    return Recording(spikes, active, fired)
+    return Recording({p.name: wide[p.name][:, :, : p.size] for p in wanted}, active, fired)
+
+
+def _in_words(size: int) -> int:
+    """Return a size rounded up to words of eight bytes."""
+    return -(-size // 8) * 8
 
 
 @dataclass
@@ -61,6 +66,7 @@ class _Worker:
     """One thread's buffers; what they hold of margins stays zero, since only maps are written."""
 
     program: Program
+    wide: dict[str, Stream] = field(init=False)
     streams: dict[str, Stream] = field(init=False)
     scratch: dict[tuple[str, tuple[int, ...], str], NDArray[Any]] = field(init=False)
     sums: dict[str, NDArray[np.int64]] = field(init=False)
@@ -68,7 +74,9 @@ class _Worker:
     def __post_init__(self) -> None:
         program = self.program
         steps = {name: program.live if name == program.entry else program.timesteps for name in program.grids}
-        self.streams = {n: np.zeros((g.channels, steps[n], g.plane * program.lanes), np.uint8) for n, g in program.grids.items()}
+        widths = {n: _in_words(g.channels) if g.plane == 1 else g.channels for n, g in program.grids.items()}
+        self.wide = {n: np.zeros((widths[n], steps[n], g.plane * program.lanes), np.uint8) for n, g in program.grids.items()}
+        self.streams = {n: self.wide[n][: g.channels] for n, g in program.grids.items()}
         self.scratch = {}
         self.sums = {layer.name: np.zeros((layer.grid.channels, 2, layer.grid.positions), np.int64) for layer in program.layers}
 
@@ -88,7 +96,7 @@ class _Worker:
         for layer in program.layers:
             self._run_layer(layer, filled)
             if layer.name in spikes:
-                _scatter(self.streams[layer.name], layer.grid, program.lanes, spikes[layer.name][start : start + filled].view(np.uint8))
+                _scatter(self.wide[layer.name], layer.grid, program.lanes, spikes[layer.name][start : start + filled].view(np.uint8))
 
     def _buffer(self, what: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
         """Return scratch memory of this shape and type, the same each time; zeros at first."""
@@ -175,14 +183,17 @@ def _gather(events: NDArray[np.uint8], grid: Grid, stream: Stream, lanes: int) -
 
 
 def _scatter(stream: Stream, grid: Grid, lanes: int, spikes: NDArray[np.uint8]) -> None:
-    """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words."""
-    whole = len(spikes) == lanes and spikes.shape[2] % 8 == 0
+    """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words.
+
+    A flat stream and its spikes are both as wide as whole words.
+    """
+    whole = len(spikes) == lanes
     if whole and grid.plane == 1:
         moves.scatter_flat_words(stream.view(np.uint64), spikes.view(np.uint64))
     elif whole and grid.columns % 8 == 0:
         moves.scatter_words(stream.view(np.uint64), _words(grid, lanes), spikes.view(np.uint64))
     else:
-        moves.scatter(stream, grid.shape(lanes), spikes)
+        moves.scatter(stream[: grid.channels], grid.shape(lanes), spikes)
 
 
 def _words(grid: Grid, lanes: int) -> tuple[int, int, int, int, int]:
