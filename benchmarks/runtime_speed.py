@@ -9,10 +9,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from spikeloom.compile import load, reference
 from spikeloom.runtime.backends import native, onnx
 from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends._latency import one_sample
 from spikeloom.train import load_dataset
 
 
@@ -44,12 +46,16 @@ def main() -> None:
         "onnxruntime": lambda: onnx.simulate(network, events, BackendOptions()),
     }
     times = {name: seconds(work, options.rounds) for name, work in engines.items()}
+    runner = one_sample(network)
     first = next(iter(times.values()))
     print(
         f"{len(events)} samples, T {network.timesteps}, medians of {options.rounds}\n\n| engine | images/s | time / first |\n|---|---|---|"
     )
     for name, taken in times.items():
         print(f"| {name} | {len(events) / taken:,.0f} | {taken / first:.1f} |")
+    if runner is not None:
+        each = [seconds(partial(runner.run, one), 9) for one in events[:100]]
+        print(f"\none sample at a time, prepared once: median {statistics.median(each) * 1e6:.0f} us, slowest {max(each) * 1e6:.0f} us")
 
 
 if __name__ == "__main__":

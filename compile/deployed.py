@@ -177,7 +177,9 @@ def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
     crossbars = None
     if document["crossbars"] is not None:
         neurons = sum(p.count for p in network.on_chip)
-        crossbars = restore(str(document["crossbars"]), arrays, sum(p.count for p in network.senders) - neurons, neurons)
+        outside = [p for p in network.senders if p not in network.on_chip]
+        sizes = sum(p.count for p in outside), neurons, sum(p.size for p in outside)
+        crossbars = restore(str(document["crossbars"]), arrays, *sizes)
     said = tuple(map(str, document["warnings"]))
     return DeployedNetwork(network, chip, mapping, str(document["target"]), passes, said, drift, crossbars)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
 from spikeloom.compile import compile_network, load, reference
@@ -36,7 +36,8 @@ def compiled(network: Network, mode: str, **options: str) -> DeployedNetwork:
     try:
         return compile_network(network, target="truenorth", mode=mode, calibration=calibration(network), **options)  # pyright: ignore[reportArgumentType]
     except NetworkError as error:
-        assume("has no live synapse" not in str(error) and "every weight is zero" not in str(error))
+        if "has no live synapse" in str(error) or "every weight is zero" in str(error):
+            assume(False)  # a random network whose output hears nothing is no example
         raise
 
 
@@ -157,8 +158,9 @@ def branching(seed: int) -> Network:
     return Network(populations, projections, 6, InputSpec())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, st.sampled_from(["rate", "host"]))
+@example(seed=1880, encoding="host")  # of the host's layer, neurons were removed
 def test_pools_branches_and_a_first_layer_on_the_host(seed: int, encoding: str) -> None:
     network = branching(seed)
     deployed = compiled(network, "codebook", encoding=encoding)
@@ -227,7 +229,7 @@ def test_files_keep_the_cores_and_damage_is_refused(tmp_path: Path) -> None:
     arrays = deployed.crossbars.arrays()
     assert all((a == again.crossbars.arrays()[name]).all() for name, a in arrays.items())
     neurons = deployed.network.flat.network.on_chip
-    counts = (deployed.network.populations[0].size, sum(p.size for p in neurons))
+    counts = (deployed.network.populations[0].size, sum(p.size for p in neurons), deployed.network.populations[0].size)
     for name, value in (("axon_type", 4), ("target", 99), ("logical", counts[1]), ("inputs", -1)):
         wrong = arrays[f"crossbar.{name}"].copy()
         wrong.flat[0] = value

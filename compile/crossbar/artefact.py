@@ -25,7 +25,8 @@ class Crossbars:
     the network that a physical one is a copy of, -1 where unused; `levels`: (cores, 256, 4); `threshold`, `leak`: (cores, 256);
     `target`: (cores, 256, 2) core and axon that a neuron sends to, -1 for none; `inputs`: (routes, 3) source off chip, core, axon.
 
-    Sources are numbered as in `Wiring`: those off chip first, then the chip's neurons.
+    Sources are numbered as in `Wiring`: live ones off chip first, then the chip's neurons; those of `inputs` as they enter, removed ones
+    included.
     """
 
     mode: str
@@ -56,8 +57,12 @@ class Crossbars:
         return self.axon_source[cores, axons].astype(np.int64), cores.astype(np.int64)
 
 
-def restore(mode: str, arrays: dict[str, NDArray[Any]], outside: int, neurons: int) -> Crossbars:
+def restore(mode: str, arrays: dict[str, NDArray[Any]], outside: int, neurons: int, entering: int) -> Crossbars:
     """Return the cores that `Crossbars.arrays` gave, checked.
+
+    Args:
+        outside, neurons: live sources off chip, and neurons on it.
+        entering: sources off chip, removed ones included.
 
     Raises:
         FormatError: shapes, types of axons, targets or sources out of range.
@@ -82,11 +87,11 @@ def restore(mode: str, arrays: dict[str, NDArray[Any]], outside: int, neurons: i
         if given[name].shape != shape:
             raise FormatError(f"crossbar {name}: its shape is {given[name].shape}; it must be {shape}")
     made = Crossbars(mode, **given)
-    _check(made, outside, neurons)
+    _check(made, outside, neurons, entering)
     return made
 
 
-def _check(c: Crossbars, outside: int, neurons: int) -> None:
+def _check(c: Crossbars, outside: int, neurons: int, entering: int) -> None:
     def within(values: NDArray[Any], low: int, high: int) -> bool:
         return bool(values.size == 0 or (low <= int(values.min()) and int(values.max()) < high))
 
@@ -97,7 +102,7 @@ def _check(c: Crossbars, outside: int, neurons: int) -> None:
         "axon_delay": within(c.axon_delay[used], 1, 16),
         "logical": within(c.logical, -1, neurons),
         "target": within(c.target[..., 0], -1, c.cores) and within(c.target[..., 1], -1, AXONS),
-        "inputs": within(c.inputs[:, 0], 0, outside) and within(c.inputs[:, 1], 0, c.cores) and within(c.inputs[:, 2], 0, AXONS),
+        "inputs": within(c.inputs[:, 0], 0, entering) and within(c.inputs[:, 1], 0, c.cores) and within(c.inputs[:, 2], 0, AXONS),
     }
     for name, is_right in right.items():
         if not is_right:

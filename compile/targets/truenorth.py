@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +67,11 @@ def build(
     """
     mode = mode or "codebook"
     crossbars, core_of = allocate(network.flat.network, mode)
+    outside = [p for p in network.senders if p.name not in {q.name for q in network.on_chip}]
+    number = np.flatnonzero(np.concatenate([p.living for p in outside])) if outside else np.zeros(0, np.int64)
+    entering = crossbars.inputs.copy()
+    entering[:, 0] = number[entering[:, 0]]  # what enters is numbered with the neurons that were removed
+    crossbars = replace(crossbars, inputs=entering)
     if crossbars.cores > chip.cores_available:
         raise DoesNotFitError(
             f"The network needs {crossbars.cores:,} cores; {chip.name} has {chip.cores_available:,}. "
