@@ -8,6 +8,7 @@ The peers know one limit, neurons a core; the table says which others their part
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import multiprocessing
@@ -189,15 +190,14 @@ def layer_order(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
 
 def metis(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
     """Return METIS' partition, which minimises the cut synapses."""
-    import pymetis  # pyright: ignore[reportMissingTypeStubs]
-
+    library: Any = importlib.import_module("pymetis")  # not of the development set: looked up when asked for
     del effort
     inside = wiring.sources >= wiring.outside
     a, b = wiring.rows[inside], wiring.sources[inside].astype(np.int64) - wiring.outside
     keys = np.unique(np.concatenate([a * wiring.neurons + b, b * wiring.neurons + a]))
     keys = keys[keys // wiring.neurons != keys % wiring.neurons]
     pointers = row_pointers(keys // wiring.neurons, wiring.neurons)
-    return np.asarray(pymetis.part_graph(parts(wiring, chip), pymetis.CSRAdjacency(pointers, keys % wiring.neurons))[1], np.int64)
+    return np.asarray(library.part_graph(parts(wiring, chip), library.CSRAdjacency(pointers, keys % wiring.neurons))[1], np.int64)
 
 
 def kahypar(wiring: Wiring, chip: Chip, effort: Effort) -> Int:
