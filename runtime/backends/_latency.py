@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import Network
-from ..kernels.neurons import lif, lif_any
+from ..kernels.neurons import lif_any
 from ..kernels.sums import add_events
+from ..kernels.vectors import run_lanes
 from ._base import Recording
 from ._program import Program, prepare
 
@@ -29,10 +30,13 @@ class _Arriving:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A population's registers and buffers: sums, state (biases first), spikes, counts of 8 and of 64 bits."""
+    """A population's registers and buffers, of which all but `sums` are a multiple of 8 neurons wide: sums of what arrives, state (biases
+    first), spikes, counts of 8 and of 64 bits."""
 
     name: str
+    size: int
     neuron: tuple[int, int, int, int]
+    registers: NDArray[np.int32]
     alive: NDArray[np.bool_]
     arriving: tuple[_Arriving, ...]
     totals: NDArray[Any]
@@ -51,22 +55,23 @@ class OneSample:
         arriving = {p.name: network.inputs_of(p.name) for p in network.spiking}
         self.layers: list[_Layer] = []
         for layer in program.layers:
-            n = layer.grid.channels
             lists: list[_Arriving] = []
+            size = layer.grid.channels
+            n = -(-size // 8) * 8
             for projection, planned in zip(arriving[layer.name], layer.arriving, strict=True):
                 by_source = projection.synapses.unrolled().transposed()
-                kind = planned.weights.dtype
+                kind = np.int32 if planned.most else planned.weights.dtype
                 weights, targets = by_source.data.astype(kind), by_source.indices.astype(np.int64)
-                acc = np.zeros(n, kind)
-                lists.append(_Arriving(projection.source, projection.exponent, by_source.indptr, targets, weights, acc))
-            state = np.zeros((4, n), np.int32)
-            state[0] = layer.biases
+                exponent = 0 if len(layer.arriving) == 1 else projection.exponent  # of a single projection, the neurons shift
+                lists.append(_Arriving(projection.source, exponent, by_source.indptr, targets, weights, np.zeros(n, kind)))
+            state = np.zeros((3, n), np.int32)
+            state[0, :size] = layer.biases
             totals = np.zeros((layer.live, n), layer.kind)
             spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)
-            alive = layer.flags[:, 0].astype(np.bool_)
-            self.layers.append(
-                _Layer(layer.name, layer.neuron, alive, tuple(lists), totals, state, spikes, counts, np.zeros((2, n), np.int64))
-            )
+            alive = np.zeros(n, np.bool_)
+            alive[:size] = layer.flags[:, 0]
+            head = (layer.name, size, layer.neuron, layer.registers, alive, tuple(lists), totals, state, spikes, counts)
+            self.layers.append(_Layer(*head, np.zeros((2, n), np.int64)))
 
     def run(self, events: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
         """Run a sample's payloads, (timesteps, inputs); return each population's spikes (timesteps, neurons), in buffers that stay ours."""
@@ -75,22 +80,21 @@ class OneSample:
             layer.totals[:] = 0
             for a in layer.arriving:
                 add_events(a.starts, a.targets, a.weights, a.exponent, streams[a.source], a.acc, layer.totals)
-            du, dv, vth, fits = layer.neuron
-            if fits:
-                lif(layer.totals, du, dv, vth, layer.state, layer.spikes, layer.counts)
+            if layer.neuron[3]:
+                run_lanes(layer.totals, layer.state[0], layer.registers, layer.spikes, layer.counts)
             else:
                 layer.sums[:] = 0
-                lif_any(layer.totals, du, dv, vth, layer.state, layer.spikes, 1, 1, layer.sums)
+                lif_any(layer.totals, layer.neuron, layer.registers, layer.state, layer.spikes, 1, 1, layer.sums)
             if not layer.alive.all():
                 layer.spikes[:, ~layer.alive] = 0
-            streams[layer.name] = layer.spikes
-        return {layer.name: layer.spikes for layer in self.layers}
+            streams[layer.name] = layer.spikes[:, : layer.size]
+        return {layer.name: layer.spikes[:, : layer.size] for layer in self.layers}
 
     def recording(self, events: NDArray[np.uint8]) -> Recording:
         """Run one sample and return what every backend returns; events (1, timesteps, inputs)."""
         spikes = {name: raster.astype(np.bool_)[None] for name, raster in self.run(events[0]).items()}
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()}
-        active = {x.name: (x.counts if x.neuron[3] else x.sums)[1].astype(np.int64) * x.alive for x in self.layers}
+        active = {x.name: ((x.counts if x.neuron[3] else x.sums)[1].astype(np.int64) * x.alive)[: x.size] for x in self.layers}
         return Recording(spikes, active, fired)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...compile.network import Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from ...errors import BackendError
-from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
+from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
+from ..kernels.vectors import PAYLOAD, most_synapses
 
 FLAT_LANES = 64
 MAP_LANES = 8  # samples of a block where there are maps: their planes shall stay in the cache
@@ -60,7 +61,8 @@ class Arriving:
 
     Of a matrix, `first` are the sources. Of a convolution, `first` are channels and `second` the elements at which taps begin in a plane
     of `window`, the grid of the windows that it reads; `acc` the size of its scratch; `rows`, `geometry` as `kernels.sums.add_taps` and
-    `add_strided_taps` take them.
+    `add_strided_taps` take them. Where `most` is not 0, `first` are the places and `weights` the bytes that `sum_pairs` takes, with `plane`
+    bytes from step to step.
     """
 
     source: str
@@ -74,11 +76,14 @@ class Arriving:
     acc: int = 0
     rows: NDArray[np.int64] | None = None
     geometry: tuple[int, int, int, int] = (0, 0, 0, 0)
+    most: int = 0
+    plane: int = 0
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A population: its grid, registers (du, dv, vth, fits 32 bits), a bias a channel, flags of live neurons, what arrives, sums' type.
+    """A population: its grid, neuron (du, dv, vth, fits 32 bits), registers as `kernels.vectors.run_lanes` takes them, a bias a channel,
+    flags of live neurons, what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
     """
@@ -86,6 +91,7 @@ class Layer:
     name: str
     grid: Grid
     neuron: tuple[int, int, int, int]
+    registers: NDArray[np.int32]
     biases: NDArray[np.int32]
     flags: NDArray[np.uint8]
     arriving: tuple[Arriving, ...]
@@ -147,19 +153,31 @@ def _layer(network: Network, population: Population, grids: dict[str, Grid], lan
         raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
     entry = network.populations[0].name
     arriving: list[Arriving] = []
-    bound = 0.0
+    bound = largest = 0.0
     for projection in network.inputs_of(population.name):
         most = largest_sum(network, projection)
+        largest = max(largest, most)
         bound += np.ceil(most * 2.0**projection.exponent) + 1.0  # the shift rounds down
-        arriving.append(_arriving(projection, grids[projection.source], most, lanes))
+        steps = live if projection.source == entry else network.timesteps
+        arriving.append(_arriving(projection, grids[projection.source], most, lanes, steps, _payload(network, projection)))
     steps = max((live if a.source == entry else network.timesteps for a in arriving), default=1)
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
-    fits = new and bound < STATE_LIMIT >> ALIGN and network.timesteps <= MOST_STEPS
+    fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
     biases = np.zeros(grid.channels, np.int32) if population.bias is None else population.bias.astype(np.int32)
     flags = population.living.astype(np.uint8).reshape(grid.channels, grid.positions)
-    kind = np.int32 if bound < INT32 else np.int64
-    registers = (neuron.du, neuron.dv, neuron.vth, int(fits))
-    return Layer(population.name, grid, registers, biases, flags, tuple(arriving), kind, steps, _or_window(network, population))
+    kind = np.int32 if max(bound, largest) < INT32 else np.int64
+    window = _or_window(network, population)
+    exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
+    numbers, registers = (neuron.du, neuron.dv, neuron.vth, int(fits)), _registers(neuron, exponent)
+    return Layer(population.name, grid, numbers, registers, biases, flags, tuple(arriving), kind, steps, window)
+
+
+def _registers(neuron: IntegerLIF, exponent: int) -> NDArray[np.int32]:
+    """Return what `kernels.vectors.run_lanes` takes of a neuron whose sums are shifted by `exponent`."""
+    keep = DECAY_ONE - neuron.dv
+    places = next((n for n in range(13) if keep << n == DECAY_ONE), 24 if keep == 0 else -1)  # 24 places leave nothing of 24 bits
+    held = -1 if neuron.du == NEVER_DECAYS else 0
+    return np.asarray([max(-exponent, 0), max(exponent, 0) + ALIGN, held, keep, places, neuron.vth << ALIGN], np.int32)
 
 
 def _or_window(network: Network, population: Population) -> int:
@@ -189,13 +207,17 @@ def _pools(c: Convolution) -> int:
     return size * c.pool if own and bool((c.taps.indices == np.arange(c.weights)).all()) else 0
 
 
+def _payload(network: Network, projection: Projection) -> int:
+    """Return the largest payload that a projection's source sends."""
+    return network.input.levels if projection.source == network.populations[0].name and network.input.encoding != "rate" else 1
+
+
 def largest_sum(network: Network, projection: Projection) -> float:
     """Return the largest magnitude that any partial sum of a target's weights times payloads can reach, before the shift."""
     synapses = projection.synapses
-    graded = projection.source == network.populations[0].name and network.input.encoding != "rate"
     ones = np.ones(synapses.shape[1])
     parts = (np.maximum(synapses.data, 0), np.minimum(synapses.data, 0))
-    return max(float(np.abs(synapses.forward(part, ones)).max(initial=0.0)) for part in parts) * (255 if graded else 1)
+    return max(float(np.abs(synapses.forward(part, ones)).max(initial=0.0)) for part in parts) * _payload(network, projection)
 
 
 def _sums(largest: float) -> type[np.signedinteger[Any]]:
@@ -204,13 +226,33 @@ def _sums(largest: float) -> type[np.signedinteger[Any]]:
     return np.int32 if largest < INT32 else np.int64
 
 
-def _arriving(projection: Projection, source: Grid, largest: float, lanes: int) -> Arriving:
+def _arriving(projection: Projection, source: Grid, largest: float, lanes: int, steps: int, payload: int) -> Arriving:
     synapses = projection.synapses
     if isinstance(synapses, Synapses) or _whole(synapses):
         matrix = synapses.unrolled()
-        weights = matrix.data.astype(_sums(largest))
-        return Arriving(projection.source, projection.exponent, matrix.indptr, matrix.indices.astype(np.int64), weights)
-    return _taps(projection, synapses, source, largest, lanes)
+        indptr, indices, weights = matrix.indptr, matrix.indices.astype(np.int64), matrix.data.astype(_sums(largest))
+        arriving = Arriving(projection.source, projection.exponent, indptr, indices, weights)
+        return _paired(arriving, indices * (steps * lanes), payload)
+    arriving = _taps(projection, synapses, source, largest, lanes)
+    window = arriving.window
+    if window is None or arriving.second is None or synapses.stride > 1:
+        return arriving
+    plane = window.plane * lanes
+    places = arriving.first * (steps * plane) + arriving.second
+    return replace(_paired(arriving, places, payload * synapses.pool**2), plane=plane)
+
+
+def _paired(arriving: Arriving, places: NDArray[np.int64], payload: int) -> Arriving:
+    """Return a projection as `sum_pairs` takes it, each row padded to an even number; as it is if its weights or payloads are too large."""
+    weights = arriving.weights
+    if payload > PAYLOAD or np.abs(weights).max(initial=0) > 127:
+        return arriving
+    sizes = np.diff(arriving.indptr)
+    indptr = np.concatenate([[0], np.cumsum(sizes + sizes % 2)])
+    at = np.arange(len(weights)) + np.repeat(indptr[:-1] - arriving.indptr[:-1], sizes)
+    padded, bytes_ = np.zeros(indptr[-1], np.int64), np.zeros(indptr[-1], np.int8)
+    padded[at], bytes_[at] = places, weights
+    return replace(arriving, indptr=indptr, first=padded, weights=bytes_, second=None, most=most_synapses(max(payload, 1)))
 
 
 def _taps(projection: Projection, c: Convolution, source: Grid, largest: float, lanes: int) -> Arriving:

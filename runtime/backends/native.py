@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from ...compile.network import Network
 from ..kernels import layers, moves, sums
+from ..kernels.vectors import CHUNK
 from . import _crossbar, _recurrent
 from ._base import BackendOptions, Recording
 from ._latency import OneSample
 from ._program import Arriving, Grid, Layer, Program, prepare
 
 BATCH = 1024
-GROUP = 16  # flat neurons that are run together
 Stream = NDArray[np.uint8]  # (channels, steps, plane * lanes)
 
 
@@ -75,7 +75,7 @@ class _Worker:
         program = self.program
         steps = {name: program.live if name == program.entry else program.timesteps for name in program.grids}
         widths = {n: _in_words(g.channels) if g.plane == 1 else g.channels for n, g in program.grids.items()}
-        self.wide = {n: np.zeros((widths[n], steps[n], g.plane * program.lanes), np.uint8) for n, g in program.grids.items()}
+        self.wide = {n: _roomy((widths[n], steps[n], g.plane * program.lanes), np.uint8) for n, g in program.grids.items()}
         self.streams = {n: self.wide[n][: g.channels] for n, g in program.grids.items()}
         self.scratch = {}
         self.sums = {layer.name: np.zeros((layer.grid.channels, 2, layer.grid.positions), np.int64) for layer in program.layers}
@@ -102,7 +102,7 @@ class _Worker:
         """Return scratch memory of this shape and type, the same each time; zeros at first."""
         key = (what, shape, np.dtype(kind).str)
         if key not in self.scratch:
-            self.scratch[key] = np.zeros(shape, kind)
+            self.scratch[key] = _roomy(shape, kind)
         return self.scratch[key]
 
     def _flat(self, name: str) -> Stream:
@@ -121,7 +121,7 @@ class _Worker:
             return stream
         _, _, _, first, pitch = self.program.grids[arriving.source].shape(lanes)
         rows, columns, _, first_out, pitch_out = window.shape(lanes)
-        kind = np.uint8 if arriving.source != self.program.entry and arriving.pool < 16 else np.int32
+        kind = np.uint8 if arriving.most else np.int32
         out = self._buffer(f"windows {arriving.source} {window}", (window.channels, stream.shape[1], window.plane * lanes), kind)
         geometry = (first, pitch, first_out, pitch_out, rows, columns * lanes, lanes)
         sums.sum_windows(stream, arriving.pool, geometry, out)
@@ -129,49 +129,97 @@ class _Worker:
 
     def _run_layer(self, layer: Layer, filled: int) -> None:
         grid, lanes = layer.grid, self.program.lanes
-        shape, n, done = _words(grid, lanes), grid.positions * lanes, self.sums[layer.name]
+        shape, done = _words(grid, lanes), self.sums[layer.name]
         a = layer.arriving[0] if len(layer.arriving) == 1 else None
-        out, words = self.streams[layer.name], self.streams[layer.name].view(np.uint64)
+        words = self.streams[layer.name].view(np.uint64)
         if a is not None and layer.window:
             source, geometry = self.streams[a.source].view(np.uint64), _words(self.program.grids[a.source], lanes)[3:]
             layers.run_or(source, layer.window, geometry, layer.flags, shape, words, filled, done)
-        elif a is not None and a.second is None and grid.positions == 1:
-            source, n = self._flat(a.source), GROUP * lanes
-            total = self._buffer("total", (source.shape[1] // lanes, n), layer.kind)
-            head = (a.indptr, a.first, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags[:, 0], lanes)
-            acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
-            layers.run_linear(*head, acc, total, *self._neurons(n), out, filled, done[:, :, 0].T)
+        elif a is not None and a.window is None and grid.positions == 1:
+            self._run_flat(layer, a, filled)
         elif a is not None and a.window is not None:
-            source = self._windows(a, a.window)
-            total = self._buffer("total", (source.shape[1], grid.rows, grid.columns * lanes), layer.kind)
-            head = (a.indptr, a.first, a.second, a.weights, a.exponent, source, layer.neuron, layer.biases, layer.flags)
-            acc = self._buffer("acc", (a.acc,), a.weights.dtype)
-            layers.run_taps(*head, a.geometry, shape, acc, a.rows, total, *self._neurons(n), words, filled, done)
+            self._run_map(layer, a, a.window, filled)
         else:
-            head = (self._totals(layer), layer.neuron, layer.biases, layer.flags, shape)
-            layers.run_neurons(*head, *self._neurons(n), words, filled, done)
+            head = (self._totals(layer), layer.neuron, layer.registers, layer.biases, layer.flags, shape)
+            layers.run_neurons(*head, *self._neurons(grid.positions * lanes), words, filled, done)
+
+    def _run_flat(self, layer: Layer, a: Arriving, filled: int) -> None:
+        """Run a flat population that one matrix reaches."""
+        lanes, out, source = self.program.lanes, self.streams[layer.name], self._flat(a.source)
+        state, _, counts, words = self._neurons(lanes)
+        acc = self._acc("total", source.shape[1], layer.kind if not a.most else np.int32)
+        total = acc[: source.shape[1]].reshape(-1, lanes)
+        tail = (layer.neuron, layer.registers, layer.biases, layer.flags[:, 0], lanes)
+        done = (state, counts, words, out, filled, self.sums[layer.name][:, :, 0].T)
+        if a.most:
+            layers.run_rows(a.indptr, a.first, a.weights, a.most, source.reshape(-1), *tail, acc, total, *done)
+        else:
+            row = self._buffer("acc", (source.shape[1],), a.weights.dtype)
+            layers.run_linear(a.indptr, a.first, a.weights, source, *tail, row, total, *done)
+
+    def _run_map(self, layer: Layer, a: Arriving, window: Grid, filled: int) -> None:
+        """Run a population that one convolution reaches."""
+        grid, lanes, source = layer.grid, self.program.lanes, self._windows(a, window)
+        shape, live, n = _words(grid, lanes), source.shape[1], grid.positions * lanes
+        body = (layer.neuron, layer.registers, layer.biases, layer.flags)
+        tail = (*self._neurons(n), self.streams[layer.name].view(np.uint64), filled, self.sums[layer.name])
+        if a.most:
+            acc, total = self._acc("acc", a.acc, np.int32), self._buffer("total", (live, n), np.int32)
+            head = (a.indptr, a.first, a.weights, a.most, source.reshape(-1), a.plane)
+            layers.run_pair_taps(*head, *body, shape, acc, a.rows, total, *tail)
+        else:
+            acc = self._buffer("acc", (a.acc,), a.weights.dtype)
+            total = self._buffer("total", (live, grid.rows, grid.columns * lanes), layer.kind)
+            head = (a.indptr, a.first, a.second, a.weights, source)
+            layers.run_taps(*head, *body, a.geometry, shape, acc, a.rows, total, *tail)
+
+    def _acc(self, what: str, size: int, kind: Any) -> NDArray[Any]:
+        """Return scratch for sums, as long as whole chunks."""
+        return self._buffer(what, (-(-size // CHUNK) * CHUNK,), kind)
 
     def _neurons(self, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return the scratch of n neurons: state, spikes, counts of 8 bits and the same in words."""
         counts = self._buffer("counts", (2, n), np.uint8)
         spikes = self._buffer("spikes", (self.program.timesteps, n), np.uint8)
-        return self._buffer("state", (4, n), np.int32), spikes, counts, counts.view(np.uint64)
+        return self._buffer("state", (3, n), np.int32), spikes, counts, counts.view(np.uint64)
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
-        """Sum all that arrives at a layer: (channels, live steps, positions * lanes)."""
+        """Sum all that arrives at a layer, shifted: (channels, live steps, positions * lanes)."""
         grid, lanes = layer.grid, self.program.lanes
         totals = self._buffer("totals", (grid.channels, layer.live, grid.positions * lanes), layer.kind)
         totals[:] = 0
         for a in layer.arriving:
+            exponent = 0 if len(layer.arriving) == 1 else a.exponent  # of a single projection, the neurons shift
             if a.window is None:
-                source = self._flat(a.source)
-                acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
-                sums.sum_linear(a.indptr, a.first, a.weights, a.exponent, source, lanes, acc, totals)
+                self._add_flat(a, exponent, totals)
             else:
-                maps = totals.reshape(grid.channels, layer.live, grid.rows, grid.columns * lanes)
-                acc, source = self._buffer("acc", (a.acc,), a.weights.dtype), self._windows(a, a.window)
-                sums.sum_taps(a.indptr, a.first, a.second, a.weights, a.exponent, source, a.geometry, acc, a.rows, maps)
+                self._add_map(a, a.window, exponent, totals.reshape(grid.channels, layer.live, grid.rows, grid.columns * lanes))
         return totals
+
+    def _add_flat(self, a: Arriving, exponent: int, totals: NDArray[Any]) -> None:
+        source, lanes = self._flat(a.source), self.program.lanes
+        if a.most:
+            acc = self._acc("acc", source.shape[1], np.int32)
+            total = acc[: source.shape[1]].reshape(-1, lanes)
+            sums.sum_pair_rows(a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), lanes, acc, total, totals)
+        else:
+            acc = self._buffer("acc", (source.shape[1],), a.weights.dtype)
+            sums.sum_linear(a.indptr, a.first, a.weights, exponent, source, lanes, acc, totals)
+
+    def _add_map(self, a: Arriving, window: Grid, exponent: int, maps: NDArray[Any]) -> None:
+        source = self._windows(a, window)
+        if a.most:
+            head, acc = (a.indptr, a.first, a.weights, a.most, exponent), self._acc("acc", a.acc, np.int32)
+            sums.sum_pair_taps(*head, source.reshape(-1), a.plane, acc, a.rows, maps[:, : source.shape[1]])
+        else:
+            acc = self._buffer("acc", (a.acc,), a.weights.dtype)
+            sums.sum_taps(a.indptr, a.first, a.second, a.weights, exponent, source, a.geometry, acc, a.rows, maps)
+
+
+def _roomy(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+    """Return zeros, with a chunk behind them that may be read."""
+    size = int(np.prod(shape))
+    return np.zeros(size + CHUNK, kind)[:size].reshape(shape)
 
 
 def _gather(events: NDArray[np.uint8], grid: Grid, stream: Stream, lanes: int) -> None:

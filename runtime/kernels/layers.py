@@ -1,4 +1,4 @@
-"""Whole layers: sums, neurons and counts, a few neurons at a time while all of it is in the cache."""
+"""Whole layers: sums, neurons and counts, a neuron or a channel at a time while all of it is in the cache."""
 
 from __future__ import annotations
 
@@ -9,9 +9,45 @@ import numpy as np
 
 from .moves import spread
 from .neurons import run_states
-from .sums import add_steps, add_strided_taps, add_taps, sum_row
+from .sums import add_strided_taps, add_taps, copy_rows, sum_row
+from .vectors import sum_pairs
 
 _jit = numba.njit(cache=True, nogil=True)
+
+
+@_jit
+def run_rows(
+    indptr: Any,
+    places: Any,
+    weights: Any,
+    most: int,
+    source: Any,
+    neuron: Any,
+    registers: Any,
+    biases: Any,
+    flags: Any,
+    lanes: int,
+    acc: Any,
+    total: Any,
+    state: Any,
+    counts: Any,
+    words: Any,
+    out: Any,
+    filled: int,
+    sums: Any,
+) -> None:
+    """Run a flat population with one projection of 8-bit weights, a neuron at a time while all of it is in the cache.
+
+    Args:
+        indptr, places, weights, most, source: as in `sum_pairs`.
+        acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
+        out: (neurons, steps, lanes), written.
+        sums: (2, neurons), added to.
+    """
+    for j in range(out.shape[0]):
+        sum_pairs(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc)
+        state[0] = biases[j]
+        run_states(total, neuron, registers, flags[j : j + 1], lanes, state, out[j], counts, words, filled, sums[:, j : j + 1])
 
 
 @_jit
@@ -19,13 +55,45 @@ def run_linear(
     indptr: Any,
     indices: Any,
     weights: Any,
-    exponent: int,
     source: Any,
     neuron: Any,
+    registers: Any,
     biases: Any,
     flags: Any,
     lanes: int,
     acc: Any,
+    total: Any,
+    state: Any,
+    counts: Any,
+    words: Any,
+    out: Any,
+    filled: int,
+    sums: Any,
+) -> None:
+    """Do the same for weights of any width; `source`: (sources, live steps * lanes); `acc`: as in `sum_row`."""
+    line = total.reshape(total.size)
+    for j in range(out.shape[0]):
+        sum_row(indptr, indices, weights, source, j, acc)
+        line[:] = acc
+        state[0] = biases[j]
+        run_states(total, neuron, registers, flags[j : j + 1], lanes, state, out[j], counts, words, filled, sums[:, j : j + 1])
+
+
+@_jit
+def run_pair_taps(
+    indptr: Any,
+    places: Any,
+    weights: Any,
+    most: int,
+    source: Any,
+    plane: int,
+    neuron: Any,
+    registers: Any,
+    biases: Any,
+    flags: Any,
+    shape: Any,
+    acc: Any,
+    rows: Any,
     total: Any,
     state: Any,
     spikes: Any,
@@ -35,29 +103,24 @@ def run_linear(
     filled: int,
     sums: Any,
 ) -> None:
-    """Run a flat population with one projection: sums, neurons and counts, a few neurons at a time while all of it is in the cache.
+    """Run the output channels of one convolution of stride 1 with 8-bit weights; see `sum_pairs`, `run_states` and `spread`.
 
     Args:
-        source: (sources, live steps * lanes); `out`: (neurons, steps, lanes); `sums`: (2, neurons).
-        total: scratch, (live steps, neurons at a time * lanes), as wide as `state`, `spikes` and `counts`; the rest as in `run_states`.
+        plane: bytes from one step to the next in `source`.
+        acc: int32 scratch, the map's extent at the source's pitch.
+        rows: (rows of the map, 2): where each row begins in `acc`, and its length.
+        total: int32 scratch, (live steps, positions * lanes).
+        flags, sums: (channels, positions) and (channels, 2, positions).
+        shape, out: in words, (channels, steps, plane).
     """
-    group, steps = total.shape[1] // lanes, spikes.shape[0]
-    parts, apart = total.reshape(total.shape[0], group, lanes), spikes.reshape(steps, group, lanes)
-    sums_of, start = acc.reshape(total.shape[0], lanes), state[0].reshape(group, lanes)
-    for first in range(0, out.shape[0], group):
-        size = min(group, out.shape[0] - first)
-        total[:] = 0
-        for k in range(size):
-            sum_row(indptr, indices, weights, source, first + k, acc)
-            add_steps(sums_of, exponent, parts[:, k])
-            start[k] = biases[first + k]
-        stop = first + size
-        run_states(total, neuron, flags[first:stop], lanes, state, spikes, counts, words, filled, sums[:, first:stop])
-        for k in range(size):
-            into = out[first + k]
-            for t in range(steps):
-                for lane in range(lanes):
-                    into[t, lane] = apart[t, k, lane]
+    lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
+    for o in range(out.shape[0]):
+        for t in range(total.shape[0]):
+            sum_pairs(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc)
+            copy_rows(acc, rows, total[t])
+        state[0] = biases[o]
+        run_states(total, neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
+        spread(spike_words, shape, out[o])
 
 
 @_jit
@@ -66,9 +129,9 @@ def run_taps(
     channel: Any,
     offset: Any,
     weights: Any,
-    exponent: int,
     source: Any,
     neuron: Any,
+    registers: Any,
     biases: Any,
     flags: Any,
     geometry: Any,
@@ -84,20 +147,17 @@ def run_taps(
     filled: int,
     sums: Any,
 ) -> None:
-    """Do the same for the output channels of one convolution; see `add_taps`, `add_strided_taps` (geometry[3] != 0) and `spread`.
-
-    `flags`: (channels, positions); `sums`: (channels, 2, positions); `shape` and `out`, (channels, steps, plane), in words.
-    """
+    """Do the same for any stride and any width; see `add_taps` and `add_strided_taps` (geometry[3] != 0); `total` by rows of the map."""
     lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
     for o in range(out.shape[0]):
         total[:] = 0
         if geometry[3]:
-            add_strided_taps(indptr, channel, offset, weights, exponent, source, o, acc, geometry, total)
+            add_strided_taps(indptr, channel, offset, weights, 0, source, o, acc, geometry, total)
         else:
-            add_taps(indptr, channel, offset, weights, exponent, source, o, acc, rows, total)
+            add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, total)
         inputs = total.reshape(total.shape[0], total.shape[1] * total.shape[2])
         state[0] = biases[o]
-        run_states(inputs, neuron, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
+        run_states(inputs, neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
         spread(spike_words, shape, out[o])
 
 
@@ -105,6 +165,7 @@ def run_taps(
 def run_neurons(
     totals: Any,
     neuron: Any,
+    registers: Any,
     biases: Any,
     flags: Any,
     shape: Any,
@@ -120,7 +181,7 @@ def run_neurons(
     lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
     for o in range(out.shape[0]):
         state[0] = biases[o]
-        run_states(totals[o], neuron, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
+        run_states(totals[o], neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
         spread(spike_words, shape, out[o])
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numba
 
+from .vectors import sum_pairs
+
 _jit = numba.njit(cache=True, nogil=True)
 
 
@@ -146,6 +148,44 @@ def sum_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                         for dx in range(pool):
                             for lane in range(lanes):
                                 into[x * lanes + lane] += line[(x * pool + dx) * lanes + lane]
+
+
+@_jit
+def copy_rows(acc: Any, rows: Any, total: Any) -> None:
+    """Write the rows of a map out of its extent; `rows`: where each begins in `acc`, and its length; `total`: (positions * lanes,)."""
+    at = 0
+    for y in range(rows.shape[0]):
+        start, size = rows[y, 0], rows[y, 1]
+        for i in range(size):
+            total[at + i] = acc[start + i]
+        at += size
+
+
+@_jit
+def sum_pair_rows(
+    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
+) -> None:
+    """Add a projection of 8-bit weights into `totals`, (channels, steps, positions * lanes); see `sum_pairs`.
+
+    `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
+    """
+    positions = totals.shape[2] // lanes
+    for j in range(indptr.size - 1):
+        sum_pairs(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc)
+        where = (j % positions) * lanes
+        add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
+
+
+@_jit
+def sum_pair_taps(
+    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
+) -> None:
+    """Add a convolution of stride 1 with 8-bit weights into `totals`, (channels, steps, rows of the map, columns * lanes)."""
+    for o in range(totals.shape[0]):
+        for t in range(totals.shape[1]):
+            sum_pairs(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc)
+            for y in range(rows.shape[0]):
+                _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
 
 
 @_jit

@@ -1,0 +1,304 @@
+"""The two innermost loops, written in LLVM's vectors: sums of weights times spikes, and LIF neurons.
+
+numba compiles a loop over lanes to half the registers' width on many processors, keeps its sums in memory and widens 8-bit products to
+64 bits before it narrows them. Here sums and states stay in registers, and two products and their sum are one instruction where the
+processor has it (x86: u8 times s8 in pairs, AVX2 or AVX-512). Elsewhere LLVM chooses. All forms give the same integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numba
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from ...hwmodels.fixed_point import STATE_LIMIT
+
+Form = Literal["avx512", "avx2", "plain"]
+PAYLOAD = 127
+"""Largest payload of which two products with 8-bit weights fit 16 bits."""
+CHUNK = 64  # bytes of a stream that are summed side by side
+_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_ZERO = ir.Constant(_INT, 0)
+
+
+def host_form() -> Form:
+    """Return the best form of the pair sums that this processor has."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512bw") and features.get("avx512vl"):
+        return "avx512"
+    return "avx2" if features.get("avx2") else "plain"
+
+
+def most_synapses(payload: int) -> int:
+    """Return how many products of payloads with weights of at most 127 one 16-bit sum can hold; even."""
+    return 32767 // (127 * payload) // 2 * 2
+
+
+def _vector(element: Any, size: int) -> Any:
+    return ir.VectorType(element, size)
+
+
+def _splat(b: Any, value: Any, size: int) -> Any:
+    """Return a vector that holds `value` everywhere."""
+    kind = _vector(value.type, size)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), value, _ZERO)
+    return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(_vector(_INT, size), None))
+
+
+def _pick(b: Any, x: Any, y: Any, places: list[int]) -> Any:
+    return b.shuffle_vector(x, y, ir.Constant(_vector(_INT, len(places)), places))
+
+
+def _data(context: Any, b: Any, kind: Any, array: Any, element: Any) -> Any:
+    """Return the address of an array's data as one of `element`."""
+    return b.bitcast(context.make_array(kind)(context, b, array).data, element.as_pointer())
+
+
+def _read(b: Any, address: Any, kind: Any) -> Any:
+    """Load a vector from an address that need not be aligned."""
+    value = b.load(b.bitcast(address, kind.as_pointer()))
+    value.align = 1
+    return value
+
+
+def _write(b: Any, value: Any, address: Any) -> None:
+    b.store(value, b.bitcast(address, value.type.as_pointer())).align = 1
+
+
+def _pair_products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> list[Any]:
+    """Return  w0 x + w1 y  of two vectors of bytes as vectors of 16 bits; `pair`: both weights, 8 bits each. See `_in_order`."""
+    size = x.type.count
+    if form == "plain":
+        wide = _vector(_SHORT, size)
+        low, high = b.sext(b.trunc(pair, _BYTE), _SHORT), b.ashr(pair, ir.Constant(_SHORT, 8))
+        return [b.add(b.mul(b.zext(x, wide), _splat(b, low, size)), b.mul(b.zext(y, wide), _splat(b, high, size)))]
+    name = {"avx512": "llvm.x86.avx512.pmaddubs.w.512", "avx2": "llvm.x86.avx2.pmadd.ub.sw"}[form]
+    out, vector = _vector(_SHORT, size // 2), _vector(_BYTE, size)
+    multiply = cgutils.get_or_insert_function(b.module, ir.FunctionType(out, [vector, vector]), name)
+    weights = b.bitcast(_splat(b, pair, size // 2), vector)
+    parts: list[Any] = []
+    for half in (0, 8):  # bytes 0-7 of each 16, then 8-15: what interleaves without crossing registers
+        places = [place for start in range(half, size, 16) for i in range(start, start + 8) for place in (i, size + i)]
+        parts.append(b.call(multiply, [_pick(b, x, y, places), weights]))
+    return parts
+
+
+def _in_order(b: Any, sums: list[Any]) -> list[Any]:
+    """Return the 16-bit sums of `_pair_products` as vectors of 16 lanes in the lanes' order."""
+    if len(sums) == 1:
+        return [_pick(b, sums[0], sums[0], list(range(i, i + 16))) for i in range(0, sums[0].type.count, 16)]
+    size = sums[0].type.count
+    return [_pick(b, *sums, [*range(i, i + 8), *range(size + i, size + i + 8)]) for i in range(0, size, 8)]
+
+
+def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
+    """Make the sum of a row over `chunks * CHUNK` bytes of a stream; `add` to what is there, or write."""
+    bytes_ = 32 if form == "avx2" else CHUNK
+
+    def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        source, base, places, weights, begin, end, out, at = args
+        kinds = signature.args
+        stream = b.gep(_data(context, b, kinds[0], source, _BYTE), [base])
+        where, pairs = _data(context, b, kinds[2], places, _LONG), _data(context, b, kinds[3], weights, _BYTE)
+        into = b.gep(_data(context, b, kinds[6], out, _INT), [at])
+        starts = range(0, chunks * CHUNK, bytes_)
+        each, size = (1, bytes_) if form == "plain" else (2, bytes_ // 2)
+        slots = [[cgutils.alloca_once_value(b, ir.Constant(_vector(_SHORT, size), None)) for _ in range(each)] for _ in starts]
+        with cgutils.for_range_slice(b, begin, end, ir.Constant(_LONG, 2), _LONG) as (k, _):
+            x, y = (b.gep(stream, [b.load(b.gep(where, [b.add(k, ir.Constant(_LONG, i))]))]) for i in (0, 1))
+            pair = _read(b, b.gep(pairs, [k]), _SHORT)
+            for start, slot in zip(starts, slots, strict=True):
+                x_part, y_part = (_read(b, b.gep(a, [ir.Constant(_LONG, start)]), _vector(_BYTE, bytes_)) for a in (x, y))
+                for s, product in zip(slot, _pair_products(b, form, x_part, y_part, pair), strict=True):
+                    b.store(b.add(b.load(s), product), s)
+        for start, slot in zip(starts, slots, strict=True):
+            for i, lanes in enumerate(_in_order(b, [b.load(s) for s in slot])):
+                place = b.gep(into, [ir.Constant(_LONG, start + 16 * i)])
+                wide = b.sext(lanes, _vector(_INT, 16))
+                _write(b, b.add(wide, _read(b, place, wide.type)) if add else wide, place)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def sum_chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any) -> Any:
+        del typing
+        i = types.int64
+        return types.void(source, i, places, weights, i, i, out, i), emit
+
+    return sum_chunks
+
+
+def make_sum_pairs(form: Form) -> Any:
+    """Compile the sum of a row in one of the forms; see `sum_pairs`."""
+    set8, set4, set1 = (_sum_chunks(form, n, False) for n in (8, 4, 1))
+    add8, add4, add1 = (_sum_chunks(form, n, True) for n in (8, 4, 1))
+
+    @numba.njit(cache=True, nogil=True)
+    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, out: Any) -> None:
+        first = begin
+        while True:
+            last = min(first + most, end)
+            fresh, at, size = first == begin, 0, out.size
+            while at + 512 <= size:
+                if fresh:
+                    set8(source, base + at, places, weights, first, last, out, at)
+                else:
+                    add8(source, base + at, places, weights, first, last, out, at)
+                at += 512
+            while at + 256 <= size:
+                if fresh:
+                    set4(source, base + at, places, weights, first, last, out, at)
+                else:
+                    add4(source, base + at, places, weights, first, last, out, at)
+                at += 256
+            while at < size:
+                if fresh:
+                    set1(source, base + at, places, weights, first, last, out, at)
+                else:
+                    add1(source, base + at, places, weights, first, last, out, at)
+                at += 64
+            first = last
+            if first >= end:
+                return
+
+    return sum_pairs
+
+
+sum_pairs = make_sum_pairs(host_form())
+"""out[l] = sum over the synapses k in begin..end of  weights[k] source[base + places[k] + l].
+
+    source: uint8, flat; at least 64 bytes can be read from every place that is asked for.
+    places, weights: int64 and int8 by synapse; rows begin and end at even numbers (pad them with a weight of 0).
+    most: synapses whose sum fits 16 bits: `most_synapses`.
+    out: int32, written; a multiple of 64 long.
+"""
+
+
+def _rest(b: Any, v: Any, keep: Any, places: Any) -> Any:
+    """Return  v keep / 4096  rounded toward zero: by a shift of `places`, or by products where it is None; |v| < 2^23."""
+    size = v.type.count
+
+    def constant(value: int) -> Any:
+        return _splat(b, ir.Constant(_INT, value), size)
+
+    sign = b.ashr(v, constant(31))
+    if places is not None:
+        below = b.sub(b.shl(ir.Constant(_INT, 1), places), ir.Constant(_INT, 1))
+        return b.ashr(b.add(v, b.and_(sign, _splat(b, below, size))), _splat(b, places, size))
+    magnitude = b.sub(b.xor(v, sign), sign)
+    low = b.lshr(b.mul(b.and_(magnitude, constant(4095)), keep), constant(12))
+    whole = b.add(b.mul(b.lshr(magnitude, constant(12)), keep), low)
+    return b.sub(b.xor(whole, sign), sign)
+
+
+def _limited(b: Any, value: Any) -> Any:
+    """Return values held within the state's 24 bits."""
+    top, bottom = (_splat(b, ir.Constant(_INT, limit), value.type.count) for limit in (STATE_LIMIT - 1, 1 - STATE_LIMIT))
+    value = b.select(b.icmp_signed("<", value, bottom), bottom, value)
+    return b.select(b.icmp_signed(">", value, top), top, value)
+
+
+class _Neurons:
+    """Emits LIF neurons, one a lane: states and counts stay in registers over all steps."""
+
+    def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool) -> None:
+        """Take the builder, the address of the registers, the biases as a vector, and whether the decay is a shift."""
+        self.b, self.bias = b, biases
+        right, left, held, keep, places, bar = (b.load(b.gep(registers, [ir.Constant(_LONG, i)])) for i in range(6))
+        self.right, self.left, self.held, self.keep, self.bar = (_splat(b, x, size) for x in (right, left, held, keep, bar))
+        self.places = places if shift else None
+        wide, narrow = (ir.Constant(_vector(element, size), None) for element in (_INT, _BYTE))
+        self.v, self.u, self.fires, self.busy = (cgutils.alloca_once_value(b, x) for x in (wide, wide, narrow, narrow))
+        for slot, zero in zip((self.v, self.u, self.fires, self.busy), (wide, wide, narrow, narrow), strict=True):
+            b.store(zero, slot)  # an alloca is filled where the function begins, not each time round
+
+    def arrive(self, sums: Any) -> None:
+        """Take the current of this step."""
+        b = self.b
+        b.store(b.shl(b.ashr(sums, self.right), self.left), self.u)
+
+    def end_of_input(self) -> None:
+        """Hold the current, or end it."""
+        self.b.store(self.b.and_(self.b.load(self.u), self.held), self.u)
+
+    def step(self, into: Any) -> None:
+        """Take one step and write the spikes."""
+        b = self.b
+        u = b.load(self.u)
+        new = _limited(b, b.add(b.add(_rest(b, b.load(self.v), self.keep, self.places), u), self.bias))
+        zero = ir.Constant(new.type, None)
+        fired = b.icmp_signed(">", new, self.bar)
+        b.store(b.select(fired, zero, new), self.v)
+        spikes = b.zext(fired, _vector(_BYTE, new.type.count))
+        _write(b, spikes, into)
+        b.store(b.add(b.load(self.fires), spikes), self.fires)
+        busy = b.zext(b.icmp_signed("!=", b.or_(u, new), zero), spikes.type)
+        b.store(b.add(b.load(self.busy), busy), self.busy)
+
+
+def _shape(context: Any, b: Any, kind: Any, array: Any) -> Any:
+    return cgutils.unpack_tuple(b, context.make_array(kind)(context, b, array).shape, 2)
+
+
+def _run_lanes(size: int, shift: bool) -> Any:
+    """Make the neurons of `size` lanes, with a decay by shift or by product; see `run_lanes`."""
+
+    def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        sums, biases, registers = (_data(context, b, kinds[i], args[i], _INT) for i in (0, 1, 2))
+        out, fires = (_data(context, b, kinds[i], args[i], _BYTE) for i in (3, 4))
+        at, (live, width), (steps, pitch), (_, apart) = args[5], *(_shape(context, b, kinds[i], args[i]) for i in (0, 3, 4))
+        n = _Neurons(b, size, registers, _read(b, b.gep(biases, [at]), _vector(_INT, size)), shift)
+        with cgutils.for_range(b, live) as loop:
+            n.arrive(_read(b, b.gep(sums, [b.add(b.mul(loop.index, width), at)]), _vector(_INT, size)))
+            n.step(b.gep(out, [b.add(b.mul(loop.index, pitch), at)]))
+        n.end_of_input()
+        with cgutils.for_range_slice(b, live, steps, ir.Constant(_LONG, 1), _LONG) as (t, _):
+            n.step(b.gep(out, [b.add(b.mul(t, pitch), at)]))
+        _write(b, b.load(n.fires), b.gep(fires, [at]))
+        _write(b, b.load(n.busy), b.gep(fires, [b.add(at, apart)]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def run(typing: Any, total: Any, biases: Any, registers: Any, spikes: Any, counts: Any, at: Any) -> Any:
+        del typing, at
+        return types.void(total, biases, registers, spikes, counts, types.int64), emit
+
+    return run
+
+
+def make_run_lanes(most: int) -> Any:
+    """Compile the neurons for `most` lanes at a time, and 8 at a time for what is left."""
+    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift) for shift in (True, False) for n in (most, 8))
+
+    @numba.njit(cache=True, nogil=True)
+    def run_lanes(total: Any, biases: Any, registers: Any, spikes: Any, counts: Any) -> None:
+        at, n, shift = 0, total.shape[1], registers[4] >= 0
+        while at + most <= n:
+            if shift:
+                shift_most(total, biases, registers, spikes, counts, at)
+            else:
+                product_most(total, biases, registers, spikes, counts, at)
+            at += most
+        while at < n:
+            if shift:
+                shift_8(total, biases, registers, spikes, counts, at)
+            else:
+                product_8(total, biases, registers, spikes, counts, at)
+            at += 8
+
+    return run_lanes
+
+
+run_lanes = make_run_lanes({"avx512": 64, "avx2": 32, "plain": 16}[host_form()])
+"""LIF neurons over all steps of a block, the equations of hwmodels.fixed_point.lif_step; the current is either new or held.
+
+    total: int32 (live steps, n), the sums that arrive; n a multiple of 8. Once shifted, |a| < 2^17. Later steps get none.
+    biases: int32 (n,).
+    registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
+        4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
+    spikes: uint8 (steps, n), written; at most 255 steps.
+    counts: uint8 (2, n), written: steps with a spike, and with a state before or after it.
+"""
