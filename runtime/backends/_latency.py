@@ -69,7 +69,7 @@ class OneSample:
             totals = np.zeros((layer.live, n), layer.kind)
             spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)
             alive = np.zeros(n, np.bool_)
-            alive[:size] = layer.flags[:, 0]
+            alive[:size] = layer.flags
             head = (layer.name, size, layer.neuron, layer.registers, alive, tuple(lists), totals, state, spikes, counts)
             self.layers.append(_Layer(*head, np.zeros((2, n), np.int64)))
 
@@ -80,11 +80,13 @@ class OneSample:
             layer.totals[:] = 0
             for a in layer.arriving:
                 add_events(a.starts, a.targets, a.weights, a.exponent, streams[a.source], a.acc, layer.totals)
+            flat, place = layer.spikes.reshape(-1), (0, layer.spikes.shape[1], len(layer.spikes))
             if layer.neuron[3]:
-                run_lanes(layer.totals, layer.state[0], layer.registers, layer.spikes, layer.counts)
+                run_lanes(layer.totals, layer.size, layer.state, layer.registers, flat, *place, False, layer.counts)
             else:
                 layer.sums[:] = 0
-                lif_any(layer.totals, layer.neuron, layer.registers, layer.state, layer.spikes, 1, 1, layer.sums)
+                head = (layer.totals, layer.size, layer.neuron, layer.registers, layer.state)
+                lif_any(*head, flat, place, False, (1, 1), layer.sums, 0)
             if not layer.alive.all():
                 layer.spikes[:, ~layer.alive] = 0
             streams[layer.name] = layer.spikes[:, : layer.size]
@@ -101,6 +103,6 @@ class OneSample:
 def one_sample(network: Network) -> OneSample | None:
     """Return what runs single samples of `network`, or None if it has maps, or lags."""
     program = None if any(p.lag for p in network.projections) else prepare(network)
-    if program is None or any(grid.positions > 1 for grid in program.grids.values()):
+    if program is None or program.maps:
         return None
     return OneSample(network, program)

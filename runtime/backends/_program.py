@@ -13,8 +13,8 @@ from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from ..kernels.vectors import PAYLOAD, most_synapses
 
-FLAT_LANES = 64
-MAP_LANES = 8  # samples of a block where there are maps: their planes shall stay in the cache
+FLAT_LANES = 64  # samples of a block, a byte each
+MAP_LANES = 8  # where there are maps, a bit each: so many channels stay in the cache
 INT16, INT32 = 1 << 15, 1 << 31
 MOST_STEPS = 255  # that a count of 8 bits holds
 
@@ -50,9 +50,9 @@ class Grid:
         """Return where (y, x) lies in a plane; both may lie up to `margin` outside the map."""
         return self.margin + (y + self.margin) * self.pitch + x
 
-    def shape(self, lanes: int) -> tuple[int, int, int, int, int]:
-        """Return rows, columns, lanes, first element and row length, as the kernels take them."""
-        return self.rows, self.columns, lanes, self.index(0, 0) * lanes, self.pitch * lanes
+    def shape(self, unit: int) -> tuple[int, int, int, int]:
+        """Return rows, columns, first byte and row length of a plane with `unit` bytes a position, as the kernels take them."""
+        return self.rows, self.columns, self.index(0, 0) * unit, self.pitch * unit
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Arriving:
     """A projection for a kernel: `first`, `second` and `weights` lie by row in `indptr`.
 
     Of a matrix, `first` are the sources. Of a convolution, `first` are channels and `second` the elements at which taps begin in a plane
-    of `window`, the grid of the windows that it reads; `acc` the size of its scratch; `rows`, `geometry` as `kernels.sums.add_taps` and
-    `add_strided_taps` take them. Where `most` is not 0, `first` are the places and `weights` the bytes that `sum_pairs` takes, with `plane`
-    bytes from step to step.
+    of `window`, the grid of the windows that it reads; `rows`, `geometry` as `kernels.sums.add_taps` and `add_strided_taps` take them.
+    Where `most` is not 0, `first` are the places and `weights` what `kernels.vectors.sum_lanes` takes, of a matrix or of a convolution of
+    stride 1. `unit` bytes are a position of what is read; `expand`: it is made of bits first; `largest` is its largest payload.
     """
 
     source: str
@@ -73,11 +73,12 @@ class Arriving:
     second: NDArray[np.int64] | None = None
     window: Grid | None = None
     pool: int = 1
-    acc: int = 0
     rows: NDArray[np.int64] | None = None
     geometry: tuple[int, int, int, int] = (0, 0, 0, 0)
     most: int = 0
-    plane: int = 0
+    unit: int = 1
+    expand: bool = False
+    largest: int = 1
 
 
 @dataclass(frozen=True)
@@ -102,27 +103,46 @@ class Layer:
 
 @dataclass(frozen=True)
 class Program:
-    """A network ready to run in blocks of `lanes` samples. `live`: the input's steps that can hold anything."""
+    """A network ready to run in blocks of `lanes` samples.
+
+    `packed`: the spikes of eight samples are a byte; else, and in the input in any case, each sample has its own. `live`: the input's
+    steps that can hold anything.
+    """
 
     entry: str
     timesteps: int
     lanes: int
+    packed: bool
     live: int
     grids: dict[str, Grid]
     layers: tuple[Layer, ...]
 
+    @property
+    def maps(self) -> bool:
+        """Whether any population lies in planes."""
+        return any(grid.positions > 1 for grid in self.grids.values())
 
-def prepare(network: Network) -> Program | None:
-    """Lay out a network; None if its maps do not fit the kernels (then its flat form does)."""
+    def unit(self, name: str) -> int:
+        """Return the bytes of a population's position."""
+        return 1 if self.packed and name != self.entry else self.lanes
+
+
+def prepare(network: Network, few: bool = False) -> Program | None:
+    """Lay out a network; None if its maps do not fit the kernels (then its flat form does). `few`: for samples one by one."""
     grids = {p.name: _grid(network, p) for p in network.populations}
     if any(g is None for g in grids.values()):
         return None
     found: dict[str, Grid] = {name: g for name, g in grids.items() if g is not None}
     maps = any(g.positions > 1 for g in found.values())
-    lanes = MAP_LANES if maps else FLAT_LANES
+    packed = maps and not few and all(_narrow(p) for p in network.projections)
+    lanes = MAP_LANES if packed else 1 if maps else FLAT_LANES
     live = 1 if network.input.encoding in ("current", "host") else network.timesteps
-    layers = tuple(_layer(network, p, found, lanes, live) for p in network.spiking)
-    return Program(network.populations[0].name, network.timesteps, lanes, live, found, layers)
+    empty = Program(network.populations[0].name, network.timesteps, lanes, packed, live, found, ())
+    return replace(empty, layers=tuple(_layer(network, p, empty) for p in network.spiking))
+
+
+def _narrow(projection: Projection) -> bool:
+    return int(np.abs(projection.synapses.data).max(initial=0)) < INT16
 
 
 def _whole(synapses: object) -> bool:
@@ -147,29 +167,31 @@ def _grid(network: Network, population: Population) -> Grid | None:
     return Grid(channels, rows, columns, max(pads, default=0))
 
 
-def _layer(network: Network, population: Population, grids: dict[str, Grid], lanes: int, live: int) -> Layer:
-    neuron, grid = population.neuron, grids[population.name]
+def _layer(network: Network, population: Population, program: Program) -> Layer:
+    neuron, grid = population.neuron, program.grids[population.name]
     if not isinstance(neuron, IntegerLIF):
         raise BackendError(f"Layer {population.name} is not quantised; the native simulator runs compiled networks.")
-    entry = network.populations[0].name
     arriving: list[Arriving] = []
     bound = largest = 0.0
     for projection in network.inputs_of(population.name):
         most = largest_sum(network, projection)
         largest = max(largest, most)
         bound += np.ceil(most * 2.0**projection.exponent) + 1.0  # the shift rounds down
-        steps = live if projection.source == entry else network.timesteps
-        arriving.append(_arriving(projection, grids[projection.source], most, lanes, steps, _payload(network, projection)))
-    steps = max((live if a.source == entry else network.timesteps for a in arriving), default=1)
+        arriving.append(_arriving(projection, program, most, _payload(network, projection)))
+    steps = max((_steps(program, a.source) for a in arriving), default=1)
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
     fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
     biases = np.zeros(grid.channels, np.int32) if population.bias is None else population.bias.astype(np.int32)
-    flags = population.living.astype(np.uint8).reshape(grid.channels, grid.positions)
+    flags = population.living.astype(np.uint8)
     kind = np.int32 if max(bound, largest) < INT32 else np.int64
     window = _or_window(network, population)
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
     numbers, registers = (neuron.du, neuron.dv, neuron.vth, int(fits)), _registers(neuron, exponent)
     return Layer(population.name, grid, numbers, registers, biases, flags, tuple(arriving), kind, steps, window)
+
+
+def _steps(program: Program, source: str) -> int:
+    return program.live if source == program.entry else program.timesteps
 
 
 def _registers(neuron: IntegerLIF, exponent: int) -> NDArray[np.int32]:
@@ -226,60 +248,50 @@ def _sums(largest: float) -> type[np.signedinteger[Any]]:
     return np.int32 if largest < INT32 else np.int64
 
 
-def _arriving(projection: Projection, source: Grid, largest: float, lanes: int, steps: int, payload: int) -> Arriving:
-    synapses = projection.synapses
-    if isinstance(synapses, Synapses) or _whole(synapses):
-        matrix = synapses.unrolled()
-        indptr, indices, weights = matrix.indptr, matrix.indices.astype(np.int64), matrix.data.astype(_sums(largest))
-        arriving = Arriving(projection.source, projection.exponent, indptr, indices, weights)
-        return _paired(arriving, indices * (steps * lanes), payload)
-    arriving = _taps(projection, synapses, source, largest, lanes)
-    window = arriving.window
-    if window is None or arriving.second is None or synapses.stride > 1:
-        return arriving
-    plane = window.plane * lanes
-    places = arriving.first * (steps * plane) + arriving.second
-    return replace(_paired(arriving, places, payload * synapses.pool**2), plane=plane)
+def _arriving(projection: Projection, program: Program, largest: float, payload: int) -> Arriving:
+    synapses, source = projection.synapses, projection.source
+    if not isinstance(synapses, Synapses) and not _whole(synapses):
+        return _taps(projection, synapses, program, largest, payload)
+    matrix, unit = synapses.unrolled(), program.unit(source)
+    indptr, indices, weights = matrix.indptr, matrix.indices.astype(np.int64), matrix.data.astype(_sums(largest))
+    bits = program.packed and source != program.entry
+    arriving = Arriving(source, projection.exponent, indptr, indices, weights, unit=unit, largest=payload)
+    return _for_lanes(arriving, indices * (_steps(program, source) * unit), payload, bits)
 
 
-def _paired(arriving: Arriving, places: NDArray[np.int64], payload: int) -> Arriving:
-    """Return a projection as `sum_pairs` takes it, each row padded to an even number; as it is if its weights or payloads are too large."""
+def _for_lanes(arriving: Arriving, places: NDArray[np.int64], payload: int, bits: bool) -> Arriving:
+    """Return a projection as `sum_lanes` takes it (of bytes, each row padded to an even number); as it is if its numbers are too large."""
     weights = arriving.weights
-    if payload > PAYLOAD or np.abs(weights).max(initial=0) > 127:
+    largest = int(np.abs(weights).max(initial=0))
+    if bits:
+        return replace(arriving, first=places, weights=weights.astype(np.int16), second=None, most=most_synapses(1, largest))
+    if payload > PAYLOAD or largest > 127:
         return arriving
     sizes = np.diff(arriving.indptr)
     indptr = np.concatenate([[0], np.cumsum(sizes + sizes % 2)])
     at = np.arange(len(weights)) + np.repeat(indptr[:-1] - arriving.indptr[:-1], sizes)
     padded, bytes_ = np.zeros(indptr[-1], np.int64), np.zeros(indptr[-1], np.int8)
     padded[at], bytes_[at] = places, weights
-    return replace(arriving, indptr=indptr, first=padded, weights=bytes_, second=None, most=most_synapses(max(payload, 1)))
+    return replace(arriving, indptr=indptr, first=padded, weights=bytes_, second=None, most=most_synapses(payload))
 
 
-def _taps(projection: Projection, c: Convolution, source: Grid, largest: float, lanes: int) -> Arriving:
+def _taps(projection: Projection, c: Convolution, program: Program, largest: float, payload: int) -> Arriving:
+    source, lanes = program.grids[projection.source], program.lanes
+    bits = program.packed and projection.source != program.entry
+    expand = bits and (c.pool > 1 or c.stride > 1)
+    unit = lanes if expand else program.unit(projection.source)
     window = source if c.pool == 1 else Grid(c.source_shape[0], *c.pooled_shape, c.padding)
     area = c.kernel[0] * c.kernel[1]
     channel, place = np.divmod(c.taps.indices.astype(np.int64), area)
     y, x = np.divmod(place, c.kernel[1])
-    offset = (window.margin + (y - c.padding + window.margin) * window.pitch + x - c.padding) * lanes
+    offset = (window.margin + (y - c.padding + window.margin) * window.pitch + x - c.padding) * unit
     _, rows, columns = c.target_shape
-    if c.stride == 1:
-        starts = np.arange(rows, dtype=np.int64) * window.pitch * lanes
-        extent, geometry = ((rows - 1) * window.pitch + columns) * lanes, (0, 0, lanes, 0)
-        segments = np.stack([starts, np.full(rows, columns * lanes)], axis=1)
-    else:
-        extent, geometry = columns * lanes, (c.stride * window.pitch * lanes, c.stride * lanes, lanes, 1)
-        segments = np.zeros((0, 2), np.int64)
-    weights = c.taps.data.astype(_sums(largest))
-    return Arriving(
-        projection.source,
-        projection.exponent,
-        c.taps.indptr,
-        channel,
-        weights,
-        offset,
-        window,
-        c.pool,
-        extent,
-        segments,
-        geometry,
-    )
+    segments = np.stack([np.arange(rows, dtype=np.int64) * window.pitch * lanes, np.full(rows, columns * lanes)], axis=1)
+    geometry = (c.stride * window.pitch * lanes, c.stride * lanes, lanes, int(c.stride > 1))
+    weights, most = c.taps.data.astype(_sums(largest)), payload * c.pool**2
+    head = (projection.source, projection.exponent, c.taps.indptr, channel, weights, offset, window, c.pool)
+    arriving = Arriving(*head, segments, geometry, unit=unit, expand=expand, largest=most)
+    if c.stride > 1:
+        return arriving
+    places = channel * (_steps(program, projection.source) * window.plane * unit) + offset
+    return _for_lanes(arriving, places, most, bits and not expand)

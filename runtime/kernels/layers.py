@@ -8,11 +8,18 @@ import numba
 import numpy as np
 
 from .moves import spread
-from .neurons import run_states
+from .neurons import add_lanes, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
-from .vectors import sum_pairs
+from .vectors import CHUNK, run_lanes, sum_lanes
 
 _jit = numba.njit(cache=True, nogil=True)
+
+
+@_jit
+def _start(state: Any, bias: Any) -> None:
+    """Write the biases into a state."""
+    for i in range(state.shape[1]):
+        state[0, i] = bias
 
 
 @_jit
@@ -26,28 +33,34 @@ def run_rows(
     registers: Any,
     biases: Any,
     flags: Any,
-    lanes: int,
+    block: Any,
+    packed: bool,
     acc: Any,
     total: Any,
     state: Any,
     counts: Any,
     words: Any,
+    steps: int,
     out: Any,
-    filled: int,
     sums: Any,
 ) -> None:
-    """Run a flat population with one projection of 8-bit weights, a neuron at a time while all of it is in the cache.
+    """Run a flat population with one projection, a neuron at a time while all of it is in the cache.
 
     Args:
-        indptr, places, weights, most, source: as in `sum_pairs`.
+        indptr, places, weights, most, source: as in `sum_lanes`.
         acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
-        out: (neurons, steps, lanes), written.
-        sums: (2, neurons), added to.
+        out: flat, (neurons, steps, lanes), or lanes / 8 where they are `packed`; written.
     """
-    for j in range(out.shape[0]):
-        sum_pairs(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc)
-        state[0] = biases[j]
-        run_states(total, neuron, registers, flags[j : j + 1], lanes, state, out[j], counts, words, filled, sums[:, j : j + 1])
+    pitch, whole = block[0] // 8 if packed else block[0], neuron[3] and block[0] == CHUNK and not packed
+    for j in range(indptr.size - 1):
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc)
+        _start(state, biases[j])
+        if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
+            run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, False, counts)
+            add_lanes(counts, words, 1, block, sums, j)
+        else:
+            place = (j * steps * pitch, pitch, steps)
+            run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
 
 
 @_jit
@@ -60,67 +73,76 @@ def run_linear(
     registers: Any,
     biases: Any,
     flags: Any,
-    lanes: int,
+    block: Any,
+    packed: bool,
     acc: Any,
     total: Any,
     state: Any,
     counts: Any,
     words: Any,
+    steps: int,
     out: Any,
-    filled: int,
     sums: Any,
 ) -> None:
-    """Do the same for weights of any width; `source`: (sources, live steps * lanes); `acc`: as in `sum_row`."""
-    line = total.reshape(total.size)
-    for j in range(out.shape[0]):
+    """Do the same for bytes and weights of any width; `source`: (sources, live steps * lanes); `acc`: as in `sum_row`."""
+    line, pitch = total.reshape(total.size), block[0] // 8 if packed else block[0]
+    for j in range(indptr.size - 1):
         sum_row(indptr, indices, weights, source, j, acc)
         line[:] = acc
-        state[0] = biases[j]
-        run_states(total, neuron, registers, flags[j : j + 1], lanes, state, out[j], counts, words, filled, sums[:, j : j + 1])
+        _start(state, biases[j])
+        place = (j * steps * pitch, pitch, steps)
+        run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
 
 
 @_jit
-def run_pair_taps(
+def run_maps(
     indptr: Any,
     places: Any,
     weights: Any,
     most: int,
     source: Any,
     plane: int,
+    row: int,
+    pitch: int,
     neuron: Any,
     registers: Any,
     biases: Any,
     flags: Any,
+    block: Any,
+    packed: bool,
+    together: int,
     shape: Any,
     acc: Any,
-    rows: Any,
     total: Any,
     state: Any,
     spikes: Any,
     counts: Any,
     words: Any,
     out: Any,
-    filled: int,
     sums: Any,
 ) -> None:
-    """Run the output channels of one convolution of stride 1 with 8-bit weights; see `sum_pairs`, `run_states` and `spread`.
+    """Run the output channels of one convolution of stride 1, a few rows of the map at a time; see `sum_lanes` and `run_states`.
 
     Args:
-        plane: bytes from one step to the next in `source`.
-        acc: int32 scratch, the map's extent at the source's pitch.
-        rows: (rows of the map, 2): where each row begins in `acc`, and its length.
-        total: int32 scratch, (live steps, positions * lanes).
-        flags, sums: (channels, positions) and (channels, 2, positions).
-        shape, out: in words, (channels, steps, plane).
+        plane, row: bytes from one step, and from one row, to the next in `source`; pitch: lanes of a row of it.
+        together: rows that are run together; shape: as in `spread`.
+        acc: int32 scratch for these rows, at the source's pitch; whole chunks.
+        total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
+        out: (channels, steps, plane).
     """
-    lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
+    rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], 1 if packed else block[0]
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
     for o in range(out.shape[0]):
-        for t in range(total.shape[0]):
-            sum_pairs(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc)
-            copy_rows(acc, rows, total[t])
-        state[0] = biases[o]
-        run_states(total, neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
-        spread(spike_words, shape, out[o])
+        _start(state, biases[o])
+        for y in range(0, rows, together):
+            size = min(together, rows - y)
+            extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
+            for t in range(total.shape[0]):
+                sum_lanes(source, t * plane + y * row, places, weights, indptr[o], indptr[o + 1], most, extent, acc)
+                copy_rows(acc, size, pitch, width, t, total)
+            first, n = (o * rows + y) * columns, size * columns
+            run_states(total, neuron, registers, flags, first, n, block, packed, state, line, place, counts, words, sums)
+            spread(spikes, shape, unit, y, size, o, out)
 
 
 @_jit
@@ -134,31 +156,36 @@ def run_taps(
     registers: Any,
     biases: Any,
     flags: Any,
+    block: Any,
+    packed: bool,
     geometry: Any,
     shape: Any,
     acc: Any,
     rows: Any,
+    maps: Any,
     total: Any,
     state: Any,
     spikes: Any,
     counts: Any,
     words: Any,
     out: Any,
-    filled: int,
     sums: Any,
 ) -> None:
-    """Do the same for any stride and any width; see `add_taps` and `add_strided_taps` (geometry[3] != 0); `total` by rows of the map."""
-    lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
+    """Do the same for bytes, any stride and weights of any width; see `add_taps` and `add_strided_taps` (geometry[3] != 0).
+
+    `maps`: `total`, of whole maps here, as (live steps, rows, columns * lanes).
+    """
+    n, unit = shape[0] * shape[1], 1 if packed else block[0]
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
     for o in range(out.shape[0]):
         total[:] = 0
         if geometry[3]:
-            add_strided_taps(indptr, channel, offset, weights, 0, source, o, acc, geometry, total)
+            add_strided_taps(indptr, channel, offset, weights, 0, source, o, acc, geometry, maps)
         else:
-            add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, total)
-        inputs = total.reshape(total.shape[0], total.shape[1] * total.shape[2])
-        state[0] = biases[o]
-        run_states(inputs, neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
-        spread(spike_words, shape, out[o])
+            add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, maps)
+        _start(state, biases[o])
+        run_states(total, neuron, registers, flags, o * n, n, block, packed, state, line, place, counts, words, sums)
+        spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
 @_jit
@@ -168,78 +195,71 @@ def run_neurons(
     registers: Any,
     biases: Any,
     flags: Any,
+    block: Any,
+    packed: bool,
     shape: Any,
     state: Any,
     spikes: Any,
     counts: Any,
     words: Any,
     out: Any,
-    filled: int,
     sums: Any,
 ) -> None:
-    """Run the neurons of `totals`, (channels, steps, positions * lanes), channel by channel; see `run_states` and `spread`."""
-    lanes, spike_words = 8 * shape[2], spikes.view(np.uint64)
+    """Run the neurons of `totals`, (channels, steps, at least positions * lanes), channel by channel; see `run_states` and `spread`."""
+    n, unit = shape[0] * shape[1], 1 if packed else block[0]
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
     for o in range(out.shape[0]):
-        state[0] = biases[o]
-        run_states(totals[o], neuron, registers, flags[o], lanes, state, spikes, counts, words, filled, sums[o])
-        spread(spike_words, shape, out[o])
+        _start(state, biases[o])
+        run_states(totals[o], neuron, registers, flags, o * n, n, block, packed, state, line, place, counts, words, sums)
+        spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
 @_jit
-def run_or(source: Any, pool: int, geometry: Any, flags: Any, shape: Any, out: Any, filled: int, sums: Any) -> None:
+def run_or(source: Any, pool: int, geometry: Any, flags: Any, shape: Any, mask: int, out: Any, sums: Any) -> None:
     """Run gates that spike when any of their pool x pool window does; a gate's state is never left over, so spikes are its active updates.
 
-    Streams are taken in words of eight lanes.
+    A byte is a position: of one sample, or of eight, one a bit.
 
     Args:
-        source: (channels, steps, plane) words; geometry: its first word and row length.
-        flags, out, filled, sums: as in `run_taps`; shape: as in `spread`, in words.
+        source: (channels, steps, plane); geometry: its first byte and row length.
+        flags, sums: as in `run_states`; shape, out: as in `spread`.
+        mask: the bits of samples that count.
     """
-    rows, columns, each, first, pitch = shape
-    width = columns * each
-    fired, live = np.empty(width, np.uint64), np.empty(width, np.uint64)
+    rows, columns, first, pitch = shape
+    fired = np.empty(columns, np.int64)
     for c in range(out.shape[0]):
         for y in range(rows):
+            fired[:] = 0
+            at = (c * rows + y) * columns
+            for t in range(out.shape[1]):
+                into = out[c, t, first + y * pitch : first + y * pitch + columns]
+                _or_row(source[c, t], pool, geometry[0] + y * pool * geometry[1], geometry[1], into)
+                for x in range(columns):
+                    into[x] &= np.uint8(255) * flags[at + x]
+                    fired[x] += _ones(into[x] & np.uint8(mask))
             for x in range(columns):
-                live[x * each : (x + 1) * each] = ~np.uint64(0) if flags[c, y * columns + x] else np.uint64(0)
-            for start in range(0, out.shape[1], 255):  # byte by byte, so many steps' spikes fit
-                fired[:] = np.uint64(0)
-                for t in range(start, min(start + 255, out.shape[1])):
-                    into = out[c, t, first + y * pitch : first + y * pitch + width]
-                    _or_row(source[c, t], pool, geometry[0] + y * pool * geometry[1], geometry[1], each, into)
-                    for i in range(width):
-                        into[i] &= live[i]
-                        fired[i] += into[i]
-                _add_words(fired, each, filled, sums[c, :, y * columns : (y + 1) * columns])
+                sums[0, at + x] += fired[x]
+                sums[1, at + x] += fired[x]
 
 
 @_jit
-def _or_row(plane: Any, pool: int, corner: int, pitch: int, each: int, into: Any) -> None:
+def _or_row(plane: Any, pool: int, corner: int, pitch: int, into: Any) -> None:
     """Write the OR of a row of windows, the first of them at `corner` of the plane."""
-    into[:] = np.uint64(0)
+    into[:] = 0
     for dy in range(pool):
         line = plane[corner + dy * pitch : corner + dy * pitch + into.size * pool]
-        if each == 1 and pool == 2:
+        if pool == 2:
             for x in range(into.size):
                 into[x] |= line[2 * x] | line[2 * x + 1]
             continue
-        for x in range(into.size // each):
+        for x in range(into.size):
             for dx in range(pool):
-                for word in range(each):
-                    into[x * each + word] |= line[(x * pool + dx) * each + word]
+                into[x] |= line[x * pool + dx]
 
 
 @_jit
-def _add_words(fired: Any, each: int, filled: int, sums: Any) -> None:
-    """Add the bytes of `fired`, (positions * words of lanes,), of the first `filled` lanes to both rows of `sums`, (2, positions)."""
-    mask, one = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
-    for position in range(sums.shape[1]):
-        total = np.int64(0)
-        for word in range(each):
-            lanes = min(max(filled - 8 * word, 0), 8)  # of this word, those that hold samples
-            if lanes:
-                held = fired[position * each + word] << np.uint64(64 - 8 * lanes)
-                pairs = (held & mask) + ((held >> np.uint64(8)) & mask)
-                total += np.int64((pairs * one) >> np.uint64(48))
-        sums[0, position] += total
-        sums[1, position] += total
+def _ones(byte: Any) -> Any:
+    """Count the bits of a byte."""
+    pairs = (byte & 0x55) + (byte >> 1 & 0x55)
+    fours = (pairs & 0x33) + (pairs >> 2 & 0x33)
+    return (fours & 0x0F) + (fours >> 4)

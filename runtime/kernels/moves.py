@@ -11,20 +11,19 @@ _jit = numba.njit(cache=True, nogil=True)
 
 
 @_jit
-def spread(spikes: Any, shape: Any, out: Any) -> None:
-    """Write one channel's spikes, (steps, positions * lanes), into its plane of the stream, (steps, plane); both in words of eight lanes.
+def spread(spikes: Any, shape: Any, unit: int, row: int, size: int, channel: int, out: Any) -> None:
+    """Write `size` rows of one channel's map, from `row` on, into its plane of the stream.
 
-    `shape`: rows, columns, words of lanes, first word and row length of the plane.
+    Args:
+        spikes: (steps, at least size * columns * unit).
+        shape: rows, columns, first byte and row length of the plane; unit: bytes of a position.
+        out: (channels, steps, plane).
     """
-    rows, columns, each, first, pitch = shape
-    width = columns * each
-    for t in range(spikes.shape[0]):
-        line, into = spikes[t], out[t]
-        for y in range(rows):
-            start = first + y * pitch
-            part, place = line[y * width : (y + 1) * width], into[start : start + width]
-            for i in range(width):
-                place[i] = part[i]
+    width, first, pitch = shape[1] * unit, shape[2], shape[3]
+    for t in range(out.shape[1]):
+        for y in range(size):
+            for x in range(width):
+                out[channel, t, first + (row + y) * pitch + x] = spikes[t, y * width + x]
 
 
 @_jit
@@ -71,9 +70,9 @@ def gather_words(events: Any, out: Any) -> None:
 
 
 @_jit
-def gather(events: Any, shape: Any, out: Any) -> None:
+def gather(events: Any, shape: Any, lanes: int, out: Any) -> None:
     """Write (samples, steps, inputs) payloads into a stream; lanes without a sample become zero. Steps beyond the stream's are dropped."""
-    rows, columns, lanes, first, pitch = shape
+    rows, columns, first, pitch = shape
     for c in range(out.shape[0]):
         for t in range(out.shape[1]):
             for y in range(rows):
@@ -84,38 +83,8 @@ def gather(events: Any, shape: Any, out: Any) -> None:
 
 
 @_jit
-def scatter_words(stream: Any, shape: Any, spikes: Any) -> None:
-    """Do what `scatter` does for a full block whose rows of neurons are words: `stream`: (channels, steps, plane / 8), `spikes` likewise.
-
-    `shape`: as in `spread`, in words.
-    """
-    rows, columns, each, first, pitch = shape
-    for t in range(spikes.shape[1]):
-        for c in range(stream.shape[0]):
-            line = stream[c, t]
-            for y in range(rows):
-                start, i = first + y * pitch, (c * rows + y) * columns // 8
-                for x in range(columns // 8):
-                    for lane in range(each):
-                        k = start + x * 8 * each + lane
-                        w = (
-                            line[k],
-                            line[k + each],
-                            line[k + 2 * each],
-                            line[k + 3 * each],
-                            line[k + 4 * each],
-                            line[k + 5 * each],
-                            line[k + 6 * each],
-                            line[k + 7 * each],
-                        )
-                        moved = _transposed(w)
-                        for s in range(8):
-                            spikes[lane * 8 + s, t, i + x] = moved[s]
-
-
-@_jit
 def scatter_flat_words(stream: Any, spikes: Any) -> None:
-    """Do the same for a flat stream, (channels, steps, lanes / 8) words, into (samples, steps, channels / 8)."""
+    """Write the spikes of a full block of a flat stream, (channels, steps, lanes / 8) words, as (samples, steps, channels / 8)."""
     for t in range(spikes.shape[1]):
         for i in range(spikes.shape[2]):
             c = i * 8
@@ -136,26 +105,35 @@ def scatter_flat_words(stream: Any, spikes: Any) -> None:
 
 
 @_jit
-def scatter(stream: Any, shape: Any, spikes: Any) -> None:
-    """Write a stream's spikes as (samples, steps, neurons)."""
-    rows, columns, lanes, first, pitch = shape
+def scatter(stream: Any, spikes: Any) -> None:
+    """Write a flat stream's spikes, (neurons, steps, lanes), as (samples, steps, neurons)."""
+    for s in range(spikes.shape[0]):
+        for t in range(spikes.shape[1]):
+            for c in range(stream.shape[0]):
+                spikes[s, t, c] = stream[c, t, s]
+
+
+@_jit
+def scatter_maps(stream: Any, shape: Any, spikes: Any) -> None:
+    """Write a stream's spikes, a byte a position with a sample a bit, as (samples, steps, neurons); `shape`: as in `spread`."""
+    rows, columns, first, pitch = shape
     for s in range(spikes.shape[0]):
         for t in range(spikes.shape[1]):
             for c in range(stream.shape[0]):
                 for y in range(rows):
-                    start, i = first + y * pitch + s, (c * rows + y) * columns
+                    line, i = stream[c, t, first + y * pitch :], (c * rows + y) * columns
                     for x in range(columns):
-                        spikes[s, t, i + x] = stream[c, t, start + x * lanes]
+                        spikes[s, t, i + x] = (line[x] >> s) & 1
 
 
 @_jit
-def flatten(stream: Any, shape: Any, out: Any) -> None:
-    """Write a map's stream as (neurons, steps * lanes)."""
-    rows, columns, lanes, first, pitch = shape
+def flatten(stream: Any, shape: Any, unit: int, out: Any) -> None:
+    """Write a map's stream, `unit` bytes a position, as (neurons, steps * unit); `shape`: as in `spread`."""
+    rows, columns, first, pitch = shape
     for c in range(stream.shape[0]):
         for y in range(rows):
             for x in range(columns):
-                line, where = out[(c * rows + y) * columns + x], first + y * pitch + x * lanes
+                line, where = out[(c * rows + y) * columns + x], first + y * pitch + x * unit
                 for t in range(stream.shape[1]):
-                    for s in range(lanes):
-                        line[t * lanes + s] = stream[c, t, where + s]
+                    for s in range(unit):
+                        line[t * unit + s] = stream[c, t, where + s]

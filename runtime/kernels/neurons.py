@@ -21,22 +21,28 @@ def _decayed(state: Any, keep: Any) -> Any:
 
 
 @_jit
-def lif_any(total: Any, neuron: Any, registers: Any, state: Any, spikes: Any, lanes: int, filled: int, sums: Any) -> None:
+def lif_any(
+    total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packed: bool, block: Any, sums: Any, at: int
+) -> None:
     """Do what `vectors.run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
 
     Args:
-        total: (live steps, at least n) sums, as `run_lanes` takes them but of 32 or 64 bits; later steps get none.
+        total, n, spikes, packed: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth.
         registers: of `run_lanes`, of which the shifts count.
-        state: int32 (3, n): the biases, and scratch for u and v.
-        spikes: (steps, n) uint8, written.
-        sums: (2, neurons), added to: spikes and active updates of the first `filled` lanes.
+        state: int32 (3, lanes): the biases, and scratch for u and v.
+        place: `start`, `pitch` and `steps` of `run_lanes`.
+        block: lanes of a neuron, and how many of them hold samples.
+        sums: (2, neurons), added to from `at` on: spikes and active updates.
     """
-    live, n, right, left = total.shape[0], state.shape[1], np.int64(registers[0]), np.int64(registers[1])
+    start, pitch, steps = place
+    lanes, filled = block
+    live, right, left = total.shape[0], np.int64(registers[0]), np.int64(registers[1])
     limit, bar = np.int64(STATE_LIMIT), np.int64(neuron[2]) << 6
     keep_u, keep_v = np.int64(4095 - neuron[0]), np.int64(4096 - neuron[1])
     state[1:3] = 0
-    for t in range(spikes.shape[0]):
+    for t in range(steps):
+        line = start + t * pitch
         for i in range(n):
             a = np.int64(total[t, i]) >> right << left if t < live else np.int64(0)
             u = _decayed(np.int64(state[1, i]), keep_u) + a
@@ -48,21 +54,30 @@ def lif_any(total: Any, neuron: Any, registers: Any, state: Any, spikes: Any, la
             fired = v > bar
             state[1, i] = u
             state[2, i] = 0 if fired else v
-            spikes[t, i] = fired
-            if i % lanes < filled and i // lanes < sums.shape[1]:
-                sums[0, i // lanes] += fired
-                sums[1, i // lanes] += (u != 0) | (v != 0)
+            if not packed:
+                spikes[line + i] = fired
+            elif i & 7:
+                spikes[line + (i >> 3)] |= np.uint8(fired) << np.uint8(i & 7)
+            else:
+                spikes[line + (i >> 3)] = fired
+            if i % lanes < filled:
+                sums[0, at + i // lanes] += fired
+                sums[1, at + i // lanes] += (u != 0) | (v != 0)
 
 
 @_jit
-def add_lanes(counts: Any, words: Any, lanes: int, filled: int, sums: Any) -> None:
-    """Add the first `filled` lanes' counts, uint8 (2, at least neurons * lanes), to `sums`, (2, neurons). `words`: the counts by eight."""
+def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: int) -> None:
+    """Add each neuron's lanes that hold samples, of uint8 (2, at least neurons * lanes), to `sums`, (2, neurons), from `at` on.
+
+    `words`: the counts by eight; `block`: lanes of a neuron, and how many of them hold samples.
+    """
     mask, one = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
+    lanes, filled = block
     each = lanes // 8
     for kind in range(2):
-        for neuron in range(sums.shape[1]):
+        for neuron in range(neurons):
             total = 0
-            if filled == lanes:  # pairs of bytes in 16 bits, four of them in a word, added up by a product: at most 64 * 255
+            if filled == lanes and each:  # pairs of bytes in 16 bits, four of them in a word, added up by a product: at most 64 * 255
                 pairs = np.uint64(0)
                 for i in range(neuron * each, (neuron + 1) * each):
                     pairs += (words[kind, i] & mask) + ((words[kind, i] >> np.uint64(8)) & mask)
@@ -70,30 +85,48 @@ def add_lanes(counts: Any, words: Any, lanes: int, filled: int, sums: Any) -> No
             else:
                 for i in range(neuron * lanes, neuron * lanes + filled):
                     total += counts[kind, i]
-            sums[kind, neuron] += total
+            sums[kind, at + neuron] += total
 
 
 @_jit
 def run_states(
-    total: Any, neuron: Any, registers: Any, flags: Any, lanes: int, state: Any, spikes: Any, counts: Any, words: Any, filled: int, sums: Any
+    total: Any,
+    neuron: Any,
+    registers: Any,
+    flags: Any,
+    first: int,
+    size: int,
+    block: Any,
+    packed: bool,
+    state: Any,
+    spikes: Any,
+    place: Any,
+    counts: Any,
+    words: Any,
+    sums: Any,
 ) -> None:
-    """Run neurons on `total`, (live steps, neurons * lanes).
+    """Run `size` neurons on `total`, (live steps, at least size * lanes). Arrays are not sliced: a slice counts its references.
 
     Args:
         neuron: du, dv, vth, and 1 where `run_lanes` serves (then `total` has 32 bits).
         registers: as `run_lanes` takes them.
-        flags: (neurons,) uint8, 0 for those that were removed: they neither spike nor count.
-        state: int32 (3, n); its first row holds the biases.
-        spikes: uint8 (steps, neurons * lanes); counts: uint8 (2, neurons * lanes), scratch; words: the same by eight.
-        filled: lanes that hold samples.
-        sums: (2, neurons), added to: spikes and active updates.
+        flags: uint8, 0 for neurons that were removed, which neither spike nor count; these neurons are those from `first` on.
+        block: lanes of a neuron, and how many of them hold samples.
+        state: int32 (3, as wide as total); its first row holds the biases.
+        spikes, packed: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
+        counts: uint8 (2, as wide as total), scratch; words: the same by eight.
+        sums: (2, neurons), added to from `first` on: spikes and active updates.
     """
+    start, pitch, steps = place
     if neuron[3]:
-        run_lanes(total, state[0], registers, spikes, counts)
-        add_lanes(counts, words, lanes, filled, sums)
+        run_lanes(total, size * block[0], state, registers, spikes, start, pitch, steps, packed, counts)
+        add_lanes(counts, words, size, block, sums, first)
     else:
-        lif_any(total, neuron, registers, state, spikes, lanes, filled, sums)
-    for j in range(flags.size):
-        if not flags[j]:
-            spikes[:, j * lanes : (j + 1) * lanes] = 0
-            sums[:, j] = 0
+        lif_any(total, size * block[0], neuron, registers, state, spikes, place, packed, block, sums, first)
+    each = block[0] // 8 if packed else block[0]
+    for j in range(size):
+        if not flags[first + j]:
+            sums[0, first + j] = sums[1, first + j] = 0
+            for t in range(steps):
+                for i in range(start + t * pitch + j * each, start + t * pitch + (j + 1) * each):
+                    spikes[i] = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numba
 
-from .vectors import sum_pairs
+from .vectors import sum_lanes
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -151,47 +151,61 @@ def sum_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
 
 
 @_jit
-def copy_rows(acc: Any, rows: Any, total: Any) -> None:
-    """Write the rows of a map out of its extent; `rows`: where each begins in `acc`, and its length; `total`: (positions * lanes,)."""
-    at = 0
-    for y in range(rows.shape[0]):
-        start, size = rows[y, 0], rows[y, 1]
-        for i in range(size):
-            total[at + i] = acc[start + i]
-        at += size
+def copy_rows(acc: Any, rows: int, pitch: int, width: int, t: int, total: Any) -> None:
+    """Write rows of `width` lanes, `pitch` apart in `acc`, one after another into `total[t]`."""
+    for y in range(rows):
+        for i in range(width):
+            total[t, y * width + i] = acc[y * pitch + i]
 
 
 @_jit
-def sum_pair_rows(
+def sum_bit_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
+    """Do what `sum_windows` does for planes of bits, a byte being eight lanes of a position; `geometry`: of `source` in bytes."""
+    first_in, pitch_in, first_out, pitch_out, rows, width, _ = geometry
+    for c in range(source.shape[0]):
+        for t in range(source.shape[1]):
+            for y in range(rows):
+                into = out[c, t, first_out + y * pitch_out : first_out + y * pitch_out + width]
+                into[:] = 0
+                for dy in range(pool):
+                    line = source[c, t, first_in + (y * pool + dy) * pitch_in :]
+                    for x in range(width // 8):
+                        for dx in range(pool):
+                            for lane in range(8):
+                                into[x * 8 + lane] += (line[x * pool + dx] >> lane) & 1
+
+
+@_jit
+def sum_rows(
     indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
 ) -> None:
-    """Add a projection of 8-bit weights into `totals`, (channels, steps, positions * lanes); see `sum_pairs`.
+    """Add a projection into `totals`, (channels, steps, at least positions * lanes); see `sum_lanes`.
 
     `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
     """
-    positions = totals.shape[2] // lanes
+    positions = (indptr.size - 1) // totals.shape[0]
     for j in range(indptr.size - 1):
-        sum_pairs(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc)
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc)
         where = (j % positions) * lanes
         add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
 
 
 @_jit
-def sum_pair_taps(
+def sum_maps(
     indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
 ) -> None:
-    """Add a convolution of stride 1 with 8-bit weights into `totals`, (channels, steps, rows of the map, columns * lanes)."""
+    """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
     for o in range(totals.shape[0]):
         for t in range(totals.shape[1]):
-            sum_pairs(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc)
+            sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc)
             for y in range(rows.shape[0]):
                 _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
 
 
 @_jit
 def sum_linear(indptr: Any, indices: Any, weights: Any, exponent: int, source: Any, lanes: int, acc: Any, totals: Any) -> None:
-    """Add a projection into `totals`, (channels, steps, positions * lanes); `source`: (sources, live steps * lanes)."""
-    positions = totals.shape[2] // lanes
+    """Do the same for bytes and weights of any width; `source`: (sources, live steps * lanes)."""
+    positions = (indptr.size - 1) // totals.shape[0]
     for j in range(indptr.size - 1):
         sum_row(indptr, indices, weights, source, j, acc)
         where = (j % positions) * lanes
@@ -202,7 +216,7 @@ def sum_linear(indptr: Any, indices: Any, weights: Any, exponent: int, source: A
 def sum_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, geometry: Any, acc: Any, rows: Any, totals: Any
 ) -> None:
-    """Add a convolution into `totals`, (channels, steps, rows of the map, columns * lanes)."""
+    """Do the same for bytes, any stride and weights of any width."""
     for o in range(totals.shape[0]):
         if geometry[3]:
             add_strided_taps(indptr, channel, offset, weights, exponent, source, o, acc, geometry, totals[o])

@@ -12,15 +12,15 @@ from typing import Any, Literal
 import numba
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from ...hwmodels.fixed_point import STATE_LIMIT
 
 Form = Literal["avx512", "avx2", "plain"]
 PAYLOAD = 127
 """Largest payload of which two products with 8-bit weights fit 16 bits."""
-CHUNK = 64  # bytes of a stream that are summed side by side
-_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+CHUNK = 64  # lanes that are summed side by side
+_BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _ZERO = ir.Constant(_INT, 0)
 
 
@@ -32,9 +32,10 @@ def host_form() -> Form:
     return "avx2" if features.get("avx2") else "plain"
 
 
-def most_synapses(payload: int) -> int:
-    """Return how many products of payloads with weights of at most 127 one 16-bit sum can hold; even."""
-    return 32767 // (127 * payload) // 2 * 2
+def most_synapses(payload: int, weight: int = 127) -> int:
+    """Return how many products of payloads with weights one 16-bit sum can hold, of each sign; even where there are two."""
+    most = 32767 // max(payload * weight, 1)
+    return most // 2 * 2 or most
 
 
 def _vector(element: Any, size: int) -> Any:
@@ -94,6 +95,14 @@ def _in_order(b: Any, sums: list[Any]) -> list[Any]:
     return [_pick(b, *sums, [*range(i, i + 8), *range(size + i, size + i + 8)]) for i in range(0, size, 8)]
 
 
+def _store_sums(b: Any, sums: list[Any], address: Any, add: bool) -> None:
+    """Write 16-bit sums as 32 bits in the lanes' order, or add them to what is there."""
+    for i, lanes in enumerate(_in_order(b, sums)):
+        place = b.gep(address, [ir.Constant(_LONG, 16 * i)])
+        wide = b.sext(lanes, _vector(_INT, 16))
+        _write(b, b.add(wide, _read(b, place, wide.type)) if add else wide, place)
+
+
 def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
     """Make the sum of a row over `chunks * CHUNK` bytes of a stream; `add` to what is there, or write."""
     bytes_ = 32 if form == "avx2" else CHUNK
@@ -106,7 +115,10 @@ def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
         into = b.gep(_data(context, b, kinds[6], out, _INT), [at])
         starts = range(0, chunks * CHUNK, bytes_)
         each, size = (1, bytes_) if form == "plain" else (2, bytes_ // 2)
-        slots = [[cgutils.alloca_once_value(b, ir.Constant(_vector(_SHORT, size), None)) for _ in range(each)] for _ in starts]
+        none = ir.Constant(_vector(_SHORT, size), None)
+        slots = [[cgutils.alloca_once_value(b, none) for _ in range(each)] for _ in starts]
+        for slot in (s for pair in slots for s in pair):
+            b.store(none, slot)  # an alloca is filled where the function begins, not each time round
         with cgutils.for_range_slice(b, begin, end, ir.Constant(_LONG, 2), _LONG) as (k, _):
             x, y = (b.gep(stream, [b.load(b.gep(where, [b.add(k, ir.Constant(_LONG, i))]))]) for i in (0, 1))
             pair = _read(b, b.gep(pairs, [k]), _SHORT)
@@ -115,15 +127,12 @@ def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
                 for s, product in zip(slot, _pair_products(b, form, x_part, y_part, pair), strict=True):
                     b.store(b.add(b.load(s), product), s)
         for start, slot in zip(starts, slots, strict=True):
-            for i, lanes in enumerate(_in_order(b, [b.load(s) for s in slot])):
-                place = b.gep(into, [ir.Constant(_LONG, start + 16 * i)])
-                wide = b.sext(lanes, _vector(_INT, 16))
-                _write(b, b.add(wide, _read(b, place, wide.type)) if add else wide, place)
+            _store_sums(b, [b.load(s) for s in slot], b.gep(into, [ir.Constant(_LONG, start)]), add)
         return context.get_dummy_value()
 
     @intrinsic
     def sum_chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any) -> Any:
-        del typing
+        del typing, base, begin, end, at
         i = types.int64
         return types.void(source, i, places, weights, i, i, out, i), emit
 
@@ -136,29 +145,29 @@ def make_sum_pairs(form: Form) -> Any:
     add8, add4, add1 = (_sum_chunks(form, n, True) for n in (8, 4, 1))
 
     @numba.njit(cache=True, nogil=True)
-    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, out: Any) -> None:
+    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
         first = begin
         while True:
-            last = min(first + most, end)
-            fresh, at, size = first == begin, 0, out.size
-            while at + 512 <= size:
-                if fresh:
-                    set8(source, base + at, places, weights, first, last, out, at)
-                else:
-                    add8(source, base + at, places, weights, first, last, out, at)
-                at += 512
-            while at + 256 <= size:
-                if fresh:
-                    set4(source, base + at, places, weights, first, last, out, at)
-                else:
-                    add4(source, base + at, places, weights, first, last, out, at)
-                at += 256
+            last, fresh, at = min(first + most, end), first == begin, 0
             while at < size:
-                if fresh:
-                    set1(source, base + at, places, weights, first, last, out, at)
+                if at + 512 <= size:
+                    if fresh:
+                        set8(source, base + at, places, weights, first, last, out, at)
+                    else:
+                        add8(source, base + at, places, weights, first, last, out, at)
+                    at += 512
+                elif at + 256 <= size:
+                    if fresh:
+                        set4(source, base + at, places, weights, first, last, out, at)
+                    else:
+                        add4(source, base + at, places, weights, first, last, out, at)
+                    at += 256
                 else:
-                    add1(source, base + at, places, weights, first, last, out, at)
-                at += 64
+                    if fresh:
+                        set1(source, base + at, places, weights, first, last, out, at)
+                    else:
+                        add1(source, base + at, places, weights, first, last, out, at)
+                    at += 64
             first = last
             if first >= end:
                 return
@@ -172,8 +181,83 @@ sum_pairs = make_sum_pairs(host_form())
     source: uint8, flat; at least 64 bytes can be read from every place that is asked for.
     places, weights: int64 and int8 by synapse; rows begin and end at even numbers (pad them with a weight of 0).
     most: synapses whose sum fits 16 bits: `most_synapses`.
-    out: int32, written; a multiple of 64 long.
+    size: lanes, rounded up to whole chunks of 64.
+    out: int32, written.
 """
+
+
+def _bit_chunks(chunks: int, add: bool) -> Any:
+    """Make the sum of a row over `chunks * CHUNK` lanes of a stream of bits; `add` to what is there, or write."""
+
+    def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        source, base, places, weights, begin, end, out, at = args
+        kinds = signature.args
+        stream = b.gep(_data(context, b, kinds[0], source, _BYTE), [base])
+        where, numbers = _data(context, b, kinds[2], places, _LONG), _data(context, b, kinds[3], weights, _SHORT)
+        into = b.gep(_data(context, b, kinds[6], out, _INT), [at])
+        none = ir.Constant(_vector(_SHORT, 32), None)
+        slots = [cgutils.alloca_once_value(b, none) for _ in range(2 * chunks)]
+        for slot in slots:
+            b.store(none, slot)
+        with cgutils.for_range_slice(b, begin, end, ir.Constant(_LONG, 1), _LONG) as (k, _):
+            x = b.gep(stream, [b.load(b.gep(where, [k]))])
+            weight = _splat(b, b.load(b.gep(numbers, [k])), 32)
+            for i, slot in enumerate(slots):
+                lanes = b.bitcast(_read(b, b.gep(x, [ir.Constant(_LONG, 4 * i)]), _INT), _vector(_BIT, 32))
+                held = b.load(slot)
+                b.store(b.select(lanes, b.add(held, weight), held), slot)
+        for i, slot in enumerate(slots):
+            _store_sums(b, [b.load(slot)], b.gep(into, [ir.Constant(_LONG, 32 * i)]), add)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def bit_chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any) -> Any:
+        del typing, base, begin, end, at
+        i = types.int64
+        return types.void(source, i, places, weights, i, i, out, i), emit
+
+    return bit_chunks
+
+
+_set_bits8, _set_bits1, _add_bits8, _add_bits1 = (_bit_chunks(n, add) for add in (False, True) for n in (8, 1))
+
+
+@numba.njit(cache=True, nogil=True)
+def sum_bits(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
+    """Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
+    first = begin
+    while True:
+        last, fresh, at = min(first + most, end), first == begin, 0
+        while at < size:
+            wide, start = at + 512 <= size, base + at // 8
+            if wide and fresh:
+                _set_bits8(source, start, places, weights, first, last, out, at)
+            elif wide:
+                _add_bits8(source, start, places, weights, first, last, out, at)
+            elif fresh:
+                _set_bits1(source, start, places, weights, first, last, out, at)
+            else:
+                _add_bits1(source, start, places, weights, first, last, out, at)
+            at += 512 if wide else 64
+        first = last
+        if first >= end:
+            return
+
+
+def sum_lanes(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
+    """Sum a row: `sum_pairs` where the weights are bytes, `sum_bits` where they have 16 bits."""
+    raise NotImplementedError  # compiled code only; see below
+
+
+@overload(sum_lanes)
+def _sum_lanes(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+    del source, base, places, begin, end, most, size, out
+    chosen = sum_pairs if weights.dtype == types.int8 else sum_bits
+
+    def run(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any) -> Any:
+        chosen(source, base, places, weights, begin, end, most, size, out)
+
+    return run
 
 
 def _rest(b: Any, v: Any, keep: Any, places: Any) -> Any:
@@ -203,9 +287,9 @@ def _limited(b: Any, value: Any) -> Any:
 class _Neurons:
     """Emits LIF neurons, one a lane: states and counts stay in registers over all steps."""
 
-    def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool) -> None:
-        """Take the builder, the address of the registers, the biases as a vector, and whether the decay is a shift."""
-        self.b, self.bias = b, biases
+    def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool, packed: bool) -> None:
+        """Take the builder, the address of the registers, the biases as a vector, whether the decay is a shift and spikes are bits."""
+        self.b, self.bias, self.packed = b, biases, packed
         right, left, held, keep, places, bar = (b.load(b.gep(registers, [ir.Constant(_LONG, i)])) for i in range(6))
         self.right, self.left, self.held, self.keep, self.bar = (_splat(b, x, size) for x in (right, left, held, keep, bar))
         self.places = places if shift else None
@@ -232,7 +316,7 @@ class _Neurons:
         fired = b.icmp_signed(">", new, self.bar)
         b.store(b.select(fired, zero, new), self.v)
         spikes = b.zext(fired, _vector(_BYTE, new.type.count))
-        _write(b, spikes, into)
+        _write(b, b.bitcast(fired, ir.IntType(new.type.count)) if self.packed else spikes, into)
         b.store(b.add(b.load(self.fires), spikes), self.fires)
         busy = b.zext(b.icmp_signed("!=", b.or_(u, new), zero), spikes.type)
         b.store(b.add(b.load(self.busy), busy), self.busy)
@@ -242,63 +326,82 @@ def _shape(context: Any, b: Any, kind: Any, array: Any) -> Any:
     return cgutils.unpack_tuple(b, context.make_array(kind)(context, b, array).shape, 2)
 
 
-def _run_lanes(size: int, shift: bool) -> Any:
-    """Make the neurons of `size` lanes, with a decay by shift or by product; see `run_lanes`."""
+def _run_lanes(size: int, shift: bool, packed: bool) -> Any:
+    """Make the neurons of `size` lanes, with a decay by shift or by product, spikes as bits or bytes; see `run_lanes`."""
 
     def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
         sums, biases, registers = (_data(context, b, kinds[i], args[i], _INT) for i in (0, 1, 2))
         out, fires = (_data(context, b, kinds[i], args[i], _BYTE) for i in (3, 4))
-        at, (live, width), (steps, pitch), (_, apart) = args[5], *(_shape(context, b, kinds[i], args[i]) for i in (0, 3, 4))
-        n = _Neurons(b, size, registers, _read(b, b.gep(biases, [at]), _vector(_INT, size)), shift)
+        start, pitch, steps, at = args[5:]
+        (live, width), (_, apart) = (_shape(context, b, kinds[i], args[i]) for i in (0, 4))
+        out = b.gep(out, [b.add(start, b.udiv(at, ir.Constant(_LONG, 8)) if packed else at)])
+        n = _Neurons(b, size, registers, _read(b, b.gep(biases, [at]), _vector(_INT, size)), shift, packed)
         with cgutils.for_range(b, live) as loop:
             n.arrive(_read(b, b.gep(sums, [b.add(b.mul(loop.index, width), at)]), _vector(_INT, size)))
-            n.step(b.gep(out, [b.add(b.mul(loop.index, pitch), at)]))
+            n.step(b.gep(out, [b.mul(loop.index, pitch)]))
         n.end_of_input()
         with cgutils.for_range_slice(b, live, steps, ir.Constant(_LONG, 1), _LONG) as (t, _):
-            n.step(b.gep(out, [b.add(b.mul(t, pitch), at)]))
+            n.step(b.gep(out, [b.mul(t, pitch)]))
         _write(b, b.load(n.fires), b.gep(fires, [at]))
         _write(b, b.load(n.busy), b.gep(fires, [b.add(at, apart)]))
         return context.get_dummy_value()
 
     @intrinsic
-    def run(typing: Any, total: Any, biases: Any, registers: Any, spikes: Any, counts: Any, at: Any) -> Any:
-        del typing, at
-        return types.void(total, biases, registers, spikes, counts, types.int64), emit
+    def run(
+        typing: Any, total: Any, biases: Any, registers: Any, spikes: Any, counts: Any, start: Any, pitch: Any, steps: Any, at: Any
+    ) -> Any:
+        del typing, start, pitch, steps, at
+        i = types.int64
+        return types.void(total, biases, registers, spikes, counts, i, i, i, i), emit
 
     return run
 
 
-def make_run_lanes(most: int) -> Any:
+def _make_run(most: int, packed: bool) -> Any:
     """Compile the neurons for `most` lanes at a time, and 8 at a time for what is left."""
-    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift) for shift in (True, False) for n in (most, 8))
+    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift, packed) for shift in (True, False) for n in (most, 8))
 
     @numba.njit(cache=True, nogil=True)
-    def run_lanes(total: Any, biases: Any, registers: Any, spikes: Any, counts: Any) -> None:
-        at, n, shift = 0, total.shape[1], registers[4] >= 0
+    def run(total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, counts: Any) -> None:
+        at, shift = 0, registers[4] >= 0
         while at + most <= n:
             if shift:
-                shift_most(total, biases, registers, spikes, counts, at)
+                shift_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
             else:
-                product_most(total, biases, registers, spikes, counts, at)
+                product_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
             at += most
         while at < n:
             if shift:
-                shift_8(total, biases, registers, spikes, counts, at)
+                shift_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
             else:
-                product_8(total, biases, registers, spikes, counts, at)
+                product_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
             at += 8
 
-    return run_lanes
+    return run
 
 
-run_lanes = make_run_lanes({"avx512": 64, "avx2": 32, "plain": 16}[host_form()])
-"""LIF neurons over all steps of a block, the equations of hwmodels.fixed_point.lif_step; the current is either new or held.
+_WIDTH = {"avx512": 64, "avx2": 32, "plain": 16}[host_form()]
+_run_bytes, _run_bits = _make_run(_WIDTH, False), _make_run(_WIDTH, True)
 
-    total: int32 (live steps, n), the sums that arrive; n a multiple of 8. Once shifted, |a| < 2^17. Later steps get none.
-    biases: int32 (n,).
-    registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
-        4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
-    spikes: uint8 (steps, n), written; at most 255 steps.
-    counts: uint8 (2, n), written: steps with a spike, and with a state before or after it.
-"""
+
+@numba.njit(cache=True, nogil=True)
+def run_lanes(
+    total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, packed: bool, counts: Any
+) -> None:
+    """Run LIF neurons over all steps of a block, the equations of hwmodels.fixed_point.lif_step; the current is either new or held.
+
+    Args:
+        total: int32 (live steps, lanes), the sums that arrive. Once shifted, |a| < 2^17. Later steps get none.
+        n: how many of the lanes to run; all arrays have room for the next multiple of 8.
+        biases: int32 (at least 1, lanes), the first row.
+        registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
+            4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
+        spikes: uint8, flat, written from `start` on: a byte a lane, or a bit where they are `packed`, `pitch` bytes from step to step.
+        steps: at most 255.
+        counts: uint8 (2, lanes), written: steps with a spike, and with a state before or after it.
+    """
+    if packed:
+        _run_bits(total, n, biases, registers, spikes, start, pitch, steps, counts)
+    else:
+        _run_bytes(total, n, biases, registers, spikes, start, pitch, steps, counts)
