@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,11 +20,24 @@ from ...compile.network import Network
 from . import _crossbar, _recurrent
 from ._base import BackendOptions, Recording
 from ._latency import OneSample
-from ._program import prepare
+from ._program import Program, prepare
 from ._worker import Worker, in_words
 
-BATCH = 1024
+BATCH = 4096
 FEW = 3  # samples up to which maps are run one by one, not eight in a byte
+
+
+_last: list[tuple[weakref.ref[Network], bool, Program | None]] = []  # what was prepared last: a run comes in batches
+
+
+def _program(network: Network, few: bool) -> Program | None:
+    """Return `prepare`'s answer, the last one if it was asked for the same."""
+    for held, shape, program in _last[:1]:
+        if held() is network and shape == few:
+            return program
+    program = prepare(network, few)
+    _last[:] = [(weakref.ref(network), few, program)]
+    return program
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
@@ -32,7 +46,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
         return _crossbar.simulate(network, events, options)
     if any(p.lag for p in network.projections):
         return _recurrent.simulate(network, events, options)
-    program = prepare(network, few=len(events) <= FEW)
+    program = _program(network, len(events) <= FEW)
     if program is None:  # maps that the kernels do not take: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
     if len(events) == 1 and not program.maps:

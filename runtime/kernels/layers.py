@@ -53,7 +53,7 @@ def run_rows(
     """
     pitch, whole = block[0] // 8 if packed else block[0], neuron[3] and block[0] == CHUNK and not packed
     for j in range(indptr.size - 1):
-        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc)
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
         _start(state, biases[j])
         if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
             run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, False, counts)
@@ -131,15 +131,21 @@ def run_maps(
         out: (channels, steps, plane).
     """
     rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], 1 if packed else block[0]
-    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
+    line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0]), total.reshape(total.size)
     for o in range(out.shape[0]):
         _start(state, biases[o])
         for y in range(0, rows, together):
             size = min(together, rows - y)
-            extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
             for t in range(total.shape[0]):
-                sum_lanes(source, t * plane + y * row, places, weights, indptr[o], indptr[o + 1], most, extent, acc)
-                copy_rows(acc, size, pitch, width, t, total)
+                start = t * plane + y * row
+                if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
+                    extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
+                    sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0)
+                    copy_rows(acc, size, pitch, width, t, total)
+                    continue
+                for i in range(size):
+                    to = t * total.shape[1] + i * width
+                    sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to)
             first, n = (o * rows + y) * columns, size * columns
             run_states(total, neuron, registers, flags, first, n, block, packed, state, line, place, counts, words, sums)
             spread(spikes, shape, unit, y, size, o, out)

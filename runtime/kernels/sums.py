@@ -185,7 +185,7 @@ def sum_rows(
     """
     positions = (indptr.size - 1) // totals.shape[0]
     for j in range(indptr.size - 1):
-        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc)
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
         where = (j % positions) * lanes
         add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
 
@@ -197,7 +197,7 @@ def sum_maps(
     """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
     for o in range(totals.shape[0]):
         for t in range(totals.shape[1]):
-            sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc)
+            sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0)
             for y in range(rows.shape[0]):
                 _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
 

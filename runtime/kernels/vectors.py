@@ -141,42 +141,45 @@ def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
 
 def make_sum_pairs(form: Form) -> Any:
     """Compile the sum of a row in one of the forms; see `sum_pairs`."""
-    set8, set4, set1 = (_sum_chunks(form, n, False) for n in (8, 4, 1))
+    set8, set4, set2, set1 = (_sum_chunks(form, n, False) for n in (8, 4, 2, 1))
     add8, add4, add1 = (_sum_chunks(form, n, True) for n in (8, 4, 1))
 
     @numba.njit(cache=True, nogil=True)
-    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
-        first = begin
-        while True:
-            last, fresh, at = min(first + most, end), first == begin, 0
+    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
+        last, at = min(begin + most, end), 0
+        while at < size:
+            start, left = base + at, size - at
+            if left >= 512:
+                set8(source, start, places, weights, begin, last, out, to + at)
+                at += 512
+            elif left >= 256:
+                set4(source, start, places, weights, begin, last, out, to + at)
+                at += 256
+            elif left >= 128:
+                set2(source, start, places, weights, begin, last, out, to + at)
+                at += 128
+            else:
+                set1(source, start, places, weights, begin, last, out, to + at)
+                at += 64
+        while last < end:  # more than one sum of 16 bits holds
+            first, last, at = last, min(last + most, end), 0
             while at < size:
-                if at + 512 <= size:
-                    if fresh:
-                        set8(source, base + at, places, weights, first, last, out, at)
-                    else:
-                        add8(source, base + at, places, weights, first, last, out, at)
+                start, left = base + at, size - at
+                if left >= 512:
+                    add8(source, start, places, weights, first, last, out, to + at)
                     at += 512
-                elif at + 256 <= size:
-                    if fresh:
-                        set4(source, base + at, places, weights, first, last, out, at)
-                    else:
-                        add4(source, base + at, places, weights, first, last, out, at)
+                elif left >= 256:
+                    add4(source, start, places, weights, first, last, out, to + at)
                     at += 256
                 else:
-                    if fresh:
-                        set1(source, base + at, places, weights, first, last, out, at)
-                    else:
-                        add1(source, base + at, places, weights, first, last, out, at)
+                    add1(source, start, places, weights, first, last, out, to + at)
                     at += 64
-            first = last
-            if first >= end:
-                return
 
     return sum_pairs
 
 
 sum_pairs = make_sum_pairs(host_form())
-"""out[l] = sum over the synapses k in begin..end of  weights[k] source[base + places[k] + l].
+"""out[to + l] = sum over the synapses k in begin..end of  weights[k] source[base + places[k] + l].
 
     source: uint8, flat; at least 64 bytes can be read from every place that is asked for.
     places, weights: int64 and int8 by synapse; rows begin and end at even numbers (pad them with a weight of 0).
@@ -219,43 +222,55 @@ def _bit_chunks(chunks: int, add: bool) -> Any:
     return bit_chunks
 
 
-_set_bits8, _set_bits1, _add_bits8, _add_bits1 = (_bit_chunks(n, add) for add in (False, True) for n in (8, 1))
+_set_bits8, _set_bits4, _set_bits2, _set_bits1 = (_bit_chunks(n, False) for n in (8, 4, 2, 1))
+_add_bits8, _add_bits4, _add_bits1 = (_bit_chunks(n, True) for n in (8, 4, 1))
 
 
 @numba.njit(cache=True, nogil=True)
-def sum_bits(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
+def sum_bits(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
     """Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
-    first = begin
-    while True:
-        last, fresh, at = min(first + most, end), first == begin, 0
+    last, at = min(begin + most, end), 0
+    while at < size:
+        start, left = base + at // 8, size - at
+        if left >= 512:
+            _set_bits8(source, start, places, weights, begin, last, out, to + at)
+            at += 512
+        elif left >= 256:
+            _set_bits4(source, start, places, weights, begin, last, out, to + at)
+            at += 256
+        elif left >= 128:
+            _set_bits2(source, start, places, weights, begin, last, out, to + at)
+            at += 128
+        else:
+            _set_bits1(source, start, places, weights, begin, last, out, to + at)
+            at += 64
+    while last < end:
+        first, last, at = last, min(last + most, end), 0
         while at < size:
-            wide, start = at + 512 <= size, base + at // 8
-            if wide and fresh:
-                _set_bits8(source, start, places, weights, first, last, out, at)
-            elif wide:
-                _add_bits8(source, start, places, weights, first, last, out, at)
-            elif fresh:
-                _set_bits1(source, start, places, weights, first, last, out, at)
+            start, left = base + at // 8, size - at
+            if left >= 512:
+                _add_bits8(source, start, places, weights, first, last, out, to + at)
+                at += 512
+            elif left >= 256:
+                _add_bits4(source, start, places, weights, first, last, out, to + at)
+                at += 256
             else:
-                _add_bits1(source, start, places, weights, first, last, out, at)
-            at += 512 if wide else 64
-        first = last
-        if first >= end:
-            return
+                _add_bits1(source, start, places, weights, first, last, out, to + at)
+                at += 64
 
 
-def sum_lanes(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any) -> None:
+def sum_lanes(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
     """Sum a row: `sum_pairs` where the weights are bytes, `sum_bits` where they have 16 bits."""
     raise NotImplementedError  # compiled code only; see below
 
 
 @overload(sum_lanes)
-def _sum_lanes(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-    del source, base, places, begin, end, most, size, out
+def _sum_lanes(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any, to: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+    del source, base, places, begin, end, most, size, out, to
     chosen = sum_pairs if weights.dtype == types.int8 else sum_bits
 
-    def run(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any) -> Any:
-        chosen(source, base, places, weights, begin, end, most, size, out)
+    def run(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any, to: Any) -> Any:
+        chosen(source, base, places, weights, begin, end, most, size, out, to)
 
     return run
 
