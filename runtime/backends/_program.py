@@ -61,8 +61,8 @@ class Arriving:
 
     Of a matrix, `first` are the sources. Of a convolution, `first` are channels and `second` the elements at which taps begin in a plane
     of `window`, the grid of the windows that it reads; `rows`, `geometry` as `kernels.sums.add_taps` and `add_strided_taps` take them.
-    Where `most` is not 0, `first` are the places and `weights` what `kernels.vectors.sum_lanes` takes, of a matrix or of a convolution of
-    stride 1. `unit` bytes are a position of what is read; `expand`: it is made of bits first; `largest` is its largest payload.
+    Where `most` is not 0, `first` are the places and `weights` what `sum_pairs` takes, or `sum_bits` of `bits`; a convolution's stride is 1
+    then. `unit` bytes are a position of what is read; `expand`: it is made of bits first; `largest` is its largest payload.
     """
 
     source: str
@@ -76,6 +76,7 @@ class Arriving:
     rows: NDArray[np.int64] | None = None
     geometry: tuple[int, int, int, int] = (0, 0, 0, 0)
     most: int = 0
+    bits: bool = False
     unit: int = 1
     expand: bool = False
     largest: int = 1
@@ -260,11 +261,11 @@ def _arriving(projection: Projection, program: Program, largest: float, payload:
 
 
 def _for_lanes(arriving: Arriving, places: NDArray[np.int64], payload: int, bits: bool) -> Arriving:
-    """Return a projection as `sum_lanes` takes it (of bytes, each row padded to an even number); as it is if its numbers are too large."""
+    """Return a projection for `sum_pairs` (rows padded to even numbers) or `sum_bits`; as it is if its numbers are too large."""
     weights = arriving.weights
     largest = int(np.abs(weights).max(initial=0))
     if bits:
-        return replace(arriving, first=places, weights=weights.astype(np.int16), second=None, most=most_synapses(1, largest))
+        return replace(arriving, first=places, weights=weights.astype(np.int16), second=None, most=most_synapses(1, largest), bits=True)
     if payload > PAYLOAD or largest > 127:
         return arriving
     sizes = np.diff(arriving.indptr)

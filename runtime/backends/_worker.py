@@ -136,7 +136,8 @@ class Worker:
         body = (layer.neuron, layer.registers, layer.biases, layer.flags, (lanes, filled), self.program.packed)
         done = (state, counts, words, self.program.timesteps, self.streams[layer.name].reshape(-1), self.sums[layer.name])
         if a.most:
-            layers.run_rows(a.indptr, a.first, a.weights, a.most, source.reshape(-1), *body, acc, total, *done)
+            run = layers.run_bit_rows if a.bits else layers.run_rows
+            run(a.indptr, a.first, a.weights, a.most, source.reshape(-1), *body, acc, total, *done)
         else:
             row = self._buffer("acc", (size,), a.weights.dtype)
             layers.run_linear(a.indptr, a.first, a.weights, source, *body, row, total, *done)
@@ -152,7 +153,8 @@ class Worker:
             acc = self._acc("acc", (together - 1) * pitch + width, np.int32)
             total = self._buffer("total", (live, in_words(together * width)), np.int32)
             head = (a.indptr, a.first, a.weights, a.most, source.reshape(-1), window.plane * a.unit, window.pitch * a.unit, pitch)
-            layers.run_maps(*head, *body, together, shape, acc, total, *self._neurons(together * width), *done)
+            run = layers.run_bit_maps if a.bits else layers.run_maps
+            run(*head, *body, together, shape, acc, total, *self._neurons(together * width), *done)
         else:
             n = grid.rows * width
             acc = self._extent(a, grid, window, a.weights.dtype)
@@ -197,7 +199,8 @@ class Worker:
         if a.most:
             acc = self._acc("acc", size, np.int32)
             total = acc[:size].reshape(-1, lanes)
-            sums.sum_rows(a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), lanes, acc, total, totals)
+            add = sums.sum_bit_rows if a.bits else sums.sum_rows
+            add(a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), lanes, acc, total, totals)
         else:
             acc = self._buffer("acc", (size,), a.weights.dtype)
             sums.sum_linear(a.indptr, a.first, a.weights, exponent, source, lanes, acc, totals)
@@ -207,7 +210,8 @@ class Worker:
         if a.most:
             extent = ((grid.rows - 1) * window.pitch + grid.columns) * self.program.lanes
             head, acc = (a.indptr, a.first, a.weights, a.most, exponent), self._acc("acc", extent, np.int32)
-            sums.sum_maps(*head, source.reshape(-1), window.plane * a.unit, acc, a.rows, maps[:, : source.shape[1]])
+            add = sums.sum_bit_maps if a.bits else sums.sum_maps
+            add(*head, source.reshape(-1), window.plane * a.unit, acc, a.rows, maps[:, : source.shape[1]])
         else:
             acc = self._extent(a, grid, window, a.weights.dtype)
             sums.sum_taps(a.indptr, a.first, a.second, a.weights, exponent, source, a.geometry, acc, a.rows, maps)

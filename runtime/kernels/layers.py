@@ -10,7 +10,7 @@ import numpy as np
 from .moves import spread
 from .neurons import add_lanes, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
-from .vectors import CHUNK, run_lanes, sum_lanes
+from .vectors import CHUNK, run_lanes, sum_bits, sum_pairs
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -22,45 +22,50 @@ def _start(state: Any, bias: Any) -> None:
         state[0, i] = bias
 
 
-@_jit
-def run_rows(
-    indptr: Any,
-    places: Any,
-    weights: Any,
-    most: int,
-    source: Any,
-    neuron: Any,
-    registers: Any,
-    biases: Any,
-    flags: Any,
-    block: Any,
-    packed: bool,
-    acc: Any,
-    total: Any,
-    state: Any,
-    counts: Any,
-    words: Any,
-    steps: int,
-    out: Any,
-    sums: Any,
-) -> None:
-    """Run a flat population with one projection, a neuron at a time while all of it is in the cache.
+def _make_run_rows(sum_lanes: Any) -> Any:
+    """Compile `run_rows` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
 
-    Args:
-        indptr, places, weights, most, source: as in `sum_lanes`.
-        acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
-        out: flat, (neurons, steps, lanes), or lanes / 8 where they are `packed`; written.
-    """
-    pitch, whole = block[0] // 8 if packed else block[0], neuron[3] and block[0] == CHUNK and not packed
-    for j in range(indptr.size - 1):
-        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
-        _start(state, biases[j])
-        if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
-            run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, False, counts)
-            add_lanes(counts, words, 1, block, sums, j)
-        else:
-            place = (j * steps * pitch, pitch, steps)
-            run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
+    @_jit
+    def run_rows(
+        indptr: Any,
+        places: Any,
+        weights: Any,
+        most: int,
+        source: Any,
+        neuron: Any,
+        registers: Any,
+        biases: Any,
+        flags: Any,
+        block: Any,
+        packed: bool,
+        acc: Any,
+        total: Any,
+        state: Any,
+        counts: Any,
+        words: Any,
+        steps: int,
+        out: Any,
+        sums: Any,
+    ) -> None:
+        """Run a flat population with one projection, a neuron at a time while all of it is in the cache.
+
+        Args:
+            indptr, places, weights, most, source: as in `sum_pairs`.
+            acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
+            out: flat, (neurons, steps, lanes), or lanes / 8 where they are `packed`; written.
+        """
+        pitch, whole = block[0] // 8 if packed else block[0], neuron[3] and block[0] == CHUNK and not packed
+        for j in range(indptr.size - 1):
+            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
+            _start(state, biases[j])
+            if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
+                run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, False, counts)
+                add_lanes(counts, words, 1, block, sums, j)
+            else:
+                place = (j * steps * pitch, pitch, steps)
+                run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
+
+    return run_rows
 
 
 @_jit
@@ -94,61 +99,66 @@ def run_linear(
         run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
 
 
-@_jit
-def run_maps(
-    indptr: Any,
-    places: Any,
-    weights: Any,
-    most: int,
-    source: Any,
-    plane: int,
-    row: int,
-    pitch: int,
-    neuron: Any,
-    registers: Any,
-    biases: Any,
-    flags: Any,
-    block: Any,
-    packed: bool,
-    together: int,
-    shape: Any,
-    acc: Any,
-    total: Any,
-    state: Any,
-    spikes: Any,
-    counts: Any,
-    words: Any,
-    out: Any,
-    sums: Any,
-) -> None:
-    """Run the output channels of one convolution of stride 1, a few rows of the map at a time; see `sum_lanes` and `run_states`.
+def _make_run_maps(sum_lanes: Any) -> Any:
+    """Compile `run_maps` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
 
-    Args:
-        plane, row: bytes from one step, and from one row, to the next in `source`; pitch: lanes of a row of it.
-        together: rows that are run together; shape: as in `spread`.
-        acc: int32 scratch for these rows, at the source's pitch; whole chunks.
-        total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
-        out: (channels, steps, plane).
-    """
-    rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], 1 if packed else block[0]
-    line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0]), total.reshape(total.size)
-    for o in range(out.shape[0]):
-        _start(state, biases[o])
-        for y in range(0, rows, together):
-            size = min(together, rows - y)
-            for t in range(total.shape[0]):
-                start = t * plane + y * row
-                if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
-                    extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
-                    sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0)
-                    copy_rows(acc, size, pitch, width, t, total)
-                    continue
-                for i in range(size):
-                    to = t * total.shape[1] + i * width
-                    sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to)
-            first, n = (o * rows + y) * columns, size * columns
-            run_states(total, neuron, registers, flags, first, n, block, packed, state, line, place, counts, words, sums)
-            spread(spikes, shape, unit, y, size, o, out)
+    @_jit
+    def run_maps(
+        indptr: Any,
+        places: Any,
+        weights: Any,
+        most: int,
+        source: Any,
+        plane: int,
+        row: int,
+        pitch: int,
+        neuron: Any,
+        registers: Any,
+        biases: Any,
+        flags: Any,
+        block: Any,
+        packed: bool,
+        together: int,
+        shape: Any,
+        acc: Any,
+        total: Any,
+        state: Any,
+        spikes: Any,
+        counts: Any,
+        words: Any,
+        out: Any,
+        sums: Any,
+    ) -> None:
+        """Run the output channels of one convolution of stride 1, a few rows of the map at a time; see `sum_pairs` and `run_states`.
+
+        Args:
+            plane, row: bytes from one step, and from one row, to the next in `source`; pitch: lanes of a row of it.
+            together: rows that are run together; shape: as in `spread`.
+            acc: int32 scratch for these rows, at the source's pitch; whole chunks.
+            total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
+            out: (channels, steps, plane).
+        """
+        rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], 1 if packed else block[0]
+        line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0]), total.reshape(total.size)
+        for o in range(out.shape[0]):
+            _start(state, biases[o])
+            for y in range(0, rows, together):
+                size = min(together, rows - y)
+                for t in range(total.shape[0]):
+                    start = t * plane + y * row
+                    if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
+                        extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
+                        sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0)
+                        copy_rows(acc, size, pitch, width, t, total)
+                        continue
+                    for i in range(size):
+                        to = t * total.shape[1] + i * width
+                        sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to)
+                first, n = (o * rows + y) * columns, size * columns
+                run_states(total, neuron, registers, flags, first, n, block, packed, state, line, place, counts, words, sums)
+                spread(spikes, shape, unit, y, size, o, out)
+
+    return run_maps
 
 
 @_jit
@@ -269,3 +279,7 @@ def _ones(byte: Any) -> Any:
     pairs = (byte & 0x55) + (byte >> 1 & 0x55)
     fours = (pairs & 0x33) + (pairs >> 2 & 0x33)
     return (fours & 0x0F) + (fours >> 4)
+
+
+run_rows, run_bit_rows = _make_run_rows(sum_pairs), _make_run_rows(sum_bits)
+run_maps, run_bit_maps = _make_run_maps(sum_pairs), _make_run_maps(sum_bits)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numba
 
-from .vectors import sum_lanes
+from .vectors import sum_bits, sum_pairs
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -175,31 +175,41 @@ def sum_bit_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                                 into[x * 8 + lane] += (line[x * pool + dx] >> lane) & 1
 
 
-@_jit
-def sum_rows(
-    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
-) -> None:
-    """Add a projection into `totals`, (channels, steps, at least positions * lanes); see `sum_lanes`.
+def _make_sum_rows(sum_lanes: Any) -> Any:
+    """Compile `sum_rows` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
 
-    `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
-    """
-    positions = (indptr.size - 1) // totals.shape[0]
-    for j in range(indptr.size - 1):
-        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
-        where = (j % positions) * lanes
-        add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
+    @_jit
+    def sum_rows(
+        indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
+    ) -> None:
+        """Add a projection into `totals`, (channels, steps, at least positions * lanes); see `sum_pairs`.
+
+        `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
+        """
+        positions = (indptr.size - 1) // totals.shape[0]
+        for j in range(indptr.size - 1):
+            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
+            where = (j % positions) * lanes
+            add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
+
+    return sum_rows
 
 
-@_jit
-def sum_maps(
-    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
-) -> None:
-    """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
-    for o in range(totals.shape[0]):
-        for t in range(totals.shape[1]):
-            sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0)
-            for y in range(rows.shape[0]):
-                _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
+def _make_sum_maps(sum_lanes: Any) -> Any:
+    """Compile `sum_maps` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
+
+    @_jit
+    def sum_maps(
+        indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
+    ) -> None:
+        """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
+        for o in range(totals.shape[0]):
+            for t in range(totals.shape[1]):
+                sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0)
+                for y in range(rows.shape[0]):
+                    _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
+
+    return sum_maps
 
 
 @_jit
@@ -222,3 +232,7 @@ def sum_taps(
             add_strided_taps(indptr, channel, offset, weights, exponent, source, o, acc, geometry, totals[o])
         else:
             add_taps(indptr, channel, offset, weights, exponent, source, o, acc, rows, totals[o])
+
+
+sum_rows, sum_bit_rows = _make_sum_rows(sum_pairs), _make_sum_rows(sum_bits)
+sum_maps, sum_bit_maps = _make_sum_maps(sum_pairs), _make_sum_maps(sum_bits)

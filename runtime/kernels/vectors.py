@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numba
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from ...hwmodels.fixed_point import STATE_LIMIT
 
@@ -257,22 +257,6 @@ def sum_bits(source: Any, base: int, places: Any, weights: Any, begin: int, end:
             else:
                 _add_bits1(source, start, places, weights, first, last, out, to + at)
                 at += 64
-
-
-def sum_lanes(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
-    """Sum a row: `sum_pairs` where the weights are bytes, `sum_bits` where they have 16 bits."""
-    raise NotImplementedError  # compiled code only; see below
-
-
-@overload(sum_lanes)
-def _sum_lanes(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any, to: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-    del source, base, places, begin, end, most, size, out, to
-    chosen = sum_pairs if weights.dtype == types.int8 else sum_bits
-
-    def run(source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, most: Any, size: Any, out: Any, to: Any) -> Any:
-        chosen(source, base, places, weights, begin, end, most, size, out, to)
-
-    return run
 
 
 def _rest(b: Any, v: Any, keep: Any, places: Any) -> Any:

@@ -1,0 +1,115 @@
+"""The kernels in LLVM's vectors against NumPy and the definition of the neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llvmlite import binding
+from netgen import seeds
+from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
+from spikeloom.runtime.kernels.vectors import Form, host_form, make_sum_pairs, most_synapses, run_lanes, sum_bits
+
+FORMS: list[Form] = ["plain"] + (["avx2"] if binding.get_host_cpu_features().get("avx2") else [])
+FORMS += [host_form()] if host_form() not in FORMS else []
+SUMS = {form: make_sum_pairs(form) for form in FORMS}
+
+
+def padded(sizes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pad each row to an even number with zeros."""
+    rows = np.split(values, np.cumsum(sizes)[:-1])
+    parts = [np.append(row, np.zeros(len(row) % 2, values.dtype)) for row in rows]
+    return np.concatenate([[0], np.cumsum([len(p) for p in parts])]), np.concatenate(parts)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, payload=st.sampled_from([1, 4, 127]), chunks=st.integers(1, 19))
+def test_sums_of_pairs(form: Form, seed: int, payload: int, chunks: int) -> None:
+    """Rows of any length, so that sums go past 16 bits; every form, every number of chunks, payloads to the limit."""
+    rng = np.random.default_rng(seed)
+    sources, lanes = int(rng.integers(1, 40)), 64 * chunks
+    stream = rng.integers(0, payload + 1, (sources, lanes)).astype(np.uint8)
+    sizes = rng.integers(0, 700, 3)
+    chosen, weights = rng.integers(0, sources, sizes.sum()), rng.choice([-127, 127, 5, -1], sizes.sum())
+    indptr, places = padded(sizes, (chosen * lanes).astype(np.int64))
+    bytes_ = padded(sizes, weights.astype(np.int8))[1]
+    flat, out = np.append(stream.ravel(), np.zeros(64, np.uint8)), np.full(lanes + 5, -7, np.int32)
+    most = most_synapses(payload)
+    for row, parts in enumerate(np.split(np.arange(sizes.sum()), np.cumsum(sizes)[:-1])):
+        SUMS[form](flat, 0, places, bytes_, indptr[row], indptr[row + 1], most, lanes, out, 5)
+        expected = weights[parts] @ stream[chosen[parts]].astype(np.int64)
+        assert (out[5:] == expected).all()
+        assert (out[:5] == -7).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, limit=st.sampled_from([3, 127, 2000, 32767]), chunks=st.integers(1, 19))
+def test_sums_of_bits(seed: int, limit: int, chunks: int) -> None:
+    rng = np.random.default_rng(seed)
+    sources, lanes = int(rng.integers(1, 40)), 64 * chunks
+    spikes = rng.random((sources, lanes)) < 0.4
+    stream = np.append(np.packbits(spikes, axis=1, bitorder="little").ravel(), np.zeros(64, np.uint8))
+    size = int(rng.integers(0, 700))
+    chosen, weights = rng.integers(0, sources, size), rng.choice([-limit, limit, 1], size)
+    out = np.full(lanes + 5, -7, np.int32)
+    places = (chosen * (lanes // 8)).astype(np.int64)
+    sum_bits(stream, 0, places, weights.astype(np.int16), 0, size, most_synapses(1, limit), lanes, out, 5)
+    assert (out[5:] == weights @ spikes[chosen].astype(np.int64)).all()
+    assert (out[:5] == -7).all()
+
+
+NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), st.booleans(), st.integers(-3, 3))
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packed=st.booleans())
+def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, packed: bool) -> None:
+    """Decays by shift and by product, currents that are held, biases, shifts of the sums, saturation; spikes as bytes and as bits."""
+    from spikeloom.compile.network import IntegerLIF
+    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+
+    dv, held, exponent = neuron
+    rng = np.random.default_rng(seed)
+    live, wide, vth = 1 if held else int(rng.integers(1, steps + 1)), -(-n // 8) * 8, int(rng.integers(0, 20000))
+    reach = (1 << 17) - 1 if rng.random() < 0.3 else 9000
+    total = rng.integers(-reach, reach, (live, wide)).astype(np.int32) >> max(exponent, 0)
+    state = np.zeros((3, wide), np.int32)
+    state[0] = rng.integers(-3000, 3000, wide)
+    du = -1 if held else 4095
+    unit = wide // 8 if packed else wide
+    spikes, counts = np.zeros(steps * unit, np.uint8), np.zeros((2, wide), np.uint8)
+    run_lanes(total, n, state, _registers(IntegerLIF(du, dv, vth), exponent), spikes, 0, unit, steps, packed, counts)
+    found = spikes.reshape(steps, unit)
+    raster = (np.unpackbits(found, axis=1, bitorder="little") if packed else found)[:, :n]
+    expected, active = reference(total, steps, exponent, du, dv, vth, state[0])
+    assert (raster == expected[:, :n]).all()
+    assert (counts[:, :n] == np.stack([expected.sum(axis=0), active])[:, :n]).all()
+
+
+def reference(total: np.ndarray, steps: int, exponent: int, du: int, dv: int, vth: int, bias: np.ndarray) -> tuple[Any, Any]:
+    """Step the neurons by their definition; return spikes (steps, n), and steps with a state before or after a spike."""
+    u = v = np.zeros(total.shape[1], np.int64)
+    spikes, active = np.zeros((steps, total.shape[1]), np.bool_), np.zeros(total.shape[1], np.int64)
+    for t in range(steps):
+        a = total[t].astype(np.int64) if t < len(total) else np.zeros_like(u)
+        a = a << exponent if exponent >= 0 else a >> -exponent
+        u, v, spikes[t] = lif_step(u, v, a, du=du, dv=dv, vth=vth, bias=bias.astype(np.int64))
+        active += (u != 0) | (v != 0) | spikes[t]
+    return spikes, active
+
+
+def test_the_threshold_is_aligned() -> None:
+    """One input just at the threshold does not spike, one more does."""
+    from spikeloom.compile.network import IntegerLIF
+    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+
+    registers = _registers(IntegerLIF(4095, 4095, 100), 0)
+    assert registers[5] == 100 << ALIGN
+    total, state = np.array([[100, 101] * 4], np.int32), np.zeros((3, 8), np.int32)
+    spikes, counts = np.zeros(8, np.uint8), np.zeros((2, 8), np.uint8)
+    run_lanes(total, 8, state, registers, spikes, 0, 8, 1, False, counts)
+    assert spikes.tolist() == [0, 1] * 4
