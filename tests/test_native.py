@@ -48,7 +48,7 @@ def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: s
 
 
 @settings(max_examples=25, deadline=None)
-@given(seeds, st.sampled_from([1, 8, 9, 17]), st.booleans())
+@given(seeds, st.sampled_from([1, 2, 8, 9, 17]), st.booleans())
 def test_convolutional_networks_in_blocks(seed: int, count: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
     check(network, reference.encode(network, samples(network, seed, count)), TWO)
@@ -90,6 +90,7 @@ def test_maps_of_every_geometry(
     network = Network(tuple(populations), tuple(projections), 5, InputSpec(255 if graded else 1, 1.0, "graded" if graded else "events"))
     events = rng.integers(0, 256 if graded else 2, (11, 5, int(np.prod(shape)))).astype(np.uint8)
     check(network, events)
+    check(replace(network, timesteps=11), events[:2, [*range(5), *range(5), 0]])  # one by one, more steps than a byte holds
 
 
 @settings(max_examples=40, deadline=None)

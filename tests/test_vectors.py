@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from llvmlite import binding
 from netgen import seeds
 from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
-from spikeloom.runtime.kernels.vectors import Form, host_form, make_sum_pairs, most_synapses, run_lanes, sum_bits
+from spikeloom.runtime.kernels.vectors import (
+    BYTES,
+    SAMPLES,
+    STEPS,
+    Form,
+    host_form,
+    make_sum_pairs,
+    most_synapses,
+    run_lanes,
+    sum_bits,
+    sum_step_bits,
+)
 
 FORMS: list[Form] = ["plain"] + (["avx2"] if binding.get_host_cpu_features().get("avx2") else [])
 FORMS += [host_form()] if host_form() not in FORMS else []
@@ -40,7 +51,7 @@ def test_sums_of_pairs(form: Form, seed: int, payload: int, chunks: int) -> None
     flat, out = np.append(stream.ravel(), np.zeros(64, np.uint8)), np.full(lanes + 5, -7, np.int32)
     most = most_synapses(payload)
     for row, parts in enumerate(np.split(np.arange(sizes.sum()), np.cumsum(sizes)[:-1])):
-        SUMS[form](flat, 0, places, bytes_, indptr[row], indptr[row + 1], most, lanes, out, 5)
+        SUMS[form](flat, 0, places, bytes_, indptr[row], indptr[row + 1], most, lanes, out, 5, 0)
         expected = weights[parts] @ stream[chosen[parts]].astype(np.int64)
         assert (out[5:] == expected).all()
         assert (out[:5] == -7).all()
@@ -57,17 +68,35 @@ def test_sums_of_bits(seed: int, limit: int, chunks: int) -> None:
     chosen, weights = rng.integers(0, sources, size), rng.choice([-limit, limit, 1], size)
     out = np.full(lanes + 5, -7, np.int32)
     places = (chosen * (lanes // 8)).astype(np.int64)
-    sum_bits(stream, 0, places, weights.astype(np.int16), 0, size, most_synapses(1, limit), lanes, out, 5)
+    sum_bits(stream, 0, places, weights.astype(np.int16), 0, size, most_synapses(1, limit), lanes, out, 5, 0)
     assert (out[5:] == weights @ spikes[chosen].astype(np.int64)).all()
     assert (out[:5] == -7).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, limit=st.sampled_from([3, 127, 32767]), positions=st.integers(1, 90))
+def test_sums_of_bits_of_steps(seed: int, limit: int, positions: int) -> None:
+    """A byte is eight steps of a position; the sums come out step by step."""
+    rng = np.random.default_rng(seed)
+    sources, wide = int(rng.integers(1, 40)), positions + 16
+    stream = rng.integers(0, 256, (sources, wide)).astype(np.uint8)
+    size = int(rng.integers(0, 300))
+    chosen, weights = rng.integers(0, sources, size), rng.choice([-limit, limit, 1], size)
+    out = np.full((8, wide), -7, np.int32)
+    places = (chosen * wide + 3).astype(np.int64)
+    flat = np.append(stream.ravel(), np.zeros(64, np.uint8))
+    sum_step_bits(flat, 0, places, weights.astype(np.int16), 0, size, most_synapses(1, limit), positions * 8, out.reshape(-1), 2, wide)
+    spikes = np.unpackbits(stream[chosen][:, 3 : 3 + positions, None], axis=2, bitorder="little").astype(np.int64)
+    assert (out[:, 2 : 2 + positions] == np.einsum("k,kpt->tp", weights, spikes)).all()
+    assert (out[:, :2] == -7).all()
 
 
 NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), st.booleans(), st.integers(-3, 3))
 
 
 @settings(max_examples=80, deadline=None)
-@given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packed=st.booleans())
-def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, packed: bool) -> None:
+@given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packing=st.sampled_from([BYTES, SAMPLES, STEPS]))
+def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, packing: int) -> None:
     """Decays by shift and by product, currents that are held, biases, shifts of the sums, saturation; spikes as bytes and as bits."""
     from spikeloom.compile.network import IntegerLIF
     from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
@@ -80,11 +109,15 @@ def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, p
     state = np.zeros((3, wide), np.int32)
     state[0] = rng.integers(-3000, 3000, wide)
     du = -1 if held else 4095
-    unit = wide // 8 if packed else wide
-    spikes, counts = np.zeros(steps * unit, np.uint8), np.zeros((2, wide), np.uint8)
-    run_lanes(total, n, state, _registers(IntegerLIF(du, dv, vth), exponent), spikes, 0, unit, steps, packed, counts)
-    found = spikes.reshape(steps, unit)
-    raster = (np.unpackbits(found, axis=1, bitorder="little") if packed else found)[:, :n]
+    unit, rows = wide // 8 if packing == SAMPLES else wide, -(-steps // 8) if packing == STEPS else steps
+    spikes, counts = np.zeros(rows * unit, np.uint8), np.zeros((2, wide), np.uint8)
+    run_lanes(total, n, state, _registers(IntegerLIF(du, dv, vth), exponent), spikes, 0, unit, steps, packing, counts)
+    found = spikes.reshape(rows, unit)
+    if packing == SAMPLES:
+        found = np.unpackbits(found, axis=1, bitorder="little")
+    elif packing == STEPS:
+        found = np.unpackbits(found[:, :, None], axis=2, bitorder="little").transpose(0, 2, 1).reshape(-1, wide)[:steps]
+    raster = found[:, :n]
     expected, active = reference(total, steps, exponent, du, dv, vth, state[0])
     assert (raster == expected[:, :n]).all()
     assert (counts[:, :n] == np.stack([expected.sum(axis=0), active])[:, :n]).all()
@@ -111,5 +144,5 @@ def test_the_threshold_is_aligned() -> None:
     assert registers[5] == 100 << ALIGN
     total, state = np.array([[100, 101] * 4], np.int32), np.zeros((3, 8), np.int32)
     spikes, counts = np.zeros(8, np.uint8), np.zeros((2, 8), np.uint8)
-    run_lanes(total, 8, state, registers, spikes, 0, 8, 1, False, counts)
+    run_lanes(total, 8, state, registers, spikes, 0, 8, 1, BYTES, counts)
     assert spikes.tolist() == [0, 1] * 4

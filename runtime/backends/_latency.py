@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...compile.network import Network
 from ..kernels.neurons import lif_any
 from ..kernels.sums import add_events
-from ..kernels.vectors import run_lanes
+from ..kernels.vectors import BYTES, run_lanes
 from ._base import Recording
 from ._program import Program, prepare
 
@@ -82,11 +82,11 @@ class OneSample:
                 add_events(a.starts, a.targets, a.weights, a.exponent, streams[a.source], a.acc, layer.totals)
             flat, place = layer.spikes.reshape(-1), (0, layer.spikes.shape[1], len(layer.spikes))
             if layer.neuron[3]:
-                run_lanes(layer.totals, layer.size, layer.state, layer.registers, flat, *place, False, layer.counts)
+                run_lanes(layer.totals, layer.size, layer.state, layer.registers, flat, *place, BYTES, layer.counts)
             else:
                 layer.sums[:] = 0
                 head = (layer.totals, layer.size, layer.neuron, layer.registers, layer.state)
-                lif_any(*head, flat, place, False, (1, 1), layer.sums, 0)
+                lif_any(*head, flat, place, BYTES, (1, 1), layer.sums, 0)
             if not layer.alive.all():
                 layer.spikes[:, ~layer.alive] = 0
             streams[layer.name] = layer.spikes[:, : layer.size]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...compile.network import Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
-from ..kernels.vectors import PAYLOAD, most_synapses
+from ..kernels.vectors import BYTES, PAYLOAD, SAMPLES, STEPS, most_synapses
 
 FLAT_LANES = 64  # samples of a block, a byte each
 MAP_LANES = 8  # where there are maps, a bit each: so many channels stay in the cache
@@ -106,14 +106,14 @@ class Layer:
 class Program:
     """A network ready to run in blocks of `lanes` samples.
 
-    `packed`: the spikes of eight samples are a byte; else, and in the input in any case, each sample has its own. `live`: the input's
-    steps that can hold anything.
+    `packing`: how spikes lie, see `kernels.vectors`; the input's payloads are bytes in any case. `live`: the input's steps that can hold
+    anything.
     """
 
     entry: str
     timesteps: int
     lanes: int
-    packed: bool
+    packing: int
     live: int
     grids: dict[str, Grid]
     layers: tuple[Layer, ...]
@@ -125,7 +125,13 @@ class Program:
 
     def unit(self, name: str) -> int:
         """Return the bytes of a population's position."""
-        return 1 if self.packed and name != self.entry else self.lanes
+        return 1 if self.packing and name != self.entry else self.lanes
+
+    def rows(self, name: str) -> int:
+        """Return how many rows of bytes hold a population's steps."""
+        if name == self.entry:
+            return self.live
+        return -(-self.timesteps // 8) if self.packing == STEPS else self.timesteps
 
 
 def prepare(network: Network, few: bool = False) -> Program | None:
@@ -135,10 +141,10 @@ def prepare(network: Network, few: bool = False) -> Program | None:
         return None
     found: dict[str, Grid] = {name: g for name, g in grids.items() if g is not None}
     maps = any(g.positions > 1 for g in found.values())
-    packed = maps and not few and all(_narrow(p) for p in network.projections)
-    lanes = MAP_LANES if packed else 1 if maps else FLAT_LANES
+    packing = (STEPS if few else SAMPLES) if maps and all(_narrow(p) for p in network.projections) else BYTES
+    lanes = FLAT_LANES if not maps else MAP_LANES if packing == SAMPLES else 1
     live = 1 if network.input.encoding in ("current", "host") else network.timesteps
-    empty = Program(network.populations[0].name, network.timesteps, lanes, packed, live, found, ())
+    empty = Program(network.populations[0].name, network.timesteps, lanes, packing, live, found, ())
     return replace(empty, layers=tuple(_layer(network, p, empty) for p in network.spiking))
 
 
@@ -255,9 +261,9 @@ def _arriving(projection: Projection, program: Program, largest: float, payload:
         return _taps(projection, synapses, program, largest, payload)
     matrix, unit = synapses.unrolled(), program.unit(source)
     indptr, indices, weights = matrix.indptr, matrix.indices.astype(np.int64), matrix.data.astype(_sums(largest))
-    bits = program.packed and source != program.entry
+    bits = program.packing != BYTES and source != program.entry
     arriving = Arriving(source, projection.exponent, indptr, indices, weights, unit=unit, largest=payload)
-    return _for_lanes(arriving, indices * (_steps(program, source) * unit), payload, bits)
+    return _for_lanes(arriving, indices * (program.rows(source) * unit), payload, bits)
 
 
 def _for_lanes(arriving: Arriving, places: NDArray[np.int64], payload: int, bits: bool) -> Arriving:
@@ -278,7 +284,7 @@ def _for_lanes(arriving: Arriving, places: NDArray[np.int64], payload: int, bits
 
 def _taps(projection: Projection, c: Convolution, program: Program, largest: float, payload: int) -> Arriving:
     source, lanes = program.grids[projection.source], program.lanes
-    bits = program.packed and projection.source != program.entry
+    bits = program.packing != BYTES and projection.source != program.entry
     expand = bits and (c.pool > 1 or c.stride > 1)
     unit = lanes if expand else program.unit(projection.source)
     window = source if c.pool == 1 else Grid(c.source_shape[0], *c.pooled_shape, c.padding)
@@ -294,5 +300,6 @@ def _taps(projection: Projection, c: Convolution, program: Program, largest: flo
     arriving = Arriving(*head, segments, geometry, unit=unit, expand=expand, largest=most)
     if c.stride > 1:
         return arriving
-    places = channel * (_steps(program, projection.source) * window.plane * unit) + offset
+    rows_of = program.timesteps if expand else program.rows(projection.source)
+    places = channel * (rows_of * window.plane * unit) + offset
     return _for_lanes(arriving, places, most, bits and not expand)

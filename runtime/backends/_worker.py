@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import layers, moves, sums
-from ..kernels.vectors import CHUNK
+from ..kernels.vectors import CHUNK, SAMPLES, STEPS
 from ._program import Arriving, Grid, Layer, Program
 
 ROOM = 1 << 15  # bytes of sums that are run together: they shall stay in the first cache
@@ -35,9 +35,8 @@ class Worker:
 
     def __post_init__(self) -> None:
         program = self.program
-        steps = {name: program.live if name == program.entry else program.timesteps for name in program.grids}
         widths = {n: in_words(g.channels) if g.plane == 1 else g.channels for n, g in program.grids.items()}
-        self.wide = {n: _roomy((widths[n], steps[n], g.plane * program.unit(n)), np.uint8) for n, g in program.grids.items()}
+        self.wide = {n: _roomy((widths[n], program.rows(n), g.plane * program.unit(n)), np.uint8) for n, g in program.grids.items()}
         self.streams = {n: self.wide[n][: g.channels] for n, g in program.grids.items()}
         self.scratch = {}
         self.sums = {layer.name: np.zeros((2, layer.grid.channels * layer.grid.positions), np.int64) for layer in program.layers}
@@ -72,7 +71,9 @@ class Worker:
     def _scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
         """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words (both are as wide as whole ones)."""
         grid, lanes, stream = layer.grid, self.program.lanes, self.streams[layer.name]
-        if self.program.packed or grid.positions > 1:
+        if self.program.packing == STEPS:
+            moves.scatter_steps(stream, grid.shape(1), spikes)
+        elif self.program.packing == SAMPLES or grid.positions > 1:
             moves.scatter_maps(stream, grid.shape(1), spikes)
         elif len(spikes) == lanes and lanes % 8 == 0:
             moves.scatter_flat_words(self.wide[layer.name].view(np.uint64), spikes.view(np.uint64))
@@ -103,8 +104,9 @@ class Worker:
         _, _, first, pitch = self.program.grids[a.source].shape(self.program.unit(a.source))
         rows, columns, first_out, pitch_out = window.shape(lanes)
         kind = np.uint8 if a.largest < 256 else np.int32
-        out = self._buffer(f"windows {a.source} {window}", (window.channels, stream.shape[1], window.plane * lanes), kind)
-        add = sums.sum_bit_windows if a.expand else sums.sum_windows
+        steps = self.program.timesteps if a.expand else stream.shape[1]
+        out = self._buffer(f"windows {a.source} {window}", (window.channels, steps, window.plane * lanes), kind)
+        add = (sums.sum_step_windows if self.program.packing == STEPS else sums.sum_bit_windows) if a.expand else sums.sum_windows
         add(stream, a.pool, (first, pitch, first_out, pitch_out, rows, columns * lanes, lanes), out)
         return out
 
@@ -115,25 +117,25 @@ class Worker:
         out, done, shape = self.streams[layer.name], self.sums[layer.name], grid.shape(program.unit(layer.name))
         if a is not None and layer.window and program.unit(a.source) == 1:
             geometry = program.grids[a.source].shape(1)[2:]
-            layers.run_or(self.streams[a.source], layer.window, geometry, layer.flags, shape, (1 << filled) - 1, out, done)
+            mask = 255 if program.packing == STEPS else (1 << filled) - 1
+            layers.run_or(self.streams[a.source], layer.window, geometry, layer.flags, shape, mask, out, done)
         elif a is not None and a.window is None and grid.positions == 1:
             self._run_flat(layer, a, filled)
         elif a is not None and a.window is not None:
             self._run_map(layer, a, a.window, filled)
         else:
             head = (self._totals(layer), layer.neuron, layer.registers, layer.biases, layer.flags)
-            layers.run_neurons(
-                *head, (program.lanes, filled), program.packed, shape, *self._neurons(grid.positions * program.lanes), out, done
-            )
+            tail = (*self._neurons(grid.positions * program.lanes), program.timesteps, out, done)
+            layers.run_neurons(*head, (program.lanes, filled), program.packing, shape, *tail)
 
     def _run_flat(self, layer: Layer, a: Arriving, filled: int) -> None:
         """Run a flat population that one matrix reaches."""
         lanes, source = self.program.lanes, self.flat(a.source)
-        size = source.shape[1] // a.unit * lanes
+        size = self._lanes(source, a)
         state, _, counts, words = self._neurons(lanes)
         acc = self._acc("total", size, np.int32 if a.most else layer.kind)
-        total = acc[:size].reshape(-1, lanes)
-        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (lanes, filled), self.program.packed)
+        total = acc[:size].reshape(-1, lanes)[: layer.live]
+        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (lanes, filled), self.program.packing)
         done = (state, counts, words, self.program.timesteps, self.streams[layer.name].reshape(-1), self.sums[layer.name])
         if a.most:
             run = layers.run_bit_rows if a.bits else layers.run_rows
@@ -142,26 +144,37 @@ class Worker:
             row = self._buffer("acc", (size,), a.weights.dtype)
             layers.run_linear(a.indptr, a.first, a.weights, source, *body, row, total, *done)
 
+    def _lanes(self, source: Stream, a: Arriving) -> int:
+        """Return the lanes of a row of a flat stream: samples and steps, those that fill up a byte included."""
+        return source.shape[1] // a.unit * (8 if self.program.packing == STEPS and a.bits else self.program.lanes)
+
     def _run_map(self, layer: Layer, a: Arriving, window: Grid, filled: int) -> None:
         """Run a population that one convolution reaches."""
         program, grid, source = self.program, layer.grid, self._windows(a, window)
         live, width, pitch = source.shape[1], grid.columns * program.lanes, window.pitch * program.lanes
-        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (program.lanes, filled), program.packed)
-        shape, done = grid.shape(program.unit(layer.name)), (self.streams[layer.name], self.sums[layer.name])
-        if a.most:
+        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (program.lanes, filled))
+        shape, done = grid.shape(program.unit(layer.name)), (program.timesteps, self.streams[layer.name], self.sums[layer.name])
+        head = (a.indptr, a.first, a.weights, a.most, source.reshape(-1), window.plane * a.unit, window.pitch * a.unit)
+        if a.bits and program.packing == STEPS:
+            together = min(max(ROOM // (32 * live * width), 1), grid.rows)
+            wide = in_words(together * width) + 8
+            into = self._buffer("into", (8 * live, wide), np.int32)
+            tail = (together, shape, into.reshape(-1), into[: layer.live], *self._neurons(wide), *done)
+            layers.run_step_maps(*head, *body, *tail)
+        elif a.most:
             together = min(max(ROOM // (4 * live * width), 1), grid.rows)
             acc = self._acc("acc", (together - 1) * pitch + width, np.int32)
             total = self._buffer("total", (live, in_words(together * width)), np.int32)
-            head = (a.indptr, a.first, a.weights, a.most, source.reshape(-1), window.plane * a.unit, window.pitch * a.unit, pitch)
             run = layers.run_bit_maps if a.bits else layers.run_maps
-            run(*head, *body, together, shape, acc, total, *self._neurons(together * width), *done)
+            run(*head, pitch, *body, program.packing, together, shape, acc, total, *self._neurons(together * width), *done)
         else:
             n = grid.rows * width
             acc = self._extent(a, grid, window, a.weights.dtype)
             total = self._buffer("total", (live, in_words(n)), layer.kind)
             maps = total[:, :n].reshape(live, grid.rows, width)
-            head = (a.indptr, a.first, a.second, a.weights, source)
-            layers.run_taps(*head, *body, a.geometry, shape, acc, a.rows, maps, total, *self._neurons(n), *done)
+            taps = (a.indptr, a.first, a.second, a.weights, source)
+            tail = (acc, a.rows, maps, total, *self._neurons(n), *done)
+            layers.run_taps(*taps, *body, program.packing, a.geometry, shape, *tail)
 
     def _extent(self, a: Arriving, grid: Grid, window: Grid, kind: Any) -> NDArray[Any]:
         """Return scratch for a map at its source's pitch, or for a row where the stride is larger than 1."""
@@ -176,7 +189,8 @@ class Worker:
         """Return the scratch of n neurons: state, spikes, counts of 8 bits and the same in words."""
         n = in_words(n)
         counts = self._buffer("counts", (2, n), np.uint8)
-        spikes = self._buffer("spikes", (self.program.timesteps, n // 8 if self.program.packed else n), np.uint8)
+        width, steps = n // 8 if self.program.packing == SAMPLES else n, self.program.timesteps
+        spikes = self._buffer("spikes", (-(-steps // 8) if self.program.packing == STEPS else steps, width), np.uint8)
         return self._buffer("state", (3, n), np.int32), spikes, counts, counts.view(np.uint64)
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
@@ -195,10 +209,10 @@ class Worker:
 
     def _add_flat(self, a: Arriving, exponent: int, totals: NDArray[Any]) -> None:
         source, lanes = self.flat(a.source), self.program.lanes
-        size = source.shape[1] // a.unit * lanes
+        size = self._lanes(source, a)
         if a.most:
             acc = self._acc("acc", size, np.int32)
-            total = acc[:size].reshape(-1, lanes)
+            total = acc[:size].reshape(-1, lanes)[: totals.shape[1]]
             add = sums.sum_bit_rows if a.bits else sums.sum_rows
             add(a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), lanes, acc, total, totals)
         else:
@@ -207,7 +221,10 @@ class Worker:
 
     def _add_map(self, a: Arriving, window: Grid, exponent: int, grid: Grid, maps: NDArray[Any]) -> None:
         source = self._windows(a, window)
-        if a.most:
+        if a.bits and self.program.packing == STEPS:
+            head = (a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), window.plane, window.pitch)
+            sums.sum_step_maps(*head, self._buffer("into", (8, in_words(grid.columns) + 8), np.int32), maps)
+        elif a.most:
             extent = ((grid.rows - 1) * window.pitch + grid.columns) * self.program.lanes
             head, acc = (a.indptr, a.first, a.weights, a.most, exponent), self._acc("acc", extent, np.int32)
             add = sums.sum_bit_maps if a.bits else sums.sum_maps

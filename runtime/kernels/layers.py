@@ -10,9 +10,15 @@ import numpy as np
 from .moves import spread
 from .neurons import add_lanes, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
-from .vectors import CHUNK, run_lanes, sum_bits, sum_pairs
+from .vectors import BYTES, CHUNK, STEPS, run_lanes, sum_bits, sum_pairs, sum_step_bits
 
 _jit = numba.njit(cache=True, nogil=True)
+
+
+@_jit
+def _unit(block: Any, packing: int) -> int:
+    """Return the bytes of a position: a lane each, or one for eight lanes or for eight steps of the only one."""
+    return block[0] if packing == BYTES else 1
 
 
 @_jit
@@ -37,7 +43,7 @@ def _make_run_rows(sum_lanes: Any) -> Any:
         biases: Any,
         flags: Any,
         block: Any,
-        packed: bool,
+        packing: int,
         acc: Any,
         total: Any,
         state: Any,
@@ -52,18 +58,19 @@ def _make_run_rows(sum_lanes: Any) -> Any:
         Args:
             indptr, places, weights, most, source: as in `sum_pairs`.
             acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
-            out: flat, (neurons, steps, lanes), or lanes / 8 where they are `packed`; written.
+            out: flat, (neurons, steps, lanes), the lanes or the steps by eight where `packing` says so; written.
         """
-        pitch, whole = block[0] // 8 if packed else block[0], neuron[3] and block[0] == CHUNK and not packed
+        pitch, groups = _unit(block, packing), (steps + 7) // 8 if packing == STEPS else steps
+        whole = neuron[3] and block[0] == CHUNK and packing == BYTES
         for j in range(indptr.size - 1):
-            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
+            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
             _start(state, biases[j])
             if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
-                run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, False, counts)
+                run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
                 add_lanes(counts, words, 1, block, sums, j)
             else:
-                place = (j * steps * pitch, pitch, steps)
-                run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
+                place = (j * groups * pitch, pitch, steps)
+                run_states(total, neuron, registers, flags, j, 1, block, packing, state, out, place, counts, words, sums)
 
     return run_rows
 
@@ -79,7 +86,7 @@ def run_linear(
     biases: Any,
     flags: Any,
     block: Any,
-    packed: bool,
+    packing: int,
     acc: Any,
     total: Any,
     state: Any,
@@ -90,13 +97,14 @@ def run_linear(
     sums: Any,
 ) -> None:
     """Do the same for bytes and weights of any width; `source`: (sources, live steps * lanes); `acc`: as in `sum_row`."""
-    line, pitch = total.reshape(total.size), block[0] // 8 if packed else block[0]
+    line, pitch = total.reshape(total.size), _unit(block, packing)
+    groups = (steps + 7) // 8 if packing == STEPS else steps
     for j in range(indptr.size - 1):
         sum_row(indptr, indices, weights, source, j, acc)
         line[:] = acc
         _start(state, biases[j])
-        place = (j * steps * pitch, pitch, steps)
-        run_states(total, neuron, registers, flags, j, 1, block, packed, state, out, place, counts, words, sums)
+        place = (j * groups * pitch, pitch, steps)
+        run_states(total, neuron, registers, flags, j, 1, block, packing, state, out, place, counts, words, sums)
 
 
 def _make_run_maps(sum_lanes: Any) -> Any:
@@ -117,7 +125,7 @@ def _make_run_maps(sum_lanes: Any) -> Any:
         biases: Any,
         flags: Any,
         block: Any,
-        packed: bool,
+        packing: int,
         together: int,
         shape: Any,
         acc: Any,
@@ -126,6 +134,7 @@ def _make_run_maps(sum_lanes: Any) -> Any:
         spikes: Any,
         counts: Any,
         words: Any,
+        steps: int,
         out: Any,
         sums: Any,
     ) -> None:
@@ -138,8 +147,8 @@ def _make_run_maps(sum_lanes: Any) -> Any:
             total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
             out: (channels, steps, plane).
         """
-        rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], 1 if packed else block[0]
-        line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0]), total.reshape(total.size)
+        rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], _unit(block, packing)
+        line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], steps), total.reshape(total.size)
         for o in range(out.shape[0]):
             _start(state, biases[o])
             for y in range(0, rows, together):
@@ -148,17 +157,63 @@ def _make_run_maps(sum_lanes: Any) -> Any:
                     start = t * plane + y * row
                     if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
                         extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
-                        sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0)
+                        sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0, 0)
                         copy_rows(acc, size, pitch, width, t, total)
                         continue
                     for i in range(size):
                         to = t * total.shape[1] + i * width
-                        sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to)
+                        sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to, 0)
                 first, n = (o * rows + y) * columns, size * columns
-                run_states(total, neuron, registers, flags, first, n, block, packed, state, line, place, counts, words, sums)
+                run_states(total, neuron, registers, flags, first, n, block, packing, state, line, place, counts, words, sums)
                 spread(spikes, shape, unit, y, size, o, out)
 
     return run_maps
+
+
+@_jit
+def run_step_maps(
+    indptr: Any,
+    places: Any,
+    weights: Any,
+    most: int,
+    source: Any,
+    plane: int,
+    row: int,
+    neuron: Any,
+    registers: Any,
+    biases: Any,
+    flags: Any,
+    block: Any,
+    together: int,
+    shape: Any,
+    into: Any,
+    total: Any,
+    state: Any,
+    spikes: Any,
+    counts: Any,
+    words: Any,
+    steps: int,
+    out: Any,
+    sums: Any,
+) -> None:
+    """Do the same for one sample whose steps lie in bytes, from and to such streams; see `sum_step_bits`.
+
+    `into`: int32 scratch, flat, of whole bytes of steps, with room for eight positions behind those of the rows that are run together;
+    `total`: its first steps.
+    """
+    rows, columns, pitch = shape[0], shape[1], total.shape[1]
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], steps)
+    for o in range(out.shape[0]):
+        _start(state, biases[o])
+        for y in range(0, rows, together):
+            size = min(together, rows - y)
+            for group in range(out.shape[1]):
+                for i in range(size):
+                    start, to = group * plane + (y + i) * row, group * 8 * pitch + i * columns
+                    sum_step_bits(source, start, places, weights, indptr[o], indptr[o + 1], most, columns * 8, into, to, pitch)
+            first, n = (o * rows + y) * columns, size * columns
+            run_states(total, neuron, registers, flags, first, n, block, STEPS, state, line, place, counts, words, sums)
+            spread(spikes, shape, 1, y, size, o, out)
 
 
 @_jit
@@ -173,7 +228,7 @@ def run_taps(
     biases: Any,
     flags: Any,
     block: Any,
-    packed: bool,
+    packing: int,
     geometry: Any,
     shape: Any,
     acc: Any,
@@ -184,6 +239,7 @@ def run_taps(
     spikes: Any,
     counts: Any,
     words: Any,
+    steps: int,
     out: Any,
     sums: Any,
 ) -> None:
@@ -191,8 +247,8 @@ def run_taps(
 
     `maps`: `total`, of whole maps here, as (live steps, rows, columns * lanes).
     """
-    n, unit = shape[0] * shape[1], 1 if packed else block[0]
-    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
+    n, unit = shape[0] * shape[1], _unit(block, packing)
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], steps)
     for o in range(out.shape[0]):
         total[:] = 0
         if geometry[3]:
@@ -200,7 +256,7 @@ def run_taps(
         else:
             add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, maps)
         _start(state, biases[o])
-        run_states(total, neuron, registers, flags, o * n, n, block, packed, state, line, place, counts, words, sums)
+        run_states(total, neuron, registers, flags, o * n, n, block, packing, state, line, place, counts, words, sums)
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
@@ -212,21 +268,22 @@ def run_neurons(
     biases: Any,
     flags: Any,
     block: Any,
-    packed: bool,
+    packing: int,
     shape: Any,
     state: Any,
     spikes: Any,
     counts: Any,
     words: Any,
+    steps: int,
     out: Any,
     sums: Any,
 ) -> None:
     """Run the neurons of `totals`, (channels, steps, at least positions * lanes), channel by channel; see `run_states` and `spread`."""
-    n, unit = shape[0] * shape[1], 1 if packed else block[0]
-    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], spikes.shape[0])
+    n, unit = shape[0] * shape[1], _unit(block, packing)
+    line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], steps)
     for o in range(out.shape[0]):
         _start(state, biases[o])
-        run_states(totals[o], neuron, registers, flags, o * n, n, block, packed, state, line, place, counts, words, sums)
+        run_states(totals[o], neuron, registers, flags, o * n, n, block, packing, state, line, place, counts, words, sums)
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 

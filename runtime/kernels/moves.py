@@ -127,6 +127,18 @@ def scatter_maps(stream: Any, shape: Any, spikes: Any) -> None:
 
 
 @_jit
+def scatter_steps(stream: Any, shape: Any, spikes: Any) -> None:
+    """Do the same for one sample's stream, a byte being eight steps of a position; `spikes`: (1, steps, neurons)."""
+    rows, columns, first, pitch = shape
+    for t in range(spikes.shape[1]):
+        for c in range(stream.shape[0]):
+            for y in range(rows):
+                line, i = stream[c, t >> 3, first + y * pitch :], (c * rows + y) * columns
+                for x in range(columns):
+                    spikes[0, t, i + x] = (line[x] >> (t & 7)) & 1
+
+
+@_jit
 def flatten(stream: Any, shape: Any, unit: int, out: Any) -> None:
     """Write a map's stream, `unit` bytes a position, as (neurons, steps * unit); `shape`: as in `spread`."""
     rows, columns, first, pitch = shape

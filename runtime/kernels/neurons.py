@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from ...hwmodels.fixed_point import STATE_LIMIT
-from .vectors import run_lanes
+from .vectors import BYTES, SAMPLES, STEPS, run_lanes
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -22,12 +22,12 @@ def _decayed(state: Any, keep: Any) -> Any:
 
 @_jit
 def lif_any(
-    total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packed: bool, block: Any, sums: Any, at: int
+    total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packing: int, block: Any, sums: Any, at: int
 ) -> None:
     """Do what `vectors.run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
 
     Args:
-        total, n, spikes, packed: as `run_lanes` takes them, but sums of 32 or 64 bits.
+        total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth.
         registers: of `run_lanes`, of which the shifts count.
         state: int32 (3, lanes): the biases, and scratch for u and v.
@@ -54,12 +54,11 @@ def lif_any(
             fired = v > bar
             state[1, i] = u
             state[2, i] = 0 if fired else v
-            if not packed:
+            if packing == BYTES:
                 spikes[line + i] = fired
-            elif i & 7:
-                spikes[line + (i >> 3)] |= np.uint8(fired) << np.uint8(i & 7)
             else:
-                spikes[line + (i >> 3)] = fired
+                which, bit = (start + (t >> 3) * pitch + i, t & 7) if packing == STEPS else (line + (i >> 3), i & 7)
+                spikes[which] = np.uint8(fired) << np.uint8(bit) | (spikes[which] if bit else np.uint8(0))
             if i % lanes < filled:
                 sums[0, at + i // lanes] += fired
                 sums[1, at + i // lanes] += (u != 0) | (v != 0)
@@ -97,7 +96,7 @@ def run_states(
     first: int,
     size: int,
     block: Any,
-    packed: bool,
+    packing: int,
     state: Any,
     spikes: Any,
     place: Any,
@@ -113,20 +112,20 @@ def run_states(
         flags: uint8, 0 for neurons that were removed, which neither spike nor count; these neurons are those from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
         state: int32 (3, as wide as total); its first row holds the biases.
-        spikes, packed: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
+        spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
         counts: uint8 (2, as wide as total), scratch; words: the same by eight.
         sums: (2, neurons), added to from `first` on: spikes and active updates.
     """
     start, pitch, steps = place
     if neuron[3]:
-        run_lanes(total, size * block[0], state, registers, spikes, start, pitch, steps, packed, counts)
+        run_lanes(total, size * block[0], state, registers, spikes, start, pitch, steps, packing, counts)
         add_lanes(counts, words, size, block, sums, first)
     else:
-        lif_any(total, size * block[0], neuron, registers, state, spikes, place, packed, block, sums, first)
-    each = block[0] // 8 if packed else block[0]
+        lif_any(total, size * block[0], neuron, registers, state, spikes, place, packing, block, sums, first)
+    each, groups = block[0] // 8 if packing == SAMPLES else block[0], (steps + 7) // 8 if packing == STEPS else steps
     for j in range(size):
         if not flags[first + j]:
             sums[0, first + j] = sums[1, first + j] = 0
-            for t in range(steps):
+            for t in range(groups):
                 for i in range(start + t * pitch + j * each, start + t * pitch + (j + 1) * each):
                     spikes[i] = 0

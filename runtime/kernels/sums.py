@@ -6,7 +6,7 @@ from typing import Any
 
 import numba
 
-from .vectors import sum_bits, sum_pairs
+from .vectors import sum_bits, sum_pairs, sum_step_bits
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -175,6 +175,40 @@ def sum_bit_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                                 into[x * 8 + lane] += (line[x * pool + dx] >> lane) & 1
 
 
+@_jit
+def sum_step_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
+    """Do what `sum_windows` does for one sample's planes, a byte being eight steps of a position; `geometry`: of bytes."""
+    first_in, pitch_in, first_out, pitch_out, rows, width, _ = geometry
+    for c in range(source.shape[0]):
+        for t in range(out.shape[1]):
+            for y in range(rows):
+                into = out[c, t, first_out + y * pitch_out : first_out + y * pitch_out + width]
+                into[:] = 0
+                for dy in range(pool):
+                    line = source[c, t >> 3, first_in + (y * pool + dy) * pitch_in :]
+                    for x in range(width):
+                        for dx in range(pool):
+                            into[x] += (line[x * pool + dx] >> (t & 7)) & 1
+
+
+@_jit
+def sum_step_maps(
+    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, row: int, acc: Any, totals: Any
+) -> None:
+    """Add a convolution of stride 1 of one sample whose steps lie in bytes into `totals`, (channels, steps, rows, columns).
+
+    `acc`: int32 scratch, (8, at least columns and 8 more); see `sum_step_bits`.
+    """
+    line = acc.reshape(acc.size)
+    for o in range(totals.shape[0]):
+        for t in range(0, totals.shape[1], 8):
+            for y in range(totals.shape[2]):
+                start = (t >> 3) * plane + y * row
+                sum_step_bits(source, start, places, weights, indptr[o], indptr[o + 1], most, totals.shape[3] * 8, line, 0, acc.shape[1])
+                for k in range(min(8, totals.shape[1] - t)):
+                    _add_shifted(acc[k, : totals.shape[3]], exponent, totals[o, t + k, y])
+
+
 def _make_sum_rows(sum_lanes: Any) -> Any:
     """Compile `sum_rows` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
 
@@ -188,7 +222,7 @@ def _make_sum_rows(sum_lanes: Any) -> Any:
         """
         positions = (indptr.size - 1) // totals.shape[0]
         for j in range(indptr.size - 1):
-            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0)
+            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
             where = (j % positions) * lanes
             add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
 
@@ -205,7 +239,7 @@ def _make_sum_maps(sum_lanes: Any) -> Any:
         """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
         for o in range(totals.shape[0]):
             for t in range(totals.shape[1]):
-                sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0)
+                sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0, 0)
                 for y in range(rows.shape[0]):
                     _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
 

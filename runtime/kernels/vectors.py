@@ -17,6 +17,8 @@ from numba.extending import intrinsic
 from ...hwmodels.fixed_point import STATE_LIMIT
 
 Form = Literal["avx512", "avx2", "plain"]
+BYTES, SAMPLES, STEPS = 0, 1, 2
+"""How spikes lie in a stream: a byte each; eight samples of a step in a byte; eight steps of a sample in a byte."""
 PAYLOAD = 127
 """Largest payload of which two products with 8-bit weights fit 16 bits."""
 CHUNK = 64  # lanes that are summed side by side
@@ -92,7 +94,7 @@ def _in_order(b: Any, sums: list[Any]) -> list[Any]:
     if len(sums) == 1:
         return [_pick(b, sums[0], sums[0], list(range(i, i + 16))) for i in range(0, sums[0].type.count, 16)]
     size = sums[0].type.count
-    return [_pick(b, *sums, [*range(i, i + 8), *range(size + i, size + i + 8)]) for i in range(0, size, 8)]
+    return [_pick(b, sums[0], sums[1], [*range(i, i + 8), *range(size + i, size + i + 8)]) for i in range(0, size, 8)]
 
 
 def _store_sums(b: Any, sums: list[Any], address: Any, add: bool) -> None:
@@ -145,7 +147,9 @@ def make_sum_pairs(form: Form) -> Any:
     add8, add4, add1 = (_sum_chunks(form, n, True) for n in (8, 4, 1))
 
     @numba.njit(cache=True, nogil=True)
-    def sum_pairs(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
+    def sum_pairs(
+        source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
+    ) -> None:
         last, at = min(begin + most, end), 0
         while at < size:
             start, left = base + at, size - at
@@ -186,14 +190,23 @@ sum_pairs = make_sum_pairs(host_form())
     most: synapses whose sum fits 16 bits: `most_synapses`.
     size: lanes, rounded up to whole chunks of 64.
     out: int32, written.
+    pitch: of `sum_step_bits` alone.
 """
 
 
-def _bit_chunks(chunks: int, add: bool) -> Any:
-    """Make the sum of a row over `chunks * CHUNK` lanes of a stream of bits; `add` to what is there, or write."""
+def _store_steps(b: Any, low: Any, high: Any, address: Any, pitch: Any, add: bool) -> None:
+    """Write the sums of eight positions with eight steps each, 2 x 32 lanes of 16 bits, step by step: eight rows, `pitch` apart."""
+    for t in range(8):
+        place = b.gep(address, [b.mul(pitch, ir.Constant(_LONG, t))])
+        wide = b.sext(_pick(b, low, high, list(range(t, 64, 8))), _vector(_INT, 8))
+        _write(b, b.add(wide, _read(b, place, wide.type)) if add else wide, place)
+
+
+def _bit_chunks(chunks: int, add: bool, steps: bool) -> Any:
+    """Make the sum of a row over `chunks * CHUNK` lanes of a stream of bits; `add` to what is there, or write; see `_make_sum_bits`."""
 
     def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        source, base, places, weights, begin, end, out, at = args
+        source, base, places, weights, begin, end, out, at, pitch = args
         kinds = signature.args
         stream = b.gep(_data(context, b, kinds[0], source, _BYTE), [base])
         where, numbers = _data(context, b, kinds[2], places, _LONG), _data(context, b, kinds[3], weights, _SHORT)
@@ -209,54 +222,72 @@ def _bit_chunks(chunks: int, add: bool) -> Any:
                 lanes = b.bitcast(_read(b, b.gep(x, [ir.Constant(_LONG, 4 * i)]), _INT), _vector(_BIT, 32))
                 held = b.load(slot)
                 b.store(b.select(lanes, b.add(held, weight), held), slot)
-        for i, slot in enumerate(slots):
-            _store_sums(b, [b.load(slot)], b.gep(into, [ir.Constant(_LONG, 32 * i)]), add)
+        for i in range(chunks):
+            low, high = (b.load(slot) for slot in slots[2 * i : 2 * i + 2])
+            if steps:
+                _store_steps(b, low, high, b.gep(into, [ir.Constant(_LONG, 8 * i)]), pitch, add)
+                continue
+            for k, half in enumerate((low, high)):
+                _store_sums(b, [half], b.gep(into, [ir.Constant(_LONG, 64 * i + 32 * k)]), add)
         return context.get_dummy_value()
 
     @intrinsic
-    def bit_chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any) -> Any:
-        del typing, base, begin, end, at
+    def bit_chunks(
+        typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any, pitch: Any
+    ) -> Any:
+        del typing, base, begin, end, at, pitch
         i = types.int64
-        return types.void(source, i, places, weights, i, i, out, i), emit
+        return types.void(source, i, places, weights, i, i, out, i, i), emit
 
     return bit_chunks
 
 
-_set_bits8, _set_bits4, _set_bits2, _set_bits1 = (_bit_chunks(n, False) for n in (8, 4, 2, 1))
-_add_bits8, _add_bits4, _add_bits1 = (_bit_chunks(n, True) for n in (8, 4, 1))
+def _make_sum_bits(steps: bool) -> Any:
+    """Compile `sum_bits`, or `sum_step_bits`, whose lanes are eight steps of each position."""
+    set8, set4, set2, set1 = (_bit_chunks(n, False, steps) for n in (8, 4, 2, 1))
+    add8, add4, add1 = (_bit_chunks(n, True, steps) for n in (8, 4, 1))
+    shift = 3 if steps else 0
 
-
-@numba.njit(cache=True, nogil=True)
-def sum_bits(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int) -> None:
-    """Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
-    last, at = min(begin + most, end), 0
-    while at < size:
-        start, left = base + at // 8, size - at
-        if left >= 512:
-            _set_bits8(source, start, places, weights, begin, last, out, to + at)
-            at += 512
-        elif left >= 256:
-            _set_bits4(source, start, places, weights, begin, last, out, to + at)
-            at += 256
-        elif left >= 128:
-            _set_bits2(source, start, places, weights, begin, last, out, to + at)
-            at += 128
-        else:
-            _set_bits1(source, start, places, weights, begin, last, out, to + at)
-            at += 64
-    while last < end:
-        first, last, at = last, min(last + most, end), 0
+    @numba.njit(cache=True, nogil=True)
+    def sum_bits(
+        source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
+    ) -> None:
+        last, at = min(begin + most, end), 0
         while at < size:
-            start, left = base + at // 8, size - at
+            start, left, into = base + (at >> 3), size - at, to + (at >> shift)
             if left >= 512:
-                _add_bits8(source, start, places, weights, first, last, out, to + at)
+                set8(source, start, places, weights, begin, last, out, into, pitch)
                 at += 512
             elif left >= 256:
-                _add_bits4(source, start, places, weights, first, last, out, to + at)
+                set4(source, start, places, weights, begin, last, out, into, pitch)
                 at += 256
+            elif left >= 128:
+                set2(source, start, places, weights, begin, last, out, into, pitch)
+                at += 128
             else:
-                _add_bits1(source, start, places, weights, first, last, out, to + at)
+                set1(source, start, places, weights, begin, last, out, into, pitch)
                 at += 64
+        while last < end:
+            first, last, at = last, min(last + most, end), 0
+            while at < size:
+                start, left, into = base + (at >> 3), size - at, to + (at >> shift)
+                if left >= 512:
+                    add8(source, start, places, weights, first, last, out, into, pitch)
+                    at += 512
+                elif left >= 256:
+                    add4(source, start, places, weights, first, last, out, into, pitch)
+                    at += 256
+                else:
+                    add1(source, start, places, weights, first, last, out, into, pitch)
+                    at += 64
+
+    return sum_bits
+
+
+sum_bits = _make_sum_bits(False)
+"""Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
+sum_step_bits = _make_sum_bits(True)
+"""Do what `sum_bits` does for bytes that are eight steps of a position; the sums of step t lie at  out[to + t pitch + position]."""
 
 
 def _rest(b: Any, v: Any, keep: Any, places: Any) -> Any:
@@ -286,15 +317,16 @@ def _limited(b: Any, value: Any) -> Any:
 class _Neurons:
     """Emits LIF neurons, one a lane: states and counts stay in registers over all steps."""
 
-    def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool, packed: bool) -> None:
-        """Take the builder, the address of the registers, the biases as a vector, whether the decay is a shift and spikes are bits."""
-        self.b, self.bias, self.packed = b, biases, packed
+    def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool, packing: int) -> None:
+        """Take the builder, the address of the registers, the biases as a vector, whether the decay is a shift, and how spikes lie."""
+        self.b, self.bias, self.packing = b, biases, packing
         right, left, held, keep, places, bar = (b.load(b.gep(registers, [ir.Constant(_LONG, i)])) for i in range(6))
         self.right, self.left, self.held, self.keep, self.bar = (_splat(b, x, size) for x in (right, left, held, keep, bar))
         self.places = places if shift else None
         wide, narrow = (ir.Constant(_vector(element, size), None) for element in (_INT, _BYTE))
-        self.v, self.u, self.fires, self.busy = (cgutils.alloca_once_value(b, x) for x in (wide, wide, narrow, narrow))
-        for slot, zero in zip((self.v, self.u, self.fires, self.busy), (wide, wide, narrow, narrow), strict=True):
+        zeros = (wide, wide, narrow, narrow, narrow)
+        self.v, self.u, self.fires, self.busy, self.eight = (cgutils.alloca_once_value(b, zero) for zero in zeros)
+        for slot, zero in zip((self.v, self.u, self.fires, self.busy, self.eight), zeros, strict=True):
             b.store(zero, slot)  # an alloca is filled where the function begins, not each time round
 
     def arrive(self, sums: Any) -> None:
@@ -306,8 +338,8 @@ class _Neurons:
         """Hold the current, or end it."""
         self.b.store(self.b.and_(self.b.load(self.u), self.held), self.u)
 
-    def step(self, into: Any) -> None:
-        """Take one step and write the spikes."""
+    def step(self, t: Any, out: Any, pitch: Any) -> None:
+        """Take step t and write the spikes."""
         b = self.b
         u = b.load(self.u)
         new = _limited(b, b.add(b.add(_rest(b, b.load(self.v), self.keep, self.places), u), self.bias))
@@ -315,18 +347,32 @@ class _Neurons:
         fired = b.icmp_signed(">", new, self.bar)
         b.store(b.select(fired, zero, new), self.v)
         spikes = b.zext(fired, _vector(_BYTE, new.type.count))
-        _write(b, b.bitcast(fired, ir.IntType(new.type.count)) if self.packed else spikes, into)
+        if self.packing == STEPS:
+            self._gather_steps(spikes, t, out, pitch)
+        else:
+            bits = b.bitcast(fired, ir.IntType(new.type.count)) if self.packing == SAMPLES else spikes
+            _write(b, bits, b.gep(out, [b.mul(t, pitch)]))
         b.store(b.add(b.load(self.fires), spikes), self.fires)
         busy = b.zext(b.icmp_signed("!=", b.or_(u, new), zero), spikes.type)
         b.store(b.add(b.load(self.busy), busy), self.busy)
+
+    def _gather_steps(self, spikes: Any, t: Any, out: Any, pitch: Any) -> None:
+        """Put step t's spikes into their bit, and write the byte as it stands."""
+        b, size = self.b, spikes.type.count
+        place = b.and_(t, ir.Constant(_LONG, 7))
+        first = b.sext(b.icmp_signed("!=", place, ir.Constant(_LONG, 0)), _BYTE)
+        held = b.and_(b.load(self.eight), _splat(b, first, size))
+        held = b.or_(held, b.shl(spikes, _splat(b, b.trunc(place, _BYTE), size)))
+        b.store(held, self.eight)
+        _write(b, held, b.gep(out, [b.mul(b.lshr(t, ir.Constant(_LONG, 3)), pitch)]))
 
 
 def _shape(context: Any, b: Any, kind: Any, array: Any) -> Any:
     return cgutils.unpack_tuple(b, context.make_array(kind)(context, b, array).shape, 2)
 
 
-def _run_lanes(size: int, shift: bool, packed: bool) -> Any:
-    """Make the neurons of `size` lanes, with a decay by shift or by product, spikes as bits or bytes; see `run_lanes`."""
+def _run_lanes(size: int, shift: bool, packing: int) -> Any:
+    """Make the neurons of `size` lanes, with a decay by shift or by product; see `run_lanes`."""
 
     def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
@@ -334,14 +380,14 @@ def _run_lanes(size: int, shift: bool, packed: bool) -> Any:
         out, fires = (_data(context, b, kinds[i], args[i], _BYTE) for i in (3, 4))
         start, pitch, steps, at = args[5:]
         (live, width), (_, apart) = (_shape(context, b, kinds[i], args[i]) for i in (0, 4))
-        out = b.gep(out, [b.add(start, b.udiv(at, ir.Constant(_LONG, 8)) if packed else at)])
-        n = _Neurons(b, size, registers, _read(b, b.gep(biases, [at]), _vector(_INT, size)), shift, packed)
+        out = b.gep(out, [b.add(start, b.udiv(at, ir.Constant(_LONG, 8)) if packing == SAMPLES else at)])
+        n = _Neurons(b, size, registers, _read(b, b.gep(biases, [at]), _vector(_INT, size)), shift, packing)
         with cgutils.for_range(b, live) as loop:
             n.arrive(_read(b, b.gep(sums, [b.add(b.mul(loop.index, width), at)]), _vector(_INT, size)))
-            n.step(b.gep(out, [b.mul(loop.index, pitch)]))
+            n.step(loop.index, out, pitch)
         n.end_of_input()
         with cgutils.for_range_slice(b, live, steps, ir.Constant(_LONG, 1), _LONG) as (t, _):
-            n.step(b.gep(out, [b.mul(t, pitch)]))
+            n.step(t, out, pitch)
         _write(b, b.load(n.fires), b.gep(fires, [at]))
         _write(b, b.load(n.busy), b.gep(fires, [b.add(at, apart)]))
         return context.get_dummy_value()
@@ -357,9 +403,9 @@ def _run_lanes(size: int, shift: bool, packed: bool) -> Any:
     return run
 
 
-def _make_run(most: int, packed: bool) -> Any:
+def _make_run(most: int, packing: int) -> Any:
     """Compile the neurons for `most` lanes at a time, and 8 at a time for what is left."""
-    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift, packed) for shift in (True, False) for n in (most, 8))
+    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift, packing) for shift in (True, False) for n in (most, 8))
 
     @numba.njit(cache=True, nogil=True)
     def run(total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, counts: Any) -> None:
@@ -381,12 +427,12 @@ def _make_run(most: int, packed: bool) -> Any:
 
 
 _WIDTH = {"avx512": 64, "avx2": 32, "plain": 16}[host_form()]
-_run_bytes, _run_bits = _make_run(_WIDTH, False), _make_run(_WIDTH, True)
+_run_bytes, _run_samples, _run_steps = (_make_run(_WIDTH, packing) for packing in (BYTES, SAMPLES, STEPS))
 
 
 @numba.njit(cache=True, nogil=True)
 def run_lanes(
-    total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, packed: bool, counts: Any
+    total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, packing: int, counts: Any
 ) -> None:
     """Run LIF neurons over all steps of a block, the equations of hwmodels.fixed_point.lif_step; the current is either new or held.
 
@@ -396,11 +442,13 @@ def run_lanes(
         biases: int32 (at least 1, lanes), the first row.
         registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
             4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
-        spikes: uint8, flat, written from `start` on: a byte a lane, or a bit where they are `packed`, `pitch` bytes from step to step.
+        spikes: uint8, flat, written from `start` on, as `packing` says; `pitch` bytes from step to step, or from eight to eight.
         steps: at most 255.
         counts: uint8 (2, lanes), written: steps with a spike, and with a state before or after it.
     """
-    if packed:
-        _run_bits(total, n, biases, registers, spikes, start, pitch, steps, counts)
+    if packing == SAMPLES:
+        _run_samples(total, n, biases, registers, spikes, start, pitch, steps, counts)
+    elif packing == STEPS:
+        _run_steps(total, n, biases, registers, spikes, start, pitch, steps, counts)
     else:
         _run_bytes(total, n, biases, registers, spikes, start, pitch, steps, counts)
