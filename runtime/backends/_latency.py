@@ -69,7 +69,7 @@ class OneSample:
             totals = np.zeros((layer.live, n), layer.kind)
             spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)
             alive = np.zeros(n, np.bool_)
-            alive[:size] = layer.flags
+            alive[:size] = layer.flags if layer.flags.size else True
             head = (layer.name, size, layer.neuron, layer.registers, alive, tuple(lists), totals, state, spikes, counts)
             self.layers.append(_Layer(*head, np.zeros((2, n), np.int64)))
 

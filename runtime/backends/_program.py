@@ -85,7 +85,7 @@ class Arriving:
 @dataclass(frozen=True)
 class Layer:
     """A population: its grid, neuron (du, dv, vth, fits 32 bits), registers as `kernels.vectors.run_lanes` takes them, a bias a channel,
-    flags of live neurons, what arrives, sums' type.
+    flags of live neurons (none: all live), what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
     """
@@ -189,7 +189,7 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
     fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
     biases = np.zeros(grid.channels, np.int32) if population.bias is None else population.bias.astype(np.int32)
-    flags = population.living.astype(np.uint8)
+    flags = np.zeros(0, np.uint8) if population.living.all() else population.living.astype(np.uint8)
     kind = np.int32 if max(bound, largest) < INT32 else np.int64
     window = _or_window(network, population)
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one

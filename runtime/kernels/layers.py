@@ -65,7 +65,7 @@ def _make_run_rows(sum_lanes: Any) -> Any:
         for j in range(indptr.size - 1):
             sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
             _start(state, biases[j])
-            if whole and flags[j]:  # what `run_states` would do; with numbers that are known here, twice as fast
+            if whole and (not flags.size or flags[j]):  # what `run_states` would do; with numbers that are known here, twice as fast
                 run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
                 add_lanes(counts, words, 1, block, sums, j)
             else:
@@ -308,7 +308,7 @@ def run_or(source: Any, pool: int, geometry: Any, flags: Any, shape: Any, mask: 
                 into = out[c, t, first + y * pitch : first + y * pitch + columns]
                 _or_row(source[c, t], pool, geometry[0] + y * pool * geometry[1], geometry[1], into)
                 for x in range(columns):
-                    into[x] &= np.uint8(255) * flags[at + x]
+                    into[x] &= np.uint8(255) * flags[at + x] if flags.size else np.uint8(255)
                     fired[x] += _ones(into[x] & np.uint8(mask))
             for x in range(columns):
                 sums[0, at + x] += fired[x]

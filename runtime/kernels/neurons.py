@@ -74,6 +74,10 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
     lanes, filled = block
     each = lanes // 8
     for kind in range(2):
+        if lanes == 1:
+            for neuron in range(neurons):
+                sums[kind, at + neuron] += counts[kind, neuron]
+            continue
         for neuron in range(neurons):
             total = 0
             if filled == lanes and each:  # pairs of bytes in 16 bits, four of them in a word, added up by a product: at most 64 * 255
@@ -109,7 +113,8 @@ def run_states(
     Args:
         neuron: du, dv, vth, and 1 where `run_lanes` serves (then `total` has 32 bits).
         registers: as `run_lanes` takes them.
-        flags: uint8, 0 for neurons that were removed, which neither spike nor count; these neurons are those from `first` on.
+        flags: uint8, 0 for neurons that were removed, which neither spike nor count, or empty if there are none; these neurons are those
+            from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
         state: int32 (3, as wide as total); its first row holds the biases.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
@@ -122,6 +127,8 @@ def run_states(
         add_lanes(counts, words, size, block, sums, first)
     else:
         lif_any(total, size * block[0], neuron, registers, state, spikes, place, packing, block, sums, first)
+    if not flags.size:
+        return
     each, groups = block[0] // 8 if packing == SAMPLES else block[0], (steps + 7) // 8 if packing == STEPS else steps
     for j in range(size):
         if not flags[first + j]:
