@@ -13,7 +13,7 @@ from spikeloom.compile import reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
-from spikeloom.runtime.backends._latency import one_sample
+from spikeloom.runtime.backends._latency import OneSample, one_sample
 from spikeloom.runtime.simulator import compare
 
 ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
@@ -103,7 +103,7 @@ def test_single_samples_event_by_event(seed: int, layers: int, encoding: str) ->
     network = network.with_population(replace(last, alive=rng.random(last.size) < 0.8))
     events = reference.encode(network, samples(network, seed, 4))
     expected, runner = reference.simulate(network, events), one_sample(network)
-    assert runner is not None
+    assert isinstance(runner, OneSample)
     for i in range(4):
         compare({n: r[i : i + 1] for n, r in expected.items()}, runner.recording(events[i : i + 1]).spikes, "native", i)
         single = native.simulate(network, events[i : i + 1], ONE)
@@ -112,8 +112,16 @@ def test_single_samples_event_by_event(seed: int, layers: int, encoding: str) ->
         assert all((single.active[n] * 2 == twice.active[n]).all() for n in expected)
 
 
-def test_networks_with_maps_have_no_event_path() -> None:
-    assert one_sample(integer_conv_network(3)) is None
+@settings(max_examples=15, deadline=None)
+@given(seeds, st.booleans())
+def test_single_samples_of_maps(seed: int, temporal: bool) -> None:
+    network = integer_conv_network(seed, temporal=temporal)
+    events = reference.encode(network, samples(network, seed, 3))
+    expected, runner = reference.simulate(network, events), one_sample(network)
+    assert runner is not None
+    last = network.populations[-1].name
+    for i in range(3):
+        assert (runner.run(events[i])[last] == expected[last][i]).all()
 
 
 def test_more_steps_than_a_byte_counts() -> None:

@@ -85,7 +85,7 @@ class Arriving:
 @dataclass(frozen=True)
 class Layer:
     """A population: its grid, neuron (du, dv, vth, fits 32 bits), registers as `kernels.vectors.run_lanes` takes them, a bias a channel,
-    flags of live neurons (none: all live), what arrives, sums' type.
+    the removed neurons in order, what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
     """
@@ -95,7 +95,7 @@ class Layer:
     neuron: tuple[int, int, int, int]
     registers: NDArray[np.int32]
     biases: NDArray[np.int32]
-    flags: NDArray[np.uint8]
+    dead: NDArray[np.int64]
     arriving: tuple[Arriving, ...]
     kind: type[np.signedinteger[Any]]
     live: int
@@ -189,12 +189,12 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
     fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
     biases = np.zeros(grid.channels, np.int32) if population.bias is None else population.bias.astype(np.int32)
-    flags = np.zeros(0, np.uint8) if population.living.all() else population.living.astype(np.uint8)
+    dead = np.flatnonzero(~population.living)
     kind = np.int32 if max(bound, largest) < INT32 else np.int64
     window = _or_window(network, population)
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
     numbers, registers = (neuron.du, neuron.dv, neuron.vth, int(fits)), _registers(neuron, exponent)
-    return Layer(population.name, grid, numbers, registers, biases, flags, tuple(arriving), kind, steps, window)
+    return Layer(population.name, grid, numbers, registers, biases, dead, tuple(arriving), kind, steps, window)
 
 
 def _steps(program: Program, source: str) -> int:

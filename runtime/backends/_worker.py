@@ -57,7 +57,7 @@ class Worker:
         for layer in program.layers:
             self.run_layer(layer, filled)
             if layer.name in spikes:
-                self._scatter(layer, spikes[layer.name][start : start + filled].view(np.uint8))
+                self.scatter(layer, spikes[layer.name][start : start + filled].view(np.uint8))
 
     def gather(self, events: NDArray[np.uint8]) -> None:
         """Write a block's samples into the input's stream, eight by eight where they come in words."""
@@ -68,7 +68,7 @@ class Worker:
         else:
             moves.gather(events, grid.shape(lanes), lanes, stream)
 
-    def _scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
+    def scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
         """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words (both are as wide as whole ones)."""
         grid, lanes, stream = layer.grid, self.program.lanes, self.streams[layer.name]
         if self.program.packing == STEPS:
@@ -118,13 +118,13 @@ class Worker:
         if a is not None and layer.window and program.unit(a.source) == 1:
             geometry = program.grids[a.source].shape(1)[2:]
             mask = 255 if program.packing == STEPS else (1 << filled) - 1
-            layers.run_or(self.streams[a.source], layer.window, geometry, layer.flags, shape, mask, out, done)
+            layers.run_or(self.streams[a.source], layer.window, geometry, layer.dead, shape, mask, out, done)
         elif a is not None and a.window is None and grid.positions == 1:
             self._run_flat(layer, a, filled)
         elif a is not None and a.window is not None:
             self._run_map(layer, a, a.window, filled)
         else:
-            head = (self._totals(layer), layer.neuron, layer.registers, layer.biases, layer.flags)
+            head = (self._totals(layer), layer.neuron, layer.registers, layer.biases, layer.dead)
             tail = (*self._neurons(grid.positions * program.lanes), program.timesteps, out, done)
             layers.run_neurons(*head, (program.lanes, filled), program.packing, shape, *tail)
 
@@ -135,7 +135,7 @@ class Worker:
         state, _, counts, words = self._neurons(lanes)
         acc = self._acc("total", size, np.int32 if a.most else layer.kind)
         total = acc[:size].reshape(-1, lanes)[: layer.live]
-        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (lanes, filled), self.program.packing)
+        body = (layer.neuron, layer.registers, layer.biases, layer.dead, (lanes, filled), self.program.packing)
         done = (state, counts, words, self.program.timesteps, self.streams[layer.name].reshape(-1), self.sums[layer.name])
         if a.most:
             run = layers.run_bit_rows if a.bits else layers.run_rows
@@ -152,7 +152,7 @@ class Worker:
         """Run a population that one convolution reaches."""
         program, grid, source = self.program, layer.grid, self._windows(a, window)
         live, width, pitch = source.shape[1], grid.columns * program.lanes, window.pitch * program.lanes
-        body = (layer.neuron, layer.registers, layer.biases, layer.flags, (program.lanes, filled))
+        body = (layer.neuron, layer.registers, layer.biases, layer.dead, (program.lanes, filled))
         shape, done = grid.shape(program.unit(layer.name)), (program.timesteps, self.streams[layer.name], self.sums[layer.name])
         head = (a.indptr, a.first, a.weights, a.most, source.reshape(-1), window.plane * a.unit, window.pitch * a.unit)
         if a.bits and program.packing == STEPS:

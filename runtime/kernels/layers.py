@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from .moves import spread
-from .neurons import add_lanes, run_states
+from .neurons import add_lanes, begin, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
 from .vectors import BYTES, CHUNK, STEPS, run_lanes, sum_bits, sum_pairs, sum_step_bits
 
@@ -41,7 +41,7 @@ def _make_run_rows(sum_lanes: Any) -> Any:
         neuron: Any,
         registers: Any,
         biases: Any,
-        flags: Any,
+        dead: Any,
         block: Any,
         packing: int,
         acc: Any,
@@ -61,16 +61,17 @@ def _make_run_rows(sum_lanes: Any) -> Any:
             out: flat, (neurons, steps, lanes), the lanes or the steps by eight where `packing` says so; written.
         """
         pitch, groups = _unit(block, packing), (steps + 7) // 8 if packing == STEPS else steps
-        whole = neuron[3] and block[0] == CHUNK and packing == BYTES
+        whole, k = neuron[3] and block[0] == CHUNK and packing == BYTES, 0
         for j in range(indptr.size - 1):
             sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
             _start(state, biases[j])
-            if whole and (not flags.size or flags[j]):  # what `run_states` would do; with numbers that are known here, twice as fast
+            if whole and (k == dead.size or dead[k] != j):  # what `run_states` would do; with numbers that are known here, twice as fast
                 run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
                 add_lanes(counts, words, 1, block, sums, j)
             else:
+                k += k < dead.size and dead[k] == j
                 place = (j * groups * pitch, pitch, steps)
-                run_states(total, neuron, registers, flags, j, 1, block, packing, state, out, place, counts, words, sums)
+                run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
 
     return run_rows
 
@@ -84,7 +85,7 @@ def run_linear(
     neuron: Any,
     registers: Any,
     biases: Any,
-    flags: Any,
+    dead: Any,
     block: Any,
     packing: int,
     acc: Any,
@@ -104,7 +105,7 @@ def run_linear(
         line[:] = acc
         _start(state, biases[j])
         place = (j * groups * pitch, pitch, steps)
-        run_states(total, neuron, registers, flags, j, 1, block, packing, state, out, place, counts, words, sums)
+        run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
 
 
 def _make_run_maps(sum_lanes: Any) -> Any:
@@ -123,7 +124,7 @@ def _make_run_maps(sum_lanes: Any) -> Any:
         neuron: Any,
         registers: Any,
         biases: Any,
-        flags: Any,
+        dead: Any,
         block: Any,
         packing: int,
         together: int,
@@ -164,7 +165,7 @@ def _make_run_maps(sum_lanes: Any) -> Any:
                         to = t * total.shape[1] + i * width
                         sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to, 0)
                 first, n = (o * rows + y) * columns, size * columns
-                run_states(total, neuron, registers, flags, first, n, block, packing, state, line, place, counts, words, sums)
+                run_states(total, neuron, registers, dead, first, n, block, packing, state, line, place, counts, words, sums)
                 spread(spikes, shape, unit, y, size, o, out)
 
     return run_maps
@@ -182,7 +183,7 @@ def run_step_maps(
     neuron: Any,
     registers: Any,
     biases: Any,
-    flags: Any,
+    dead: Any,
     block: Any,
     together: int,
     shape: Any,
@@ -212,7 +213,7 @@ def run_step_maps(
                     start, to = group * plane + (y + i) * row, group * 8 * pitch + i * columns
                     sum_step_bits(source, start, places, weights, indptr[o], indptr[o + 1], most, columns * 8, into, to, pitch)
             first, n = (o * rows + y) * columns, size * columns
-            run_states(total, neuron, registers, flags, first, n, block, STEPS, state, line, place, counts, words, sums)
+            run_states(total, neuron, registers, dead, first, n, block, STEPS, state, line, place, counts, words, sums)
             spread(spikes, shape, 1, y, size, o, out)
 
 
@@ -226,7 +227,7 @@ def run_taps(
     neuron: Any,
     registers: Any,
     biases: Any,
-    flags: Any,
+    dead: Any,
     block: Any,
     packing: int,
     geometry: Any,
@@ -256,7 +257,7 @@ def run_taps(
         else:
             add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, maps)
         _start(state, biases[o])
-        run_states(total, neuron, registers, flags, o * n, n, block, packing, state, line, place, counts, words, sums)
+        run_states(total, neuron, registers, dead, o * n, n, block, packing, state, line, place, counts, words, sums)
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
@@ -266,7 +267,7 @@ def run_neurons(
     neuron: Any,
     registers: Any,
     biases: Any,
-    flags: Any,
+    dead: Any,
     block: Any,
     packing: int,
     shape: Any,
@@ -283,19 +284,19 @@ def run_neurons(
     line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], steps)
     for o in range(out.shape[0]):
         _start(state, biases[o])
-        run_states(totals[o], neuron, registers, flags, o * n, n, block, packing, state, line, place, counts, words, sums)
+        run_states(totals[o], neuron, registers, dead, o * n, n, block, packing, state, line, place, counts, words, sums)
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
 @_jit
-def run_or(source: Any, pool: int, geometry: Any, flags: Any, shape: Any, mask: int, out: Any, sums: Any) -> None:
+def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: int, out: Any, sums: Any) -> None:
     """Run gates that spike when any of their pool x pool window does; a gate's state is never left over, so spikes are its active updates.
 
     A byte is a position: of one sample, or of eight, one a bit.
 
     Args:
         source: (channels, steps, plane); geometry: its first byte and row length.
-        flags, sums: as in `run_states`; shape, out: as in `spread`.
+        dead, sums: as in `run_states`; shape, out: as in `spread`.
         mask: the bits of samples that count.
     """
     rows, columns, first, pitch = shape
@@ -307,8 +308,11 @@ def run_or(source: Any, pool: int, geometry: Any, flags: Any, shape: Any, mask: 
             for t in range(out.shape[1]):
                 into = out[c, t, first + y * pitch : first + y * pitch + columns]
                 _or_row(source[c, t], pool, geometry[0] + y * pool * geometry[1], geometry[1], into)
+                k = begin(dead, at)
+                while k < dead.size and dead[k] < at + columns:
+                    into[dead[k] - at] = 0
+                    k += 1
                 for x in range(columns):
-                    into[x] &= np.uint8(255) * flags[at + x] if flags.size else np.uint8(255)
                     fired[x] += _ones(into[x] & np.uint8(mask))
             for x in range(columns):
                 sums[0, at + x] += fired[x]

@@ -92,11 +92,24 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
 
 
 @_jit
+def begin(ordered: Any, value: int) -> int:
+    """Return where the numbers from `value` on begin."""
+    low, high = 0, ordered.size
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_jit
 def run_states(
     total: Any,
     neuron: Any,
     registers: Any,
-    flags: Any,
+    dead: Any,
     first: int,
     size: int,
     block: Any,
@@ -113,8 +126,7 @@ def run_states(
     Args:
         neuron: du, dv, vth, and 1 where `run_lanes` serves (then `total` has 32 bits).
         registers: as `run_lanes` takes them.
-        flags: uint8, 0 for neurons that were removed, which neither spike nor count, or empty if there are none; these neurons are those
-            from `first` on.
+        dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
         state: int32 (3, as wide as total); its first row holds the biases.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
@@ -127,12 +139,13 @@ def run_states(
         add_lanes(counts, words, size, block, sums, first)
     else:
         lif_any(total, size * block[0], neuron, registers, state, spikes, place, packing, block, sums, first)
-    if not flags.size:
-        return
     each, groups = block[0] // 8 if packing == SAMPLES else block[0], (steps + 7) // 8 if packing == STEPS else steps
-    for j in range(size):
-        if not flags[first + j]:
-            sums[0, first + j] = sums[1, first + j] = 0
-            for t in range(groups):
-                for i in range(start + t * pitch + j * each, start + t * pitch + (j + 1) * each):
-                    spikes[i] = 0
+    k = begin(dead, first)
+    while k < dead.size and dead[k] < first + size:
+        j = dead[k]
+        k += 1
+        sums[0, j] = sums[1, j] = 0
+        for t in range(groups):
+            at = start + t * pitch + (j - first) * each
+            for i in range(at, at + each):
+                spikes[i] = 0
