@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from netgen import integer_conv_network, integer_network, samples, seeds
 from spikeloom.compile import reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.errors import BackendError
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
 from spikeloom.runtime.backends._latency import OneSample, one_sample
@@ -122,6 +123,15 @@ def test_single_samples_of_maps(seed: int, temporal: bool) -> None:
     last = network.populations[-1].name
     for i in range(3):
         assert (runner.run(events[i])[last] == expected[last][i]).all()
+
+
+@pytest.mark.parametrize("count", [5, 64])
+def test_a_payload_above_the_levels_is_refused(count: int) -> None:
+    network = integer_network(2, encoding="rate")
+    events = np.zeros((count, network.timesteps, network.populations[0].size), np.uint8)
+    events[3, 1, 2] = 2
+    with pytest.raises(BackendError, match="payload is 2; the network's input has at most 1"):
+        native.simulate(network, events, ONE)
 
 
 def test_more_steps_than_a_byte_counts() -> None:

@@ -107,7 +107,7 @@ class Program:
     """A network ready to run in blocks of `lanes` samples.
 
     `packing`: how spikes lie, see `kernels.vectors`; the input's payloads are bytes in any case. `live`: the input's steps that can hold
-    anything.
+    anything, `levels` its largest payload.
     """
 
     entry: str
@@ -115,6 +115,7 @@ class Program:
     lanes: int
     packing: int
     live: int
+    levels: int
     grids: dict[str, Grid]
     layers: tuple[Layer, ...]
 
@@ -144,7 +145,8 @@ def prepare(network: Network, few: bool = False) -> Program | None:
     packing = (STEPS if few else SAMPLES) if maps and all(_narrow(p) for p in network.projections) else BYTES
     lanes = FLAT_LANES if not maps else MAP_LANES if packing == SAMPLES else 1
     live = 1 if network.input.encoding in ("current", "host") else network.timesteps
-    empty = Program(network.populations[0].name, network.timesteps, lanes, packing, live, found, ())
+    levels = 1 if network.input.encoding == "rate" else network.input.levels
+    empty = Program(network.populations[0].name, network.timesteps, lanes, packing, live, levels, found, ())
     return replace(empty, layers=tuple(_layer(network, p, empty) for p in network.spiking))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BackendError
 from ..kernels import layers, moves, sums
 from ..kernels.vectors import CHUNK, SAMPLES, STEPS
 from ._program import Arriving, Grid, Layer, Program
@@ -60,13 +61,21 @@ class Worker:
                 self.scatter(layer, spikes[layer.name][start : start + filled].view(np.uint8))
 
     def gather(self, events: NDArray[np.uint8]) -> None:
-        """Write a block's samples into the input's stream, eight by eight where they come in words."""
+        """Write a block's samples into the input's stream, eight by eight where they come in words.
+
+        Raises:
+            BackendError: a payload above the network's levels, on which the proofs of the sums stand.
+        """
         program = self.program
         grid, stream, lanes = program.grids[program.entry], self.streams[program.entry], program.lanes
         if grid.plane == 1 and len(events) == lanes and lanes % 8 == 0 and events.shape[2] % 8 == 0:
-            moves.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
+            seen = moves.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
+            largest = max(int(seen).to_bytes(8, "little"))
         else:
             moves.gather(events, grid.shape(lanes), lanes, stream)
+            largest = 255
+        if largest > program.levels and int(events.max(initial=0)) > program.levels:
+            raise BackendError(f"A payload is {int(events.max())}; the network's input has at most {program.levels}.")
 
     def scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
         """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words (both are as wide as whole ones)."""

@@ -48,8 +48,12 @@ def _transposed(w: Any) -> Any:
 
 
 @_jit
-def gather_words(events: Any, out: Any) -> None:
-    """Do what `gather` does for a full block of a flat stream, in words: (samples, steps, inputs / 8) to (inputs, steps, lanes / 8)."""
+def gather_words(events: Any, out: Any) -> Any:
+    """Do what `gather` does for a full block of a flat stream, in words: (samples, steps, inputs / 8) to (inputs, steps, lanes / 8).
+
+    Returns the OR of all words.
+    """
+    seen = np.uint64(0)
     for t in range(out.shape[1]):
         for i in range(events.shape[2]):
             for lane in range(out.shape[2]):
@@ -64,9 +68,11 @@ def gather_words(events: Any, out: Any) -> None:
                     events[s + 6, t, i],
                     events[s + 7, t, i],
                 )
+                seen |= w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]
                 c = _transposed(w)
                 for k in range(8):
                     out[i * 8 + k, t, lane] = c[k]
+    return seen
 
 
 @_jit
