@@ -309,6 +309,7 @@ def run(
     time_limit: Annotated[float, typer.Option(help="Seconds that the Lava worker may take.")] = 600.0,
     lava_python: Annotated[str | None, typer.Option(help="Python that has lava-nc, if not this one.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
+    by_step: Annotated[bool, typer.Option("--by-step", help="Count by core and time step too, into results.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="File for the results [default: results.json beside the network].")] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
@@ -323,7 +324,7 @@ def run(
     deployed = load(network)
     data = data or _trained_on(deployed.network.provenance)
     split = load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test
-    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads)
+    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step)
     with _Bar(f"running on {backend}") as bar:
         results = run_network(
             deployed,

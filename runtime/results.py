@@ -108,6 +108,7 @@ class Results(_Model):
     latency: Latency
     stages: list[StageResult]
     baselines: dict[str, Any] | None = None
+    by_step: dict[str, Any] | None = None
     check: Check | None = None
     raster: dict[str, Any] | None = None
     warnings: list[str] = []

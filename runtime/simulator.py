@@ -23,6 +23,7 @@ from ..hwmodels import chip as chips
 from . import backends, energy, host
 from .backends._base import BackendOptions
 from .baselines import baselines
+from .by_step import StepTally, table
 from .counts import Counts, Tally, count, traffic_table
 from .kernels.coding import encode
 from .results import Results, StageResult
@@ -56,6 +57,7 @@ class _Run:
     first: dict[str, NDArray[np.bool_]]
     seconds: float
     compared: int
+    steps: StepTally | None
 
 
 def run(
@@ -83,7 +85,7 @@ def run(
         energy_model: chip whose prices and times are used; that of the network if None.
         seed: of the rate code.
         data_name: name of the data for the report.
-        options: time limit, Lava's interpreter, batch, threads.
+        options: time limit, Lava's interpreter, batch, threads, counts by step.
         command: the command that repeats this run, for the report.
         progress: called with (samples done, samples in all).
 
@@ -113,6 +115,7 @@ def run(
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
         "baselines": baselines(deployed, counts),
+        "by_step": None if done.steps is None else table(deployed, done.steps),
         "stages": _stages(deployed, backend, accuracy, len(values)),
         "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
         "raster": _raster(deployed, done, labels),
@@ -144,6 +147,7 @@ def _run_batches(
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
+    steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
     for start, batch in _batches(values, _batch_size(network, module.BATCH) or len(values)):
         begun = time.perf_counter()
@@ -157,11 +161,13 @@ def _run_batches(
             compared += compare(reference.simulate(network, events), spikes, backend, start)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
         tally.add(events, fired, active, entry)
+        if steps is not None:
+            steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
         first = first or {name: raster[0] for name, raster in spikes.items()}
         if progress:
             progress(start + len(batch), len(values))
-    return _Run(tally, np.concatenate(decisions), first, seconds, compared)
+    return _Run(tally, np.concatenate(decisions), first, seconds, compared, steps)
 
 
 def _batch_size(network: Network, wish: int | None) -> int | None:

@@ -19,7 +19,7 @@ class BackendOptions:
     `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
     by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
     `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
-    `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers.
+    `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
     """
 
     time_limit: float = 600.0
@@ -27,6 +27,7 @@ class BackendOptions:
     batch_size: int | None = None
     threads: int | None = None
     rasters: bool = True
+    by_step: bool = False
     crossbars: Crossbars | None = None
 
 
@@ -36,17 +37,20 @@ class Recording:
 
     `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
     `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
-    knows.
+    knows; `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
     active: dict[str, NDArray[np.int64]] | None = None
     fired: dict[str, NDArray[np.int64]] | None = None
+    by_step: dict[str, NDArray[np.int64]] | None = None
 
     def spread(self, flat: Flat) -> Recording:
         """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
         spikes = {name: _spread(raster, flat.living[name]) for name, raster in self.spikes.items()}
-        counts = (None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired))
+        counts = (
+            None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired, self.by_step)
+        )
         return Recording(spikes, *counts)
 
 

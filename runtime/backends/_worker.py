@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError
 from ..kernels import layers, moves, sums
+from ..kernels.by_step import add_steps_of
 from ..kernels.vectors import CHUNK, SAMPLES, STEPS
 from ._program import Arriving, Grid, Layer, Program
 
@@ -26,13 +27,18 @@ def in_words(size: int) -> int:
 
 @dataclass
 class Worker:
-    """One thread's buffers; what they hold of margins stays zero, since only maps are written."""
+    """One thread's buffers; what they hold of margins stays zero, since only maps are written.
+
+    `sums`: (2, neurons), spikes and active updates of the samples so far; `steps`: (steps, neurons), spikes, where `by_step` asks for them.
+    """
 
     program: Program
+    by_step: bool = False
     wide: dict[str, Stream] = field(init=False)
     streams: dict[str, Stream] = field(init=False)
     scratch: dict[tuple[str, tuple[int, ...], str], NDArray[Any]] = field(init=False)
     sums: dict[str, NDArray[np.int64]] = field(init=False)
+    steps: dict[str, NDArray[np.int64]] = field(init=False)
 
     def __post_init__(self) -> None:
         program = self.program
@@ -41,6 +47,8 @@ class Worker:
         self.streams = {n: self.wide[n][: g.channels] for n, g in program.grids.items()}
         self.scratch = {}
         self.sums = {layer.name: np.zeros((2, layer.grid.channels * layer.grid.positions), np.int64) for layer in program.layers}
+        sizes = {layer.name: layer.grid.channels * layer.grid.positions for layer in program.layers if self.by_step}
+        self.steps = {name: np.zeros((program.timesteps, size), np.int64) for name, size in sizes.items()}
 
     def run(self, blocks: queue.SimpleQueue[int], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
@@ -57,6 +65,9 @@ class Worker:
         self.gather(events[start : start + filled])
         for layer in program.layers:
             self.run_layer(layer, filled)
+            if self.by_step:
+                shape = layer.grid.shape(program.unit(layer.name))
+                add_steps_of(self.streams[layer.name], shape, (program.lanes, filled), program.packing, self.steps[layer.name])
             if layer.name in spikes:
                 self.scatter(layer, spikes[layer.name][start : start + filled].view(np.uint8))
 

@@ -58,10 +58,11 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     blocks: queue.SimpleQueue[int] = queue.SimpleQueue()
     for start in range(0, len(events), program.lanes):
         blocks.put(start)
-    workers = [Worker(program) for _ in range(max(threads, 1))]
+    workers = [Worker(program, options.by_step) for _ in range(max(threads, 1))]
     with ThreadPoolExecutor(len(workers)) as pool:
         for done in [pool.submit(worker.run, blocks, events, wide) for worker in workers]:
             done.result()
     totals = {p.name: sum((w.sums[p.name] for w in workers), np.zeros((2, 1), np.int64)) for p in network.spiking}
     fired, active = ({name: total[kind] for name, total in totals.items()} for kind in (0, 1))
-    return Recording({p.name: wide[p.name][:, :, : p.size] for p in wanted}, active, fired)
+    by_step = {p.name: sum((w.steps[p.name] for w in workers), np.zeros((steps, 1), np.int64)) for p in network.spiking if options.by_step}
+    return Recording({p.name: wide[p.name][:, :, : p.size] for p in wanted}, active, fired, by_step or None)

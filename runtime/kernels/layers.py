@@ -313,7 +313,7 @@ def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: i
                     into[dead[k] - at] = 0
                     k += 1
                 for x in range(columns):
-                    fired[x] += _ones(into[x] & np.uint8(mask))
+                    fired[x] += ones(into[x] & np.uint8(mask))
             for x in range(columns):
                 sums[0, at + x] += fired[x]
                 sums[1, at + x] += fired[x]
@@ -335,7 +335,7 @@ def _or_row(plane: Any, pool: int, corner: int, pitch: int, into: Any) -> None:
 
 
 @_jit
-def _ones(byte: Any) -> Any:
+def ones(byte: Any) -> Any:
     """Count the bits of a byte."""
     pairs = (byte & 0x55) + (byte >> 1 & 0x55)
     fours = (pairs & 0x33) + (pairs >> 2 & 0x33)
