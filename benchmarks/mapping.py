@@ -125,7 +125,7 @@ def masked(folder: Path) -> Case:
     """Return the network of a run folder as it is compiled for Loihi, each neuron firing once."""
     source = read_source(folder)
     network = pipeline.run(source.network, pipeline.CompileOptions(chips.load("loihi"), calibration=source.calibration)).network
-    return Case(Wiring.of(network, np.ones(sum(p.size for p in network.senders))))
+    return Case(Wiring.of(network, np.ones(sum(p.count for p in network.senders))))
 
 
 CASES: dict[str, Callable[[], Case]] = {
