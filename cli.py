@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ._version import VERSION
+from .cli_estimate import add_to as add_estimate
 from .cli_hw import hw
 from .cli_shared import AsJson, DataDir, Seed, print_json, render, say
 from .cli_sweep import add_to as add_sweep
@@ -164,6 +165,7 @@ def train(
 
 
 add_sweep(app)
+add_estimate(app)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

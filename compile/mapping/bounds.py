@@ -15,10 +15,14 @@ Float = NDArray[np.float64]
 def core_capacity(wiring: Wiring, chip: Chip) -> int:
     """Return a number of neurons that no core can exceed: its limit, and what its words hold of the smallest fan-ins.
 
-    A synapse takes at least `_bits`; m neurons take at least that for the m smallest fan-ins of the network.
+    A synapse takes at least `bits_of_synapse`; m neurons take at least that for the m smallest fan-ins of the network.
     """
-    bits = np.cumsum(np.sort(np.diff(wiring.indptr))) * _bits(wiring, chip)
-    held = int(np.searchsorted(bits, chip.limit("synapse_words") * chip.word_bits, side="right"))
+    return capacity(np.diff(wiring.indptr), bits_of_synapse(wiring.weight_bits, chip), chip)
+
+
+def capacity(fan_in: Int, bits: float, chip: Chip) -> int:
+    """Return `core_capacity` of neurons with these fan-ins, of `bits` a synapse."""
+    held = int(np.searchsorted(np.cumsum(np.sort(fan_in)) * bits, chip.limit("synapse_words") * chip.word_bits, side="right"))
     return max(1, min(chip.limit("neurons"), held))
 
 
@@ -31,7 +35,7 @@ def reach_bound(wiring: Wiring, chip: Chip) -> Int:
     arriving = np.bincount(wiring.sources, weights=np.diff(wiring.indptr)[wiring.rows], minlength=wiring.fan_out.size)
     if (np.diff(wiring.sources)[np.diff(wiring.rows) == 0] == 0).any():
         return by_count  # parallel projections would count a target twice
-    by_words = np.ceil(arriving * (_bits(wiring, chip) / (chip.limit("synapse_words") * chip.word_bits)) - 1e-9)
+    by_words = np.ceil(arriving * (bits_of_synapse(wiring.weight_bits, chip) / (chip.limit("synapse_words") * chip.word_bits)) - 1e-9)
     return np.maximum(by_count, by_words.astype(np.int64))
 
 
@@ -69,6 +73,6 @@ def messages_bound(wiring: Wiring, chip: Chip) -> float:
     return max(float((wiring.rates * reach_bound(wiring, chip)).sum()), arriving_bound(wiring, chip, wiring.rates))
 
 
-def _bits(wiring: Wiring, chip: Chip) -> float:
+def bits_of_synapse(weight_bits: int, chip: Chip) -> float:
     """Return the fewest bits of a synapse: weight, index, and its share of an entry's prefix, in the shortest of the formats."""
-    return min(wiring.weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)
+    return min(weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)

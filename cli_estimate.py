@@ -1,0 +1,75 @@
+"""The command `spikeloom estimate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .cli_shared import AsJson, Seed, print_json, render
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .compile.estimate import Estimate
+    from .hwmodels.chip import Chip
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Cores, chips and energy on paper, at any size.")(estimate)
+
+
+def estimate(
+    source: Annotated[Path, typer.Argument(help="Run folder, or a network file.", show_default=False)],
+    chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2].")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Input as current, graded, rate, host or events.")] = None,
+    weight_bits: Annotated[str, typer.Option(help="2..8 or ternary, also by layer: 8,hidden1=4.")] = "8",
+    rate: Annotated[
+        float | None, typer.Option(help="Spikes per neuron and time step [default: as measured on the run folder's calibration samples].")
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bound what a network needs on a chip, without mapping it: for networks of any size, thousands of chips included."""
+    from .compile.compiler import run_passes
+    from .compile.estimate import estimate as on_paper
+    from .hwmodels import chip as chips
+
+    model = chips.load(chip or "loihi2")
+    result = run_passes(source, chip=chip, encoding=encoding, weight_bits=weight_bits, seed=seed)  # pyright: ignore[reportArgumentType]
+    if rate is None and result.rates is None:
+        raise UsageError(f"{source} has no calibration samples, so its rates are not known. Give one with --rate, e.g. --rate 0.1.")
+    found = on_paper(result.network, model, rate if rate is not None else result.rates or {})
+    if as_json:
+        print_json(asdict(found) | {"chip": model.name, "joules_per_sample": found.joules})
+        return
+    render(*_tables(found, model))
+
+
+def _tables(found: Estimate, chip: Chip) -> list[object]:
+    """Return the tables: layers, cores by limit, energy."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from .runtime.report.format import compact, count, si
+
+    layers = Table("layer", "neurons", "synapses", "rate", "SOPs caused", title="On paper", title_justify="left")
+    for row in found.layers:
+        cells = (count(row["neurons"]), count(row["synapses"]), f"{row['rate']:.4f}", compact(row["sops_caused_per_sample"]))
+        layers.add_row(Text(row["name"]), *cells)
+    cores = Table("limit", "cores, at least")
+    for name, needed in found.cores_for.items():
+        cores.add_row(name, count(needed))
+    energy = Table("dynamic energy per sample", "count", "each", "joules")
+    for row in found.components:
+        energy.add_row(row["name"], compact(row["count_per_sample"]), si(row["joules_per_unit"], "J"), si(row["joules_per_sample"], "J"))
+    energy.add_row("together, hops not counted", "", "", si(found.joules, "J"))
+    machine = "one chip" if chip.system is None else f"{chip.system.name}, {chip.chips:,} chips"
+    verdict = "fits" if found.fits else "does not fit"
+    cores, used = (f"{n:,} {what}{'s' * (n > 1)}" for n, what in ((found.cores, "core"), (found.chips, "chip")))
+    line = f"At least {cores} of {chip.name} on {used}: {verdict} {machine}."
+    return [layers, cores, energy, line]

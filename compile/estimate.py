@@ -1,0 +1,159 @@
+"""A network on paper: what it needs of a chip at least, from fan-ins and fan-outs alone, without listing a synapse or placing a neuron.
+
+For networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs a little more:
+`benchmarks/mapping.py` says how much on networks that it can map); synaptic operations and neuron updates are exact for the rates given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..hwmodels.chip import Chip, Quantity
+from .mapping.bounds import bits_of_synapse, capacity
+from .mapping.load import format_words
+from .network import Network, Population
+
+__all__ = ["Estimate", "estimate"]
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+PICO = 1e-12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a network needs on a chip.
+
+    `cores_for`: cores that each limit asks for alone; `cores`: the largest; `chips` of them, and whether the chip's system has so many;
+    `sops`, `updates`, `spikes`, `messages` (at least): per sample; `components`: dynamic energy, without hops.
+    """
+
+    layers: list[dict[str, Any]]
+    neurons: int
+    synapses: int
+    cores_for: dict[str, int]
+    cores: int
+    chips: int
+    fits: bool
+    sops: float
+    updates: float
+    spikes: float
+    messages: float
+    components: list[dict[str, Any]]
+
+    @property
+    def joules(self) -> float:
+        """Dynamic energy per sample, at least."""
+        return sum(c["joules_per_sample"] for c in self.components)
+
+
+def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> Estimate:
+    """Estimate an integer network on a chip.
+
+    Cores:  max of neurons / capacity, the words of all lists / limit, and sum over sources of ceil(fan-out / capacity) / limit of axons;
+    SOPs:  T sum over synapses of the source's rate.
+
+    Args:
+        network: after the passes, e.g. `run_passes(source).network`.
+        rates: by population, spikes (or payloads) of each neuron and time step; or one number for all neurons and inputs.
+
+    Raises:
+        UsageError: a rate outside 0..1.
+    """
+    senders, chip_names = network.senders, {p.name for p in network.on_chip}
+    fan_out = {p.name: _fan(network, p, chip_names) for p in senders}
+    fan_in = [_living(p, sum((network.fan_in(q) for q in network.inputs_of(p.name)), np.zeros(p.size, np.int64))) for p in network.on_chip]
+    rate = {p.name: _living(p, _rates(rates, p)) for p in senders}
+    steps, bits = network.timesteps, max((p.weight_bits or 0 for p in network.projections), default=1)
+    held = capacity(np.concatenate(fan_in), bits_of_synapse(bits, chip), chip)
+    reach = {name: -(-out // held) for name, out in fan_out.items()}
+    neurons = sum(p.count for p in network.on_chip)
+    cores_for = _cores(fan_out, reach, chip_names, bits, neurons, held, chip)
+    cores = max(1, *cores_for.values())
+    sops = {name: float(out @ rate[name]) * steps for name, out in fan_out.items()}
+    counts = {
+        "synaptic operations": sum(sops.values()),
+        "neuron updates, all active": float(neurons * steps),
+        "spikes out": sum(float(rate[p.name].sum()) * steps for p in network.on_chip),
+        "messages, at least": sum(float(reach[p.name] @ rate[p.name]) * steps for p in senders),
+    }
+    return Estimate(
+        _layers(network, rate, sops),
+        neurons,
+        sum(int(values.sum()) for values in fan_in),
+        cores_for,
+        cores,
+        chip.chips_for(cores),
+        cores <= chip.cores_available,
+        *counts.values(),
+        components=_components(counts, chip),
+    )
+
+
+def _fan(network: Network, population: Population, chip: set[str]) -> Int:
+    """Return the synapses that leave each live neuron for the chip."""
+    leaving = [network.fan_out(p) for p in network.outputs_of(population.name) if p.target in chip]
+    return _living(population, sum(leaving, np.zeros(population.size, np.int64)))
+
+
+def _living(population: Population, values: NDArray[Any]) -> NDArray[Any]:
+    return values if population.alive is None else values[population.alive]
+
+
+def _rates(rates: dict[str, Float] | float, population: Population) -> Float:
+    if isinstance(rates, dict):
+        return rates[population.name]
+    if not 0.0 <= rates <= 1.0:
+        raise UsageError(f"The rate is {rates}; it must be 0 to 1 spikes per neuron and time step.")
+    return np.full(population.size, rates)
+
+
+def _cores(
+    fan_out: dict[str, Int], reach: dict[str, Int], on_chip: set[str], bits: int, neurons: int, held: int, chip: Chip
+) -> dict[str, int]:
+    lists = np.concatenate(list(fan_out.values()))
+    words = int(np.min([format_words(lists, f, bits, chip.word_bits) for f in chip.formats], axis=0).sum())
+    axons = {
+        "input_axons": sum(int(r.sum()) for r in reach.values()),
+        "output_axons": sum(int(r.sum()) for name, r in reach.items() if name in on_chip),
+    }
+    needs = {"synapse_words": words} | axons
+    return {"neurons": -(-neurons // held)} | {name: -(-need // chip.limit(name)) for name, need in needs.items()}
+
+
+def _layers(network: Network, rate: dict[str, Float], sops: dict[str, float]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": p.name,
+            "neurons": p.count,
+            "synapses": sum(network.synapses_of(q) for q in network.inputs_of(p.name)),
+            "rate": float(rate[p.name].mean()) if rate[p.name].size else 0.0,
+            "sops_caused_per_sample": sops[p.name],
+        }
+        for p in network.senders
+    ]
+
+
+def _components(counts: dict[str, float], chip: Chip) -> list[dict[str, Any]]:
+    prices: dict[str, Quantity] = {
+        "synaptic operations": chip.energy.synaptic_op,
+        "neuron updates, all active": chip.energy.neuron_update_active,
+        "spikes out": chip.energy.spike_out,
+        "messages, at least": chip.energy.message_out,
+    }
+    return [
+        {
+            "name": name,
+            "count_per_sample": counts[name],
+            "joules_per_unit": price.value * PICO,
+            "joules_per_sample": counts[name] * price.value * PICO,
+            "status": price.status,
+            "source": price.source,
+        }
+        for name, price in prices.items()
+    ]
