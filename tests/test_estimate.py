@@ -21,7 +21,7 @@ from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import run
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seeds)
 def test_bounds_hold_and_counts_agree(seed: int) -> None:
     """On networks that can be mapped: never more cores than the mapping's own bound, and a run's SOPs from its own rates."""

@@ -21,23 +21,35 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     """Do what `reference.encode` does, faster for rate-coded input; its errors are the same."""
     if network.input.encoding != "rate":
         return reference.encode(network, values, seed=seed, first=first)
-    flat = reference.check_values(network, values).astype(np.int64)
+    flat = reference.check_values(network, values)
+    levels, blocks = network.input.levels, -(-flat.shape[-1] // 8)
+    below = -(-(np.arange(levels + 1) << 16) // levels)  # (bits levels) >> 16 < value,  that is  bits < ceil(65536 value / levels)
     spikes = np.empty((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
-    words = np.empty((4, -(-flat.shape[-1] // 8)), np.uint32)
-    _code(flat, network.input.levels, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF), first, words, spikes)
+    words, mixed = np.empty((4, blocks), np.uint32), np.empty((blocks, 4), np.uint32)
+    key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
+    _code(flat, below.astype(np.int32), *key, first, words, mixed, mixed.reshape(-1).view(np.uint16), spikes)
     return spikes
 
 
 @_jit
-def _code(values: Any, levels: int, low: Any, high: Any, first: int, words: Any, spikes: Any) -> None:
-    """Write spikes (samples, timesteps, inputs); `words`: scratch, (4, inputs / 8 rounded up)."""
-    inputs, scale = spikes.shape[2], np.uint64(levels)
+def _code(values: Any, below: Any, low: Any, high: Any, first: int, words: Any, mixed: Any, halves: Any, spikes: Any) -> None:
+    """Write spikes (samples, timesteps, inputs).
+
+    `below`: by value, the bits below which there is a spike; `words`, `mixed`: scratch, by word and by block of eight inputs; `halves`:
+    `mixed` in 16 bits, which is by input: of each word the low half, then the high one.
+    """
+    line = np.empty(values.shape[1], np.int32)
     for s in range(spikes.shape[0]):
+        for i in range(line.size):
+            line[i] = below[values[s, i]]
         for t in range(spikes.shape[1]):
             _draw(np.uint32(t), first + s, low, high, words)
-            for i in range(inputs):
-                bits = np.uint64(words[(i & 7) >> 1, i >> 3] >> np.uint32(16 * (i & 1))) & np.uint64(0xFFFF)
-                spikes[s, t, i] = np.int64(bits * scale >> np.uint64(16)) < values[s, i]
+            for block in range(mixed.shape[0]):
+                for k in range(4):
+                    mixed[block, k] = words[k, block]
+            out = spikes[s, t]
+            for i in range(line.size):
+                out[i] = np.int32(halves[i]) < line[i]
 
 
 @_jit
