@@ -71,18 +71,19 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     return events
 
 
-def simulate(network: Network, events: NDArray[Any]) -> Spikes:
+def simulate(network: Network, events: NDArray[Any], *, active: dict[str, NDArray[np.int64]] | None = None) -> Spikes:
     """Run the integer network; state starts at zero.
 
     Args:
         events: (samples, timesteps, inputs) payloads, as `encode` gives them.
+        active: filled, by population: of each neuron, the updates over all samples with a state before or after a spike.
 
     Returns:
         By population, its spikes (samples, timesteps, neurons).
     """
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     for group in network.components():
-        streams |= component(network, group, streams)
+        streams |= component(network, group, streams, active)
     return {p.name: streams[p.name] for p in network.spiking}
 
 
@@ -91,7 +92,12 @@ def layer(network: Network, population: Population, streams: dict[str, NDArray[A
     return component(network, (population,), streams)[population.name]
 
 
-def component(network: Network, populations: Sequence[Population], streams: dict[str, NDArray[Any]]) -> Spikes:
+def component(
+    network: Network,
+    populations: Sequence[Population],
+    streams: dict[str, NDArray[Any]],
+    active: dict[str, NDArray[np.int64]] | None = None,
+) -> Spikes:
     """Run populations of an integer network step by step together, in their order, on the streams of the others that they hear."""
     neurons: list[_Neurons] = []
     for population in populations:
@@ -101,11 +107,13 @@ def component(network: Network, populations: Sequence[Population], streams: dict
             neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
         else:
             raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-    return _run_together(network, populations, neurons, streams)
+    return _run_together(network, populations, neurons, streams, active)
 
 
 class _Neurons(Protocol):
     """The state of a population's neurons."""
+
+    v: NDArray[Any]
 
     def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
         """Return the spikes (neurons, samples) of a step, from what each arriving projection's source sent (sources, samples)."""
@@ -145,7 +153,11 @@ def _samples(streams: dict[str, NDArray[Any]]) -> int:
 
 
 def _run_together(
-    network: Network, populations: Sequence[Population], neurons: Sequence[_Neurons], streams: dict[str, NDArray[Any]]
+    network: Network,
+    populations: Sequence[Population],
+    neurons: Sequence[_Neurons],
+    streams: dict[str, NDArray[Any]],
+    active: dict[str, NDArray[np.int64]] | None = None,
 ) -> Spikes:
     samples, steps = next(iter(streams.values())).shape[:2]
     spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_) for p in populations}
@@ -155,6 +167,10 @@ def _run_together(
         for population, cells, sources in zip(populations, neurons, arriving, strict=True):
             fired = cells.step([(s[:, t - lag] if t >= lag else np.zeros_like(s[:, t])).T for s, lag in sources]).T
             spikes[population.name][:, t] = fired if population.alive is None else fired & population.alive
+            if active is not None:
+                busy = fired | (cells.v != 0).T | (getattr(cells, "u", np.zeros(())) != 0).T
+                counted = np.count_nonzero(busy & population.living, axis=0)
+                active[population.name] = active.get(population.name, np.zeros(population.size, np.int64)) + counted
     return spikes
 
 

@@ -25,7 +25,7 @@ from .backends._base import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
 from .counts import Counts, Tally, count, traffic_table
-from .kernels.coding import encode
+from .encoding import encode
 from .results import Results, StageResult
 
 RASTER_NEURONS = 2000
@@ -300,7 +300,7 @@ def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64]) ->
 
 
 def _provenance(deployed: DeployedNetwork, command: str, seed: int) -> dict[str, Any]:
-    versions = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "numba", "onnx", "onnxruntime")}
+    versions = {d.name: d.version for d in map(_distribution, ("numpy", "scipy", "numba", "onnx", "onnxruntime")) if d is not None}
     return {
         "command": command,
         "spikeloom": __version__,
@@ -312,3 +312,10 @@ def _provenance(deployed: DeployedNetwork, command: str, seed: int) -> dict[str,
         "chip_sha256": deployed.chip.digest,
         "training": dict(deployed.network.provenance),
     }
+
+
+def _distribution(name: str) -> importlib.metadata.Distribution | None:
+    try:
+        return importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

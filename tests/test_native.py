@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netgen import integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import reference
+from netgen import Labelled, float_network, integer_conv_network, integer_network, samples, seeds
+from spikeloom.compile import compile_network, reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
-from spikeloom.runtime.backends import native
+from spikeloom.runtime import run
+from spikeloom.runtime.backends import _plain, native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
 from spikeloom.runtime.backends._latency import OneSample, one_sample
 from spikeloom.runtime.simulator import compare
@@ -156,3 +161,40 @@ def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
     spikes = check(network, (rng.random((9, 4, 192)) < 0.2).astype(np.uint8))
     grouped = spikes["a"].reshape(9, 4, 3, 4, 2, 4, 2).sum(axis=(4, 6)).reshape(9, 4, -1)
     assert (spikes["p"] == (grouped >= (1 if vth == 1 else 2))).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([1, 9]), st.booleans(), st.sampled_from(["graded", "rate"]))
+def test_without_numba_the_spikes_and_counts_are_the_same(seed: int, count: int, maps: bool, encoding: str) -> None:
+    network = integer_conv_network(seed) if maps else integer_network(seed, layers=3, encoding=encoding)
+    events = reference.encode(network, samples(network, seed, count))
+    expected, found = native.simulate(network, events, ONE), _plain.simulate(network, events, ONE)
+    compare(expected.spikes, found.spikes, "plain")
+    assert expected.active is not None and found.active is not None
+    assert all((expected.active[name] == counted).all() for name, counted in found.active.items())
+
+
+NO_NUMBA = """
+import sys
+sys.modules["numba"] = sys.modules["llvmlite"] = None
+import numpy as np
+from netgen import Labelled
+from spikeloom.runtime import run
+values = np.load(sys.argv[2])
+results = run(sys.argv[1], Labelled(values, np.zeros(len(values), np.int64)), check=True)
+print(results.spikes_per_sample, results.sops_per_sample, results.energy.joules_per_sample)
+"""
+
+
+def test_a_run_without_numba(tmp_path: Path) -> None:
+    """A compiled network runs where numba is not installed: the same counts and energy."""
+    deployed = compile_network(float_network(5), encoding="rate")
+    path = deployed.save(tmp_path / "model.loom")
+    values = samples(deployed.network, 5, 20)
+    np.save(tmp_path / "values.npy", values)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", NO_NUMBA, str(path), str(tmp_path / "values.npy")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    results = run(deployed, Labelled(values, np.zeros(20, np.int64)))
+    assert done.stdout.split() == [str(v) for v in (results.spikes_per_sample, results.sops_per_sample, results.energy.joules_per_sample)]

@@ -105,7 +105,7 @@ def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, p
     live, wide, vth = 1 if held else int(rng.integers(1, steps + 1)), -(-n // 8) * 8, int(rng.integers(0, 20000))
     reach = (1 << 17) - 1 if rng.random() < 0.3 else 9000
     total = rng.integers(-reach, reach, (live, wide)).astype(np.int32) >> max(exponent, 0)
-    state = np.zeros((3, wide), np.int32)
+    state = np.zeros((1, wide), np.int32)
     state[0] = rng.integers(-3000, 3000, wide)
     du = -1 if held else 4095
     unit, rows = wide // 8 if packing == SAMPLES else wide, -(-steps // 8) if packing == STEPS else steps
@@ -141,7 +141,7 @@ def test_the_threshold_is_aligned() -> None:
 
     registers = _registers(IntegerLIF(4095, 4095, 100), 0)
     assert registers[5] == 100 << ALIGN
-    total, state = np.array([[100, 101] * 4], np.int32), np.zeros((3, 8), np.int32)
+    total, state = np.array([[100, 101] * 4], np.int32), np.zeros((1, 8), np.int32)
     spikes, counts = np.zeros(8, np.uint8), np.zeros((2, 8), np.uint8)
     run_lanes(total, 8, state, registers, spikes, 0, 8, 1, BYTES, counts)
     assert spikes.tolist() == [0, 1] * 4

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .jit import jit
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -71,7 +72,7 @@ def anneal(problem: Problem, slot_of: Int, *, moves: int, heat: float, seed: int
     return found if cost(problem, found) < cost(problem, slot_of) else slot_of
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _random(state: Any) -> Any:
     """Return the next 53 bits of SplitMix64 (Steele et al., 2014) as a number in 0..1; `state` (1,) moves on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -82,13 +83,13 @@ def _random(state: Any) -> Any:
     return np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _below(state: Any, bound: Any) -> Any:
     """Return a random integer in 0..bound-1."""
     return min(np.int64(_random(state) * bound), bound - 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, traffic: Any, pull: Any, at: Any, entry: Any) -> Any:
     """Return by how much the cost changes when `core` moves to (x, y), its traffic with `other` left out (they swap)."""
     a, b = at[core, 0], at[core, 1]
@@ -100,7 +101,7 @@ def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, tr
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, place: Any, table: Any, state: Any) -> Any:
     """Return a slot to try for `core`, or -1: beside a core it talks to, or up to `reach` tiles from where it is."""
     links = indptr[core + 1] - indptr[core]
@@ -118,7 +119,7 @@ def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, plac
     return table[column, row, depth]
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _anneal(
     indptr: Any,
     indices: Any,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from . import kernels
+from .jit import jit
 from .load import Wiring, layouts, least_words, limits
 
 Int = NDArray[np.int64]
@@ -34,7 +34,7 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     return _fill(order, breaks, wiring.indptr, wiring.sources, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _fill(
     order: Int,
     breaks: NDArray[np.bool_],
@@ -75,7 +75,7 @@ def _fill(
     return core_of, -1
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _prefix(
     start: int,
     core: int,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .jit import jit
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -39,7 +40,7 @@ class State(NamedTuple):
     cap: Int
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def build_pairs(state: State) -> None:
     """Fill in the cores of each source and the loads that follow from `core_of`."""
     state.held[:] = 0
@@ -65,7 +66,7 @@ def build_pairs(state: State) -> None:
             state.held[state.core_of[u - state.outside], OUTPUTS] += end - start
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _at(state: State, u: int, core: int) -> int:
     """Return the place of `core` in the list of source `u`, or -1."""
     for i in range(state.slot[u], state.slot[u] + state.reach[u]):
@@ -74,7 +75,7 @@ def _at(state: State, u: int, core: int) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _repeats(state: State, j: int, stop: int) -> int:
     """Return how often the source of synapse `j` stands there: parallel projections repeat it."""
     n = 1
@@ -83,12 +84,12 @@ def _repeats(state: State, j: int, stop: int) -> int:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _words(state: State, count: int) -> int:
     return state.least[min(count, state.least.size - 1)]
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def fits(state: State, v: int, b: int, change: Int, touched: Int, spare: int = 0) -> bool:
     """Return whether core `b` may take neuron `v` once `spare` neurons have left it.
 
@@ -122,7 +123,7 @@ def fits(state: State, v: int, b: int, change: Int, touched: Int, spare: int = 0
     return allowed
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _note(change: Int, touched: Int, known: int, core: int, more: int) -> int:
     """Add to the change of a core, and list it when it is met first."""
     if not change[core, 1]:
@@ -133,7 +134,7 @@ def _note(change: Int, touched: Int, known: int, core: int, more: int) -> int:
     return known
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def move(state: State, v: int, b: int) -> None:
     """Put neuron `v` on core `b`, whatever the limits say."""
     a, stop = state.core_of[v], state.indptr[v + 1]
@@ -152,7 +153,7 @@ def move(state: State, v: int, b: int) -> None:
         j += n
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _take(state: State, u: int, a: int, n: int) -> int:
     """Take `n` synapses of source `u` from core `a`; return by how much the cores it reaches become more."""
     i = _at(state, u, a)
@@ -168,7 +169,7 @@ def _take(state: State, u: int, a: int, n: int) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _give(state: State, u: int, b: int, n: int) -> int:
     """Give `n` synapses of source `u` to core `b`; return by how much the cores it reaches become more."""
     i = _at(state, u, b)
@@ -184,7 +185,7 @@ def _give(state: State, u: int, b: int, n: int) -> int:
     return 1
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple[float, int, int]:
     """Score the cores that sources of `v` reach already: `score[c]` is (the rate, the number) of those that reach c.
 
@@ -218,7 +219,7 @@ def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple
     return float(leaving), known, distinct
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: NDArray[np.uint64]) -> tuple[float, int]:
     """Offer every neuron of `order` the cores its sources reach: a heat bath, or at temperature 0 the best if it gains.
 
@@ -258,7 +259,7 @@ def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: N
     return float(saved), moves
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _exchange(state: State, v: int, b: int, gain: float, temperature: float, change: Int, listed: Int, random: NDArray[np.uint64]) -> float:
     """Move `v` to the full core `b` against a neuron there that shares a source with it; return what both moves save, 0 if none is made.
 
@@ -283,7 +284,7 @@ def _exchange(state: State, v: int, b: int, gain: float, temperature: float, cha
     return 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _gain(state: State, v: int, b: int) -> float:
     """Return what moving neuron `v` to core `b` saves."""
     a, stop, gain = state.core_of[v], state.indptr[v + 1], 0.0
@@ -298,7 +299,7 @@ def _gain(state: State, v: int, b: int) -> float:
     return float(gain)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _draw(random: NDArray[np.uint64]) -> int:
     """Return the next number of a xorshift generator (Marsaglia, 2003), its upper bits."""
     x = random[0]
@@ -309,7 +310,7 @@ def _draw(random: NDArray[np.uint64]) -> int:
     return int(x >> np.uint64(33))
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def dissolve(state: State, victim: int, members: Int) -> bool:
     """Move all `members` of core `victim` to where they cost least; if one fits nowhere all return, and False is returned."""
     cores = state.held.shape[0]
@@ -337,7 +338,7 @@ def dissolve(state: State, victim: int, members: Int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _elsewhere(state: State, v: int, victim: int, seen: Int, change: Int, listed: Int) -> int:
     """Return the first core in use that none of the sources of `v` reaches and that takes it, or -1."""
     new, j = 0, state.indptr[v]

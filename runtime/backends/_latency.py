@@ -65,7 +65,7 @@ class OneSample:
                 weights, targets = by_source.data.astype(kind), by_source.indices.astype(np.int64)
                 exponent = 0 if len(layer.arriving) == 1 else projection.exponent  # of a single projection, the neurons shift
                 lists.append(_Arriving(projection.source, exponent, by_source.indptr, targets, weights, np.zeros(n, kind)))
-            state = np.zeros((3, n), np.int32)
+            state = np.zeros((1, n), np.int32)
             state[0, :size] = layer.biases
             totals = np.zeros((layer.live, n), layer.kind)
             spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)

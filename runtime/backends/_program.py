@@ -122,7 +122,7 @@ class Program:
     @property
     def maps(self) -> bool:
         """Whether any population lies in planes."""
-        return any(grid.positions > 1 for grid in self.grids.values())
+        return any(grid.plane > 1 for grid in self.grids.values())
 
     def unit(self, name: str) -> int:
         """Return the bytes of a population's position."""
@@ -141,7 +141,7 @@ def prepare(network: Network, few: bool = False) -> Program | None:
     if any(g is None for g in grids.values()):
         return None
     found: dict[str, Grid] = {name: g for name, g in grids.items() if g is not None}
-    maps = any(g.positions > 1 for g in found.values())
+    maps = any(g.plane > 1 for g in found.values())
     packing = (STEPS if few else SAMPLES) if maps and all(_narrow(p) for p in network.projections) else BYTES
     lanes = FLAT_LANES if not maps else MAP_LANES if packing == SAMPLES else 1
     live = 1 if network.input.encoding in ("current", "host") else network.timesteps

@@ -139,7 +139,7 @@ class Worker:
             geometry = program.grids[a.source].shape(1)[2:]
             mask = 255 if program.packing == STEPS else (1 << filled) - 1
             layers.run_or(self.streams[a.source], layer.window, geometry, layer.dead, shape, mask, out, done)
-        elif a is not None and a.window is None and grid.positions == 1:
+        elif a is not None and a.window is None and grid.plane == 1:
             self._run_flat(layer, a, filled)
         elif a is not None and a.window is not None:
             self._run_map(layer, a, a.window, filled)
@@ -211,7 +211,7 @@ class Worker:
         counts = self._buffer("counts", (2, n), np.uint8)
         width, steps = n // 8 if self.program.packing == SAMPLES else n, self.program.timesteps
         spikes = self._buffer("spikes", (-(-steps // 8) if self.program.packing == STEPS else steps, width), np.uint8)
-        return self._buffer("state", (3, n), np.int32), spikes, counts, counts.view(np.uint64)
+        return self._buffer("state", (1, n), np.int32), spikes, counts, counts.view(np.uint64)
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
         """Sum all that arrives at a layer, shifted: (channels, live steps, at least positions * lanes)."""

@@ -18,9 +18,7 @@ ROUNDS = coding.ROUNDS
 
 
 def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
-    """Do what `reference.encode` does, faster for rate-coded input; its errors are the same."""
-    if network.input.encoding != "rate":
-        return reference.encode(network, values, seed=seed, first=first)
+    """Do what `reference.encode` does for rate-coded input, faster; its errors are the same."""
     flat = reference.check_values(network, values)
     levels, blocks = network.input.levels, -(-flat.shape[-1] // 8)
     below = -(-(np.arange(levels + 1) << 16) // levels)  # (bits levels) >> 16 < value,  that is  bits < ceil(65536 value / levels)

@@ -30,7 +30,7 @@ def lif_any(
         total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth.
         registers: of `run_lanes`, of which the shifts count.
-        state: int32 (3, lanes): the biases, and scratch for u and v.
+        state: int32 (at least 1, lanes): the biases.
         place: `start`, `pitch` and `steps` of `run_lanes`.
         block: lanes of a neuron, and how many of them hold samples.
         sums: (2, neurons), added to from `at` on: spikes and active updates.
@@ -40,20 +40,20 @@ def lif_any(
     live, right, left = total.shape[0], np.int64(registers[0]), np.int64(registers[1])
     limit, bar = np.int64(STATE_LIMIT), np.int64(neuron[2]) << 6
     keep_u, keep_v = np.int64(4095 - neuron[0]), np.int64(4096 - neuron[1])
-    state[1:3] = 0
+    currents, voltages = np.zeros(n, np.int64), np.zeros(n, np.int64)  # what is left of a current after one wrap may pass 32 bits
     for t in range(steps):
         line = start + t * pitch
         for i in range(n):
             a = np.int64(total[t, i]) >> right << left if t < live else np.int64(0)
-            u = _decayed(np.int64(state[1, i]), keep_u) + a
+            u = _decayed(currents[i], keep_u) + a
             if u > limit:
                 u -= 2 * limit
             elif u <= -limit:
                 u += 2 * limit
-            v = min(max(_decayed(np.int64(state[2, i]), keep_v) + u + np.int64(state[0, i]), 1 - limit), limit - 1)
+            v = min(max(_decayed(voltages[i], keep_v) + u + np.int64(state[0, i]), 1 - limit), limit - 1)
             fired = v > bar
-            state[1, i] = u
-            state[2, i] = 0 if fired else v
+            currents[i] = u
+            voltages[i] = 0 if fired else v
             if packing == BYTES:
                 spikes[line + i] = fired
             else:
@@ -128,7 +128,7 @@ def run_states(
         registers: as `run_lanes` takes them.
         dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
-        state: int32 (3, as wide as total); its first row holds the biases.
+        state: int32 (1, as wide as total), the biases.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
         counts: uint8 (2, as wide as total), scratch; words: the same by eight.
         sums: (2, neurons), added to from `first` on: spikes and active updates.

@@ -439,7 +439,7 @@ def run_lanes(
     Args:
         total: int32 (live steps, lanes), the sums that arrive. Once shifted, |a| < 2^17. Later steps get none.
         n: how many of the lanes to run; all arrays have room for the next multiple of 8.
-        biases: int32 (at least 1, lanes), the first row.
+        biases: int32 (1, lanes).
         registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
             4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
         spikes: uint8, flat, written from `start` on, as `packing` says; `pitch` bytes from step to step, or from eight to eight.

@@ -1,0 +1,23 @@
+"""Samples as they enter the chip, by the fastest form that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compile import reference
+from ..compile.network import Network
+from .backends.native import compiled
+
+__all__ = ["encode"]
+
+
+def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
+    """Do what `reference.encode` does; the rate code is drawn by a kernel where numba is there: the same bits, the same spikes."""
+    if network.input.encoding != "rate" or not compiled():
+        return reference.encode(network, values, seed=seed, first=first)
+    from .kernels.coding import encode as rate_code
+
+    return rate_code(network, values, seed=seed, first=first)
