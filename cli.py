@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from ._version import VERSION
 from .cli_estimate import add_to as add_estimate
 from .cli_hw import hw
+from .cli_run import backends, peers, threads_each, what_to_run
 from .cli_shared import AsJson, DataDir, Seed, print_json, render, say
 from .cli_sweep import add_to as add_sweep
 from .errors import SpikeloomError, UsageError
 from .registry import names
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 app = typer.Typer(
     name="spikeloom",
@@ -38,6 +35,8 @@ def main() -> None:
     try:
         app()
     except SpikeloomError as error:
+        if error.of_process is not None and os.environ.get("RANK", "0") != "0":
+            sys.exit(error.exit_code)  # that process says it, and the first
         _fail(str(error), error.exit_code)
     except OSError as error:  # a disk that fills up in the middle of someone else's library
         _fail(f"The system refused {error.filename or 'a file'}: {error.strerror}. Free space or name another folder.", 1)
@@ -285,24 +284,15 @@ def compile_(
     say(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
 
 
-def _trained_on(provenance: Mapping[str, str]) -> str:
-    if "data" not in provenance:
-        raise UsageError("The network does not say what data it was trained on. Name a data set with --data.")
-    return provenance["data"]
-
-
-def _data_options(provenance: Mapping[str, str], data: str) -> dict[str, Any]:
-    """The options of the data set that the network was trained on, such as the number of frames, if it is `data` that is run."""
-    if provenance.get("data") != data:
-        return {}
-    return {name.removeprefix("data."): json.loads(value) for name, value in provenance.items() if name.startswith("data.")}
-
-
 @app.command(short_help="Run a deployed network; counts, energy, check.")
 def run(
     network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
-    data: Annotated[str | None, typer.Option(help="Data set whose test split is run [default: the one it was trained on].")] = None,
-    backend: Annotated[str, typer.Option(help="native, lava or onnx.")] = "native",
+    data: Annotated[
+        str | None, typer.Option(help="Data set whose test split is run, or a .npy of samples [default: the one it was trained on].")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    backend: Annotated[str, typer.Option(help=f"What runs it: {backends()}.")] = "native",
+    device: Annotated[str | None, typer.Option(help="Of the torch backend: auto, cpu or cuda [default: auto].")] = None,
     samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
     energy_model: Annotated[
@@ -317,17 +307,20 @@ def run(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a deployed network: accuracy, spikes, SOPs, messages, energy and latency; writes results.json."""
-    from .compile.deployed import load
+    """Run a deployed network: accuracy, spikes, SOPs, messages, energy and latency; writes results.json.
+
+    Under torchrun the processes share the samples: torchrun --nproc-per-node 4 -m spikeloom run ...
+    """
     from .runtime import BackendOptions
     from .runtime import run as run_network
-    from .train.data import load_dataset
+    from .runtime.shards import together
 
-    deployed = load(network)
-    data = data or _trained_on(deployed.network.provenance)
-    split = load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test
-    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step)
-    with _Bar(f"running on {backend}") as bar:
+    if device is not None and backend != "torch":
+        raise UsageError(f"--device chooses where the torch backend computes; {backend} has no such choice. Add --backend torch.")
+    bar = _Bar(f"running on {backend}")
+    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads_each(threads), by_step=by_step, device=device)
+    with peers() as all_, bar if all_.rank == 0 else nullcontext():
+        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir))
         results = run_network(
             deployed,
             split,
@@ -336,11 +329,14 @@ def run(
             check=check,
             energy_model=energy_model,
             seed=seed,
-            data_name=data,
+            data_name=name,
             options=options,
             command=shlex.join(["spikeloom", *sys.argv[1:]]),
             progress=bar.samples,
+            peers=all_,
         )
+        if all_.rank > 0:
+            return
     path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
         print_json(results.document())

@@ -13,6 +13,7 @@ class SpikeloomError(Exception):
     """Something that Spikeloom can explain. The message names the thing, the limit, the need and a way out."""
 
     exit_code = 1
+    of_process: int | None = None  # the process that it comes from, where that was another one of the same run
 
 
 class UsageError(SpikeloomError):

@@ -27,6 +27,11 @@ def check_values(network: Network, values: NDArray[Any]) -> NDArray[np.int64]:
     Raises:
         UsageError: another number of inputs, or values outside 0..levels.
     """
+    return _checked(network, values).astype(np.int64)
+
+
+def _checked(network: Network, values: NDArray[Any]) -> NDArray[Any]:
+    """Do what `check_values` does without a copy, in the type of the values."""
     flat = np.asarray(values).reshape(len(values), -1)
     inputs, frames = network.populations[0].size, network.timesteps if network.input.is_temporal else 1
     if flat.shape[1] != inputs * frames:
@@ -38,7 +43,7 @@ def check_values(network: Network, values: NDArray[Any]) -> NDArray[np.int64]:
         raise UsageError(f"Sample values run from {flat.min()} to {flat.max()}; the network takes integers 0..{network.input.levels}.")
     if not np.issubdtype(flat.dtype, np.integer):
         raise UsageError(f"The samples are {flat.dtype}; the network takes integers 0..{network.input.levels}.")
-    return flat.astype(np.int64).reshape(len(flat), *([frames] if network.input.is_temporal else []), inputs)
+    return flat.reshape(len(flat), *([frames] if network.input.is_temporal else []), inputs)
 
 
 def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
@@ -56,7 +61,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     Returns:
         (samples, timesteps, inputs) payloads.
     """
-    flat = check_values(network, values)
+    flat = _checked(network, values)
     events = np.zeros((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
     if network.input.is_temporal:
         events[:] = flat
@@ -65,7 +70,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     elif network.input.encoding == "graded":
         events[:] = flat[:, None]
     elif network.input.encoding == "rate":
-        events = rate_code(flat, network.input.levels, network.timesteps, seed=seed, first=first)
+        events = rate_code(flat.astype(np.int64), network.input.levels, network.timesteps, seed=seed, first=first)
     else:
         raise UsageError("The network is not encoded yet (encoding 'direct'): compile it first.")
     return events

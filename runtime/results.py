@@ -111,6 +111,7 @@ class Results(_Model):
     by_step: dict[str, Any] | None = None
     check: Check | None = None
     raster: dict[str, Any] | None = None
+    arithmetic: dict[str, Any] | None = None
     warnings: list[str] = []
     provenance: dict[str, Any] = {}
 

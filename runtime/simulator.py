@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +21,15 @@ from ..compile.deployed import DeployedNetwork, load
 from ..compile.network import Network
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
-from . import backends, energy, host
+from . import backends, energy, host, shards
 from .backends._base import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
 from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .results import Results, StageResult
+from .shards import ALONE, Peers
+from .streaming import batches
 
 RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
@@ -38,8 +41,8 @@ class Samples(Protocol):
     """A split of a data set, such as `train.load_dataset(...).test`."""
 
     @property
-    def values(self) -> NDArray[Any]:
-        """(samples, ...) integers 0..levels."""
+    def values(self) -> Any:
+        """(samples, ...) integers 0..levels; whatever has a length and takes slices, which are read batch by batch."""
         ...
 
     @property
@@ -57,6 +60,7 @@ class _Run:
     first: dict[str, NDArray[np.bool_]]
     seconds: float
     compared: int
+    arithmetic: dict[str, Any] | None
     steps: StepTally | None
 
 
@@ -73,13 +77,14 @@ def run(
     options: BackendOptions | None = None,
     command: str = "",
     progress: Progress | None = None,
+    peers: Peers = ALONE,
 ) -> Results:
     """Run a deployed network.
 
     Args:
         network: what `compile_network` returned, or the path of a `.loom`.
         data: a split with `values` and `labels`.
-        backend: native, lava or onnx.
+        backend: native, torch, onnx, lava or truenorth.
         samples: how many of the first samples; all if None.
         check: compare every spike of every population with the integer reference.
         energy_model: chip whose prices and times are used; that of the network if None.
@@ -87,69 +92,86 @@ def run(
         data_name: name of the data for the report.
         options: time limit, Lava's interpreter, batch, threads, counts by step.
         command: the command that repeats this run, for the report.
-        progress: called with (samples done, samples in all).
+        progress: called with (samples done, samples in all), of this process.
+        peers: the processes that share the samples; each calls this function with the same arguments.
 
     Returns:
-        The results; `.save(path)` and `.write_report(path)` write them.
+        The results, the same in all processes but for the raster of the first sample, which the first has; `.save(path)` and
+        `.write_report(path)` write them.
 
     Raises:
         UsageError: unknown backend or chip, or samples that do not fit the network.
         MismatchError: with `check`, the first spike that differs.
         BackendError: a backend that is missing, hangs or dies.
     """
-    module: Any = registry.load(backends, "backend", backend)
-    deployed = network if isinstance(network, DeployedNetwork) else load(network)
-    model = deployed.chip if energy_model is None else chips.load(energy_model)
-    values, labels = _take(data, samples)
-    done = _run_batches(deployed, values, module, backend, check, seed, options or BackendOptions(), progress)
+    module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model))
+    values, labels, start, stop = shards.together(peers, partial(_take, data, samples, peers))
+    work = partial(_run_batches, deployed, values, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers)
+    done = _of_all(shards.together(peers, work), start, len(labels), peers)
     accuracy = float((done.predictions == labels).mean())
     counts = count(deployed, done.tally)
     latency = energy.latency(deployed, counts, model)
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
-        "samples": len(values),
+        "samples": len(labels),
         "accuracy": accuracy,
         "wall_seconds": done.seconds,
-        "samples_per_second": len(values) / done.seconds,
+        "samples_per_second": len(labels) / done.seconds,
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
         "baselines": baselines(deployed, counts),
         "by_step": None if done.steps is None else table(deployed, done.steps),
-        "stages": _stages(deployed, backend, accuracy, len(values)),
-        "check": _check_row(deployed, backend, len(values), done.compared) if check else None,
-        "raster": _raster(deployed, done, labels),
-        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(values))],
-        "provenance": _provenance(deployed, command, seed),
+        "stages": _stages(deployed, backend, accuracy, len(labels)),
+        "check": _check_row(deployed, backend, len(labels), done.compared) if check else None,
+        "raster": _raster(deployed, done, labels) if peers.rank == 0 else None,
+        "arithmetic": done.arithmetic,
+        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(labels))],
+        "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
 
 
-def _take(data: Samples, samples: int | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _load(network: DeployedNetwork | Path | str, backend: str, energy_model: str | None) -> tuple[Any, DeployedNetwork, chips.Chip]:
+    """Return the backend's module, the network, and the chip of the energy model."""
+    module = registry.load(backends, "backend", backend)
+    deployed = network if isinstance(network, DeployedNetwork) else load(network)
+    return module, deployed, deployed.chip if energy_model is None else chips.load(energy_model)
+
+
+def _take(data: Samples, samples: int | None, peers: Peers) -> tuple[Any, NDArray[np.int64], int, int]:
+    """Return the samples as they lie, which reads nothing, the labels of those that are run, and which of them this process runs."""
     if samples is not None and samples < 1:
         raise UsageError(f"--samples is {samples}; it must be at least 1.")
-    values, labels = np.asarray(data.values)[:samples], np.asarray(data.labels)[:samples]
+    values, labels = data.values, np.asarray(data.labels)
     if not len(values) or len(values) != len(labels):
         raise UsageError(f"There are {len(values)} samples and {len(labels)} labels; a run needs at least one of each, and as many.")
-    return values, labels.astype(np.int64)
+    labels = labels[:samples].astype(np.int64)
+    return values, labels, *shards.part(len(labels), peers)
 
 
 def _run_batches(
     deployed: DeployedNetwork,
-    values: NDArray[Any],
+    values: Any,
+    begin: int,
+    end: int,
     module: Any,
     backend: str,
     check: bool,
     seed: int,
     options: BackendOptions,
     progress: Progress | None,
+    peers: Peers,
 ) -> _Run:
+    """Run samples `begin` to `end`."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
-    for start, batch in _batches(values, _batch_size(network, module.BATCH) or len(values)):
+    arithmetic: dict[str, Any] | None = None
+    for start, batch in batches(values, begin, end, _batch_size(network, module.BATCH) or end - begin):
+        shards.go_on(peers)
         begun = time.perf_counter()
         events = encode(network, batch, seed=seed, first=start)
         part = host.split(network, events)
@@ -164,10 +186,25 @@ def _run_batches(
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
-        first = first or {name: raster[0] for name, raster in spikes.items()}
+        first = first or {name: raster[0].copy() for name, raster in spikes.items()}
+        arithmetic = recording.arithmetic
         if progress:
-            progress(start + len(batch), len(values))
-    return _Run(tally, np.concatenate(decisions), first, seconds, compared, steps)
+            progress(start + len(batch) - begin, end - begin)
+    return _Run(tally, np.concatenate(decisions), first, seconds, compared, arithmetic, steps)
+
+
+def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
+    """Return what all processes found together; the time is that of the slowest."""
+    if peers.size == 1:
+        return done
+    shards.add_up(done.tally, peers)
+    if done.steps is not None:
+        shards.add_up(done.steps, peers)
+    predictions = shards.gather_rows(done.predictions, start, samples, peers)
+    nanoseconds = np.zeros(peers.size, np.int64)
+    nanoseconds[peers.rank] = round(done.seconds * 1e9)
+    compared = int(peers.add(np.array([done.compared], np.int64))[0])
+    return replace(done, predictions=predictions, seconds=float(peers.add(nanoseconds).max()) / 1e9, compared=compared)
 
 
 def _batch_size(network: Network, wish: int | None) -> int | None:
@@ -182,11 +219,6 @@ def _native_active(part: host.ChipPart, options: BackendOptions) -> dict[str, ND
     from .backends import native
 
     return native.simulate(part.network, part.events, options).active or {}
-
-
-def _batches(values: NDArray[Any], size: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    for start in range(0, len(values), size):
-        yield start, values[start : start + size]
 
 
 def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.bool_]], backend: str, first: int = 0) -> int:

@@ -20,6 +20,8 @@ class BackendOptions:
     by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
     `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
     `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
+    Of the torch backend: `device`: auto, cpu or cuda; `formats`: number formats that may be chosen from, best first, None for the device's;
+    `compile_neurons`: whether torch.compile makes kernels of the neurons, None where a run is long enough.
     """
 
     time_limit: float = 600.0
@@ -29,6 +31,9 @@ class BackendOptions:
     rasters: bool = True
     by_step: bool = False
     crossbars: Crossbars | None = None
+    device: str | None = None
+    formats: tuple[str, ...] | None = None
+    compile_neurons: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class Recording:
     `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
     `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
     knows; `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
+    `arithmetic`: what computed, and each projection's number format with its proof, of a backend that chooses.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
     active: dict[str, NDArray[np.int64]] | None = None
     fired: dict[str, NDArray[np.int64]] | None = None
     by_step: dict[str, NDArray[np.int64]] | None = None
+    arithmetic: dict[str, Any] | None = None
 
     def spread(self, flat: Flat) -> Recording:
         """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
@@ -51,7 +58,7 @@ class Recording:
         counts = (
             None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired, self.by_step)
         )
-        return Recording(spikes, *counts)
+        return Recording(spikes, *counts, arithmetic=self.arithmetic)
 
 
 def _spread(values: NDArray[Any], living: NDArray[np.bool_]) -> NDArray[Any]:

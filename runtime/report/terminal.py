@@ -19,7 +19,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
     """Return the end of `spikeloom run`: headline, accuracy by stage, layers, energy, latency, check, warnings. `results`: results.json."""
     results = clean(results)
     parts = [_headline(results), _stages(results), _run_layers(results), _energy(results), _baselines(results)]
-    parts += [_latency(results), _check(results)]
+    parts += [_latency(results), _arithmetic(results), _check(results)]
     return _stack([*parts, _warnings(results)])
 
 
@@ -162,6 +162,17 @@ def _latency(results: dict[str, Any]) -> RenderableType | None:
     steps = f"{count(found.get('steps'))} steps of {si(found.get('seconds_per_step'), 's')}"
     table.caption = Text(f"{steps}; {count(found.get('throughput_samples_per_second'))} samples a second", style="dim")
     table.caption_justify = "left"
+    return table
+
+
+def _arithmetic(results: dict[str, Any]) -> RenderableType | None:
+    found = results.get("arithmetic") or {}
+    if not found.get("projections"):
+        return None
+    table = _table(f"Number formats, on {shorten(found.get('device'), 40)}", "projection", "<format", "largest sum", "exact up to")
+    for row in found["projections"]:
+        sums = (count(row.get(k)) for k in ("largest_sum", "exact_to"))
+        _add(table, shorten(row.get("projection"), 40), shorten(row.get("format"), 12), *sums)
     return table
 
 

@@ -1,0 +1,96 @@
+"""What `spikeloom run` needs before it runs: the network, the samples, and the other processes that torchrun started."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BackendError, UsageError
+from .registry import names
+
+if TYPE_CHECKING:
+    from .compile.deployed import DeployedNetwork
+    from .runtime.shards import Peers
+    from .runtime.simulator import Samples
+
+__all__ = ["backends", "peers", "threads_each", "what_to_run"]
+
+
+def backends() -> str:
+    """Name the backends, for the help; nothing of them is imported."""
+    from importlib import import_module
+
+    return ", ".join(names(import_module(".runtime.backends", __package__)))
+
+
+@contextmanager
+def peers() -> Generator[Peers]:
+    """Join the processes that torchrun started, if it did; torch is imported only then.
+
+    Raises:
+        BackendError: they cannot be reached, or torch is missing.
+        UsageError: an environment that names several processes, but not how to reach them.
+    """
+    from .runtime.shards import ALONE
+
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield ALONE
+        return
+    try:
+        from .train.peers import joined
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"WORLD_SIZE asks for several processes, which talk through torch.distributed, and {error.name} is missing. Install it with: "
+            f"pip install 'spikeloom[train]', or run one process."
+        ) from error
+    with joined() as processes:
+        yield processes
+
+
+def threads_each(threads: int | None) -> int | None:
+    """Return the threads of this process: as asked for, or its share of the machine's cores where several processes run on it."""
+    here = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if threads is not None or not here.isdecimal() or int(here) < 2:
+        return threads
+    return max((os.cpu_count() or 1) // int(here), 1)
+
+
+def what_to_run(network: Path, data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[DeployedNetwork, str, Samples]:
+    """Load the network and its samples: a data set's test split, or a pair of mapped files; also return the data's name.
+
+    Raises:
+        UsageError: samples without labels or the other way round, or no data set that could be meant.
+        SpikeloomError: files that are missing or damaged.
+    """
+    from .compile.deployed import load
+
+    deployed = load(network)
+    if data is not None and data.endswith(".npy"):
+        from .runtime.streaming import open_pair
+
+        if labels is None:
+            raise UsageError(f"--data {data} holds samples only. Name the file of their labels with --labels LABELS.npy.")
+        return deployed, data, open_pair(Path(data), labels, deployed.network.classes)
+    if labels is not None:
+        raise UsageError(f"--labels {labels} belongs to samples in a file: --data SAMPLES.npy. Data sets have their own.")
+    from .train.data import load_dataset
+
+    data = data or _trained_on(deployed.network.provenance)
+    return deployed, data, load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test
+
+
+def _trained_on(provenance: Mapping[str, str]) -> str:
+    if "data" not in provenance:
+        raise UsageError("The network does not say what data it was trained on. Name a data set with --data.")
+    return provenance["data"]
+
+
+def _data_options(provenance: Mapping[str, str], data: str) -> dict[str, Any]:
+    """The options of the data set that the network was trained on, such as the number of frames, if it is `data` that is run."""
+    if provenance.get("data") != data:
+        return {}
+    return {name.removeprefix("data."): json.loads(value) for name, value in provenance.items() if name.startswith("data.")}

@@ -1,0 +1,77 @@
+"""Samples that need not fit in memory: batches are read from a file that is mapped, and its pages given back after each.
+
+Anything that has a length and takes slices serves as the samples of a run, such as a data set of h5py; a mapped `.npy` is what the
+command line offers.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+__all__ = ["Mapped", "batches", "open_pair"]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A split whose samples lie in a file."""
+
+    values: Any
+    labels: NDArray[np.int64]
+
+
+def open_pair(samples: Path, labels: Path, classes: int) -> Mapped:
+    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1. Nothing pickled is read.
+
+    Raises:
+        DataError: a file that is missing, no `.npy`, cut short, of another type or shape; or labels outside their range.
+    """
+    values, classes_of = _open(samples, "samples"), _open(labels, "labels")
+    if values.ndim < 2:
+        raise DataError(f"{samples} has shape {values.shape}; samples are (N, ...), e.g. (N, 784).")
+    if not values.flags.c_contiguous:
+        raise DataError(f"{samples} lies column by column, so that each sample is all over it. Save np.ascontiguousarray(...) of it.")
+    if classes_of.shape != values.shape[:1]:
+        raise DataError(f"{labels} has shape {classes_of.shape}; {samples} holds {len(values)} samples, which need as many labels.")
+    read = np.array(classes_of, np.int64)
+    if read.size and not 0 <= read.min() <= read.max() < classes:
+        raise DataError(f"{labels} holds labels {read.min()}..{read.max()}; the network tells classes 0..{classes - 1} apart.")
+    return Mapped(values, read)
+
+
+def _open(path: Path, what: str) -> NDArray[Any]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
+    except ValueError as error:  # no .npy, objects in it, or shorter than its header says
+        raise DataError(f"{path} is no .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"{path} holds {array.dtype}; {what} are integers.")
+    return array
+
+
+def batches(values: Any, start: int, stop: int, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield samples `start` to `stop`, at most `size` at once, with the number of the first; pages of a mapped file are given back."""
+    for first in range(start, stop, size):
+        part = values[first : min(first + size, stop)]
+        if isinstance(values, np.memmap):
+            yield first, np.array(part)
+            _give_back(values)
+        else:
+            yield first, np.asarray(part)
+
+
+def _give_back(values: np.memmap[Any, Any]) -> None:
+    """Tell the system that the pages read so far are not needed, where it can be told; they are read again if they are."""
+    mapped = getattr(values, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and values.mode in ("r", "r+") and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
