@@ -14,6 +14,7 @@ import typer
 from ._version import VERSION
 from .cli_estimate import add_to as add_estimate
 from .cli_hw import hw
+from .cli_report import add_to as add_report
 from .cli_run import backends, peers, threads_each, what_to_run
 from .cli_shared import AsJson, DataDir, Seed, print_json, render, say
 from .cli_sweep import add_to as add_sweep
@@ -334,6 +335,7 @@ def run(
             command=shlex.join(["spikeloom", *sys.argv[1:]]),
             progress=bar.samples,
             peers=all_,
+            folder=network.parent,
         )
         if all_.rank > 0:
             return
@@ -347,17 +349,7 @@ def run(
     say(f"Wrote {path}. Next: spikeloom report {path.parent}")
 
 
-@app.command(short_help="Write one HTML page from the results.")
-def report(
-    source: Annotated[Path, typer.Argument(help="Run folder, or a results.json.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Page to write [default: report.html beside the results].")] = None,
-) -> None:
-    """Write one self-contained HTML page from results.json; prints its path."""
-    from .runtime.results import gather, load
-
-    results = gather(source) if source.is_dir() else load(source)
-    folder = source if source.is_dir() else source.parent
-    print(results.write_report(out or folder / "report.html"))
+add_report(app)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel 
         model: prices; digital-45nm if None.
     """
     prices, network = model or load(MODEL), deployed.network
-    graded, spiking = _split(network)
+    graded, spiking = split(network)
     ann = sum(p.trained.possible_synapses for p in network.projections)
     dense = {True: 0.0, False: 0.0}
     sparse = {True: 0.0, False: 0.0}
@@ -49,7 +49,7 @@ def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel 
     return {"model": prices.name, "title": prices.title, "note": prices.note, "rows": rows}
 
 
-def _split(network: Network) -> tuple[list[Projection], list[Projection]]:
+def split(network: Network) -> tuple[list[Projection], list[Projection]]:
     """Return the projections that carry payloads, and those that carry spikes."""
     graded = network.input.encoding != "rate" and network.input.levels > 1
     entry = network.populations[0].name

@@ -109,7 +109,12 @@ class Results(_Model):
     stages: list[StageResult]
     baselines: dict[str, Any] | None = None
     by_step: dict[str, Any] | None = None
+    models: dict[str, Any] | None = None
+    neurobench: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None
+    rates: dict[str, Any] | None = None
     check: Check | None = None
+    checks: list[Check] = []  # of all backends that ran the same artefact, where results were gathered
     raster: dict[str, Any] | None = None
     arithmetic: dict[str, Any] | None = None
     warnings: list[str] = []
@@ -160,5 +165,5 @@ def gather(folder: Path) -> Results:
     main, *others = (load(path) for path in paths)
     same = [o for o in others if o.provenance.get("artefact_sha256") == main.provenance.get("artefact_sha256")]
     stages = [*main.stages, *(s for o in same for s in o.stages if s.name == f"deployed ({o.backend})" and o.backend != main.backend)]
-    check = main.check or next((o.check for o in same if o.check), None)
-    return main.model_copy(update={"stages": stages, "check": check})
+    checks = [r.check for r in (main, *same) if r.check]
+    return main.model_copy(update={"stages": stages, "check": next(iter(checks), None), "checks": checks})

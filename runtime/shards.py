@@ -21,6 +21,7 @@ from .. import errors
 from ..errors import BackendError, SpikeloomError, UsageError
 from .by_step import StepTally
 from .counts import Tally
+from .rates import StepRates
 
 __all__ = ["ALONE", "Alone", "Peers", "add_up", "gather_rows", "part", "together"]
 
@@ -151,7 +152,7 @@ def _error_of(rank: int, report: dict[str, Any]) -> SpikeloomError:
     return error
 
 
-def add_up(tally: Tally | StepTally, peers: Peers) -> None:
+def add_up(tally: Tally | StepTally | StepRates, peers: Peers) -> None:
     """Replace what a tally holds, its number of samples and its arrays of 64-bit integers, by the sums over all processes.
 
     Raises:

@@ -21,12 +21,13 @@ from ..compile.deployed import DeployedNetwork, load
 from ..compile.network import Network
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
-from . import backends, energy, host, shards
+from . import backends, energy, host, neurobench, pricing, shards, weights
 from .backends._base import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
 from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
+from .rates import StepRates
 from .results import Results, StageResult
 from .shards import ALONE, Peers
 from .streaming import batches
@@ -34,6 +35,7 @@ from .streaming import batches
 RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
 LEAST_BATCH = 64  # the lanes of the native simulator
+RATED = LEAST_BATCH  # samples whose rates by step are taken where not all rasters are there: in a first batch, however it is shared out
 Progress = Callable[[int, int], None]
 
 
@@ -62,6 +64,7 @@ class _Run:
     compared: int
     arithmetic: dict[str, Any] | None
     steps: StepTally | None
+    rates: StepRates
 
 
 def run(
@@ -78,6 +81,7 @@ def run(
     command: str = "",
     progress: Progress | None = None,
     peers: Peers = ALONE,
+    folder: Path | None = None,
 ) -> Results:
     """Run a deployed network.
 
@@ -94,6 +98,7 @@ def run(
         command: the command that repeats this run, for the report.
         progress: called with (samples done, samples in all), of this process.
         peers: the processes that share the samples; each calls this function with the same arguments.
+        folder: where the float weights are looked for, to be drawn beside the deployed ones; that of the `.loom` if None.
 
     Returns:
         The results, the same in all processes but for the raster of the first sample, which the first has; `.save(path)` and
@@ -111,6 +116,8 @@ def run(
     accuracy = float((done.predictions == labels).mean())
     counts = count(deployed, done.tally)
     latency = energy.latency(deployed, counts, model)
+    if folder is None and not isinstance(network, DeployedNetwork):
+        folder = Path(network).parent
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
@@ -121,6 +128,10 @@ def run(
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
         "baselines": baselines(deployed, counts),
+        "models": pricing.side_by_side(deployed, counts, model),
+        "neurobench": neurobench.metrics(deployed, counts),
+        "weights": weights.tables(deployed, folder),
+        "rates": done.rates.document(deployed.network),
         "by_step": None if done.steps is None else table(deployed, done.steps),
         "stages": _stages(deployed, backend, accuracy, len(labels)),
         "check": _check_row(deployed, backend, len(labels), done.compared) if check else None,
@@ -169,6 +180,7 @@ def _run_batches(
     tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
+    rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
     for start, batch in batches(values, begin, end, _batch_size(network, module.BATCH) or end - begin):
         shards.go_on(peers)
@@ -186,11 +198,13 @@ def _run_batches(
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
+        if check or start < RATED:  # the batches of which every raster is there
+            rates.add({name: raster if check else raster[: RATED - start] for name, raster in spikes.items()})
         first = first or {name: raster[0].copy() for name, raster in spikes.items()}
         arithmetic = recording.arithmetic
         if progress:
             progress(start + len(batch) - begin, end - begin)
-    return _Run(tally, np.concatenate(decisions), first, seconds, compared, arithmetic, steps)
+    return _Run(tally, np.concatenate(decisions), first, seconds, compared, arithmetic, steps, rates)
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
@@ -200,6 +214,7 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
     shards.add_up(done.tally, peers)
     if done.steps is not None:
         shards.add_up(done.steps, peers)
+    shards.add_up(done.rates, peers)
     predictions = shards.gather_rows(done.predictions, start, samples, peers)
     nanoseconds = np.zeros(peers.size, np.int64)
     nanoseconds[peers.rank] = round(done.seconds * 1e9)
@@ -320,8 +335,10 @@ def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: 
 def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64]) -> dict[str, Any]:
     populations: list[dict[str, Any]] = []
     for population in deployed.network.spiking:
-        times, ids = np.nonzero(done.first[population.name][:, :RASTER_NEURONS])
-        populations.append({"name": population.name, "neurons": population.size, "times": times.tolist(), "ids": ids.tolist()})
+        every = -(-population.size // RASTER_NEURONS)  # of many neurons only every so-manieth, over the whole layer
+        times, ids = np.nonzero(done.first[population.name][:, ::every])
+        shown = {"neurons": population.size, "every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
+        populations.append({"name": population.name, **shown})
     return {
         "sample": 0,
         "label": int(labels[0]),
@@ -342,6 +359,7 @@ def _provenance(deployed: DeployedNetwork, command: str, seed: int) -> dict[str,
         "versions": versions,
         "artefact_sha256": deployed.digest,
         "chip_sha256": deployed.chip.digest,
+        "compiling": {"target": deployed.target} | {r.name: ", ".join(r.options) for r in deployed.passes if r.options},
         "training": dict(deployed.network.provenance),
     }
 

@@ -8,250 +8,14 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from invented import FIXTURES, Document, bare, compiled, energy, hostile, results, spikes_of
 from rich.console import Console, RenderableType
 from spikeloom.errors import OutputError
 from spikeloom.runtime.report import core_map, html, raster, stages, svg, terminal, traffic
 from spikeloom.runtime.report.format import compact, count, duration, percent, plain, points, ratio, shorten, si
-
-Document = dict[str, Any]
-HOSTILE = '<script>alert("x")</script>[bold red]&\x1b[31m\u202e' + "very_long_name_" * 20
-
-
-def _layer(name: str, source: str, size: int, fan_in: int, synapses: int) -> Document:
-    return {
-        "name": name,
-        "place": "chip",
-        "sources": [source],
-        "neurons": size,
-        "shape": [size],
-        "synapses": synapses,
-        "possible_synapses": size * fan_in,
-        "connectivity": synapses / (size * fan_in),
-        "weight_bits": 8,
-        "exponent": -4,
-        "v_threshold": 8123,
-        "spike_rate": 0.1132,
-        "spikes_per_sample": 0.1132 * size * 8,
-        "sops_per_sample": synapses * 0.61,
-        "neuron_updates_per_sample": size * 8.0,
-        "drift": 0.004,
-    }
-
-
-def _core(number: int, generator: np.random.Generator, populations: dict[str, int]) -> Document:
-    shares = generator.uniform(0.05, 0.98, 4)
-    return {
-        "core": number,
-        "tile": [number // 4 % 8, number // 32],
-        "neurons": sum(populations.values()),
-        "synapse_words": int(16384 * shares[1]),
-        "input_axons": int(4096 * shares[2]),
-        "output_axons": int(4096 * shares[3]),
-        "utilisation": dict(zip(("neurons", "synapse_words", "input_axons", "output_axons"), shares.tolist(), strict=True)),
-        "populations": populations,
-        "spikes_per_sample": 310.5,
-        "sops_per_sample": 7300.25,
-        "neuron_updates_per_sample": 2160.0,
-        "messages_per_sample": 612.0,
-    }
-
-
-def _energy() -> Document:
-    parts = [
-        ("synaptic operations", 19362.0, 2.36e-11, "published", "Davies et al. 2018, Table 2"),
-        ("neuron updates, active", 733.0, 8.1e-11, "published", "Davies et al. 2018, Table 2"),
-        ("neuron updates, inactive", 5747.0, 5.2e-11, "published", "Davies et al. 2018, Table 2"),
-        ("hops", 410.0, 3.5e-12, "derived", "mean of east-west and north-south hops, Davies et al. 2018, Table 2"),
-        ("static power", None, None, "assumed", "3.34 W over 32 chips, Frady et al. 2020; shared by the cores in use"),
-    ]
-    components: list[Document] = [
-        {
-            "name": name,
-            "count_per_sample": number,
-            "joules_per_unit": each,
-            "joules_per_sample": 2.1e-7 if number is None or each is None else number * each,
-            "status": status,
-            "source": source,
-        }
-        for name, number, each, status, source in parts
-    ]
-    total = sum(c["joules_per_sample"] for c in components)
-    note = "Loihi 2 publishes no energy per operation: the figures of Loihi are scaled."
-    return {
-        "model": "loihi2",
-        "joules_per_sample": total,
-        "dynamic_joules_per_sample": total - 2.1e-7,
-        "components": components,
-        "note": note,
-    }
-
-
-def _raster(sizes: dict[str, int], timesteps: int, rate: float) -> Document:
-    generator = np.random.default_rng(3)
-    populations = []
-    for name, size in sizes.items():
-        times, ids = np.nonzero(generator.random((timesteps, size)) < rate * generator.random(size) * 2)
-        populations.append({"name": name, "neurons": size, "times": times.tolist(), "ids": ids.tolist()})
-    return {"sample": 0, "label": 7, "prediction": 7, "timesteps": timesteps, "populations": populations}
-
-
-def results(cores: int = 3) -> Document:
-    """Invented results of an ordinary run of 784-800-10, on so many cores."""
-    generator = np.random.default_rng(0)
-    between = generator.gamma(0.5, 40.0, (cores, cores)) * (generator.random((cores, cores)) < 0.7)
-    names = ["hidden1", "output"]
-    layers = [_layer("hidden1", "input", 800, 784, 31000), _layer("output", "hidden1", 10, 800, 760)]
-    return {
-        "format": "spikeloom.results",
-        "version": 1,
-        "network": {
-            "timesteps": 8,
-            "encoding": "current",
-            "chip": "loihi2",
-            "neurons": 810,
-            "synapses": 31760,
-            "connectivity": 0.05,
-            "weight_bits": 8,
-        },
-        "data": "mnist",
-        "backend": "native",
-        "samples": 10000,
-        "accuracy": 0.9751,
-        "wall_seconds": 1.2,
-        "samples_per_second": 8333.0,
-        "sops_per_sample": 19373.6,
-        "spikes_per_sample": 733.5,
-        "neuron_updates_per_sample": 6480.0,
-        "messages_per_sample": 1204.0,
-        "hops_per_sample": 410.0,
-        "host_macs_per_sample": 0,
-        "layers": layers,
-        "cores": [_core(n, generator, {"hidden1": 267, "output": 3}) for n in range(cores)],
-        "chip": {
-            "name": "loihi2",
-            "mesh": [8, 4],
-            "cores_per_tile": 4,
-            "cores": 128,
-            "limits": {"neurons": 8192, "synapse_words": 16384, "input_axons": 4096, "output_axons": 4096},
-        },
-        "traffic": {
-            "cores": list(range(cores)),
-            "messages_per_sample": between.tolist(),
-            "input_messages_per_sample": (generator.random(cores) * 400).tolist(),
-        },
-        "mapping": {"cores": cores, "cores_bound": 2, "messages_per_step": 150.5, "messages_bound": 120.0, "hops_per_message": 0.4},
-        "energy": _energy(),
-        "latency": {
-            "model": "loihi2",
-            "seconds_per_sample": 1.84e-5,
-            "steps": 10,
-            "seconds_per_step": 1.84e-6,
-            "throughput_samples_per_second": 54348.0,
-            "components": [
-                {"name": "barrier", "seconds_per_step": 2.0e-7, "status": "published", "source": "Intel Loihi 2 technology brief"},
-                {"name": "synaptic operations", "seconds_per_step": 1.0e-6, "status": "derived", "source": "Davies et al. 2018, scaled"},
-                {"name": "neuron updates", "seconds_per_step": 6.4e-7, "status": "assumed", "source": "Davies et al. 2018, scaled"},
-            ],
-        },
-        "stages": [
-            {"name": "float", "accuracy": 0.976, "samples": 10000, "split": "test"},
-            {"name": "integer (torch)", "accuracy": 0.9753, "samples": 10000, "split": "test"},
-            {"name": "deployed (native)", "accuracy": 0.9751, "samples": 10000, "split": "test"},
-        ],
-        "check": {
-            "reference": "integer reference",
-            "backend": "lava",
-            "samples": 500,
-            "populations": names,
-            "spikes_compared": 3240000,
-            "equal": True,
-        },
-        "raster": _raster({"hidden1": 800, "output": 10}, 8, 0.11),
-        "warnings": ["hidden1: 12 neurons never spike on the calibration samples."],
-        "provenance": {
-            "command": "spikeloom run runs/mnist/model.loom --data mnist --check",
-            "spikeloom": "0.1.0",
-            "date": "2025-01-02T03:04:05Z",
-            "host": "2 cores, x86_64",
-            "versions": {"numpy": "2.2.0", "torch": "2.13.0"},
-            "artefact_sha256": "ab" * 32,
-            "chip_sha256": "cd" * 32,
-            "training": {"data": "mnist", "method": "grad-r", "sparsity": 0.95, "epochs": 20},
-        },
-    }
-
-
-def silent() -> Document:
-    """A run in which nothing spikes, nothing was checked, and every optional part is empty or null."""
-    made = results(1)
-    for key in ("sops_per_sample", "spikes_per_sample", "messages_per_sample", "hops_per_sample"):
-        made[key] = 0.0
-    for layer in made["layers"]:
-        layer.update(spike_rate=0.0, spikes_per_sample=0.0, sops_per_sample=0.0, drift=None)
-    for population in made["raster"]["populations"]:
-        population.update(times=[], ids=[])
-    made["traffic"].update(messages_per_sample=[[0.0]], input_messages_per_sample=[0.0])
-    made["mapping"].update(messages_per_step=0.0, messages_bound=0.0, hops_per_message=0.0)
-    for part in made["energy"]["components"]:
-        part.update(joules_per_sample=0.0)
-    for part in made["latency"]["components"]:
-        part.update(seconds_per_step=0.0)
-    made["energy"].update(joules_per_sample=0.0, dynamic_joules_per_sample=0.0)
-    made["latency"].update(seconds_per_sample=0.0, seconds_per_step=0.0)
-    return {**made, "accuracy": 0.0, "check": None, "warnings": []}
-
-
-def bare() -> Document:
-    """Results without any optional section."""
-    made = results(1)
-    for key in ("energy", "latency", "raster", "traffic", "check", "stages", "layers", "cores", "warnings", "provenance"):
-        made[key] = [] if isinstance(made[key], list) else None
-    return made
-
-
-def hostile() -> Document:
-    """Names that carry markup, terminal escapes and hundreds of letters."""
-    made = results(2)
-    for key in ("data", "backend"):
-        made[key] = HOSTILE
-    made["chip"]["name"] = HOSTILE
-    made["layers"][0].update(name=HOSTILE, sources=[HOSTILE])
-    made["cores"][0]["populations"] = {HOSTILE: 267}
-    made["raster"]["populations"][0]["name"] = HOSTILE
-    made["stages"][0].update(name=HOSTILE, split=HOSTILE)
-    made["energy"]["components"][0].update(name=HOSTILE, source=HOSTILE, status=HOSTILE)
-    made["latency"]["components"][0].update(name=HOSTILE, source=HOSTILE)
-    made["energy"].update(model=HOSTILE, note=HOSTILE)
-    made["check"].update(equal=False, populations=[HOSTILE], reference=HOSTILE)
-    made["warnings"] = [HOSTILE]
-    made["provenance"].update(command=HOSTILE, training={HOSTILE: {HOSTILE: [HOSTILE]}})
-    return made
-
-
-FIXTURES = {
-    "ordinary": results(),
-    "one core": results(1),
-    "whole chip": results(128),
-    "silent": silent(),
-    "bare": bare(),
-    "hostile": hostile(),
-}
-
-
-def compiled(of: Document) -> Document:
-    """The dictionary of `spikeloom compile` that belongs to such results."""
-    figures = {"spike_rate", "spikes_per_sample", "sops_per_sample", "neuron_updates_per_sample", "messages_per_sample", "drift"}
-
-    def without(rows: list[Document]) -> list[Document]:
-        return [{k: v for k, v in row.items() if k not in figures} for row in rows]
-
-    passes = [{"name": "quantise", "seconds": 0.1, "changes": ["hidden1: exponent -4, threshold 8123"]}]
-    whole = {key: of[key] for key in ("network", "chip", "mapping", "warnings")}
-    return {**whole, "layers": without(of["layers"]), "cores": without(of["cores"]), "passes": passes}
 
 
 class Balance(HTMLParser):
@@ -305,10 +69,29 @@ def test_the_page_is_whole_and_self_contained(name: str) -> None:
     parser = _parse(page)
     assert parser.tags.isdisjoint({"script", "link", "img", "iframe", "object", "image", "use"})
     loads = [value for _, attribute, value in parser.attributes if attribute in {"src", "href", "srcset", "xlink:href", "data"}]
-    assert loads == []
+    assert all(value.startswith("#") for value in loads)
+    anchors = {value for _, attribute, value in parser.attributes if attribute == "id"}
+    assert {value.removeprefix("#") for value in loads} <= anchors
     assert not [attribute for _, attribute, _ in parser.attributes if attribute.startswith("on")]
     assert "url(" not in page and "@import" not in page and "http" not in "".join(re.findall("<style>.*</style>", page, re.DOTALL))
     assert len(page) < 500_000
+
+
+def test_the_page_of_a_large_system_stays_small() -> None:
+    large = results(6000)
+    for number, core in enumerate(large["cores"]):
+        core.update(chip=number // 128)
+    large["layers"] = [_renamed(layer, k) for k in range(30) for layer in large["layers"]]
+    large["raster"] = spikes_of({f"layer{k}": 2000 for k in range(60)}, 100, 0.1)
+    large["rates"]["populations"] = [{"name": f"layer{k}", "rate_per_step": [0.1] * 100} for k in range(60)]
+    large["weights"]["rows"] = [_renamed(row, k) for k in range(60) for row in large["weights"]["rows"]]
+    large["traffic"] = {"unit": "chip", "names": list(range(47)), "messages_per_sample": np.ones((47, 47)).tolist()}
+    page = html.render(large)
+    assert len(page) < 3_000_000, len(page)
+
+
+def _renamed(row: Document, number: int) -> Document:
+    return {**row, **{key: f"{row[key]}{number}" for key in ("name", "layer", "projection") if key in row}}
 
 
 @pytest.mark.parametrize("name", FIXTURES)
@@ -328,8 +111,8 @@ def test_no_drawing_holds_a_broken_coordinate(name: str) -> None:
 def test_the_page_says_the_headline_figures() -> None:
     page = html.render(results())
     said = " ".join(" ".join(_parse(page).words).split())
-    energy = si(_energy()["joules_per_sample"], "J")
-    for figure in ("97.51 %", "19,374", energy, "18.4 µs", "3,240,000", "31,760", "Every spike is equal", "1.50×", "1.25×", "23.6 pJ"):
+    joules = si(energy()["joules_per_sample"], "J")
+    for figure in ("97.51 %", "19,374", joules, "18.4 µs", "3,240,000", "31,760", "Every spike is equal", "1.50×", "1.25×", "23.6 pJ"):
         assert figure in said, figure
     for word in (
         "published",
@@ -353,8 +136,21 @@ def test_names_from_files_stay_text() -> None:
 def test_missing_sections_are_left_out_and_an_unchecked_run_says_so() -> None:
     page = html.render(bare())
     assert "Not checked in this run" in page
-    for section in ("accuracy", "layers", "cores", "traffic", "raster", "energy", "latency", "warnings"):
-        assert f'id="{section}"' not in page
+    for section in (
+        "accuracy",
+        "layers",
+        "spikes",
+        "weights",
+        "cores",
+        "traffic",
+        "models",
+        "baselines",
+        "energy",
+        "latency",
+        "neurobench",
+    ):
+        assert f'id="{section}"' not in page and f'href="#{section}"' not in page
+    assert 'id="warnings"' not in page
 
 
 def test_write_is_atomic_and_explains_a_failure(tmp_path: Path) -> None:
@@ -437,6 +233,10 @@ def test_the_change_between_stages_stays_within_a_split() -> None:
         ]
     )
     assert [row["change"] for row in rows] == [None, None, pytest.approx(-0.01)]
+    fewer = stages.rows(
+        [{"name": n, "accuracy": 0.9, "samples": k, "split": "test"} for n, k in (("all", 1000), ("some", 100), ("all", 1000))]
+    )
+    assert [row["change"] for row in fewer] == [None, None, 0.0]
     low, high = rows[2]["interval"]
     # Wilson's interval for 96 of 100: (0.9016, 0.9843)
     assert (low, high) == (pytest.approx(0.9016, abs=1e-4), pytest.approx(0.9843, abs=1e-4))
@@ -459,7 +259,7 @@ def test_every_used_core_has_its_own_place_on_the_map() -> None:
 
 
 def test_a_raster_of_many_neurons_and_steps_stays_small_and_loses_no_spike() -> None:
-    large = _raster({"wide": 20_000}, 1000, 0.05)
+    large = spikes_of({"wide": 20_000}, 1000, 0.05)
     (panel,) = raster.panels(large)
     assert len(panel["chart"]) < 250_000
     assert count(len(large["populations"][0]["ids"])) in panel["note"]

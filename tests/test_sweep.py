@@ -127,6 +127,7 @@ def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
     assert sweep_page.table(rows)[1][:5] == ["stds", "10.00%", "93.00%", "2.50", "3"]
     page = sweep_page.write_page([*rows, base | {"seed": 9, "error": "<b>broke</b>"}], tmp_path / "p.html", {"data": "x"}).read_text()
     assert "&lt;b&gt;broke" in page and "<b>broke" not in page and 'src="' not in page and 'href="http' not in page
+    assert page.count("<svg class") == 1 and "stds at sparsity 0.9, 3 seeds: 93.00 % at 10 %" in page  # of SOPs nothing is known
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
-"""The chips seen from above: the mesh of tiles of each, the cores in each tile, coloured by the limit that each core is closest to.
+"""The chips seen from above: the mesh of tiles of each, the cores in each tile, coloured by how much they use of a limit.
 
-Above `_DRAWN_CHIPS` chips each is one box, coloured by its fullest core.
+One map shows the limit that each core is closest to; `by_limit` draws a small one for every limit. Above `_DRAWN_CHIPS` chips each is
+one box, coloured by its fullest core.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -17,6 +19,10 @@ from .format import count, percent, shorten
 
 _GAP, _LEFT, _TOP = 5.0, 24.0, 18.0
 _DRAWN_CHIPS = 12
+_WHOLE = 256
+"""Up to so many tiles the whole mesh is drawn."""
+_OUTLINED = 6.5
+"""Places smaller than this many pixels have no outlines of their own."""
 _NAMED_CORES = 300
 """Above this many used cores the map carries no words, so that the page stays small."""
 
@@ -35,7 +41,7 @@ def limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[dict[str, 
 
     The limits that the cores report come first, in their order; fullest core: the one with the highest utilisation.
     """
-    names = list(dict.fromkeys(name for core in cores for name in core.get("utilisation") or {}))
+    names = _names(cores)
     bounds = chip.get("limits") or {}
     made: list[dict[str, Any]] = []
     for name in names:
@@ -48,6 +54,49 @@ def limits(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[dict[str, 
     return made
 
 
+def in_use(cores: list[dict[str, Any]], chip: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the chip with the corner of its mesh that is in use, where the mesh is large and the rest empty, and a sentence on that."""
+    columns, rows = _mesh(cores, chip)
+    if len(_places(cores, chip)) > 1 or columns * rows <= _WHOLE:
+        return chip, ""
+    wide, high = (min(whole, 2 + max((_tile(core)[axis] for core in cores), default=0)) for axis, whole in enumerate((columns, rows)))
+    if 4 * wide * high > columns * rows:
+        return chip, ""
+    said = f"Drawn: {wide} by {high} of the {columns} by {rows} tiles; the others are unused."
+    return {**chip, "mesh": [wide, high]}, said
+
+
+def by_limit(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a small map for every limit that the cores report: its `name`, its `chart`, and a `note` on the fullest core and the mean."""
+    made: list[dict[str, Any]] = []
+    for row, name in zip(limits(cores, chip), _names(cores), strict=True):
+        note = f"at most {percent(row['peak'], 0)}, mean {percent(row['mean'], 0)}"
+        made.append({"name": row["name"], "chart": _small(cores, chip, name, f"{row['name']}: {note}"), "note": note})
+    return made
+
+
+def _names(cores: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for core in cores for name in core.get("utilisation") or {}))
+
+
+def _small(cores: list[dict[str, Any]], chip: dict[str, Any], name: str, spoken: str) -> Markup:
+    """Draw the map of one limit: no words but what a screen reader says, one path a colour."""
+
+    def share(core: dict[str, Any]) -> float:
+        return float((core.get("utilisation") or {}).get(name) or 0.0)
+
+    if len(_places(cores, chip)) > _DRAWN_CHIPS:
+        cores, chip = _one_box_a_chip(cores, chip, share)
+    grid = _grid(cores, chip, 230.0)
+    shapes: dict[str, list[tuple[float, float, float, float]]] = {}
+    for at, tile, slot, core in _slots(cores, grid.per_tile):
+        shapes.setdefault(_style(share(core)), []).append(grid.box(at, tile, slot))
+    right, bottom = grid.extent
+    parts = [_unused(grid), *(svg.boxes(boxes, style) for style, boxes in sorted(shapes.items()))]
+    shift = Markup('<g transform="translate({} {})">{}</g>').format(svg.num(2 - _LEFT), svg.num(2 - _TOP), Markup("").join(parts))
+    return svg.figure(right - _LEFT + 4, bottom - _TOP + 4, spoken, [shift])
+
+
 def label(name: str) -> str:
     """Return the name of a limit as words: "synapse_words" is "synapse words"."""
     return name.replace("_", " ")
@@ -56,7 +105,7 @@ def label(name: str) -> str:
 def chart(cores: list[dict[str, Any]], chip: dict[str, Any]) -> Markup:
     """Draw the mesh of every chip in use (x to the right, y down), every core of every tile; unused cores are outlines."""
     if len(_places(cores, chip)) > _DRAWN_CHIPS:
-        cores, chip = _one_box_a_chip(cores, chip)
+        cores, chip = _one_box_a_chip(cores, chip, lambda core: tightest(core)[1])
     grid = _grid(cores, chip)
     parts = [_unused(grid), *_used(cores, grid), *_rulers(grid)]
     right, bottom = grid.extent
@@ -65,7 +114,7 @@ def chart(cores: list[dict[str, Any]], chip: dict[str, Any]) -> Markup:
     parts.append(svg.legend(_LEFT, bottom, [1, 2, 3, 5, 7], "0 %", "100 % of the tightest limit"))
     if over:
         parts += [svg.rect((_LEFT, bottom + 18, 20, 11), "over"), svg.text(_LEFT + 26, bottom + 27, "over a limit", style="small")]
-    on = f"a mesh of {grid.columns} by {grid.rows} tiles" if len(grid.chips) == 1 else f"{len(grid.chips)} chips"
+    on = f"{grid.columns} by {grid.rows} tiles" if len(grid.chips) == 1 else f"{len(grid.chips)} chips"
     spoken = chip.get("spoken") or f"Core map: {len(cores)} of {chip.get('cores') or 'unknown'} cores used on {on}"
     width = max(right + 6, 330.0)
     return svg.figure(width, bottom + (36 if over else 18), spoken, parts)
@@ -85,7 +134,7 @@ class _Grid:
     @property
     def pitch(self) -> tuple[float, float]:
         """Pixels from one tile to the next."""
-        gap = _GAP if self.size > 6 else 2.0
+        gap = _GAP if self.size > 8 else 2.0 if self.size > 3 else 1.0
         return self.side * self.size + gap, math.ceil(self.per_tile / self.side) * self.size + gap
 
     def corner(self, chip: int) -> tuple[float, float]:
@@ -111,15 +160,15 @@ class _Grid:
         return x + thin / 3, y + thin / 3, self.size - thin, self.size - thin
 
 
-def _grid(cores: list[dict[str, Any]], chip: dict[str, Any]) -> _Grid:
-    """Lay out the chips, as large as about 640 pixels of width allow, a core 4 to 27 of them."""
+def _grid(cores: list[dict[str, Any]], chip: dict[str, Any], room: float = 640.0) -> _Grid:
+    """Lay out the chips, as large as about `room` pixels of width allow, a core 4 to 27 of them (1.5 where the room is small)."""
     columns, rows = _mesh(cores, chip)
     places = _places(cores, chip)
     per_tile = max(1, int(chip.get("cores_per_tile") or 1))
     side = math.ceil(math.sqrt(per_tile))
     abreast = 1 + max(x for x, _ in places)
-    least = 5.0 if len(places) == 1 else 4.0
-    return _Grid(columns, rows, per_tile, side, min(27.0, max(least, (640 / abreast / columns - _GAP) / side)), places)
+    least = 1.5 if room < 640 else 5.0 if len(places) == 1 else 4.0
+    return _Grid(columns, rows, per_tile, side, min(27.0, max(least, (room / abreast / columns - _GAP) / side)), places)
 
 
 def _places(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[tuple[int, int]]:
@@ -129,13 +178,15 @@ def _places(cores: list[dict[str, Any]], chip: dict[str, Any]) -> list[tuple[int
     return [given[k] if k < len(given) else (k, 0) for k in range(max(used, len(given)))]
 
 
-def _one_box_a_chip(cores: list[dict[str, Any]], chip: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return a mesh in which every tile is a chip, with the utilisation of its fullest core."""
+def _one_box_a_chip(
+    cores: list[dict[str, Any]], chip: dict[str, Any], share: Callable[[dict[str, Any]], float]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return a mesh in which every tile is a chip, with the utilisation of the core whose `share` is the largest."""
     places = _places(cores, chip)
     fullest: dict[int, dict[str, Any]] = {}
     for core in cores:
         number = int(core.get("chip") or 0)
-        if number not in fullest or tightest(core)[1] > tightest(fullest[number])[1]:
+        if number not in fullest or share(core) > share(fullest[number]):
             fullest[number] = core
     boxes = [{**core, "chip": 0, "tile": list(places[number]), "core": core["core"]} for number, core in sorted(fullest.items())]
     mesh = [1 + max(x for x, _ in places), 1 + max(y for _, y in places)]
@@ -170,7 +221,11 @@ def _slots(cores: list[dict[str, Any]], per_tile: int) -> list[tuple[int, tuple[
 
 
 def _unused(grid: _Grid) -> Markup:
-    """Outline every place of every tile; the used ones are drawn over it."""
+    """Outline every place of every tile, or the whole chip where places are small; the used ones are drawn over it."""
+    if grid.size < _OUTLINED:
+        wide, high = grid.pitch
+        corners = (grid.corner(chip) for chip in range(len(grid.chips)))
+        return svg.boxes(((x - 1, y - 1, grid.columns * wide, grid.rows * high) for x, y in corners), "unused")
     places = product(range(len(grid.chips)), range(grid.rows), range(grid.columns), range(grid.per_tile))
     return svg.boxes((grid.box(chip, (x, y), slot) for chip, y, x, slot in places), "unused")
 

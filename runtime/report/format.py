@@ -53,6 +53,11 @@ def compact(value: float | None, digits: int = 3) -> str:
     return si(value, "", digits)
 
 
+def size(octets: float | None) -> str:
+    """Write a number of bytes: whole below a thousand, "638 kB" above."""
+    return f"{count(octets)} B" if octets is not None and 0 <= octets < 1000 else si(octets, "B")
+
+
 def percent(fraction: float | None, decimals: int = 2) -> str:
     """Write a fraction as a percentage: 0.9751 is "97.51 %".
 

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page made of results.json. No script, no font or image from elsewhere; opens offline and prints."""
+"""The HTML report: one self-contained page made of one results.json, or of several. No script, nothing from elsewhere; it prints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ... import files
+from . import compare, view
 from . import format as numbers
-from . import view
 
 
 def render(results: dict[str, Any]) -> str:
@@ -25,6 +25,25 @@ def write(results: dict[str, Any], path: Path) -> Path:
         OutputError: the folder is full or read-only.
     """
     return files.write_text(path, render(results))
+
+
+def render_comparison(rows: list[dict[str, Any]]) -> str:
+    """Return the page that compares the runs of `rows`, which `compare.rows` made."""
+    return render_page("compare.html.j2", compare.view(rows))
+
+
+def render_page(template: str, made: dict[str, Any]) -> str:
+    """Return a page of one of the templates, which extend base.html.j2 and need a `title` in `made`; its texts are escaped."""
+    return _environment().get_template(template).render(made) + "\n"
+
+
+def write_comparison(rows: list[dict[str, Any]], path: Path) -> Path:
+    """Write the comparing page to `path`, whole or not at all.
+
+    Raises:
+        OutputError: the folder is full or read-only.
+    """
+    return files.write_text(path, render_comparison(rows))
 
 
 @functools.cache

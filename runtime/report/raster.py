@@ -1,4 +1,7 @@
-"""The spike raster of one sample: time to the right, one row per neuron, or per few neighbours where they are many."""
+"""The spike raster of one sample: time to the right, one row per neuron, or per few neighbours where they are many.
+
+Above it, on the same axis of time, the mean rate of the layer at each step over many samples, where results.json has it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from . import svg
-from .format import count, shorten
+from .format import count, percent, shorten
 
 _MOST_ROWS = 200
 _MOST_COLUMNS = 200
@@ -17,15 +20,18 @@ _MOST_CELLS = 24_000
 """Over all populations of a page, which keeps it below half a megabyte."""
 _PANEL = 300.0
 _LEFT, _TOP, _BOTTOM = 44.0, 8.0, 34.0
+_STRIP = 46.0
+"""Height of the rates above a raster."""
 
 
-def panels(raster: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Return one entry per population: its `name`, a `note` on its spikes, and its `chart`. Empty where there is no raster."""
+def panels(raster: dict[str, Any] | None, rates: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return one entry per population: its `name`, `note`s on its spikes and its rate, and its `chart`. Empty where there is no raster."""
     if not raster:
         return []
     steps = _steps(raster)
     populations = raster.get("populations") or []
-    return [_panel(population, steps, _MOST_CELLS // len(populations)) for population in populations]
+    by_step = {str(p["name"]): p["rate_per_step"] for p in (rates or {}).get("populations") or [] if (rates or {}).get("samples")}
+    return [_panel(p, by_step.get(str(p.get("name"))), steps, _MOST_CELLS // len(populations)) for p in populations]
 
 
 def _steps(raster: dict[str, Any]) -> int:
@@ -34,7 +40,7 @@ def _steps(raster: dict[str, Any]) -> int:
     return max(1, int(raster.get("timesteps") or 0), *latest)
 
 
-def _panel(population: dict[str, Any], steps: int, budget: int) -> dict[str, Any]:
+def _panel(population: dict[str, Any], rates: list[float] | None, steps: int, budget: int) -> dict[str, Any]:
     ids = np.asarray(population.get("ids") or [], dtype=np.int64)
     times = np.asarray(population.get("times") or [], dtype=np.int64)
     neurons = max(1, int(population.get("neurons") or 0), int(ids.max(initial=0)) + 1)
@@ -42,28 +48,70 @@ def _panel(population: dict[str, Any], steps: int, budget: int) -> dict[str, Any
     a_column = -(-steps // max(1, min(_MOST_COLUMNS, budget // -(-neurons // a_row))))
     cells = np.zeros((-(-neurons // a_row), -(-steps // a_column)), dtype=np.int64)
     np.add.at(cells, (ids // a_row, times // a_column), 1)
-    silent = neurons - np.unique(ids).size
-    note = f"{count(ids.size)} spikes; {count(silent)} of {count(neurons)} neurons silent"
+    shown, said = _shown(population, neurons)
+    note = f"{said}{count(ids.size)} spikes; {count(shown - np.unique(ids).size)} of {count(shown)} neurons silent"
     if a_row * a_column > 1:
         cell = f"{a_row} neurons" + (f" by {a_column} steps" if a_column > 1 else "")
-        note += f"; a mark is {cell}, the darkest {count(int(cells.max(initial=0)))} spikes"
+        note += f"; a mark is {cell}, the strongest {count(int(cells.max(initial=0)))} spikes"
     name = str(population.get("name"))
-    return {"name": name, "note": note, "chart": _chart(name, cells, (neurons, steps), (a_row, a_column))}
+    drawn = _chart(name, cells, (neurons, steps), (a_row, a_column), rates)
+    width = round(max(_LEFT + min(34.0 * cells.shape[1], _PANEL) + 14, 240))
+    made: dict[str, Any] = {"name": name, "note": note, "rate": None, "width": width, "chart": drawn}
+    if rates:
+        made["rate"] = f"mean rate {percent(sum(rates) / len(rates), 1)} a neuron and step, highest {percent(max(rates), 1)}".replace(
+            " %", "\u00a0%"
+        )
+    return made
 
 
-def _chart(name: str, cells: NDArray[np.int64], whole: tuple[int, int], bins: tuple[int, int]) -> Markup:
-    """Draw `cells` (rows, columns), each of which holds the spikes of `bins` (neurons, steps) out of the `whole`."""
+def _shown(population: dict[str, Any], neurons: int) -> tuple[int, str]:
+    """Return how many neurons were recorded, and what to say where they are not all."""
+    every = int(population.get("every") or 1)
+    shown = -(-neurons // every)
+    return shown, "" if every == 1 else f"{count(shown)} of {count(neurons)} neurons, every {_ordinal(every)}: "
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _chart(name: str, cells: NDArray[np.int64], whole: tuple[int, int], bins: tuple[int, int], rates: list[float] | None = None) -> Markup:
+    """Draw `cells` (rows, columns), each with the spikes of `bins` (neurons, steps) out of the `whole`; above them the `rates`."""
     (rows, columns), (neurons, steps) = cells.shape, whole
     high = min(18.0, max(1.0, 260.0 / rows))
     wide = min(34.0, _PANEL / columns)
     across, down = wide * columns, high * rows
-    parts = [svg.rect((_LEFT, _TOP, across, down), "frame"), *_spikes(cells, wide, high)]
-    parts += _time_axis(steps, wide / bins[1], _TOP + down, across)
-    parts += _neuron_axis(neurons, high / bins[0])
-    return svg.figure(_LEFT + across + 14, _TOP + down + _BOTTOM, f"Spikes of {shorten(name, 60)}: {neurons} neurons, {steps} steps", parts)
+    top = _TOP + (_STRIP + 8 if rates else 0)
+    parts = _rates(rates, wide / bins[1], across) if rates else []
+    parts += [svg.rect((_LEFT, top, across, down), "frame"), *_spikes(cells, wide, high, top)]
+    parts += _time_axis(steps, wide / bins[1], top + down, across)
+    parts += _neuron_axis(neurons, high / bins[0], top)
+    said = f"Spikes of {shorten(name, 60)}: {neurons} neurons, {steps} steps" + ("; above, its mean rate at each step" if rates else "")
+    return svg.figure(max(_LEFT + across + 14, 150), top + down + _BOTTOM, said, parts)
 
 
-def _spikes(cells: NDArray[np.int64], wide: float, high: float) -> list[Markup]:
+def _rates(rates: list[float], pitch: float, across: float) -> list[Markup]:
+    """Draw the rates from zero to their peak as bars over their steps, or over a few where a step is less than a pixel wide."""
+    peak, base = max(rates), _TOP + _STRIP
+    together = max(1, round(1 / pitch))
+    groups = [rates[start : start + together] for start in range(0, len(rates), together)]
+    thin = 0.8 if pitch >= 4 else 1.0
+    boxes: list[tuple[float, float, float, float]] = []
+    for index, group in enumerate(groups):
+        tall = (_STRIP - 8) * sum(group) / len(group) / (peak or 1.0)
+        if tall > 0:
+            boxes.append((_LEFT + (index * together + (1 - thin) / 2) * pitch, base - tall, len(group) * pitch * thin, tall))
+    named = [svg.text(_LEFT - 5, base - _STRIP + 12, percent(peak, 1 if peak < 0.1 else 0), "end", "small")] if peak else []
+    return [
+        svg.boxes(boxes, "rate"),
+        svg.line(_LEFT, base, _LEFT + across, base, "axis"),
+        *named,
+        svg.text(_LEFT - 5, base, "0", "end", "small"),
+    ]
+
+
+def _spikes(cells: NDArray[np.int64], wide: float, high: float, top: float) -> list[Markup]:
     """Draw the cells that hold spikes as dashes, one path per colour step, in units of cells so that a dash takes few letters."""
     marks: dict[int, list[str]] = {}
     peak, dash = float(cells.max(initial=0)), "h.8" if wide >= 4 else "h1"
@@ -72,7 +120,7 @@ def _spikes(cells: NDArray[np.int64], wide: float, high: float) -> list[Markup]:
         marks.setdefault(step, []).append(f"M{column} {row}{dash}")
     thick = 0.8 if high >= 4 else 1.0
     parts = [Markup('<path d="{}" class="s{}"/>').format("".join(marks[step]), step) for step in sorted(marks)]
-    shift = f"translate({svg.num(_LEFT + 0.1 * wide)} {svg.num(_TOP + 0.5 * high)}) scale({wide:.4f} {high:.4f})"
+    shift = f"translate({svg.num(_LEFT + 0.1 * wide)} {svg.num(top + 0.5 * high)}) scale({wide:.4f} {high:.4f})"
     return [Markup('<g transform="{}" stroke-width="{}" fill="none">{}</g>').format(shift, thick, Markup("").join(parts))]
 
 
@@ -82,9 +130,9 @@ def _time_axis(steps: int, pitch: float, bottom: float, across: float) -> list[M
     return [*parts, svg.text(_LEFT + across / 2, bottom + 27, "time step", "middle", "small")]
 
 
-def _neuron_axis(neurons: int, pitch: float) -> list[Markup]:
+def _neuron_axis(neurons: int, pitch: float, top: float) -> list[Markup]:
     every = _round_step(neurons, int(neurons * pitch / 16))
-    return [svg.text(_LEFT - 5, _TOP + (i + 0.5) * pitch + 3.5, f"{i:,}", "end", "small") for i in range(0, neurons, every)]
+    return [svg.text(_LEFT - 5, top + (i + 0.5) * pitch + 3.5, f"{i:,}", "end", "small") for i in range(0, neurons, every)]
 
 
 def _round_step(total: int, room: int) -> int:

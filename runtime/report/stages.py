@@ -14,11 +14,14 @@ _WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
 
 
 def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the stages, each with its `change` from the one before on the same split (None for the first) and its `interval`."""
+    """Return the stages, each with its `change` from the one before on the same samples and its `interval`.
+
+    `change` is None for the first stage of a split and number of samples: on other samples the accuracy differs by chance alone.
+    """
     made: list[dict[str, Any]] = []
-    last: dict[str, float] = {}
+    last: dict[tuple[str, object], float] = {}
     for stage in stages:
-        split, accuracy = str(stage.get("split") or ""), stage.get("accuracy")
+        split, accuracy = (str(stage.get("split") or ""), stage.get("samples")), stage.get("accuracy")
         change = accuracy - last[split] if accuracy is not None and split in last else None
         made.append({**stage, "change": change, "interval": interval(accuracy, int(stage.get("samples") or 0))})
         if accuracy is not None:
@@ -48,6 +51,12 @@ def chart(stages: list[dict[str, Any]]) -> Markup:
     for row, stage in enumerate(shown):
         parts.append(_row(stage, _TOP + _ROW * (row + 0.5), low, high))
     return svg.figure(_WIDTH, height, f"Accuracy by stage: {_spoken(shown)}", parts)
+
+
+def from_zero(stages: list[dict[str, Any]]) -> bool:
+    """Return whether the axis of `chart` starts at zero."""
+    shown = [s for s in rows(stages) if s["accuracy"] is not None]
+    return bool(shown) and _axis(shown)[0] <= 0
 
 
 def _row(stage: dict[str, Any], y: float, low: float, high: float) -> Markup:

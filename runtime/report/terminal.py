@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import core_map, stages, traffic, view
+from . import compare, core_map, stages, traffic, view
 from .format import MISSING, clean, compact, count, duration, percent, points, ratio, shorten, si
 
 _MOST_CORES = 12
@@ -30,6 +30,23 @@ def mapping_summary(compiled: dict[str, Any]) -> RenderableType:
     per_core = _cores(cores) if len(cores) <= _MOST_CORES else None
     parts = [_passes(compiled), _compiled_layers(compiled), _found(compiled), per_core, _limits(cores, chip), _bounds(compiled)]
     return _stack([*parts, _warnings(compiled)])
+
+
+_COMPARED = ("", "run", "connectivity", "accuracy", "SOPs", "cores", "energy", "dynamic")
+
+
+def comparison(rows: list[compare.Row]) -> RenderableType:
+    """Return what `spikeloom report RUN...` prints as text: one line a run of `rows`, which `compare.rows` made; the best are bold."""
+    columns = compare.columns(rows)
+    chosen = [index for index, (heading, *_) in enumerate(columns) if heading in _COMPARED]
+    table = _table(f"{len(rows)} runs, figures a sample", "#", "<run", "connect.", *(columns[i][0] for i in chosen[3:]))
+    for row in compare.cells(rows):
+        table.add_row(*(Text(row[i][0], style="bold" if row[i][1] else "") for i in chosen))
+    models = list(dict.fromkeys(str(r["model"]) for r in rows if r["model"]))
+    by = f"by the model {models[0]}" if len(models) == 1 else f"each by its own model ({', '.join(models)}), not comparable across models"
+    table.caption = Text(f"energy {by}; dynamic: without the static power", style="dim")
+    table.caption_justify = "left"
+    return table
 
 
 def explanation(passes: list[dict[str, Any]]) -> RenderableType:

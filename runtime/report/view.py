@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import core_map, raster, stages, traffic
-from .format import MISSING, compact, count, duration, percent, ratio, shorten, si
+from . import core_map, histogram, models, raster, stages, traffic
+from .format import MISSING, compact, count, duration, percent, ratio, shorten, si, size
 
 Rows = list[dict[str, Any]]
 _LAYER: dict[str, Any] = dict.fromkeys(("name", "place", "sources", "neurons", "synapses", "connectivity", "spike_rate"))
@@ -18,32 +18,59 @@ _LISTED = 512
 def gather(results: dict[str, Any]) -> dict[str, Any]:
     """Return everything that the template needs, by section."""
     cores, chip = results.get("cores") or [], results.get("chip") or {}
+    drawn, left_out = core_map.in_use(cores, chip)
     found = traffic.matrix(results.get("traffic"), cores)
-    return {
+    made: dict[str, Any] = {
         "title": f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 60)}",
         "facts": facts(results),
         "headlines": headlines(results),
-        "check": results.get("check"),
+        "checks": results.get("checks") or [c for c in [results.get("check")] if c],
         "warnings": results.get("warnings") or [],
         "stages": stages.rows(results.get("stages") or []),
         "stages_chart": stages.chart(results.get("stages") or []),
+        "stages_from_zero": stages.from_zero(results.get("stages") or []),
         "layers": layers(results),
         "cores": core_rows(cores),
         "limits": core_map.limits(cores, chip) if cores else [],
         "cores_in_all": len(cores),
-        "core_map": core_map.chart(cores, chip) if cores else None,
+        "core_map": core_map.chart(cores, drawn) if cores else None,
+        "core_map_said": left_out,
+        "core_maps": core_map.by_limit(cores, drawn),
         "bounds": bounds(results.get("mapping") or {}),
         "chip": chip,
         "traffic": traffic.chart(found) if found else None,
         "traffic_unit": found.unit if found else "",
         "traffic_said": traffic.sentence(found) if found else "",
         "raster": results.get("raster"),
-        "rasters": raster.panels(results.get("raster")),
+        "rasters": raster.panels(results.get("raster"), results.get("rates")),
+        "rates_samples": (results.get("rates") or {}).get("samples"),
+        "weights": histogram.panels(results.get("weights")),
+        "models": models.side_by_side(results.get("models")),
         "energy": energy(results.get("energy")),
-        "baselines": results.get("baselines"),
+        "baselines": models.baselines(results.get("baselines")),
         "latency": latency(results.get("latency")),
+        "neurobench": neurobench(results.get("neurobench")),
         "provenance": provenance(results.get("provenance") or {}),
     }
+    return {**made, "contents": [(anchor, name) for anchor, name, key in _SECTIONS if not key or made[key]]}
+
+
+_SECTIONS = (
+    ("check", "Check", ""),
+    ("accuracy", "Accuracy", "stages"),
+    ("layers", "Layers", "layers"),
+    ("spikes", "Spikes", "rasters"),
+    ("weights", "Weights", "weights"),
+    ("cores", "Cores", "cores"),
+    ("traffic", "Traffic", "traffic"),
+    ("models", "Chip models", "models"),
+    ("baselines", "Dense baselines", "baselines"),
+    ("energy", "Energy", "energy"),
+    ("latency", "Latency", "latency"),
+    ("neurobench", "NeuroBench", "neurobench"),
+    ("provenance", "Provenance", ""),
+)
+"""Anchor and name of each section, and the part of the view without which it is left out."""
 
 
 def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
@@ -142,6 +169,46 @@ def latency(found: dict[str, Any] | None) -> dict[str, Any] | None:
 def _shares(components: Rows, key: str) -> Rows:
     total = sum(max(0.0, c.get(key) or 0.0) for c in components)
     return [{**c, "share": max(0.0, c.get(key) or 0.0) / total if total else 0.0} for c in components]
+
+
+def neurobench(found: dict[str, Any] | None) -> Rows:
+    """Return NeuroBench's metrics as rows of name, value as written, and definition."""
+    if not found:
+        return []
+    parts = ", ".join(f"{name} {size(held)}" for name, held in (found.get("footprint_parts") or {}).items() if held)
+    per = "a sample"
+    return [
+        {
+            "name": "footprint",
+            "value": size(found.get("footprint_bytes")),
+            "said": f"Bytes of the dense model, zeros included, in the smallest integers that hold them: {parts or MISSING}.",
+        },
+        {
+            "name": "connection sparsity",
+            "value": percent(found.get("connection_sparsity")),
+            "said": f"Share of the {count(found.get('weights'))} weights that are zero.",
+        },
+        {
+            "name": "activation sparsity",
+            "value": percent(found.get("activation_sparsity")),
+            "said": "Share of neuron outputs that are no spike, over all layers, time steps and samples; the input is not among them.",
+        },
+        {
+            "name": "effective MACs",
+            "value": f"{compact(found.get('effective_macs_per_sample'))} {per}",
+            "said": "Multiply-accumulates: non-zero weights that meet a non-zero input which is no single spike.",
+        },
+        {
+            "name": "effective ACs",
+            "value": f"{compact(found.get('effective_acs_per_sample'))} {per}",
+            "said": "Accumulates: non-zero weights that meet a spike.",
+        },
+        {
+            "name": "dense operations",
+            "value": f"{compact(found.get('dense_per_sample'))} {per}",
+            "said": "As if no input and no weight were zero, each layer as often as it is evaluated.",
+        },
+    ]
 
 
 def provenance(found: dict[str, Any]) -> dict[str, Any]:

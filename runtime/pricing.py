@@ -1,0 +1,89 @@
+"""The same counts under every chip model of the target, side by side: energy and time by component, nothing added across models.
+
+The counts belong to the mapping on the chip that was compiled for; another model gives them its own prices and times. Models of another
+target's machine are left out by name: a spike on a crossbar reads rows and bits, one on Loihi synapse words, so neither has a price for
+what the other counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import registry
+from ..compile import targets
+from ..compile.deployed import DeployedNetwork
+from ..errors import UsageError
+from ..hwmodels import chip as chips
+from ..hwmodels.chip import Chip
+from . import energy
+from .counts import Counts
+
+__all__ = ["ENERGY_PARTS", "LATENCY_PARTS", "side_by_side"]
+
+ENERGY_PARTS = {
+    "synaptic operations": ("synaptic operations",),
+    "neuron updates": ("neuron updates",),
+    "spikes and messages": ("spikes out", "messages"),
+    "hops": ("hops",),
+    "static power": ("static power",),
+}
+LATENCY_PARTS = {
+    "synaptic operations": ("synaptic operations",),
+    "neuron updates": ("neuron updates",),
+    "messages": ("messages",),
+    "links and routes": ("busiest link", "longest route"),
+    "barrier": ("barrier",),
+}
+"""The few parts that models are compared by, and how the components of each begin."""
+SURENESS = ("published", "derived", "assumed")
+
+
+def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> dict[str, Any]:
+    """Return every model's energy and time, the `chosen` one first.
+
+    Returns:
+        `rows`: model, title, joules and seconds per sample with `energy` and `latency` by part; `left_out`: model and why;
+        `mapped_for`: the chip that the counts belong to.
+    """
+    rules: Any = registry.load(targets, "target", deployed.target)
+    models = [chosen, *(chips.load(name) for name in rules.CHIPS if name != chosen.name)]
+    if deployed.chip.name not in {m.name for m in models}:
+        models.insert(1, deployed.chip)
+    rows: list[dict[str, Any]] = []
+    left_out = [
+        {"model": name, "why": f"models of other machines than the target {deployed.target}'s"}
+        for name in chips.names()
+        if name not in {m.name for m in models}
+    ]
+    for model in models:
+        try:
+            rows.append(_row(deployed, counts, model))
+        except UsageError as error:
+            left_out.append({"model": model.name, "why": str(error)})
+    return {"mapped_for": deployed.chip.name, "rows": rows, "left_out": left_out}
+
+
+def _row(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str, Any]:
+    time = energy.latency(deployed, counts, model)
+    power = energy.energy(deployed, counts, model, time["seconds_per_step"])
+    steps = time["steps"]
+    return {
+        "model": model.name,
+        "title": model.title,
+        "joules_per_sample": power["joules_per_sample"],
+        "dynamic_joules_per_sample": power["dynamic_joules_per_sample"],
+        "energy": _parts(power["components"], "joules_per_sample", ENERGY_PARTS, 1),
+        "seconds_per_sample": time["seconds_per_sample"],
+        "latency": _parts(time["components"], "seconds_per_step", LATENCY_PARTS, steps),
+        "note": " ".join(n for n in (power["note"], time["note"]) if n),
+    }
+
+
+def _parts(components: list[dict[str, Any]], key: str, parts: dict[str, tuple[str, ...]], times: int) -> list[dict[str, Any]]:
+    """Sum components into `parts`, `times` over; a part is as sure as the least sure number in it that is not zero."""
+    made: list[dict[str, Any]] = []
+    for name, starts in parts.items():
+        mine = [c for c in components if c["name"].startswith(starts)]
+        sure = [SURENESS.index(c["status"]) for c in mine if c[key] > 0]
+        made.append({"name": name, "value": times * sum(c[key] for c in mine), "status": SURENESS[max(sure)] if sure else ""})
+    return made

@@ -1,0 +1,198 @@
+"""Runs side by side: the figures of each, one chip model for all, what is best, and every form of the report on the command line."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invented import HOSTILE, hostile, results
+from rich.console import Console
+from spikeloom.runtime.report import compare, html, markdown, scatter, terminal
+from spikeloom.runtime.report.format import percent, si
+
+Document = dict[str, Any]
+Command = Callable[..., Any]
+
+
+def run(method: str, connectivity: float, accuracy: float, sops: float, **chip: str) -> Document:
+    """Invented results of one run."""
+    made = results()
+    made["network"].update(connectivity=connectivity)
+    made["provenance"]["training"].update(method=method, sparsity_asked=str(1 - connectivity), seed="0")
+    made.update(accuracy=accuracy, sops_per_sample=sops)
+    made["energy"]["components"][-1]["count_per_sample"] = 1.0
+    if chip:
+        made["chip"]["name"] = chip["chip"]
+        made["energy"]["model"] = chip["model"]
+        made["models"]["rows"] = [{**made["models"]["rows"][0], "model": chip["model"]}]
+    return made
+
+
+def three() -> list[tuple[str, Document]]:
+    return [
+        ("dense", run("dense", 1.0, 0.98, 120_000.0)),
+        ("a/s0.9", run("grad-r", 0.1, 0.975, 16_000.0)),
+        ("a/s0.99", run("grad-r", 0.01, 0.96, 2_500.0)),
+    ]
+
+
+def test_a_row_has_the_figures_of_its_run() -> None:
+    found = run("grad-r", 0.1, 0.975, 16_000.0)
+    row = compare.rows([("here", found)])[0]
+    assert (row["run"], row["method"], row["connectivity"], row["accuracy"], row["sops"]) == ("here", "grad-r", 0.1, 0.975, 16_000.0)
+    assert row["joules"] == found["energy"]["joules_per_sample"] and row["dynamic_joules"] == found["energy"]["dynamic_joules_per_sample"]
+    assert row["seconds"] == found["latency"]["seconds_per_sample"] and row["model"] == "loihi2"
+    assert row["float_accuracy"] == found["stages"][0]["accuracy"]
+    low, high = row["interval"]
+    assert low < 0.975 < high
+
+
+def test_energies_are_compared_under_a_model_that_priced_all() -> None:
+    first, second = results(), results()
+    second["energy"]["model"] = "mine"  # its own model is another, but loihi2 and loihi have priced both
+    rows = compare.rows([("first", first), ("second", second)])
+    assert [row["model"] for row in rows] == ["loihi2", "loihi2"]
+    assert rows[1]["joules"] == second["models"]["rows"][0]["joules_per_sample"] != second["energy"]["joules_per_sample"]
+
+
+def test_energies_of_models_that_share_no_run_are_never_on_one_axis() -> None:
+    runs = [*three(), ("t1", run("grad-r", 0.1, 0.97, 9e4, chip="truenorth", model="truenorth"))]
+    runs.append(("t2", run("grad-r", 0.01, 0.95, 1e4, chip="truenorth", model="truenorth")))
+    rows = compare.rows(runs)
+    assert [row["model"] for row in rows] == ["loihi2"] * 3 + ["truenorth"] * 2
+    figures = compare.view(rows)["figures"]
+    assert len(figures) == 4
+    loihi, truenorth = (str(figure["chart"]) for figure in figures[2:])
+    assert "model loihi2" in loihi and "t1" not in loihi and loihi.count('class="mark') == 3
+    assert "model truenorth" in truenorth and "dense" not in truenorth and truenorth.count('class="mark') == 2
+    page = html.render_comparison(rows)
+    assert "must not be compared across models" in page
+    best = [text for row in compare.cells(rows) for text, is_best in row if is_best]
+    assert best.count(si(rows[0]["joules"], "J")) == 5  # equal within each model's group: each is its best
+
+
+def test_the_best_of_each_figure_is_marked() -> None:
+    rows = compare.rows(three())
+    heads = [heading for heading, *_ in compare.columns(rows)]
+    cells = compare.cells(rows)
+    best = {heads[column]: row for row, line in enumerate(cells) for column, (_, is_best) in enumerate(line) if is_best}
+    assert best["accuracy"] == 0 and best["SOPs"] == 2
+    assert "data" not in heads and ("data", "mnist") in compare.shared(rows)
+    assert "method" in heads
+
+
+def test_an_accuracy_on_fewer_samples_is_not_the_best() -> None:
+    runs = three()
+    runs[2][1].update(accuracy=0.995, samples=200)
+    rows = compare.rows(runs)
+    heads = [heading for heading, *_ in compare.columns(rows)]
+    at = heads.index("accuracy")
+    assert [line[at] for line in compare.cells(rows)] == [("98.00 %", True), ("97.50 %", False), ("99.50 %", False)]
+    assert "samples" in heads and rows[2]["float_accuracy"] is None and rows[1]["float_accuracy"] is not None
+
+
+def test_charts_place_what_costs_more_to_the_right_and_what_is_right_more_often_above() -> None:
+    marks = [scatter.Mark(1, "x", "s", 10.0, 0.9, (0.89, 0.91)), scatter.Mark(2, "y", "s", 1000.0, 0.95, (0.94, 0.96))]
+    across, up = scatter._Log([m.x for m in marks]), scatter._Linear([e for m in marks for e in m.interval])
+    assert across.place(10) < across.place(100) < across.place(1000) and up.place(0.9) > up.place(0.95)
+    assert across.place(100) == pytest.approx((across.place(10) + across.place(1000)) / 2)
+    assert all(any(10**across.low <= t <= 10**across.high for t in across.ticks()) for _ in (0,)) and len(across.ticks()) >= 3
+    assert up.ticks()[0] <= 0.89 and up.ticks()[-1] >= 0.96
+    drawn = scatter.chart(marks, ["s"], "cost", str)
+    assert str(drawn).count('class="mark') == 2
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_pages_of_few_and_many_runs(count: int) -> None:
+    rows = compare.rows([(f"r{k}", run("esl", 0.9**k, 0.9, 10.0 + k)) for k in range(count)])
+    page = html.render_comparison(rows)
+    assert len(page) < 300_000 and page == html.render_comparison(copy.deepcopy(rows))
+    assert page.count("<svg class") == 3
+
+
+def test_runs_without_figures_and_hostile_names() -> None:
+    bare = {**results(), "energy": None, "latency": None, "models": None, "stages": [], "provenance": {}, "mapping": {}, "check": None}
+    rows = compare.rows([("plain", bare), (HOSTILE, hostile())])
+    page = html.render_comparison(rows)
+    assert "<script" not in page and "\x1b" not in page and "\u202e" not in page
+    text = markdown.comparison(rows)
+    assert not re.search(r"(?<!\\)<script", text) and "\\<script\\>" in text
+    out = io.StringIO()
+    Console(file=out, width=80).print(terminal.comparison(rows))
+    assert max(map(len, out.getvalue().splitlines())) <= 80 and "\x1b" not in out.getvalue()
+
+
+def test_markdown_of_one_run() -> None:
+    text = markdown.report(results())
+    for figure in ("97.51 %", "97.60 %", "−0.07", "18,910", "638 kB", "2.92 µJ", "1.50×", "spikeloom run runs/mnist/model.loom"):
+        assert figure in text, figure
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("| loihi") or line.startswith("| synaptic operations")}
+    assert widths and all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
+    written = [line for line in markdown.report(hostile()).splitlines() if not line.startswith("    ")]  # code is never read as marks
+    assert not re.search(r"(?<!\\)<script", "\n".join(written))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Two runs and a sweep of two, below one folder, and a folder without results."""
+    for place, found in (("one", 0), ("two", 1), ("sweep/a/seed0", 1), ("sweep/b/seed0", 2)):
+        path = tmp_path / "runs" / place / "results.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(three()[found][1]))
+    (tmp_path / "runs" / "empty").mkdir()
+    return tmp_path / "runs"
+
+
+def test_the_command_compares_runs(spikeloom: Command, folders: Path) -> None:
+    ended = spikeloom("report", *sorted(folders.iterdir()))
+    assert ended.code == 0 and ended.out.strip() == str(folders / "compare.html")
+    assert "empty holds no results and is left out" in ended.err
+    page = (folders / "compare.html").read_text()
+    assert all(name in page for name in ("one", "two", "sweep/a/seed0", "sweep/b/seed0"))
+    ended = spikeloom("report", folders / "sweep", folders / "sweep/a/seed0", "--format", "json")
+    document = json.loads(ended.out)
+    assert document["format"] == compare.FORMAT and [row["run"] for row in document["runs"]] == ["a/seed0", "b/seed0"]
+    assert document["runs"][0]["sops"] == 16_000.0
+    ended = spikeloom("report", folders / "one", folders / "two", "--format", "md")
+    assert ended.out.startswith("| # | run |") and percent(0.98) in ended.out
+    ended = spikeloom("report", folders / "one", folders / "two", "--format", "text")
+    assert "2 runs" in ended.out and "120,000" in ended.out
+
+
+def test_the_checks_of_every_backend_are_shown(spikeloom: Command, folders: Path) -> None:
+    lava = json.loads((folders / "one/results.json").read_text())
+    lava.update(backend="lava")
+    (folders / "one/results-lava.json").write_text(json.dumps(lava))
+    native = json.loads((folders / "one/results.json").read_text())
+    native["check"].update(backend="native", samples=10_000)
+    (folders / "one/results.json").write_text(json.dumps(native))
+    found = json.loads(spikeloom("report", folders / "one", "--format", "json").out)
+    assert [(c["backend"], c["samples"]) for c in found["checks"]] == [("native", 10_000), ("lava", 500)]
+    assert spikeloom("report", folders / "one", "--format", "md").out.count("**Every spike is equal**") == 2
+    assert spikeloom("report", folders / "one").code == 0
+    assert (folders / "one/report.html").read_text().count("Every spike is equal.") == 2
+
+
+def test_the_command_writes_one_run_in_every_form(spikeloom: Command, folders: Path, tmp_path: Path) -> None:
+    assert json.loads(spikeloom("report", folders / "one", "--format", "json").out)["accuracy"] == 0.98
+    for form, said in (("json", '"accuracy": 0.98'), ("md", "# mnist on loihi2"), ("text", "98.00 %"), ("html", "<!DOCTYPE html>")):
+        path = tmp_path / f"out.{form}"
+        ended = spikeloom("report", folders / "one/results.json", "--format", form, "--out", path)
+        assert ended.code == 0 and ended.out.strip() == str(path) and said in path.read_text()
+    assert "98.00 %" in spikeloom("report", folders / "one", "--format", "text").out
+
+
+def test_the_command_explains_what_is_wrong(spikeloom: Command, folders: Path) -> None:
+    ended = spikeloom("report", folders / "one", "--format", "pdf")
+    assert ended.code == 2 and "Known: html, json, md, text" in ended.err
+    ended = spikeloom("report", folders / "empty")
+    assert ended.code == 2 and "no results.json there or below" in ended.err
+    (folders / "two/results.json").write_text("{")
+    ended = spikeloom("report", folders / "one", folders / "two")
+    assert ended.code == 1 and "two/results.json is not results of spikeloom run" in ended.err
