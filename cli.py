@@ -12,7 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from ._version import VERSION
+from .cli_convert import add_to as add_convert
 from .cli_estimate import add_to as add_estimate
+from .cli_export import add_to as add_export
 from .cli_hw import hw
 from .cli_report import add_to as add_report
 from .cli_run import backends, peers, threads_each, what_to_run
@@ -215,8 +217,10 @@ class _Bar:
 
 @app.command(name="compile", short_help="Quantise a network and map it onto cores.")
 def compile_(
-    source: Annotated[Path, typer.Argument(help="Run folder, or a model.onnx.", show_default=False)],
-    target: Annotated[str, typer.Option(help="What executes it: lava or truenorth.")] = "lava",
+    source: Annotated[Path, typer.Argument(help="Run folder, a model.onnx, or a .net of netx.", show_default=False)],
+    target: Annotated[
+        str, typer.Option(help="What executes it: lava, truenorth, or netx (lava, in integers that its .net files hold).")
+    ] = "lava",
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2, or truenorth].")] = None,
     mode: Annotated[str | None, typer.Option(help="Weights on crossbars: ternary, codebook or exact [default: codebook].")] = None,
     encoding: Annotated[
@@ -352,23 +356,6 @@ def run(
 add_report(app)
 
 
-@app.command()
-def export(
-    network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
-    to: Annotated[str, typer.Option("--to", help="graphml: the graph of cores with its expected traffic.")],
-    out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
-) -> None:
-    """Export the graph of cores; prints the path."""
-    from .compile.deployed import load
-    from .errors import unknown_name
-    from .files import write_text
-
-    if to != "graphml":
-        raise unknown_name("export format", to, ["graphml"])
-    import networkx as nx
-
-    text = "\n".join(nx.generate_graphml(load(network).core_graph()))
-    print(write_text(out or network.with_suffix(".graphml"), text + "\n"))
-
-
+add_export(app)
+add_convert(app)
 app.add_typer(hw)

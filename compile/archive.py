@@ -86,6 +86,8 @@ def rebuild(document: dict[str, Any], arrays: Arrays) -> Network:
 def _population_document(population: Population) -> dict[str, Any]:
     neuron = population.neuron
     kind = None if neuron is None else {"kind": type(neuron).__name__, **asdict(neuron)}
+    if kind and not kind.get("soft_reset", True):
+        kind.pop("soft_reset")  # as in files from before there was one
     flags = {"bias": population.bias is not None, "alive": population.alive is not None}
     return {"name": population.name, "shape": population.shape, "neuron": kind, "place": population.place, **flags}
 

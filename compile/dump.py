@@ -58,9 +58,14 @@ def describe(network: Network) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _neuron(population: Population) -> str:
+    """Return what a neuron is; that it resets to 0 goes without saying."""
+    return str(population.neuron or "input").replace(", soft_reset=False", "")
+
+
 def _population(population: Population) -> str:
     shape = "x".join(map(str, population.shape))
-    parts = [f"population {population.name}: {shape}, {population.neuron or 'input'}"]
+    parts = [f"population {population.name}: {shape}, {_neuron(population)}"]
     if population.place != "chip":
         parts.append(f"on the {population.place}")
     if population.bias is not None:

@@ -14,20 +14,22 @@ __all__ = ["LIF", "CrossbarLIF", "IntegerLIF", "Neuron", "Threshold"]
 
 @dataclass(frozen=True)
 class LIF:
-    """SpikingJelly's leaky integrate-and-fire neuron with hard reset.
+    """SpikingJelly's leaky integrate-and-fire neuron.
 
     decay_input:      v <- v + (v_reset - v + x) / tau;    without:  v <- v + (v_reset - v) / tau + x
-    spike when v >= v_threshold, then v <- v_reset.        `tau` in time steps.
+    spike when v >= v_threshold, then v <- v_reset, or with `soft_reset`  v <- v - (v_threshold - v_reset).
+    `tau` in time steps; infinite, without decay_input, it is an integrate-and-fire neuron (IF) that does not leak.
     """
 
     tau: float = 2.0
     v_threshold: float = 1.0
     v_reset: float = 0.0
     decay_input: bool = True
+    soft_reset: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.tau >= 1.0 and np.isfinite(self.tau)):
-            raise NetworkError(f"LIF: tau is {self.tau}; it must be at least 1 time step.")
+        if not self.tau >= 1.0 or (np.isinf(self.tau) and self.decay_input):
+            raise NetworkError(f"LIF: tau is {self.tau}; it must be at least 1 time step, and finite if the input decays.")
         if not (self.v_threshold > self.v_reset):
             raise NetworkError(f"LIF: v_threshold {self.v_threshold} must lie above v_reset {self.v_reset}.")
 
@@ -36,12 +38,14 @@ class LIF:
 class IntegerLIF:
     """The chip's LIF: the registers that `hwmodels.fixed_point.lif_step` takes.
 
-    `du`, `dv`: 12-bit decays of current and voltage (du = -1: the current never decays); `vth`: 17-bit threshold mantissa.
+    `du`, `dv`: 12-bit decays of current and voltage (du = -1: the current never decays); `vth`: 17-bit threshold mantissa;
+    `soft_reset`: a spike takes the threshold off the voltage instead of setting it to 0.
     """
 
     du: int = 4095
     dv: int = 2048
     vth: int = 1
+    soft_reset: bool = False
 
     def __post_init__(self) -> None:
         if not -1 <= self.du <= 4095 or not 0 <= self.dv <= 4095:

@@ -137,7 +137,9 @@ class _IntegerNeurons:
         for (weights, exponent), s in zip(self.arriving, heard, strict=True):
             a = a + fixed_point.synaptic_input(weights, s.astype(np.int64), exponent)
         n = self.neuron
-        self.u, self.v, fired = fixed_point.lif_step(self.u, self.v, a, du=n.du, dv=n.dv, vth=n.vth, bias=self.bias)
+        self.u, self.v, fired = fixed_point.lif_step(
+            self.u, self.v, a, du=n.du, dv=n.dv, vth=n.vth, bias=self.bias, soft_reset=n.soft_reset
+        )
         return fired
 
 
@@ -223,7 +225,7 @@ def float_step(neuron: LIF | Threshold, v: NDArray[np.float64], x: NDArray[np.fl
         return v, x >= neuron.level
     v = v + (neuron.v_reset - v + x) / neuron.tau if neuron.decay_input else v + (neuron.v_reset - v) / neuron.tau + x
     fired = v >= neuron.v_threshold
-    return np.where(fired, neuron.v_reset, v), fired
+    return np.where(fired, v - (neuron.v_threshold - neuron.v_reset) if neuron.soft_reset else neuron.v_reset, v), fired
 
 
 def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:

@@ -35,6 +35,7 @@ class Quantity(_Strict):
 
 
 NO_DELAYS = Quantity(value=0, unit="steps", source="Not stated in the chip file: taken as a chip without synaptic delays", status="assumed")
+NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip file: taken as a chip that resets to 0", status="assumed")
 
 
 class Limits(_Strict):
@@ -49,6 +50,7 @@ class Limits(_Strict):
     weight_bits: Quantity
     payload_bits: Quantity  # of a graded spike; 0: binary spikes only
     max_delay: Quantity = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
+    soft_reset: Quantity = NO_SOFT_RESET  # whether a neuron can take the threshold off its potential instead of setting it to 0
 
 
 class SynapseFormat(_Strict):

@@ -43,12 +43,14 @@ def wrap(u: Int) -> Int:
     return np.where(wrapped <= -STATE_LIMIT, u + 2 * STATE_LIMIT, wrapped)
 
 
-def lif_step(u: Int, v: Int, a: Int, *, du: int, dv: int, vth: int, bias: Int | int = 0) -> tuple[Int, Int, NDArray[np.bool_]]:
+def lif_step(
+    u: Int, v: Int, a: Int, *, du: int, dv: int, vth: int, bias: Int | int = 0, soft_reset: bool = False
+) -> tuple[Int, Int, NDArray[np.bool_]]:
     """Advance LIF neurons by one time step.
 
         u <- wrap(tz(u * (4096 - (du + 1)) / 4096) + (a << 6))
         v <- clip(tz(v * (4096 - dv) / 4096) + u + bias, -(2^23 - 1), 2^23 - 1)
-        s  = v > (vth << 6);   v[s] <- 0
+        s  = v > (vth << 6);   v[s] <- 0,   or with a soft reset   v[s] <- v[s] - (vth << 6)
 
     Args:
         u: synaptic current, any shape.
@@ -58,6 +60,7 @@ def lif_step(u: Int, v: Int, a: Int, *, du: int, dv: int, vth: int, bias: Int | 
         dv: voltage decay, 0..4095.
         vth: threshold mantissa, 0..131071.
         bias: added to v each step, aligned like v.
+        soft_reset: what is above the threshold stays; Lava's processes have no such reset.
 
     Returns:
         (u, v, s) after the step; s is the boolean spike vector.
@@ -65,7 +68,7 @@ def lif_step(u: Int, v: Int, a: Int, *, du: int, dv: int, vth: int, bias: Int | 
     u = wrap(decay(u, du + 1) + (a << ALIGN))
     v = np.clip(decay(v, dv) + u + bias, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
     s = v > (vth << ALIGN)
-    return u, np.where(s, 0, v), s
+    return u, np.where(s, v - (vth << ALIGN) if soft_reset else 0, v), s
 
 
 def synaptic_input(weights: Any, spikes: Int, exponent: int) -> Int:

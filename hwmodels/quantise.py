@@ -22,6 +22,8 @@ from .fixed_point import ALIGN, BIAS_BITS, BIAS_EXPONENT_MAX, BIAS_MAX, DECAY_ON
 EXPONENT_MAX = 7  # of a chip's weights
 LIMIT = STATE_LIMIT >> ALIGN  # of an input: from 2^17 on, the 24-bit current would wrap
 
+PLAIN_BIAS_MAX = (1 << (BIAS_BITS - 1)) - 1  # in units of `a`, where every bias is shifted left by 6
+
 # Shares of the largest weight at which the others may saturate; few bits need low ones, or most weights round away.
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -156,6 +158,45 @@ def choose_population(
     gain /= 2.0**halvings
     vth = threshold(gain, 0, g, v_threshold, 1.0)
     return PopulationRegisters(gain, tuple(e - halvings for e in exponents), tuple(steps), vth, voltage_decay(tau))
+
+
+def choose_plain(
+    inputs: Sequence[Arriving],
+    *,
+    tau: float,
+    decay_input: bool,
+    v_threshold: float,
+    bias: NDArray[Any] | None = None,
+    weight_bits: int = 8,
+    clip: float = 1.0,
+) -> PopulationRegisters:
+    """Do what `choose_population` does with exponents of 0 alone, and biases that are mantissas shifted left by 6: what netx holds.
+
+    The gain is the finest with which no weight exceeds its bits; it is halved until no sum can wrap and threshold and biases fit.
+
+    Args:
+        inputs, tau, decay_input, v_threshold, bias, weight_bits, clip: those of `choose_population`.
+
+    Returns:
+        The registers; `round_bias_plain` rounds the biases.
+    """
+    limit, g = largest_weight(weight_bits), tau if decay_input else 1.0
+    loudest = float(np.abs(bias).max(initial=0.0)) if bias is not None else 0.0
+    wishes = [limit / w.top(clip) / w.unit for w in inputs if w.top(clip) > 0.0]
+    gain = min(wishes, default=VTH_MAX / 2.0 / (g * v_threshold))
+    while True:
+        steps = tuple(gain * w.unit for w in inputs)
+        sums = [w.bounds(quantise(w.weights, step, weight_bits)) for w, step in zip(inputs, steps, strict=True)]
+        vth = threshold(gain, 0, g, v_threshold, 1.0)
+        if _largest(sums, [0] * len(inputs)) < LIMIT and vth <= VTH_MAX and gain * loudest <= PLAIN_BIAS_MAX:
+            return PopulationRegisters(gain, (0,) * len(inputs), steps, vth, voltage_decay(tau))
+        gain /= 2.0
+
+
+def round_bias_plain(bias: NDArray[Any], gain: float) -> NDArray[np.int32]:
+    """Return float biases as voltages  64 round(gain b),  mantissas of 13 bits shifted left by 6."""
+    mantissas = np.clip(np.rint(np.asarray(bias, np.float64) * gain), -PLAIN_BIAS_MAX, PLAIN_BIAS_MAX)
+    return mantissas.astype(np.int32) << ALIGN
 
 
 def _exponent(ratio: float) -> int:

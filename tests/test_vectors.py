@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
+from spikeloom.compile.network import IntegerLIF
 from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
 from spikeloom.runtime.kernels.vectors import (
     BYTES,
@@ -90,17 +91,16 @@ def test_sums_of_bits_of_steps(seed: int, limit: int, positions: int) -> None:
     assert (out[:, :2] == -7).all()
 
 
-NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), st.booleans(), st.integers(-3, 3))
+NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), st.booleans(), st.integers(-3, 3), st.booleans())
 
 
 @settings(max_examples=80, deadline=None)
 @given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packing=st.sampled_from([BYTES, SAMPLES, STEPS]))
-def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, packing: int) -> None:
+def test_neurons(seed: int, neuron: tuple[int, bool, int, bool], n: int, steps: int, packing: int) -> None:
     """Decays by shift and by product, currents that are held, biases, shifts of the sums, saturation; spikes as bytes and as bits."""
-    from spikeloom.compile.network import IntegerLIF
     from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
 
-    dv, held, exponent = neuron
+    dv, held, exponent, soft = neuron
     rng = np.random.default_rng(seed)
     live, wide, vth = 1 if held else int(rng.integers(1, steps + 1)), -(-n // 8) * 8, int(rng.integers(0, 20000))
     reach = (1 << 17) - 1 if rng.random() < 0.3 else 9000
@@ -110,33 +110,33 @@ def test_neurons(seed: int, neuron: tuple[int, bool, int], n: int, steps: int, p
     du = -1 if held else 4095
     unit, rows = wide // 8 if packing == SAMPLES else wide, -(-steps // 8) if packing == STEPS else steps
     spikes, counts = np.zeros(rows * unit, np.uint8), np.zeros((2, wide), np.uint8)
-    run_lanes(total, n, state, _registers(IntegerLIF(du, dv, vth), exponent), spikes, 0, unit, steps, packing, counts)
+    run_lanes(total, n, state, _registers(IntegerLIF(du, dv, vth, soft), exponent), spikes, 0, unit, steps, packing, counts)
     found = spikes.reshape(rows, unit)
     if packing == SAMPLES:
         found = np.unpackbits(found, axis=1, bitorder="little")
     elif packing == STEPS:
         found = np.unpackbits(found[:, :, None], axis=2, bitorder="little").transpose(0, 2, 1).reshape(-1, wide)[:steps]
     raster = found[:, :n]
-    expected, active = reference(total, steps, exponent, du, dv, vth, state[0])
+    expected, active = reference(total, steps, exponent, IntegerLIF(du, dv, vth, soft), state[0])
     assert (raster == expected[:, :n]).all()
     assert (counts[:, :n] == np.stack([expected.sum(axis=0), active])[:, :n]).all()
 
 
-def reference(total: np.ndarray, steps: int, exponent: int, du: int, dv: int, vth: int, bias: np.ndarray) -> tuple[Any, Any]:
+def reference(total: np.ndarray, steps: int, exponent: int, neuron: IntegerLIF, bias: np.ndarray) -> tuple[Any, Any]:
     """Step the neurons by their definition; return spikes (steps, n), and steps with a state before or after a spike."""
     u = v = np.zeros(total.shape[1], np.int64)
     spikes, active = np.zeros((steps, total.shape[1]), np.bool_), np.zeros(total.shape[1], np.int64)
     for t in range(steps):
         a = total[t].astype(np.int64) if t < len(total) else np.zeros_like(u)
         a = a << exponent if exponent >= 0 else a >> -exponent
-        u, v, spikes[t] = lif_step(u, v, a, du=du, dv=dv, vth=vth, bias=bias.astype(np.int64))
+        registers = {"du": neuron.du, "dv": neuron.dv, "vth": neuron.vth, "soft_reset": neuron.soft_reset}
+        u, v, spikes[t] = lif_step(u, v, a, bias=bias.astype(np.int64), **registers)
         active += (u != 0) | (v != 0) | spikes[t]
     return spikes, active
 
 
 def test_the_threshold_is_aligned() -> None:
     """One input just at the threshold does not spike, one more does."""
-    from spikeloom.compile.network import IntegerLIF
     from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
 
     registers = _registers(IntegerLIF(4095, 4095, 100), 0)

@@ -74,6 +74,8 @@ class Pass:
         if isinstance(neuron, Threshold):
             made = _gate(integer, population, neuron)
             return made, reference.layer(made, made.population(population.name), streams), f"a gate of level {neuron.level:g}"
+        if isinstance(neuron, LIF) and neuron.soft_reset:
+            raise NetworkError(f"Layer {population.name} has a soft reset, which these crossbars do not have. Use --target lava.")
         if not isinstance(neuron, LIF):
             raise NetworkError(f"Layer {population.name} is no LIF layer and no gate; crossbars hold nothing else.")
         return self._best(integer, network, population, neuron, streams, goal)

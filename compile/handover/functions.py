@@ -12,6 +12,7 @@ from ..network import Convolution
 
 DOMAIN = "spikeloom"
 OPSET = 21
+SOFT_RESET = "SoftReset"
 FIXED = frozenset({"Synapses", "Shift", "Spread", "Alive", "LIF", "LIFUndecayedInput", "Threshold", "IntegerLIF"})
 CONVOLUTION = "Convolution"
 GEOMETRY = ("source_shape", "kernel", "stride", "padding", "pool")
@@ -30,6 +31,17 @@ def fixed() -> list[onnx.FunctionProto]:
         _function("Threshold", ["x"], ["spike"], _THRESHOLD, ["level"]),
         _function("IntegerLIF", ["a", "u", "v", "bias"], ["spike", "u_out", "v_out"], _INTEGER_LIF, ["keep_u", "keep_v", "threshold"]),
     ]
+
+
+def soft_reset(kind: str) -> onnx.FunctionProto:
+    """Return the function of a neuron whose spike takes the threshold off its potential; files that have none do not hold it."""
+    if kind == f"IntegerLIF{SOFT_RESET}":
+        body = _INTEGER_LIF.replace("v_out = Where(spike, #0, vn)", "above = Sub(vn, threshold)\n    v_out = Where(spike, above, vn)")
+        return _function(kind, ["a", "u", "v", "bias"], ["spike", "u_out", "v_out"], body, ["keep_u", "keep_v", "threshold"])
+    charge = _UNDECAYED if kind == f"LIFUndecayedInput{SOFT_RESET}" else _DECAYED
+    lowered = "height = Sub(threshold, rest)\n    above = Sub(charged, height)\n    v_out = Where(spike, above, charged)"
+    body = _LIF.replace("CHARGE", charge).replace("v_out = Where(spike, rest, charged)", lowered)
+    return _function(kind, ["x", "v"], ["spike", "v_out"], body, ["tau", "v_threshold", "v_reset"])
 
 
 def double(value: float) -> onnx.TensorProto:

@@ -27,11 +27,13 @@ from ..network import (
     Threshold,
     row_pointers,
 )
-from .functions import CONVOLUTION, FIXED
+from .functions import CONVOLUTION, FIXED, SOFT_RESET
 from .writer import FORMAT_VERSION
 
 MAX_NEURONS = 1 << 24
-NEURONS = ("LIF", "LIFUndecayedInput", "IntegerLIF", "Threshold")
+LIFS = ("LIF", "LIFUndecayedInput", "IntegerLIF")
+SOFT = tuple(f"{kind}{SOFT_RESET}" for kind in LIFS)
+NEURONS = (*LIFS, *SOFT, "Threshold")
 
 
 def from_bytes(content: bytes, name: str = "model.onnx") -> Network:
@@ -43,7 +45,10 @@ def from_bytes(content: bytes, name: str = "model.onnx") -> Network:
     model = _parse(content, name)
     props = {p.key: p.value for p in model.metadata_props}
     if "spikeloom.version" not in props or "spikeloom.network" not in props:
-        raise FormatError(f"{name} is an ONNX model, but not one that spikeloom train wrote. Export the network with spikeloom.")
+        raise FormatError(
+            f"{name} is an ONNX model, but not one that spikeloom train wrote. Export the network with spikeloom, or, if it is an ANN of "
+            f"ReLUs, convert it to rate-coded spikes: spikeloom convert {name} --data NAME --percentile 99.9 --timesteps 64 --out FOLDER."
+        )
     version = props["spikeloom.version"]
     if version != str(FORMAT_VERSION):
         way_out = "Train the network again" if version.isdecimal() and int(version) < FORMAT_VERSION else "Update spikeloom"
@@ -72,7 +77,7 @@ class _Reader:
 
     def __init__(self, model: onnx.ModelProto, document: dict[str, Any]) -> None:
         names = {f.name for f in model.functions}
-        if not names >= FIXED or any(not n.startswith(f"{CONVOLUTION}_") for n in names - FIXED):
+        if not names >= FIXED or any(not n.startswith(f"{CONVOLUTION}_") for n in names - FIXED - set(SOFT)):
             raise FormatError("it lacks the functions of its operators, so it is truncated or damaged. Export it again.")
         self.nodes, self.document = model.graph.node, document
         self.sparse = {s.values.name: s for s in model.graph.sparse_initializer}
@@ -134,7 +139,7 @@ class _Reader:
             raise FormatError(f"it has two populations called {node.name!r}.")
         summed = self.arriving[node.input[0]]
         biases = [self.biases[a] for a in summed if a in self.biases]
-        if node.op_type == "IntegerLIF":
+        if node.op_type.removesuffix(SOFT_RESET) == "IntegerLIF":
             bias = self.biases.get(node.input[3])
             biases += [] if bias is None else [bias]
         if len(biases) > 1:
@@ -192,12 +197,20 @@ def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:
 
 def _neuron(node: onnx.NodeProto) -> LIF | IntegerLIF | Threshold:
     attributes = _attributes(node)
-    if node.op_type == "IntegerLIF":
-        return IntegerLIF(4095 - int(attributes["keep_u"]), 4096 - int(attributes["keep_v"]), int(attributes["threshold"]) >> 6)
+    kind, soft = node.op_type.removesuffix(SOFT_RESET), node.op_type in SOFT
+    if kind == "IntegerLIF":
+        return IntegerLIF(4095 - int(attributes["keep_u"]), 4096 - int(attributes["keep_v"]), int(attributes["threshold"]) >> 6, soft)
     if node.op_type == "Threshold":
         return Threshold(_double(attributes["level"]))
-    values = (_double(attributes[k]) for k in ("tau", "v_threshold", "v_reset"))
-    return LIF(*values, decay_input=node.op_type == "LIF")
+    values = (_double(attributes[k]) for k in ("v_threshold", "v_reset"))
+    return LIF(_tau(attributes["tau"]), *values, decay_input=kind == "LIF", soft_reset=soft)
+
+
+def _tau(tensor: onnx.TensorProto) -> float:
+    """Return a time constant; infinite for a neuron that does not leak."""
+    _check_inside(tensor, "tau")
+    stored: NDArray[Any] = numpy_helper.to_array(tensor)
+    return np.inf if stored.size == 1 and np.isposinf(stored).all() else _double(tensor)
 
 
 def _double(tensor: onnx.TensorProto) -> float:

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import NetworkError
-from ..network import Connectivity, Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
+from ..network import LIF, Connectivity, Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from . import functions
 from .functions import DOMAIN, OPSET
 
@@ -49,7 +49,9 @@ def to_bytes(network: Network) -> bytes:
 def _functions(network: Network) -> list[onnx.FunctionProto]:
     convolutions = [p.synapses for p in network.projections if isinstance(p.synapses, Convolution)]
     by_geometry = {functions.convolution_name(c): c for c in convolutions}
-    return [*functions.fixed(), *(functions.convolution(c) for c in by_geometry.values())]
+    kinds = {_neuron_attributes(p)[0] for p in network.spiking}
+    soft = [functions.soft_reset(kind) for kind in sorted(kinds) if kind.endswith(functions.SOFT_RESET)]
+    return [*functions.fixed(), *soft, *(functions.convolution(c) for c in by_geometry.values())]
 
 
 def _weight_names(network: Network) -> dict[int, str]:
@@ -137,7 +139,7 @@ def _neuron_nodes(population: Population, inputs: list[str]) -> list[onnx.NodePr
 def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
     neuron = population.neuron
     if isinstance(neuron, IntegerLIF):
-        return "IntegerLIF", {"keep_u": 4095 - neuron.du, "keep_v": 4096 - neuron.dv, "threshold": neuron.vth << 6}
+        return f"IntegerLIF{_reset(neuron)}", {"keep_u": 4095 - neuron.du, "keep_v": 4096 - neuron.dv, "threshold": neuron.vth << 6}
     if isinstance(neuron, Threshold):
         return "Threshold", {"level": functions.double(neuron.level)}
     if neuron is None:
@@ -147,7 +149,11 @@ def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
             f"{population.name} has neurons of a crossbar, which the hand-over file does not hold. Use --backend native or truenorth."
         )
     kind = "LIF" if neuron.decay_input else "LIFUndecayedInput"
-    return kind, {k: functions.double(getattr(neuron, k)) for k in ("tau", "v_threshold", "v_reset")}
+    return kind + _reset(neuron), {k: functions.double(getattr(neuron, k)) for k in ("tau", "v_threshold", "v_reset")}
+
+
+def _reset(neuron: LIF | IntegerLIF) -> str:
+    return functions.SOFT_RESET if neuron.soft_reset else ""
 
 
 def _initializers(network: Network) -> list[onnx.TensorProto]:

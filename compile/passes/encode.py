@@ -15,6 +15,7 @@ from ..network import Encoding, IntegerLIF, Network
 from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (30,)
+KEPT = ("events", "rate")  # integers that were read with such an input keep the decay of their current
 HELD = ("current", "host")  # what a first layer's current that never decays carries
 
 
@@ -35,10 +36,11 @@ class Pass:
         encoding = self.encoding or self._default(network)
         self._check(network, encoding)
         first = {p.target for p in network.outputs_of(network.populations[0].name)}
+        keeps = network.input.encoding in KEPT
         network = replace(network, input=replace(network.input, encoding=encoding))
         for name in sorted(first):
             population = network.population(name)
-            if isinstance(population.neuron, IntegerLIF):
+            if isinstance(population.neuron, IntegerLIF) and not keeps:
                 du = NO_MEMORY if encoding in ("graded", "events") else NEVER_DECAYS
                 population = replace(population, neuron=replace(population.neuron, du=du))
             network = network.with_population(replace(population, place="host" if encoding == "host" else "chip"))
@@ -50,6 +52,8 @@ class Pass:
         """Return `events` for samples with time steps of their own, else the chip's first encoding that the network's layers allow."""
         if network.input.is_temporal:
             return "events"
+        if network.input.encoding == "rate" and _has_integers(network):
+            return "rate"
         static: list[Encoding] = [e for e in self.chip.encodings if e != "events"]
         if _shared_targets(network):
             static = [e for e in static if e not in HELD] or static
@@ -75,7 +79,12 @@ class Pass:
                 f"The samples' events count up to {network.input.levels}; a spike on {self.chip.name} carries {bits} payload bits, "
                 f"so at most {max(1, (1 << bits) - 1)}. Train on binary events, or try --chip loihi2."
             )
-        if encoding == "rate" and any(isinstance(p.neuron, IntegerLIF) for p in network.spiking):
+        if encoding != "rate" and network.input.encoding == "rate" and _has_integers(network):
+            raise UsageError(
+                f"This network's integers are for rate-coded input, and --encoding {encoding} would meet other thresholds. "
+                f"Use --encoding rate, or leave it out."
+            )
+        if encoding == "rate" and network.input.encoding != "rate" and _has_integers(network):
             raise UsageError(
                 "This network's integers were trained for graded input, and rate-coded spikes would meet other thresholds. "
                 "Use --encoding current, graded or host, or train without --weight-bits."
@@ -86,6 +95,10 @@ class Pass:
                 f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none, since "
                 f"a current that never decays would hold their spikes too. Use --encoding graded or rate."
             )
+
+
+def _has_integers(network: Network) -> bool:
+    return any(isinstance(p.neuron, IntegerLIF) for p in network.spiking)
 
 
 def _check_time(network: Network, encoding: Encoding) -> None:

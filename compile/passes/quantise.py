@@ -9,6 +9,7 @@ since none of them runs without the others. Gates are left to the lower pass.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError, unknown_name
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY, VTH_MAX
-from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_population, round_bias
+from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_plain, choose_population, round_bias, round_bias_plain
 from .. import reference
 from ..bits import Bits
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
@@ -34,12 +35,16 @@ Streams = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Pass:
-    """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude."""
+    """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude.
+
+    `plain`: exponents of 0 alone and biases shifted left by 6, for formats that have no others.
+    """
 
     weight_bits: str | int = 8
     calibration: Calibration | None = None
     seed: int = 0
     granularity: str = "layer"
+    plain: bool = False
 
     @property
     def bits(self) -> Bits:
@@ -128,14 +133,16 @@ class Pass:
         }
         _check_alive(population, arriving, changed)
         held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
-        registers = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, chosen.dv, chosen.vth)
-        bias = None if population.bias is None else round_bias(population.bias, chosen.gain)
+        registers = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, chosen.dv, chosen.vth, neuron.soft_reset)
+        rounded = round_bias_plain if self.plain else round_bias
+        bias = None if population.bias is None else rounded(population.bias, chosen.gain)
         integer = replace(integer, projections=tuple(q for p in integer.projections for q in changed.get(p.name, [p])))
         return integer.with_population(replace(population, neuron=registers, bias=bias))
 
     def _registers(self, network: Network, population: Population, neuron: LIF, clip: float) -> PopulationRegisters:
         inputs = [_arriving(network, p) for p in network.inputs_of(population.name)]
-        return choose_population(
+        choose = choose_plain if self.plain else partial(choose_population, finest=True)
+        return choose(
             inputs,
             tau=neuron.tau,
             decay_input=neuron.decay_input,
@@ -143,7 +150,6 @@ class Pass:
             bias=population.bias,
             weight_bits=self.bits.of(population.name),
             clip=clip,
-            finest=True,
         )
 
 

@@ -31,6 +31,10 @@ def check(network: Network, chip: Chip) -> None:
     for population in network.spiking:
         if not isinstance(population.neuron, IntegerLIF):
             raise NetworkError(f"Layer {population.name} is not quantised.")
+        if population.neuron.soft_reset and not chip.limit("soft_reset"):
+            raise DoesNotFitError(
+                f"Layer {population.name} has a soft reset, which the neurons of {chip.name} do not have. Try --chip loihi2."
+            )
         wrong = population.biases[~holds_bias(population.biases)]
         if wrong.size:
             raise DoesNotFitError(

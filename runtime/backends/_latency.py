@@ -36,7 +36,7 @@ class _Layer:
 
     name: str
     size: int
-    neuron: tuple[int, int, int, int]
+    neuron: tuple[int, int, int, int, int]
     registers: NDArray[np.int32]
     alive: NDArray[np.bool_]
     arriving: tuple[_Arriving, ...]

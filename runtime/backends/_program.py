@@ -84,15 +84,15 @@ class Arriving:
 
 @dataclass(frozen=True)
 class Layer:
-    """A population: its grid, neuron (du, dv, vth, fits 32 bits), registers as `kernels.vectors.run_lanes` takes them, a bias a channel,
-    the removed neurons in order, what arrives, sums' type.
+    """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.vectors.run_lanes` takes them, a bias
+    a channel, the removed neurons in order, what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
     """
 
     name: str
     grid: Grid
-    neuron: tuple[int, int, int, int]
+    neuron: tuple[int, int, int, int, int]
     registers: NDArray[np.int32]
     biases: NDArray[np.int32]
     dead: NDArray[np.int64]
@@ -195,8 +195,8 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     kind = np.int32 if max(bound, largest) < INT32 else np.int64
     window = _or_window(network, population)
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
-    numbers, registers = (neuron.du, neuron.dv, neuron.vth, int(fits)), _registers(neuron, exponent)
-    return Layer(population.name, grid, numbers, registers, biases, dead, tuple(arriving), kind, steps, window)
+    numbers = (neuron.du, neuron.dv, neuron.vth, int(fits), int(neuron.soft_reset))
+    return Layer(population.name, grid, numbers, _registers(neuron, exponent), biases, dead, tuple(arriving), kind, steps, window)
 
 
 def _steps(program: Program, source: str) -> int:
@@ -208,7 +208,9 @@ def _registers(neuron: IntegerLIF, exponent: int) -> NDArray[np.int32]:
     keep = DECAY_ONE - neuron.dv
     places = next((n for n in range(13) if keep << n == DECAY_ONE), 24 if keep == 0 else -1)  # 24 places leave nothing of 24 bits
     held = -1 if neuron.du == NEVER_DECAYS else 0
-    return np.asarray([max(-exponent, 0), max(exponent, 0) + ALIGN, held, keep, places, neuron.vth << ALIGN], np.int32)
+    return np.asarray(
+        [max(-exponent, 0), max(exponent, 0) + ALIGN, held, keep, places, neuron.vth << ALIGN, -int(neuron.soft_reset)], np.int32
+    )
 
 
 def _or_window(network: Network, population: Population) -> int:
@@ -218,6 +220,8 @@ def _or_window(network: Network, population: Population) -> int:
     """
     arriving, neuron = network.inputs_of(population.name), population.neuron
     if len(arriving) != 1 or population.bias is not None or not isinstance(neuron, IntegerLIF) or neuron.du != NO_MEMORY:
+        return 0
+    if neuron.soft_reset:
         return 0
     projection, c = arriving[0], arriving[0].synapses
     window = _pools(c) if isinstance(c, Convolution) and not _whole(c) else 0

@@ -89,7 +89,7 @@ def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], f
             for source, lag, exponent, matrix in layer.arriving:
                 if source in names and lag <= t:
                     _accumulate(*matrix, exponent, streams[source][:, t - lag : t - lag + 1], current[:, t : t + 1])
-            registers = (layer.biases, n.du, n.dv, n.vth, filled)
+            registers = (layer.biases, n.du, n.dv, n.vth, n.soft_reset, filled)
             _step(current[:, t], *registers, state[0], state[1], streams[layer.name][:, t], active[layer.name])
     return active
 
@@ -114,7 +114,7 @@ def _accumulate(indptr: Any, indices: Any, weights: Any, exponent: int, source: 
 
 
 @numba.njit(cache=True, nogil=True)
-def _step(a: Any, biases: Any, du: int, dv: int, vth: int, filled: int, u: Any, v: Any, spikes: Any, active: Any) -> None:
+def _step(a: Any, biases: Any, du: int, dv: int, vth: int, soft: bool, filled: int, u: Any, v: Any, spikes: Any, active: Any) -> None:
     """One step of hwmodels.fixed_point.lif_step on (neurons, lanes), state in place; counts updates that found or left a state."""
     limit = np.int64(1 << 23)
     keep_u, keep_v, bar = np.int64(4095 - du), np.int64(4096 - dv), np.int64(vth) << 6
@@ -130,5 +130,5 @@ def _step(a: Any, biases: Any, du: int, dv: int, vth: int, filled: int, u: Any, 
             fired = vn > bar
             active[j] += (lane < filled) & ((un != 0) | (vn != 0))
             u[j, lane] = un
-            v[j, lane] = 0 if fired else vn
+            v[j, lane] = (vn - bar if soft else 0) if fired else vn
             spikes[j, lane] = fired

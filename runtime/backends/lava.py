@@ -118,6 +118,8 @@ def _check(network: Network, events: NDArray[Any]) -> None:
     for p in network.spiking:
         if p.place != "chip" or not isinstance(p.neuron, IntegerLIF):
             raise BackendError(f"Population {p.name!r} is not of integer neurons on the chip, all that Lava runs. Use --backend native.")
+        if p.neuron.soft_reset:
+            raise BackendError(f"Population {p.name!r} has a soft reset, which Lava's neurons do not have. Use --backend native.")
         if not holds_bias(p.biases).all():
             raise BackendError(
                 f"Population {p.name!r} has biases beyond {BIAS_BITS} bits shifted by up to {BIAS_EXPONENT_MAX}, which "

@@ -28,7 +28,7 @@ def lif_any(
 
     Args:
         total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
-        neuron: du, dv, vth.
+        neuron: du, dv, vth; and last 1 for a soft reset, where a spike takes the threshold off the potential.
         registers: of `run_lanes`, of which the shifts count.
         state: int32 (at least 1, lanes): the biases.
         place: `start`, `pitch` and `steps` of `run_lanes`.
@@ -53,7 +53,7 @@ def lif_any(
             v = min(max(_decayed(voltages[i], keep_v) + u + np.int64(state[0, i]), 1 - limit), limit - 1)
             fired = v > bar
             currents[i] = u
-            voltages[i] = 0 if fired else v
+            voltages[i] = (v - bar if neuron[4] else 0) if fired else v
             if packing == BYTES:
                 spikes[line + i] = fired
             else:
@@ -124,7 +124,7 @@ def run_states(
     """Run `size` neurons on `total`, (live steps, at least size * lanes). Arrays are not sliced: a slice counts its references.
 
     Args:
-        neuron: du, dv, vth, and 1 where `run_lanes` serves (then `total` has 32 bits).
+        neuron: du, dv, vth, 1 where `run_lanes` serves (then `total` has 32 bits), and 1 for a soft reset, which it does not have.
         registers: as `run_lanes` takes them.
         dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.

@@ -320,8 +320,10 @@ class _Neurons:
     def __init__(self, b: Any, size: int, registers: Any, biases: Any, shift: bool, packing: int) -> None:
         """Take the builder, the address of the registers, the biases as a vector, whether the decay is a shift, and how spikes lie."""
         self.b, self.bias, self.packing = b, biases, packing
-        right, left, held, keep, places, bar = (b.load(b.gep(registers, [ir.Constant(_LONG, i)])) for i in range(6))
-        self.right, self.left, self.held, self.keep, self.bar = (_splat(b, x, size) for x in (right, left, held, keep, bar))
+        right, left, held, keep, places, bar, soft = (b.load(b.gep(registers, [ir.Constant(_LONG, i)])) for i in range(7))
+        self.right, self.left, self.held, self.keep, self.bar, self.soft = (
+            _splat(b, x, size) for x in (right, left, held, keep, bar, soft)
+        )
         self.places = places if shift else None
         wide, narrow = (ir.Constant(_vector(element, size), None) for element in (_INT, _BYTE))
         zeros = (wide, wide, narrow, narrow, narrow)
@@ -345,7 +347,7 @@ class _Neurons:
         new = _limited(b, b.add(b.add(_rest(b, b.load(self.v), self.keep, self.places), u), self.bias))
         zero = ir.Constant(new.type, None)
         fired = b.icmp_signed(">", new, self.bar)
-        b.store(b.select(fired, zero, new), self.v)
+        b.store(b.select(fired, b.and_(b.sub(new, self.bar), self.soft), new), self.v)
         spikes = b.zext(fired, _vector(_BYTE, new.type.count))
         if self.packing == STEPS:
             self._gather_steps(spikes, t, out, pitch)
@@ -441,7 +443,7 @@ def run_lanes(
         n: how many of the lanes to run; all arrays have room for the next multiple of 8.
         biases: int32 (1, lanes).
         registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
-            4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, and the threshold, aligned.
+            4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, the threshold, aligned, and -1 for a soft reset, else 0.
         spikes: uint8, flat, written from `start` on, as `packing` says; `pitch` bytes from step to step, or from eight to eight.
         steps: at most 255.
         counts: uint8 (2, lanes), written: steps with a spike, and with a state before or after it.

@@ -1,0 +1,95 @@
+"""The command `spikeloom convert`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .cli_shared import AsJson, DataDir, print_json, render, say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from .compile.conversion import Accuracy, Converted
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Convert an ANN (ONNX) to rate-coded spikes.")(convert)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="An ANN of ReLUs as .onnx.", show_default=False)],
+    data: Annotated[str, typer.Option(help="Data set: training samples calibrate, test samples give the accuracies.")],
+    out: Annotated[Path, typer.Option(help="Run folder to create.")],
+    percentile: Annotated[float, typer.Option(help="Of a layer's activations, what one spike a step stands for.")] = 99.9,
+    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 64,
+    scale: Annotated[
+        float | None, typer.Option(help="What the ANN saw for one unit of a pixel [default: 1/levels, pixels from 0 to 1].")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; nothing is trained. Accuracy by time steps."""
+    from .compile.conversion import ann_accuracy, read_ann, spiking_accuracy
+    from .compile.conversion import convert as convert_ann
+    from .compile.conversion.evaluate import steps_of
+    from .compile.conversion.folder import calibration_samples, check_static, write_run
+    from .errors import UsageError
+    from .files import make_folder
+    from .train.data import load_dataset
+
+    if not 1 <= timesteps <= 4096:
+        raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")
+    if samples is not None and samples < 1:
+        raise UsageError(f"--samples is {samples}; it must be at least 1.")
+    ann, dataset = read_ann(source), load_dataset(data, data_dir)
+    check_static(data, temporal=dataset.temporal)
+    unit = 1.0 / dataset.levels if scale is None else scale
+    calibration = calibration_samples(dataset.train.values, dataset.train.labels)
+    converted = convert_ann(ann, calibration[0], levels=dataset.levels, scale=unit, percentile=percentile, timesteps=timesteps)
+    make_folder(out)
+    test = dataset.test.take(slice(0, samples))
+    own = ann_accuracy(ann, test.values, test.labels, unit)
+    with _progress() as bar:
+        task = bar.add_task("running the spiking network", total=len(test))
+        done = partial(bar.update, task)
+        steps = steps_of(timesteps)
+        found = spiking_accuracy(converted, ann, test.values, test.labels, steps, progress=lambda n, _: done(completed=n))
+    command = shlex.join(["spikeloom", *sys.argv[1:]])
+    document = write_run(out, source, converted, own, found, len(test), calibration, {"data": data, "command": command}, percentile)
+    if as_json:
+        print_json(document)
+        return
+    render(*_tables(converted, own, found))
+    say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out}")
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+
+
+def _tables(converted: Converted, own: float, found: Accuracy) -> list[Any]:
+    from rich.table import Table
+
+    accuracy = Table("time steps", "accuracy", "to the ANN", box=None)
+    accuracy.add_row("ANN", f"{own:.2%}", "")
+    for steps, right in found.by_steps.items():
+        accuracy.add_row(str(steps), f"{right:.2%}", f"{100 * (right - own):+.2f} points")
+    layers = Table("layer", "neurons", "a rate of 1 is", "mean error of rates", box=None)
+    for population in converted.network.spiking:
+        name = population.name
+        layers.add_row(name, f"{population.size:,}", f"{converted.scales[name]:.4g}", f"{found.rate_error[name]:.4f}")
+    return [accuracy, "", layers, f"{found.spikes:,.0f} spikes a sample"]

@@ -1,0 +1,1 @@
+"""Writers: one file per format, with SUFFIXES and `write(network, path)`."""
