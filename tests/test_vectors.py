@@ -129,8 +129,8 @@ def reference(total: np.ndarray, steps: int, exponent: int, neuron: IntegerLIF, 
     for t in range(steps):
         a = total[t].astype(np.int64) if t < len(total) else np.zeros_like(u)
         a = a << exponent if exponent >= 0 else a >> -exponent
-        registers = {"du": neuron.du, "dv": neuron.dv, "vth": neuron.vth, "soft_reset": neuron.soft_reset}
-        u, v, spikes[t] = lif_step(u, v, a, bias=bias.astype(np.int64), **registers)
+        n = neuron
+        u, v, spikes[t] = lif_step(u, v, a, du=n.du, dv=n.dv, vth=n.vth, bias=bias.astype(np.int64), soft_reset=n.soft_reset)
         active += (u != 0) | (v != 0) | spikes[t]
     return spikes, active
 
