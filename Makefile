@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 LAVA_STAMP := $(VENV)/.lava
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help install lava demo test test-all lint format clean
+.PHONY: help install lava demo test test-all lint format bench-peers clean
 
 help:
 	@echo "make install   virtual environment in .venv with everything, Lava included"
 	@echo "make demo      train on the built-in digits, compile, run, check against Lava, report"
 	@echo "make test      fast tests;  make test-all: all of them;  make lint: ruff and pyright"
+	@echo "make bench-peers   other simulators for benchmarks/runtime_speed.py, each in a folder of .peers"
 
 $(STAMP): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Spikeloom needs Python 3.11 or newer; %s is %s. Try: make PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
@@ -49,5 +50,22 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What runtime_speed.py measures against. Each in a folder of its own, which nothing else imports: the environment stays as it is.
+# Without dependencies where the environment has what they need. Again for one: rm -r .peers/NAME; make bench-peers
+PEERS := snntorch norse brian2 nengo-loihi sanafe nest
+peer-snntorch := --no-deps snntorch==1.0.0
+peer-norse := --no-deps norse==1.1.0 nir nirtorch
+peer-brian2 := brian2 'numpy<2.3'
+peer-nengo-loihi := nengo-loihi==1.1.0 'nengo<4' 'numpy==1.23.5' 'scipy<1.12'
+peer-sanafe := --no-deps sanafe==2.2.9
+peer-nest := --no-deps nest-simulator==3.10.0
+
+bench-peers: $(STAMP) $(PEERS:%=.peers/%)
+
+.peers/%:
+	@mkdir -p .peers
+	@rm -rf .peers/.new-$* && $(PIP) install --no-warn-conflicts --target .peers/.new-$* $(peer-$*) && mv .peers/.new-$* $@ \
+		|| { rm -rf .peers/.new-$*; echo "$* could not be installed: the table goes without it."; }
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,35 @@
+"""Spikeloom's native simulator."""
+
+from __future__ import annotations
+
+from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends._base import BackendOptions
+
+from .case import DV, HIDDEN, INPUTS, OUTPUTS, STEPS, Case, Outcome, Run
+
+SAMPLES = (4096, 4096)
+
+
+def network_of(case: Case) -> Network:
+    """Return the case as an integer network."""
+    populations = (
+        Population("input", (INPUTS,), None),
+        Population("hidden", (HIDDEN,), IntegerLIF(4095, DV, case.vth1)),
+        Population("output", (OUTPUTS,), IntegerLIF(4095, DV, case.vth2)),
+    )
+    projections = (
+        Projection("fc1", "input", "hidden", Synapses.from_dense(case.w1), weight_bits=8),
+        Projection("fc2", "hidden", "output", Synapses.from_dense(case.w2), weight_bits=8),
+    )
+    return Network(populations, projections, STEPS, InputSpec(1, 1.0, "rate"))
+
+
+def prepare(case: Case, threads: int = 1) -> Run:
+    """Return what runs the case; the first run compiles the kernels where they are not cached."""
+    network, options = network_of(case), BackendOptions(threads=threads, rasters=False)
+
+    def run() -> Outcome:
+        return Outcome(int(native.simulate(network, case.events, options).spikes["output"].sum()))
+
+    return run
