@@ -15,6 +15,7 @@ from ._version import VERSION
 from .cli_convert import add_to as add_convert
 from .cli_estimate import add_to as add_estimate
 from .cli_export import add_to as add_export
+from .cli_foreign import fed, named
 from .cli_hw import hw
 from .cli_report import add_to as add_report
 from .cli_run import backends, peers, threads_each, what_to_run
@@ -217,7 +218,7 @@ class _Bar:
 
 @app.command(name="compile", short_help="Quantise a network and map it onto cores.")
 def compile_(
-    source: Annotated[Path, typer.Argument(help="Run folder, a model.onnx, or a .net of netx.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Run folder, a model.onnx, a model.nir, or a .net of netx.", show_default=False)],
     target: Annotated[
         str, typer.Option(help="What executes it: lava, truenorth, or netx (lava, in integers that its .net files hold).")
     ] = "lava",
@@ -236,8 +237,17 @@ def compile_(
     stop_after: Annotated[str | None, typer.Option(metavar="PASS", help="Run the passes up to this one and map nothing.")] = None,
     dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and to load again.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of each pass what it is for, its options and what it changed.")] = False,
+    dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of a model.nir [default: 1e-4].")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set that a model.nir is fed: its levels and time steps, and samples to calibrate on.")
+    ] = None,
+    chosen: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader, e.g. spike_when=reached. Repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
+    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network, map it onto a chip's cores, and print what fits where and how close to the bounds."""
@@ -245,6 +255,10 @@ def compile_(
     from .compile.summary import passes_document, summary
     from .runtime.report.terminal import explanation, mapping_summary
 
+    reader = named({"dt": dt, "timesteps": timesteps}, chosen or [])
+    calibration = None
+    if data is not None:
+        reader, calibration = fed(source, data, data_dir, reader)
     if stop_after is not None:
         stopped = run_passes(
             source,
@@ -255,8 +269,10 @@ def compile_(
             encoding=encoding,  # pyright: ignore[reportArgumentType]
             weight_bits=weight_bits,
             granularity=granularity,
+            calibration=calibration,
             seed=seed,
             mode=mode,
+            reader=reader,
         )
         document = passes_document(stopped)
         if as_json:
@@ -272,7 +288,9 @@ def compile_(
         encoding=encoding,  # pyright: ignore[reportArgumentType]
         weight_bits=weight_bits,
         granularity=granularity,
+        calibration=calibration,
         mode=mode,
+        reader=reader,
         dump_dir=dump_dir,
         seed=seed,
         max_chips=max_chips,

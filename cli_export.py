@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_foreign import named
+from .errors import FormatError, UsageError, unknown_name
+
 if TYPE_CHECKING:
-    from .compile.deployed import DeployedNetwork
+    from types import ModuleType
 
 __all__ = ["add_to"]
+
+GRAPHML = "graphml"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,29 +24,88 @@ def add_to(app: typer.Typer) -> None:
     app.command(short_help="Write a network in another format.")(export)
 
 
-def export(
-    source: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
-    to: Annotated[str, typer.Option("--to", help="netx: layers for Intel's lava-dl; graphml: the graph of cores with its traffic.")],
-    out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
-) -> None:
-    """Write a deployed network in another format; prints the path."""
-    from . import registry
+def _formats() -> str:
     from .compile import writers
-    from .compile.deployed import load
-    from .errors import unknown_name
+    from .registry import names
 
-    if to == "graphml":
-        print(_graphml(load(source), out or source.with_suffix(".graphml")))
+    return ", ".join(names(writers))
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, netx).", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help=f"{_formats()}: the network; graphml: the graph of cores with its expected traffic.")],
+    out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
+    dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of formats in continuous time [default: 1e-4].")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a source that has none.")] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the format written or of the one read. Repeatable."),
+    ] = None,
+) -> None:
+    """Write a network in another format, float or deployed, or the graph of a deployed network's cores; prints the path."""
+    given = named({"dt": dt, "timesteps": timesteps}, chosen or [])
+    if to == GRAPHML:
+        if given:
+            raise UsageError(f"The export to graphml has no options, but {', '.join(given)} was given. Leave it out.")
+        print(_graphml(source, out))
         return
-    if to not in registry.names(writers):
-        raise unknown_name("export format", to, [*registry.names(writers), "graphml"])
-    writer = registry.load(writers, "writer", to)
-    print(writer.write(load(source).network, out or source.with_suffix(writer.SUFFIXES[0])))
+    print(_network(source, to, out, given))
 
 
-def _graphml(deployed: DeployedNetwork, path: Path) -> Path:
+def _graphml(source: Path, out: Path | None) -> Path:
     import networkx as nx
 
+    from .compile.deployed import load
     from .files import write_text
 
-    return write_text(path, "\n".join(nx.generate_graphml(deployed.core_graph())) + "\n")
+    text = "\n".join(nx.generate_graphml(load(source).core_graph()))
+    return write_text(out or source.with_suffix(".graphml"), text + "\n")
+
+
+def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
+    from . import registry
+    from .compile import writers
+    from .compile.compiler import reader_of
+
+    known = registry.names(writers)
+    if to not in known:
+        raise unknown_name("export format", to, [GRAPHML, *known])
+    writer: Any = registry.load(writers, "export format", to)
+    if hasattr(writer, "write_integers"):
+        return _integers(writer, source, to, out, given)
+    if source.suffix == ".loom":
+        raise UsageError(
+            f"{source} holds a chip's integers, and {to} takes the float network. Name the run folder or model.onnx that it came from."
+        )
+    reader, path = reader_of(source)
+    parts = {part: _options_for(module, given) for part, module in (("reader", reader), ("writer", writer))}
+    for name in given:
+        if not any(name in options for options in parts.values()):
+            raise unknown_name(f"option of {to} or of {path.suffix} files", name, sorted(_fields(writer) | _fields(reader)))
+    from .compile.compiler import read_source
+
+    network = read_source(source, parts["reader"]).network
+    if network.is_integer and network.projections:
+        raise FormatError(f"{path} was trained in a chip's integers, which {to} does not hold. Train without --weight-bits.")
+    options = registry.options_of(writer, parts["writer"], f"the export to {to}")
+    target = out or path.with_suffix(writer.SUFFIXES[0])
+    return writer.write(network, target) if options is None else writer.write(network, target, options)
+
+
+def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
+    from .compile.deployed import load
+
+    if given:
+        raise UsageError(f"The export to {to} has no options, but {', '.join(given)} was given. Leave it out.")
+    if source.suffix != ".loom":
+        raise UsageError(f"{to} holds a chip's integers, and {source} is no model.loom. Compile it first: --target {to}.")
+    return writer.write_integers(load(source).network, out or source.with_suffix(writer.SUFFIXES[0]))
+
+
+def _fields(module: ModuleType) -> set[str]:
+    kind: Any = getattr(module, "Options", None)
+    return set() if kind is None else {f.name for f in dataclasses.fields(kind) if f.init}
+
+
+def _options_for(module: ModuleType, given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in _fields(module)}

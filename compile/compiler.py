@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,8 @@ from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
 from . import pipeline, readers, targets
 from .deployed import DeployedNetwork
-from .mapping.build import RESOURCES, Mapping, build
+from .mapping.build import RESOURCES, build
+from .mapping.build import Mapping as CoreMapping
 from .mapping.partition import Effort, check_effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
@@ -57,11 +59,12 @@ def compile_network(
     max_chips: int | None = None,
     dump_dir: Path | None = None,
     mode: str | None = None,
+    reader: Mapping[str, Any] | None = None,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
     Args:
-        source: a run folder, what `train.fit` returned, a network file (model.onnx), or a `Network`.
+        source: a run folder, what `train.fit` returned, a network file (model.onnx, model.nir), or a `Network`.
         target: what will execute it; `lava` or `truenorth`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
@@ -74,6 +77,7 @@ def compile_network(
         max_chips: how many chips it may take; all of the chip's system if None.
         dump_dir: folder for the network as it stands after each pass.
         mode: of the target truenorth: ternary, codebook (if None) or exact.
+        reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -86,7 +90,7 @@ def compile_network(
     """
     check_effort(effort)
     rules, model = _target(target, chip, max_chips)
-    read = Source(source, None) if isinstance(source, Network) else read_source(source)
+    read = Source(source, None) if isinstance(source, Network) else read_source(source, reader)
     options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
     result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options))
     rules.check(result.network, model)
@@ -127,10 +131,11 @@ def run_passes(
     calibration: Calibration | None = None,
     seed: int = 0,
     mode: str | None = None,
+    reader: Mapping[str, Any] | None = None,
 ) -> PipelineResult:
     """Run the passes alone, up to `stop_after`, and map nothing; the other arguments and errors are those of `compile_network`."""
     rules, model = _target(target, chip, None)
-    read = Source(source, None) if isinstance(source, Network) else read_source(source)
+    read = Source(source, None) if isinstance(source, Network) else read_source(source, reader)
     options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
     return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir, chain=_chain(rules, target, options))
 
@@ -158,8 +163,23 @@ def _options(
     return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity, mode)
 
 
-def read_source(source: Path | str | RunFolder) -> Source:
+def read_source(source: Path | str | RunFolder, given: Mapping[str, Any] | None = None) -> Source:
     """Read a run folder or a network file, with the calibration samples beside it.
+
+    Args:
+        given: options of the reader by name; a reader that has any takes them as its second argument.
+
+    Raises:
+        UsageError: no such file, a suffix that no reader knows, or an option that its reader does not have.
+    """
+    reader, path = reader_of(source)
+    options = registry.options_of(reader, given or {}, f"the reader of {path.suffix} files")
+    network = reader.read(path) if options is None else reader.read(path, options)
+    return Source(network, _calibration(path.parent / "calibration.safetensors"))
+
+
+def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
+    """Return the module that reads a source, and the file.
 
     Raises:
         UsageError: no such file, or a suffix that no reader knows.
@@ -168,11 +188,11 @@ def read_source(source: Path | str | RunFolder) -> Source:
     if path.is_dir():
         path = path / "model.onnx"
     if not path.exists():
-        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, or a model.onnx.")
+        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a model.nir.")
     for name in registry.names(readers):
         reader: Any = registry.load(readers, "reader", name)
         if path.suffix in reader.SUFFIXES:
-            return Source(reader.read(path), _calibration(path.parent / "calibration.safetensors"))
+            return reader, path
     raise UsageError(f"{path} has the suffix {path.suffix!r}, which no reader knows. Readers: {', '.join(registry.names(readers))}.")
 
 
@@ -202,7 +222,7 @@ def check_size(network: Network, limit: int = MAX_SYNAPSES) -> None:
         )
 
 
-def _check_limits(mapping: Mapping, chip: Chip) -> None:
+def _check_limits(mapping: CoreMapping, chip: Chip) -> None:
     """Hold the finished mapping against every limit once more, whatever the partitioner believed."""
     for core, load in enumerate(mapping.load):
         for name, need in zip(RESOURCES, load, strict=True):

@@ -16,9 +16,10 @@ __all__ = ["LIF", "CrossbarLIF", "IntegerLIF", "Neuron", "Threshold"]
 class LIF:
     """SpikingJelly's leaky integrate-and-fire neuron.
 
+    i <- i - i / tau_syn + W s;   x = i + bias             (tau_syn = 1: the current lasts one step)
     decay_input:      v <- v + (v_reset - v + x) / tau;    without:  v <- v + (v_reset - v) / tau + x
     spike when v >= v_threshold, then v <- v_reset, or with `soft_reset`  v <- v - (v_threshold - v_reset).
-    `tau` in time steps; infinite, without decay_input, it is an integrate-and-fire neuron (IF) that does not leak.
+    `tau`, `tau_syn` in time steps; tau infinite, without decay_input: nothing leaks, an integrate-and-fire neuron (IF).
     """
 
     tau: float = 2.0
@@ -26,10 +27,15 @@ class LIF:
     v_reset: float = 0.0
     decay_input: bool = True
     soft_reset: bool = False
+    tau_syn: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.tau >= 1.0 or (np.isinf(self.tau) and self.decay_input):
-            raise NetworkError(f"LIF: tau is {self.tau}; it must be at least 1 time step, and finite if the input decays.")
+        if not (self.tau >= 1.0 and (np.isfinite(self.tau) or not self.decay_input)):
+            raise NetworkError(
+                f"LIF: tau is {self.tau}; it must be at least 1 time step, and infinite only where the input does not decay."
+            )
+        if not (self.tau_syn >= 1.0 and np.isfinite(self.tau_syn)):
+            raise NetworkError(f"LIF: tau_syn is {self.tau_syn}; it must be at least 1 time step.")
         if not (self.v_threshold > self.v_reset):
             raise NetworkError(f"LIF: v_threshold {self.v_threshold} must lie above v_reset {self.v_reset}.")
 

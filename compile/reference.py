@@ -212,15 +212,17 @@ class _FloatNeurons:
         self.arriving = [p.synapses.operator(np.float64) for p in network.inputs_of(population.name)]
         self.bias = population.biases.astype(np.float64)[:, None]
         self.v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)
+        self.i = np.zeros_like(self.v)
 
     def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
-        x = sum((w @ s.astype(np.float64) for w, s in zip(self.arriving, heard, strict=True)), np.zeros_like(self.v)) + self.bias
-        self.v, fired = float_step(self.neuron, self.v, x)
+        left = self.i - self.i / self.neuron.tau_syn if isinstance(self.neuron, LIF) else np.zeros_like(self.v)
+        self.i = sum((w @ s.astype(np.float64) for w, s in zip(self.arriving, heard, strict=True)), left)
+        self.v, fired = float_step(self.neuron, self.v, self.i + self.bias)
         return fired
 
 
 def float_step(neuron: LIF | Threshold, v: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Advance float neurons by one time step; return the potential after the reset, and the spikes."""
+    """Advance the potentials of float neurons by one time step, on the input x; return them after the reset, and the spikes."""
     if isinstance(neuron, Threshold):
         return v, x >= neuron.level
     v = v + (neuron.v_reset - v + x) / neuron.tau if neuron.decay_input else v + (neuron.v_reset - v) / neuron.tau + x

@@ -64,6 +64,11 @@ def voltage_decay(tau: float) -> int:
     return min(round(DECAY_ONE / tau), DECAY_ONE - 1)
 
 
+def current_decay(tau_syn: float) -> int:
+    """Return du = round(4096/tau_syn) - 1, of a current that keeps  1 - 1/tau_syn  of itself; tau_syn in time steps, at least 1."""
+    return max(round(DECAY_ONE / tau_syn), 1) - 1
+
+
 @dataclass(frozen=True)
 class Arriving:
     """The float weights of one projection into a population.

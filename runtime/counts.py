@@ -17,6 +17,7 @@ from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
+from .encoding import count_events
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -36,7 +37,7 @@ class Tally:
     def add(self, events: NDArray[Any], fired: dict[str, Int], active: dict[str, Int], entry: str) -> None:
         """Add a batch: the input's payloads, the spikes of each neuron of all populations, and the active updates on chip."""
         self.samples += len(events)
-        self.spikes[entry] += np.count_nonzero(events, axis=(0, 1))
+        self.spikes[entry] += count_events(events)
         for name, counted in fired.items():
             self.spikes[name] += counted
         for name in self.active:

@@ -11,7 +11,7 @@ from ..compile import reference
 from ..compile.network import Network
 from .backends.native import compiled
 
-__all__ = ["encode"]
+__all__ = ["count_events", "encode"]
 
 
 def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
@@ -21,3 +21,12 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     from .kernels.coding import encode as rate_code
 
     return rate_code(network, values, seed=seed, first=first)
+
+
+def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
+    if not compiled():
+        return np.count_nonzero(events, axis=(0, 1)).astype(np.int64)
+    from .kernels.coding import count_events as fast
+
+    return fast(events)

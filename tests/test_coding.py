@@ -10,7 +10,7 @@ from netgen import integer_network, samples, seeds
 from spikeloom.compile import reference
 from spikeloom.compile.coding import philox, rate_code
 from spikeloom.errors import UsageError
-from spikeloom.runtime.kernels.coding import encode
+from spikeloom.runtime.kernels.coding import count_events, encode
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_values_out_of_range_are_refused_by_both() -> None:
     values = np.full((1, network.populations[0].size), 256)
     with pytest.raises(UsageError, match=r"integers 0\.\.255"):
         encode(network, values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(0, 60), st.integers(1, 9), st.integers(1, 40))
+def test_events_are_counted(seed: int, count: int, timesteps: int, inputs: int) -> None:
+    """Past the 255 that a byte counts, and in arrays that are not contiguous."""
+    events = np.random.default_rng(seed).integers(0, 3, (2 * count, timesteps, inputs)).astype(np.uint8)[::2]
+    assert (count_events(events) == np.count_nonzero(events, axis=(0, 1))).all()

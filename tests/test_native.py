@@ -198,3 +198,34 @@ def test_a_run_without_numba(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     results = run(deployed, Labelled(values, np.zeros(20, np.int64)))
     assert done.stdout.split() == [str(v) for v in (results.spikes_per_sample, results.sops_per_sample, results.energy.joules_per_sample)]
+
+
+def test_biases_of_channels_where_matrices_meet_maps() -> None:
+    """Maps that no convolution reads place by place lie flat, each neuron with the bias of its channel."""
+    rng = np.random.default_rng(1)
+    into = Synapses.from_dense(rng.integers(-30, 60, (24, 9)).astype(np.int32))
+    whole = Convolution.from_dense(rng.integers(-30, 60, (4, 2, 3, 4)).astype(np.int32), (2, 3, 4))
+    biases = np.array([6400, -12800], np.int32)
+    populations = [Population("input", (9,), None), Population("maps", (2, 3, 4), IntegerLIF(4095, 1000, 900), bias=biases)]
+    populations.append(Population("out", (4,), IntegerLIF(4095, 1000, 100)))
+    projections = (Projection("x", "input", "maps", into, 0, 8), Projection("y", "maps", "out", whole, 0, 8))
+    network = Network(tuple(populations), projections, 5, InputSpec(8, 1 / 8, "events"))
+    spikes = check(network, reference.encode(network, rng.integers(0, 9, (7, 5, 9)).astype(np.uint8)))
+    assert 0 < spikes["maps"].mean() < 1
+
+
+def test_maps_of_one_place_with_wide_padding() -> None:
+    """A map of one place that is read with a padding of 2 lies in a plane with margins, as whole maps' sums into it must know."""
+    rng = np.random.default_rng(0)
+    first = Convolution.from_dense(rng.integers(-30, 60, (2, 2, 4, 4)).astype(np.int32), (2, 4, 4))
+    second = Convolution.from_dense(rng.integers(-30, 60, (2, 2, 3, 3)).astype(np.int32), (2, 1, 1), padding=2)
+    populations = [Population("input", (2, 4, 4), None), Population("a", (2, 1, 1), IntegerLIF(4095, 0, 339))]
+    populations.append(Population("o", second.target_shape, IntegerLIF(4095, 100, 50)))
+    projections = (Projection("x", "input", "a", first, 0, 8), Projection("y", "a", "o", second, 0, 8))
+    network = Network(tuple(populations), projections, 5, InputSpec(8, 1 / 8, "events"))
+    for count in (1, 6):
+        events = reference.encode(network, rng.integers(0, 9, (count, 5, 32)).astype(np.uint8))
+        expected = reference.simulate(network, events)
+        spikes = native.simulate(network, events, BackendOptions()).spikes
+        assert all(np.array_equal(raster, spikes[name]) for name, raster in expected.items())
+        assert all(raster.any() for raster in expected.values())

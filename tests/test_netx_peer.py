@@ -69,7 +69,7 @@ def test_netx_spikes_as_we_do_on_its_files(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_netx_loads_ours(seed: int, tmp_path: Path) -> None:
     network = random_chain(seed, biases=seed % 2 == 0)
-    path = writer.write(network, tmp_path / "chain.net")
+    path = writer.write_integers(network, tmp_path / "chain.net")
     events = (np.random.default_rng(seed).random((network.timesteps, network.populations[0].size)) < 0.5).astype(np.int64)
     ours = reference.simulate(network, events[None])[network.populations[-1].name][0]
     depth = len(network.spiking)

@@ -26,17 +26,17 @@ from test_handover import same
 def test_what_is_written_is_read_again_and_spikes_the_same(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("net") / "chain.net"
     network = random_chain(seed)
-    again = reader.read(writer.write(network, path))
+    again = reader.read(writer.write_integers(network, path))
     expected, found = spikes_of(network, seed), spikes_of(again, seed)
     assert all((expected[name] == found[name]).all() for name in expected)
     assert (again.populations, again.input, again.votes, again.timesteps) == (network.populations, network.input, network.votes, 9)
-    assert same(reader.read(writer.write(again, path)), again)  # windows have become kernels, and names netx's
+    assert same(reader.read(writer.write_integers(again, path)), again)  # windows have become kernels, and names netx's
 
 
 def test_equal_networks_round_trip_to_the_same_integers(tmp_path: Path) -> None:
     network = random_chain(3)
     flat = [p for p in network.projections if isinstance(p.synapses, Synapses)]
-    again = reader.read(writer.write(network, tmp_path / "chain.net"))
+    again = reader.read(writer.write_integers(network, tmp_path / "chain.net"))
     read = [p for p in again.projections if isinstance(p.synapses, Synapses)]
     assert [(p.exponent, p.weight_bits, p.lag) for p in read] == [(p.exponent, p.weight_bits, p.lag) for p in flat]
     assert all((a.synapses.unrolled().to_dense() == b.synapses.unrolled().to_dense()).all() for a, b in zip(flat, read, strict=True))
@@ -56,7 +56,7 @@ def test_exponents_and_removed_neurons_are_written_out(tmp_path: Path) -> None:
     ]
     last = Projection("r", "a", "b", Synapses.from_dense(rng.integers(-30, 31, (3, 4)).astype(np.int32) * 4), -2, 8)
     network = Network((*populations, out), (*first, last), 8, InputSpec(1, 1.0, "events"))
-    again = reader.read(writer.write(network, tmp_path / "n.net"))
+    again = reader.read(writer.write_integers(network, tmp_path / "n.net"))
     expected, found = spikes_of(network, 0), spikes_of(again, 0)
     assert expected["a"].any() and all((expected[name] == found[name]).all() for name in expected)
 
@@ -83,7 +83,7 @@ def one_layer(neuron: Any = None, **projection: Any) -> Network:
 )
 def test_what_a_file_has_no_place_for_is_refused(network: Network, says: str, tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=says):
-        writer.write(network, tmp_path / "n.net")
+        writer.write_integers(network, tmp_path / "n.net")
     assert not list(tmp_path.iterdir())
 
 
@@ -91,11 +91,11 @@ def test_branches_and_odd_biases_are_refused(tmp_path: Path) -> None:
     network = one_layer()
     odd = network.with_population(replace(network.population("hidden"), bias=np.array([100, 64], np.int32)))
     with pytest.raises(NetworkError, match="bias of 100; netx holds multiples of 64"):
-        writer.write(odd, tmp_path / "n.net")
+        writer.write_integers(odd, tmp_path / "n.net")
     last = Population("out", (2,), IntegerLIF())
     branches = [Projection(f"to{s}", s, "out", network.projections[0].synapses, 0, 8) for s in ("in", "hidden")]
     with pytest.raises(NetworkError, match="out hears in: netx runs layers one after another"):
-        writer.write(
+        writer.write_integers(
             replace(network, populations=(*network.populations, last), projections=(*network.projections, *branches)), tmp_path / "n"
         )
 

@@ -88,8 +88,8 @@ def test_the_text_of_a_dump_is_what_it_was() -> None:
     assert [line.rsplit("#", 1)[0] for line in lines] == [
         "network: 3 steps, input direct 0..255 times 0.00392156863, votes 1",
         "population x: 1x4x4, input",
-        "population maps: 2x2x2, LIF(tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True), bias 0.5..1 ",
-        "population out: 2, LIF(tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True), 1 alive ",
+        "population maps: 2x2x2, LIF(tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, tau_syn=1.0), bias 0.5..1 ",
+        "population out: 2, LIF(tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, tau_syn=1.0), 1 alive ",
         "projection conv: x -> maps, 2 taps of 1x1, stride 1, padding 0, pool 2, 32 synapses, ",
         "projection last: maps -> out, 4 synapses, ",
     ]

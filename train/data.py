@@ -17,7 +17,10 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from .download import Progress
 
-__all__ = ["Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
+__all__ = ["CALIBRATION_SAMPLES", "Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
+
+
+CALIBRATION_SAMPLES = 256  # that a compiler calibrates on
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def evenly(self, count: int) -> Split:
+        """Return up to `count` samples, evenly spread."""
+        return self.take(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64))
 
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
         """Return the samples at `indices`, in that order."""

@@ -40,13 +40,11 @@ from ..compile.handover import (
 from ..errors import UsageError
 from ..files import write_bytes
 from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from .data import Dataset
+from .data import CALIBRATION_SAMPLES, Dataset
 from .layers import And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
 
 __all__ = ["fold", "network", "write_calibration"]
-
-CALIBRATION_SAMPLES = 256
 
 
 def fold(model: SpikingNetwork) -> SpikingNetwork:
@@ -220,9 +218,7 @@ def write_calibration(path: Path, dataset: Dataset) -> Path:
 
     values uint8 (n, inputs), of temporal data (n, timesteps, inputs); labels int64 (n,).
     """
-    count = min(CALIBRATION_SAMPLES, len(dataset.train))
-    chosen = np.linspace(0, len(dataset.train) - 1, count).round().astype(np.int64)
-    picked = dataset.train.take(chosen)
+    picked = dataset.train.evenly(CALIBRATION_SAMPLES)
     flat = picked.values.reshape(*picked.values.shape[: 1 + dataset.temporal], dataset.inputs)
     tensors = {"values": np.ascontiguousarray(flat), "labels": np.ascontiguousarray(picked.labels)}
     metadata = {"data": dataset.name, "levels": str(dataset.levels), "shape": json.dumps(dataset.shape), "split": "train"}

@@ -132,6 +132,8 @@ def _check(network: Network) -> None:
     for population in network.spiking:
         if isinstance(population.neuron, IntegerLIF):
             raise NetworkError(f"Layer {population.name} was trained in Loihi's integers. Train without --weight-bits for crossbars.")
+        if isinstance(population.neuron, LIF) and population.neuron.tau_syn != 1.0 and population.place == "chip":
+            raise NetworkError(f"Layer {population.name} has a synaptic current that decays, which a crossbar's neurons do not have.")
         if population.bias is not None and population.bias.any() and population.place == "chip":
             raise NetworkError(
                 f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases and "

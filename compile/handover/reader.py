@@ -203,24 +203,17 @@ def _neuron(node: onnx.NodeProto) -> LIF | IntegerLIF | Threshold:
     if node.op_type == "Threshold":
         return Threshold(_double(attributes["level"]))
     values = (_double(attributes[k]) for k in ("v_threshold", "v_reset"))
-    return LIF(_tau(attributes["tau"]), *values, decay_input=kind == "LIF", soft_reset=soft)
-
-
-def _tau(tensor: onnx.TensorProto) -> float:
-    """Return a time constant; infinite for a neuron that does not leak."""
-    _check_inside(tensor, "tau")
-    stored: NDArray[Any] = numpy_helper.to_array(tensor)
-    return np.inf if stored.size == 1 and np.isposinf(stored).all() else _double(tensor)
+    return LIF(float(_array(attributes["tau"], np.float64, infinite=True)), *values, decay_input=kind == "LIF", soft_reset=soft)
 
 
 def _double(tensor: onnx.TensorProto) -> float:
     return float(_array(tensor, np.float64))
 
 
-def _array(tensor: onnx.TensorProto, dtype: type) -> NDArray[Any]:
+def _array(tensor: onnx.TensorProto, dtype: type, *, infinite: bool = False) -> NDArray[Any]:
     _check_inside(tensor, tensor.name)
     array: NDArray[Any] = numpy_helper.to_array(tensor)
-    if not np.isfinite(array).all() or (dtype is np.int32 and np.abs(array).max(initial=0) >= 1 << 31):
+    if not (np.isfinite(array) | (infinite & (array == np.inf))).all() or (dtype is np.int32 and np.abs(array).max(initial=0) >= 1 << 31):
         raise FormatError(f"the values of {tensor.name} are out of range.")
     return array.astype(dtype)
 

@@ -148,6 +148,8 @@ def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
         raise NetworkError(
             f"{population.name} has neurons of a crossbar, which the hand-over file does not hold. Use --backend native or truenorth."
         )
+    if neuron.tau_syn != 1.0:
+        raise NetworkError(f"{population.name} has a synaptic current that decays, which a float hand-over file does not hold.")
     kind = "LIF" if neuron.decay_input else "LIFUndecayedInput"
     return kind + _reset(neuron), {k: functions.double(getattr(neuron, k)) for k in ("tau", "v_threshold", "v_reset")}
 

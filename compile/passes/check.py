@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import NetworkError
-from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
+from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from .. import reference
 from ..network import IntegerLIF, Network, Population
 from ..pipeline import Calibration, CompileOptions, PassResult, Rates
@@ -65,8 +65,9 @@ def _check_population(network: Network, population: Population) -> list[str]:
     if population.bias is not None and not np.issubdtype(population.bias.dtype, np.integer):
         raise NetworkError(f"Layer {population.name} has integer neurons but biases in floating point. Quantise all or none of it.")
     high, low = input_range(network, population)
-    largest = max(int(high.max()), -int(low.min()))
-    if neuron.du in (NO_MEMORY, NEVER_DECAYS) and largest >= STATE_LIMIT >> ALIGN:
+    adds_up = 1 if neuron.du in (NO_MEMORY, NEVER_DECAYS) else min(network.timesteps, -(-DECAY_ONE // (neuron.du + 1)))
+    largest = max(int(high.max()), -int(low.min())) * adds_up
+    if largest >= STATE_LIMIT >> ALIGN:
         raise NetworkError(
             f"Layer {population.name}: an input of {largest:,} would wrap around the 24-bit current "
             f"(limit {STATE_LIMIT >> ALIGN:,}). Lower the exponents of its weights (train again, or quantise with fewer --weight-bits)."

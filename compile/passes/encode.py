@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from ..network import Encoding, IntegerLIF, Network
+from ..network import LIF, Encoding, IntegerLIF, Network
 from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (30,)
@@ -55,7 +55,7 @@ class Pass:
         if network.input.encoding == "rate" and _has_integers(network):
             return "rate"
         static: list[Encoding] = [e for e in self.chip.encodings if e != "events"]
-        if _shared_targets(network):
+        if _shared_targets(network) or _decaying_targets(network):
             static = [e for e in static if e not in HELD] or static
         if not static:
             raise DoesNotFitError(f"{self.chip.name} carries events only, and these samples have no time steps of their own.")
@@ -95,6 +95,11 @@ class Pass:
                 f"Layer {target} has inputs besides the samples ({', '.join(others)}): --encoding {encoding} needs it to have none, since "
                 f"a current that never decays would hold their spikes too. Use --encoding graded or rate."
             )
+        if encoding in HELD and (decaying := _decaying_targets(network)):
+            raise UsageError(
+                f"Layer {decaying[0]} has a synaptic current that decays, and --encoding {encoding} needs one that never does. "
+                f"Use --encoding graded or rate."
+            )
 
 
 def _has_integers(network: Network) -> bool:
@@ -120,6 +125,13 @@ def _shared_targets(network: Network) -> dict[str, list[str]]:
     targets = sorted({p.target for p in network.outputs_of(entry)})
     others = {t: [p.source for p in network.inputs_of(t) if p.source != entry] for t in targets}
     return {target: sources for target, sources in others.items() if sources}
+
+
+def _decaying_targets(network: Network) -> list[str]:
+    """Return the layers that samples enter and whose synaptic current has a time constant of its own."""
+    targets = sorted({p.target for p in network.outputs_of(network.populations[0].name)})
+    neurons = {t: network.population(t).neuron for t in targets}
+    return [t for t, n in neurons.items() if isinstance(n, LIF) and n.tau_syn != 1.0]
 
 
 def create(options: CompileOptions) -> Pass:

@@ -16,8 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError, unknown_name
-from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY, VTH_MAX
-from ...hwmodels.quantise import CLIPS, Arriving, PopulationRegisters, choose_plain, choose_population, round_bias, round_bias_plain
+from ...hwmodels.fixed_point import NEVER_DECAYS, VTH_MAX
+from ...hwmodels.quantise import (
+    CLIPS,
+    Arriving,
+    PopulationRegisters,
+    choose_plain,
+    choose_population,
+    current_decay,
+    round_bias,
+    round_bias_plain,
+)
 from .. import reference
 from ..bits import Bits
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
@@ -133,7 +142,7 @@ class Pass:
         }
         _check_alive(population, arriving, changed)
         held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
-        registers = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, chosen.dv, chosen.vth, neuron.soft_reset)
+        registers = IntegerLIF(NEVER_DECAYS if held else current_decay(neuron.tau_syn), chosen.dv, chosen.vth, neuron.soft_reset)
         rounded = round_bias_plain if self.plain else round_bias
         bias = None if population.bias is None else rounded(population.bias, chosen.gain)
         integer = replace(integer, projections=tuple(q for p in integer.projections for q in changed.get(p.name, [p])))
@@ -141,7 +150,8 @@ class Pass:
 
     def _registers(self, network: Network, population: Population, neuron: LIF, clip: float) -> PopulationRegisters:
         inputs = [_arriving(network, p) for p in network.inputs_of(population.name)]
-        choose = choose_plain if self.plain else partial(choose_population, finest=True)
+        headroom = min(neuron.tau_syn, float(network.timesteps))  # a current that decays slowly adds up to this many inputs
+        choose = choose_plain if self.plain else partial(choose_population, finest=True, headroom=headroom)
         return choose(
             inputs,
             tau=neuron.tau,

@@ -37,7 +37,7 @@ class Layer:
     arrays: dict[str, Any]
 
 
-def write(network: Network, path: Path) -> Path:
+def write_integers(network: Network, path: Path) -> Path:
     """Write the network, atomically.
 
     Raises:

@@ -190,7 +190,8 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     steps = max((_steps(program, a.source) for a in arriving), default=1)
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
     fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
-    biases = np.zeros(grid.channels, np.int32) if population.bias is None else population.bias.astype(np.int32)
+    bias = population.biases if grid.positions == 1 else population.bias  # a flat grid has one a neuron, whatever the population's shape
+    biases = np.zeros(grid.channels, np.int32) if bias is None else bias.astype(np.int32)
     dead = np.flatnonzero(~population.living)
     kind = np.int32 if max(bound, largest) < INT32 else np.int64
     window = _or_window(network, population)

@@ -66,3 +66,22 @@ def _draw(t: Any, sample: int, low: Any, high: Any, words: Any) -> None:
         words[1, block] = c1
         words[2, block] = c2
         words[3, block] = c3
+
+
+def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
+    counts = np.zeros(events.shape[2], np.int64)
+    _count(events.reshape(-1, events.shape[2]), counts)
+    return counts
+
+
+@_jit
+def _count(events: Any, counts: Any) -> None:
+    few = np.empty(counts.size, np.uint8)
+    for start in range(0, events.shape[0], 255):  # as many as a byte counts
+        few[:] = 0
+        for row in range(start, min(start + 255, events.shape[0])):
+            for i in range(counts.size):
+                few[i] += events[row, i] != 0
+        for i in range(counts.size):
+            counts[i] += few[i]
