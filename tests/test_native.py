@@ -17,9 +17,10 @@ from spikeloom.compile import compile_network, reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
 from spikeloom.runtime import run
-from spikeloom.runtime.backends import _plain, native
+from spikeloom.runtime.backends import _dense, _plain, native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
 from spikeloom.runtime.backends._latency import OneSample, one_sample
+from spikeloom.runtime.backends._program import prepare
 from spikeloom.runtime.simulator import compare
 
 ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
@@ -97,6 +98,42 @@ def test_maps_of_every_geometry(
     events = rng.integers(0, 256 if graded else 2, (11, 5, int(np.prod(shape)))).astype(np.uint8)
     check(network, events)
     check(replace(network, timesteps=11), events[:2, [*range(5), *range(5), 0]])  # one by one, more steps than a byte holds
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([1, 5, 64, 150]), st.sampled_from([1, 100, 127]), st.booleans())
+def test_dense_networks_through_matrix_products(seed: int, count: int, levels: int, held: bool) -> None:
+    """Counts, rasters, removed neurons, biases and steps; a network that is not dense, or whose weights are wide, has no products."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 40, 4)
+    populations, projections = [Population("p0", (int(sizes[0]),), None)], list[Projection]()
+    for i in range(1, 4):
+        n = int(sizes[i])
+        du = -1 if held and i == 1 else 4095
+        alive = rng.random(n) < 0.8 if rng.random() < 0.5 else None
+        bias = rng.integers(-900, 900, n).astype(np.int32) if rng.random() < 0.5 else None
+        neuron = IntegerLIF(du, int(rng.choice([0, 2048, 1000])), int(rng.integers(1, 300)), soft_reset=bool(rng.random() < 0.3))
+        populations.append(Population(f"p{i}", (n,), neuron, bias=bias, alive=alive))
+        weights = Synapses.from_dense((rng.integers(1, 128, (n, int(sizes[i - 1]))) * rng.choice([-1, 1, 1])).astype(np.int32))
+        projections.append(Projection(f"w{i}", f"p{i - 1}", f"p{i}", weights, int(rng.integers(-2, 2)), 8))
+    network = Network(tuple(populations), tuple(projections), 7, InputSpec(levels, 1.0, "current" if held else "events"))
+    program = prepare(network)
+    assert program is not None
+    assert (_dense.prepare(network, program) is not None) == all(layer.neuron[3] for layer in program.layers)
+    events = rng.integers(0, levels + 1, (count, 7, int(sizes[0]))).astype(np.uint8)
+    if held:
+        events[:, 1:] = 0
+    expected = check(network, events, TWO)
+    by_step = native.simulate(network, events, replace(ONE, by_step=True)).by_step
+    assert count == 1 or by_step is not None
+    assert by_step is None or all((by_step[name] == raster.sum(axis=0)).all() for name, raster in expected.items())
+
+
+def test_sparse_networks_have_no_products() -> None:
+    network = integer_network(1, density=0.2, encoding="rate")
+    program = prepare(network)
+    assert program is not None
+    assert _dense.prepare(network, program) is None
 
 
 @settings(max_examples=40, deadline=None)

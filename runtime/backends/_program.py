@@ -124,6 +124,12 @@ class Program:
         """Whether any population lies in planes."""
         return any(grid.plane > 1 for grid in self.grids.values())
 
+    def check(self, events: NDArray[np.uint8]) -> None:
+        """Refuse payloads above the network's levels, on which the proofs of the sums stand."""
+        largest = int(events.max(initial=0))
+        if largest > self.levels:
+            raise BackendError(f"A payload is {largest}; the network's input has at most {self.levels}.")
+
     def unit(self, name: str) -> int:
         """Return the bytes of a population's position."""
         return 1 if self.packing and name != self.entry else self.lanes

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import BackendError
 from ..kernels import layers, moves, sums
 from ..kernels.by_step import add_steps_of
 from ..kernels.vectors import CHUNK, SAMPLES, STEPS
@@ -85,8 +84,8 @@ class Worker:
         else:
             moves.gather(events, grid.shape(lanes), lanes, stream)
             largest = 255
-        if largest > program.levels and int(events.max(initial=0)) > program.levels:
-            raise BackendError(f"A payload is {int(events.max())}; the network's input has at most {program.levels}.")
+        if largest > program.levels:
+            program.check(events)
 
     def scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
         """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words (both are as wide as whole ones)."""
