@@ -13,6 +13,7 @@ import typer
 
 from ._version import VERSION
 from .cli_convert import add_to as add_convert
+from .cli_doctor import add_to as add_doctor
 from .cli_estimate import add_to as add_estimate
 from .cli_export import add_to as add_export
 from .cli_foreign import fed, named
@@ -377,3 +378,4 @@ add_report(app)
 add_export(app)
 add_convert(app)
 app.add_typer(hw)
+add_doctor(app)

@@ -1,0 +1,125 @@
+"""The command `spikeloom doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_shared import AsJson, DataDir, print_json, render
+
+__all__ = ["add_to"]
+
+NEEDED = ("numpy", "scipy", "networkx", "onnx", "onnxruntime", "safetensors", "pydantic", "typer", "rich", "jinja2", "h5py", "nir")
+OPTIONAL = {
+    "numba": ("fast kernels; without it the reference runs", "pip install numba"),
+    "mtkahypar": ("hypergraph partitions; without it layer order and tiles are left", "pip install mtkahypar"),
+    "torch": ("training, and the backend torch", "pip install 'spikeloom[train]'"),
+    "spikingjelly": ("training", "pip install 'spikeloom[train]'"),
+    "tensorboard": ("curves of training", "pip install 'spikeloom[train]'"),
+    "sklearn": ("the embedded digits, and Lava", "pip install scikit-learn"),
+}
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `state` is ok, missing (something does not work) or absent (something optional)."""
+
+    name: str
+    state: str
+    found: str
+    way_out: str = ""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Say what is installed, what is missing, and how to add it.")(doctor)
+
+
+def doctor(
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    cuda: Annotated[bool, typer.Option("--cuda/--no-cuda", help="Import torch and ask it for a GPU; takes a second or two.")] = True,
+) -> None:
+    """Look at versions, processor, GPU, Lava and the data folder; exit 1 if what every command needs is missing."""
+    from ._version import VERSION
+
+    findings = [
+        Finding("spikeloom", "ok", f"{VERSION}, in {Path(__file__).parent}"),
+        Finding("python", "ok", f"{platform.python_version()}, {sys.executable}"),
+        *(_package(name, "needed by every command", f"pip install {name}", needed=True) for name in NEEDED),
+        *(_package(name, use, way) for name, (use, way) in OPTIONAL.items()),
+        _vectors(),
+        *([_gpu()] if cuda else []),
+        _lava(),
+        *_data(data_dir),
+    ]
+    if as_json:
+        print_json([asdict(f) for f in findings])
+    else:
+        render(_table(findings))
+    if any(f.state == "missing" for f in findings):
+        raise typer.Exit(1)
+
+
+def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(name, "missing" if needed else "absent", use, way_out)
+    return Finding(name, "ok", importlib.metadata.version(DISTRIBUTIONS.get(name, name)))
+
+
+def _vectors() -> Finding:
+    if importlib.util.find_spec("numba") is None:
+        return Finding("vectors", "absent", "numba is missing")
+    from .runtime.kernels.vectors import host_form
+
+    return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
+
+
+def _gpu() -> Finding:
+    if importlib.util.find_spec("torch") is None:
+        return Finding("GPU", "absent", "torch is missing", OPTIONAL["torch"][1])
+    from .train.devices import describe_cuda
+
+    described = describe_cuda()
+    if described is None:
+        return Finding("GPU", "absent", "torch sees no CUDA device; everything runs on the CPU")
+    return Finding("GPU", "ok", described)
+
+
+def _lava() -> Finding:
+    from .runtime.backends.lava import available
+
+    reason = available()
+    return (
+        Finding("lava", "ok", importlib.metadata.version("lava-nc")) if reason is None else Finding("lava", "absent", reason, "make lava")
+    )
+
+
+def _data(folder: Path | None) -> list[Finding]:
+    """Return the data folder; what lies in it is the data sets' to say when they are asked for."""
+    from .train.data import data_folder, names
+
+    place = data_folder(folder)
+    if not place.is_dir():
+        return [Finding("data", "absent", f"no folder {place}; digits is built in", "name one with --data-dir or SPIKELOOM_DATA")]
+    found = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+    return [Finding("data", "ok", f"{place}: {', '.join(found) or 'empty'}"), Finding("data sets", "ok", ", ".join(names()))]
+
+
+def _table(findings: list[Finding]) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "state", "found", "to add it")
+    colours = {"ok": "green", "absent": "yellow", "missing": "red"}
+    for f in findings:
+        table.add_row(Text(f.name), Text(f.state, colours[f.state]), Text(f.found), Text(f.way_out))
+    return table
