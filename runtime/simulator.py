@@ -35,7 +35,7 @@ from .streaming import batches
 RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
 LEAST_BATCH = 64  # the lanes of the native simulator
-RATED = LEAST_BATCH  # samples whose rates by step are taken where not all rasters are there: in a first batch, however it is shared out
+RATED = LEAST_BATCH  # samples whose rates by step are taken: every backend has their rasters, however the samples are shared out
 Progress = Callable[[int, int], None]
 
 
@@ -198,8 +198,8 @@ def _run_batches(
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
-        if check or start < RATED:  # the batches of which every raster is there
-            rates.add({name: raster if check else raster[: RATED - start] for name, raster in spikes.items()})
+        if start < RATED:
+            rates.add({name: raster[: RATED - start] for name, raster in spikes.items()})
         first = first or {name: raster[0].copy() for name, raster in spikes.items()}
         arithmetic = recording.arithmetic
         if progress:
