@@ -113,7 +113,7 @@ class OneMapSample:
         """Run a sample's payloads, (timesteps, inputs); return the output's spikes, (timesteps, neurons)."""
         self.worker.gather(events[None])
         for layer in self.worker.program.layers:
-            self.worker.run_layer(layer, 1)
+            self.worker.run_layer(layer, 0)  # no lane counts: spikes are all that is asked for
         spikes = np.empty((1, self.timesteps, self.output.size), np.uint8)
         self.worker.scatter(self.worker.program.layers[-1], spikes)
         return {self.output.name: spikes[0]}
