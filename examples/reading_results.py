@@ -1,0 +1,29 @@
+"""What a run left behind, read in Python: counts by layer, energy by part, the busiest core.
+
+python examples/reading_results.py RUN_FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from spikeloom.runtime import load_results
+
+
+def main(run: str) -> None:
+    """Print what RUN_FOLDER/results.json holds."""
+    results = load_results(Path(run) / "results.json")
+    print(f"{results.accuracy:.2%} of {results.samples} samples of {results.data}, {results.sops_per_sample:,.0f} SOPs a sample")
+    for layer in results.layers:
+        print(
+            f"  {layer['name']}: {layer['neurons']} neurons, {layer['spike_rate']:.3f} spikes a step, {layer['sops_per_sample']:,.0f} SOPs"
+        )
+    for part in results.energy.components:
+        print(f"  {part.name}: {part.joules_per_sample:.3g} J ({part.status})")
+    busiest = max(results.cores, key=lambda core: core["sops_per_sample"])
+    print(f"  core {busiest['core']} is the busiest, with {busiest['sops_per_sample']:,.0f} SOPs a sample")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "runs/quickstart")

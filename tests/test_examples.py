@@ -1,0 +1,57 @@
+"""The examples run and say what they promise."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from spikeloom import compile as compiler
+from spikeloom import runtime, train
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of floats, trained, compiled and run."""
+    folder = tmp_path_factory.mktemp("example") / "run"
+    trained = train.fit("digits", method="grad-r", sparsity=0.8, epochs=4, hidden=(32,), out=str(folder))
+    network = compiler.compile_network(trained)
+    network.save(folder / "model.loom")
+    runtime.run(network, train.load_dataset("digits").test, data_name="digits").save(folder / "results.json")
+    return folder
+
+
+def example(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [name, str(folder)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_chip_of_ones_own(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    large, small = example("own_chip.py", folder, monkeypatch, capsys)
+    assert large.startswith("loihi2: 1 core")
+    name, cores = small.split()[:2]
+    assert name == "small-cores:"
+    assert int(cores) > 1
+
+
+def test_crossbars(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = example("truenorth_digits.py", run_folder, monkeypatch, capsys)
+    assert [line.split(":")[0] for line in lines] == ["ternary", "codebook", "exact"]
+    assert "cores," in lines[1]
+
+
+def test_reading_results(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = example("reading_results.py", run_folder, monkeypatch, capsys)
+    assert "SOPs a sample" in lines[0]
+    assert lines[-1].startswith("  core 0 is the busiest")
+
+
+def test_nir_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = example("nir_from_elsewhere.py", tmp_path / "nir", monkeypatch, capsys)
+    assert line.startswith("1 core, spikes per neuron and step: lif1 0.")
