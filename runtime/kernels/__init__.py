@@ -27,7 +27,8 @@ def _forget_stale(folder: Path) -> None:
     for source in sorted([*folder.glob("*.py"), folder.parents[1] / "hwmodels/fixed_point.py"]):
         digest.update(source.read_bytes())
     with suppress(OSError):  # a folder that is not ours to write: numba caches elsewhere
-        if not cache.is_dir() or ((cache / STAMP).is_file() and (cache / STAMP).read_text() == digest.hexdigest()):
+        cache.mkdir(exist_ok=True)  # stamped before anything is compiled, so that no two processes find it bare
+        if (cache / STAMP).is_file() and (cache / STAMP).read_text() == digest.hexdigest():
             return
         for compiled in [*cache.glob("*.nbi"), *cache.glob("*.nbc")]:
             compiled.unlink(missing_ok=True)
