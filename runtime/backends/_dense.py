@@ -10,11 +10,11 @@ import queue
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import Network
+from ..kernels.jit import jit
 from ..kernels.neurons import begin
 from ..kernels.vectors import BYTES, run_lanes
 from ._program import Layer, Program
@@ -85,7 +85,7 @@ def _session(weights: NDArray[np.int8]) -> Any:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _run_neurons(totals: Any, n: int, biases: Any, registers: Any, dead: Any, spikes: Any, counts: Any, sums: Any) -> None:
     """Run n neurons sample by sample; totals (samples, live steps, width), spikes (samples, steps, width), sums (2, n) added to."""
     flat, (samples, steps, width) = spikes.reshape(spikes.size), spikes.shape

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from .jit import jit
 from .layers import ones
 from .vectors import BYTES, SAMPLES
 
-_jit = numba.njit(cache=True, nogil=True)
 
-
-@_jit
+@jit
 def add_steps_of(stream: Any, shape: Any, block: Any, packing: int, out: Any) -> None:
     """Add a stream's spikes to `out`, int64 (steps, neurons).
 

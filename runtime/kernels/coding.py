@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compile import coding, reference
 from ...compile.network import Network
+from .jit import jit
 
-_jit = numba.njit(cache=True, nogil=True)
 M0, M1 = (np.uint64(m) for m in coding.MULTIPLIERS)
 W0, W1 = (np.uint32(w) for w in coding.WEYL)
 ROUNDS = coding.ROUNDS
@@ -29,7 +28,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     return spikes
 
 
-@_jit
+@jit
 def _code(values: Any, below: Any, low: Any, high: Any, first: int, words: Any, mixed: Any, halves: Any, spikes: Any) -> None:
     """Write spikes (samples, timesteps, inputs).
 
@@ -50,7 +49,7 @@ def _code(values: Any, below: Any, low: Any, high: Any, first: int, words: Any, 
                 out[i] = np.int32(halves[i]) < line[i]
 
 
-@_jit
+@jit
 def _draw(t: Any, sample: int, low: Any, high: Any, words: Any) -> None:
     """Write the random words of one step of one sample; see compile.coding.philox."""
     for block in range(words.shape[1]):
@@ -75,7 +74,7 @@ def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
     return counts
 
 
-@_jit
+@jit
 def _count(events: Any, counts: Any) -> None:
     few = np.empty(counts.size, np.uint8)
     for start in range(0, events.shape[0], 255):  # as many as a byte counts

@@ -4,79 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from .jit import jit, variant
 from .moves import spread
 from .neurons import add_lanes, begin, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
 from .vectors import BYTES, CHUNK, STEPS, run_lanes, sum_bits, sum_pairs, sum_step_bits
 
-_jit = numba.njit(cache=True, nogil=True)
+sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
 
 
-@_jit
+@jit
 def _unit(block: Any, packing: int) -> int:
     """Return the bytes of a position: a lane each, or one for eight lanes or for eight steps of the only one."""
     return block[0] if packing == BYTES else 1
 
 
-@_jit
+@jit
 def _start(state: Any, bias: Any) -> None:
     """Write the biases into a state."""
     for i in range(state.shape[1]):
         state[0, i] = bias
 
 
-def _make_run_rows(sum_lanes: Any) -> Any:
-    """Compile `run_rows` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
+def _run_rows(
+    indptr: Any,
+    places: Any,
+    weights: Any,
+    most: int,
+    source: Any,
+    neuron: Any,
+    registers: Any,
+    biases: Any,
+    dead: Any,
+    block: Any,
+    packing: int,
+    acc: Any,
+    total: Any,
+    state: Any,
+    counts: Any,
+    words: Any,
+    steps: int,
+    out: Any,
+    sums: Any,
+) -> None:
+    """Run a flat population with one projection, a neuron at a time while all of it is in the cache.
 
-    @_jit
-    def run_rows(
-        indptr: Any,
-        places: Any,
-        weights: Any,
-        most: int,
-        source: Any,
-        neuron: Any,
-        registers: Any,
-        biases: Any,
-        dead: Any,
-        block: Any,
-        packing: int,
-        acc: Any,
-        total: Any,
-        state: Any,
-        counts: Any,
-        words: Any,
-        steps: int,
-        out: Any,
-        sums: Any,
-    ) -> None:
-        """Run a flat population with one projection, a neuron at a time while all of it is in the cache.
-
-        Args:
-            indptr, places, weights, most, source: as in `sum_pairs`.
-            acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
-            out: flat, (neurons, steps, lanes), the lanes or the steps by eight where `packing` says so; written.
-        """
-        pitch, groups = _unit(block, packing), (steps + 7) // 8 if packing == STEPS else steps
-        whole, k = neuron[3] and block[0] == CHUNK and packing == BYTES, 0
-        for j in range(indptr.size - 1):
-            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
-            _start(state, biases[j])
-            if whole and (k == dead.size or dead[k] != j):  # what `run_states` would do; with numbers that are known here, twice as fast
-                run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
-                add_lanes(counts, words, 1, block, sums, j)
-            else:
-                k += k < dead.size and dead[k] == j
-                place = (j * groups * pitch, pitch, steps)
-                run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
-
-    return run_rows
+    Args:
+        indptr, places, weights, most, source: as in `sum_pairs`.
+        acc: int32 scratch, whole chunks; total: its beginning as (live steps, lanes). The rest as in `run_states`.
+        out: flat, (neurons, steps, lanes), the lanes or the steps by eight where `packing` says so; written.
+    """
+    pitch, groups = _unit(block, packing), (steps + 7) // 8 if packing == STEPS else steps
+    whole, k = neuron[3] and block[0] == CHUNK and packing == BYTES, 0
+    for j in range(indptr.size - 1):
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
+        _start(state, biases[j])
+        if whole and (k == dead.size or dead[k] != j):  # what `run_states` would do; with numbers that are known here, twice as fast
+            run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
+            add_lanes(counts, words, 1, block, sums, j)
+        else:
+            k += k < dead.size and dead[k] == j
+            place = (j * groups * pitch, pitch, steps)
+            run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
 
 
-@_jit
+@jit
 def run_linear(
     indptr: Any,
     indices: Any,
@@ -108,70 +102,64 @@ def run_linear(
         run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
 
 
-def _make_run_maps(sum_lanes: Any) -> Any:
-    """Compile `run_maps` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
+def _run_maps(
+    indptr: Any,
+    places: Any,
+    weights: Any,
+    most: int,
+    source: Any,
+    plane: int,
+    row: int,
+    pitch: int,
+    neuron: Any,
+    registers: Any,
+    biases: Any,
+    dead: Any,
+    block: Any,
+    packing: int,
+    together: int,
+    shape: Any,
+    acc: Any,
+    total: Any,
+    state: Any,
+    spikes: Any,
+    counts: Any,
+    words: Any,
+    steps: int,
+    out: Any,
+    sums: Any,
+) -> None:
+    """Run the output channels of one convolution of stride 1, a few rows of the map at a time; see `sum_pairs` and `run_states`.
 
-    @_jit
-    def run_maps(
-        indptr: Any,
-        places: Any,
-        weights: Any,
-        most: int,
-        source: Any,
-        plane: int,
-        row: int,
-        pitch: int,
-        neuron: Any,
-        registers: Any,
-        biases: Any,
-        dead: Any,
-        block: Any,
-        packing: int,
-        together: int,
-        shape: Any,
-        acc: Any,
-        total: Any,
-        state: Any,
-        spikes: Any,
-        counts: Any,
-        words: Any,
-        steps: int,
-        out: Any,
-        sums: Any,
-    ) -> None:
-        """Run the output channels of one convolution of stride 1, a few rows of the map at a time; see `sum_pairs` and `run_states`.
-
-        Args:
-            plane, row: bytes from one step, and from one row, to the next in `source`; pitch: lanes of a row of it.
-            together: rows that are run together; shape: as in `spread`.
-            acc: int32 scratch for these rows, at the source's pitch; whole chunks.
-            total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
-            out: (channels, steps, plane).
-        """
-        rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], _unit(block, packing)
-        line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], steps), total.reshape(total.size)
-        for o in range(out.shape[0]):
-            _start(state, biases[o])
-            for y in range(0, rows, together):
-                size = min(together, rows - y)
-                for t in range(total.shape[0]):
-                    start = t * plane + y * row
-                    if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
-                        extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
-                        sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0, 0)
-                        copy_rows(acc, size, pitch, width, t, total)
-                        continue
-                    for i in range(size):
-                        to = t * total.shape[1] + i * width
-                        sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to, 0)
-                first, n = (o * rows + y) * columns, size * columns
-                run_states(total, neuron, registers, dead, first, n, block, packing, state, line, place, counts, words, sums)
-                spread(spikes, shape, unit, y, size, o, out)
-
-    return run_maps
+    Args:
+        plane, row: bytes from one step, and from one row, to the next in `source`; pitch: lanes of a row of it.
+        together: rows that are run together; shape: as in `spread`.
+        acc: int32 scratch for these rows, at the source's pitch; whole chunks.
+        total: int32 scratch, (live steps, positions of these rows * lanes), and as much of `state`, `spikes`, `counts`.
+        out: (channels, steps, plane).
+    """
+    rows, columns, width, unit = shape[0], shape[1], shape[1] * block[0], _unit(block, packing)
+    line, place, sums_of = spikes.reshape(spikes.size), (0, spikes.shape[1], steps), total.reshape(total.size)
+    for o in range(out.shape[0]):
+        _start(state, biases[o])
+        for y in range(0, rows, together):
+            size = min(together, rows - y)
+            for t in range(total.shape[0]):
+                start = t * plane + y * row
+                if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
+                    extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
+                    sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0, 0)
+                    copy_rows(acc, size, pitch, width, t, total)
+                    continue
+                for i in range(size):
+                    to = t * total.shape[1] + i * width
+                    sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to, 0)
+            first, n = (o * rows + y) * columns, size * columns
+            run_states(total, neuron, registers, dead, first, n, block, packing, state, line, place, counts, words, sums)
+            spread(spikes, shape, unit, y, size, o, out)
 
 
-@_jit
+@jit
 def run_step_maps(
     indptr: Any,
     places: Any,
@@ -217,7 +205,7 @@ def run_step_maps(
             spread(spikes, shape, 1, y, size, o, out)
 
 
-@_jit
+@jit
 def run_taps(
     indptr: Any,
     channel: Any,
@@ -261,7 +249,7 @@ def run_taps(
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
-@_jit
+@jit
 def run_neurons(
     totals: Any,
     neuron: Any,
@@ -288,7 +276,7 @@ def run_neurons(
         spread(spikes, shape, unit, 0, shape[0], o, out)
 
 
-@_jit
+@jit
 def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: int, out: Any, sums: Any) -> None:
     """Run gates that spike when any of their pool x pool window does; a gate's state is never left over, so spikes are its active updates.
 
@@ -319,7 +307,7 @@ def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: i
                 sums[1, at + x] += fired[x]
 
 
-@_jit
+@jit
 def _or_row(plane: Any, pool: int, corner: int, pitch: int, into: Any) -> None:
     """Write the OR of a row of windows, the first of them at `corner` of the plane."""
     into[:] = 0
@@ -334,7 +322,7 @@ def _or_row(plane: Any, pool: int, corner: int, pitch: int, into: Any) -> None:
                 into[x] |= line[x * pool + dx]
 
 
-@_jit
+@jit
 def ones(byte: Any) -> Any:
     """Count the bits of a byte."""
     pairs = (byte & 0x55) + (byte >> 1 & 0x55)
@@ -342,5 +330,5 @@ def ones(byte: Any) -> Any:
     return (fours & 0x0F) + (fours >> 4)
 
 
-run_rows, run_bit_rows = _make_run_rows(sum_pairs), _make_run_rows(sum_bits)
-run_maps, run_bit_maps = _make_run_maps(sum_pairs), _make_run_maps(sum_bits)
+run_rows, run_bit_rows = (variant(_run_rows, name, sum_lanes=of) for name, of in (("run_rows", sum_pairs), ("run_bit_rows", sum_bits)))
+run_maps, run_bit_maps = (variant(_run_maps, name, sum_lanes=of) for name, of in (("run_maps", sum_pairs), ("run_bit_maps", sum_bits)))

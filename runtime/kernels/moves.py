@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True)
+from .jit import jit
 
 
-@_jit
+@jit
 def spread(spikes: Any, shape: Any, unit: int, row: int, size: int, channel: int, out: Any) -> None:
     """Write `size` rows of one channel's map, from `row` on, into its plane of the stream.
 
@@ -26,13 +25,13 @@ def spread(spikes: Any, shape: Any, unit: int, row: int, size: int, channel: int
                 out[channel, t, first + (row + y) * pitch + x] = spikes[t, y * width + x]
 
 
-@_jit
+@jit
 def _swap(low: Any, high: Any, bits: Any, mask: Any) -> Any:
     """Exchange the upper part of each field of `low` with the lower part of the field of `high`."""
     return (low & mask) | ((high & mask) << bits), ((low >> bits) & mask) | (high & ~mask)
 
 
-@_jit
+@jit
 def _transposed(w: Any) -> Any:
     """Transpose 8 x 8 bytes: byte j of word i becomes byte i of word j. Halves, quarters, then single bytes change places."""
     bits, mask = np.uint64(32), np.uint64(0x00000000FFFFFFFF)
@@ -47,7 +46,7 @@ def _transposed(w: Any) -> Any:
     return c0, c1, c2, c3, c4, c5, c6, c7
 
 
-@_jit
+@jit
 def gather_words(events: Any, out: Any) -> Any:
     """Do what `gather` does for a full block of a flat stream, in words: (samples, steps, inputs / 8) to (inputs, steps, lanes / 8).
 
@@ -75,7 +74,7 @@ def gather_words(events: Any, out: Any) -> Any:
     return seen
 
 
-@_jit
+@jit
 def gather(events: Any, shape: Any, lanes: int, out: Any) -> None:
     """Write (samples, steps, inputs) payloads into a stream; lanes without a sample become zero. Steps beyond the stream's are dropped."""
     rows, columns, first, pitch = shape
@@ -88,7 +87,7 @@ def gather(events: Any, shape: Any, lanes: int, out: Any) -> None:
                         out[c, t, where + s] = events[s, t, i] if s < events.shape[0] else 0
 
 
-@_jit
+@jit
 def scatter_flat_words(stream: Any, spikes: Any) -> None:
     """Write the spikes of a full block of a flat stream, (channels, steps, lanes / 8) words, as (samples, steps, channels / 8)."""
     for t in range(spikes.shape[1]):
@@ -110,7 +109,7 @@ def scatter_flat_words(stream: Any, spikes: Any) -> None:
                     spikes[lane * 8 + s, t, i] = moved[s]
 
 
-@_jit
+@jit
 def scatter(stream: Any, spikes: Any) -> None:
     """Write a flat stream's spikes, (neurons, steps, lanes), as (samples, steps, neurons)."""
     for s in range(spikes.shape[0]):
@@ -119,7 +118,7 @@ def scatter(stream: Any, spikes: Any) -> None:
                 spikes[s, t, c] = stream[c, t, s]
 
 
-@_jit
+@jit
 def scatter_maps(stream: Any, shape: Any, spikes: Any) -> None:
     """Write a stream's spikes, a byte a position with a sample a bit, as (samples, steps, neurons); `shape`: as in `spread`."""
     rows, columns, first, pitch = shape
@@ -132,7 +131,7 @@ def scatter_maps(stream: Any, shape: Any, spikes: Any) -> None:
                         spikes[s, t, i + x] = (line[x] >> s) & 1
 
 
-@_jit
+@jit
 def scatter_steps(stream: Any, shape: Any, spikes: Any) -> None:
     """Do the same for one sample's stream, a byte being eight steps of a position; `spikes`: (1, steps, neurons)."""
     rows, columns, first, pitch = shape
@@ -144,7 +143,7 @@ def scatter_steps(stream: Any, shape: Any, spikes: Any) -> None:
                     spikes[0, t, i + x] = (line[x] >> (t & 7)) & 1
 
 
-@_jit
+@jit
 def flatten(stream: Any, shape: Any, unit: int, out: Any) -> None:
     """Write a map's stream, `unit` bytes a position, as (neurons, steps * unit); `shape`: as in `spread`."""
     rows, columns, first, pitch = shape

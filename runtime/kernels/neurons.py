@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from ...hwmodels.fixed_point import STATE_LIMIT
+from .jit import jit
 from .vectors import BYTES, SAMPLES, STEPS, run_lanes
 
-_jit = numba.njit(cache=True, nogil=True)
 
-
-@_jit
+@jit
 def _decayed(state: Any, keep: Any) -> Any:
     """Round  state * keep / 4096  toward zero."""
     product = state * keep
     return (product + ((product >> 63) & 4095)) >> 12
 
 
-@_jit
+@jit
 def lif_any(
     total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packing: int, block: Any, sums: Any, at: int
 ) -> None:
@@ -64,7 +62,7 @@ def lif_any(
                 sums[1, at + i // lanes] += (u != 0) | (v != 0)
 
 
-@_jit
+@jit
 def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: int) -> None:
     """Add each neuron's lanes that hold samples, of uint8 (2, at least neurons * lanes), to `sums`, (2, neurons), from `at` on.
 
@@ -93,7 +91,7 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
             sums[kind, at + neuron] += total
 
 
-@_jit
+@jit
 def begin(ordered: Any, value: int) -> int:
     """Return where the numbers from `value` on begin."""
     low, high = 0, ordered.size
@@ -106,7 +104,7 @@ def begin(ordered: Any, value: int) -> int:
     return low
 
 
-@_jit
+@jit
 def run_states(
     total: Any,
     neuron: Any,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-
+from .jit import jit, variant
 from .vectors import sum_bits, sum_pairs, sum_step_bits
 
-_jit = numba.njit(cache=True, nogil=True)
+sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
 
 
-@_jit
+@jit
 def sum_row(indptr: Any, indices: Any, weights: Any, source: Any, row: int, acc: Any) -> None:
     """acc[l] = sum over the synapses of `row` of  w source[i, l];  `source`: (sources, lanes)."""
     acc[:] = 0
@@ -29,7 +28,7 @@ def sum_row(indptr: Any, indices: Any, weights: Any, source: Any, row: int, acc:
         k += 1
 
 
-@_jit
+@jit
 def add_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, rows: Any, total: Any
 ) -> None:
@@ -63,7 +62,7 @@ def add_taps(
             _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, total[t, y])
 
 
-@_jit
+@jit
 def add_strided_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, geometry: Any, total: Any
 ) -> None:
@@ -86,7 +85,7 @@ def add_strided_taps(
             _add_shifted(acc, exponent, total[t, y])
 
 
-@_jit
+@jit
 def _add_shifted(acc: Any, exponent: int, total: Any) -> None:
     """Add  acc << exponent  (the flooring right shift below 0)."""
     if exponent >= 0:
@@ -97,7 +96,7 @@ def _add_shifted(acc: Any, exponent: int, total: Any) -> None:
             total[i] += acc[i] >> -exponent
 
 
-@_jit
+@jit
 def add_steps(sums: Any, exponent: int, total: Any) -> None:
     """Add the sums of a neuron, (live steps, lanes), shifted, to `total`, (at least those steps, lanes)."""
     for t in range(sums.shape[0]):
@@ -109,7 +108,7 @@ def add_steps(sums: Any, exponent: int, total: Any) -> None:
                 total[t, lane] += sums[t, lane] >> -exponent
 
 
-@_jit
+@jit
 def add_events(starts: Any, targets: Any, weights: Any, exponent: int, source: Any, acc: Any, totals: Any) -> None:
     """Add one sample's events to `totals`, (steps, targets): only the synapses of sources that send are touched.
 
@@ -129,7 +128,7 @@ def add_events(starts: Any, targets: Any, weights: Any, exponent: int, source: A
         _add_shifted(acc, exponent, totals[t])
 
 
-@_jit
+@jit
 def sum_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
     """Sum the pool x pool windows of every plane of `source` into those of `out`; both (channels, steps, plane).
 
@@ -150,7 +149,7 @@ def sum_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                                 into[x * lanes + lane] += line[(x * pool + dx) * lanes + lane]
 
 
-@_jit
+@jit
 def copy_rows(acc: Any, rows: int, pitch: int, width: int, t: int, total: Any) -> None:
     """Write rows of `width` lanes, `pitch` apart in `acc`, one after another into `total[t]`."""
     for y in range(rows):
@@ -158,7 +157,7 @@ def copy_rows(acc: Any, rows: int, pitch: int, width: int, t: int, total: Any) -
             total[t, y * width + i] = acc[y * pitch + i]
 
 
-@_jit
+@jit
 def sum_bit_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
     """Do what `sum_windows` does for planes of bits, a byte being eight lanes of a position; `geometry`: of `source` in bytes."""
     first_in, pitch_in, first_out, pitch_out, rows, width, _ = geometry
@@ -175,7 +174,7 @@ def sum_bit_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                                 into[x * 8 + lane] += (line[x * pool + dx] >> lane) & 1
 
 
-@_jit
+@jit
 def sum_step_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
     """Do what `sum_windows` does for one sample's planes, a byte being eight steps of a position; `geometry`: of bytes."""
     first_in, pitch_in, first_out, pitch_out, rows, width, _ = geometry
@@ -191,7 +190,7 @@ def sum_step_windows(source: Any, pool: int, geometry: Any, out: Any) -> None:
                             into[x] += (line[x * pool + dx] >> (t & 7)) & 1
 
 
-@_jit
+@jit
 def sum_step_maps(
     indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, row: int, acc: Any, totals: Any
 ) -> None:
@@ -209,44 +208,32 @@ def sum_step_maps(
                     _add_shifted(acc[k, : totals.shape[3]], exponent, totals[o, t + k, y])
 
 
-def _make_sum_rows(sum_lanes: Any) -> Any:
-    """Compile `sum_rows` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
+def _sum_rows(
+    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
+) -> None:
+    """Add a projection into `totals`, (channels, steps, at least positions * lanes); see `sum_pairs`.
 
-    @_jit
-    def sum_rows(
-        indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, lanes: int, acc: Any, total: Any, totals: Any
-    ) -> None:
-        """Add a projection into `totals`, (channels, steps, at least positions * lanes); see `sum_pairs`.
-
-        `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
-        """
-        positions = (indptr.size - 1) // totals.shape[0]
-        for j in range(indptr.size - 1):
-            sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
-            where = (j % positions) * lanes
-            add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
-
-    return sum_rows
+    `acc`: whole chunks; `total`: its beginning as (live steps, lanes).
+    """
+    positions = (indptr.size - 1) // totals.shape[0]
+    for j in range(indptr.size - 1):
+        sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
+        where = (j % positions) * lanes
+        add_steps(total, exponent, totals[j // positions, :, where : where + lanes])
 
 
-def _make_sum_maps(sum_lanes: Any) -> Any:
-    """Compile `sum_maps` for streams of bytes (`sum_pairs`) or of bits (`sum_bits`)."""
-
-    @_jit
-    def sum_maps(
-        indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
-    ) -> None:
-        """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
-        for o in range(totals.shape[0]):
-            for t in range(totals.shape[1]):
-                sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0, 0)
-                for y in range(rows.shape[0]):
-                    _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
-
-    return sum_maps
+def _sum_maps(
+    indptr: Any, places: Any, weights: Any, most: int, exponent: int, source: Any, plane: int, acc: Any, rows: Any, totals: Any
+) -> None:
+    """Add a convolution of stride 1 into `totals`, (channels, steps, rows of the map, columns * lanes); `rows`: as in `add_taps`."""
+    for o in range(totals.shape[0]):
+        for t in range(totals.shape[1]):
+            sum_lanes(source, t * plane, places, weights, indptr[o], indptr[o + 1], most, acc.size, acc, 0, 0)
+            for y in range(rows.shape[0]):
+                _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, totals[o, t, y])
 
 
-@_jit
+@jit
 def sum_linear(indptr: Any, indices: Any, weights: Any, exponent: int, source: Any, lanes: int, acc: Any, totals: Any) -> None:
     """Do the same for bytes and weights of any width; `source`: (sources, live steps * lanes)."""
     positions = (indptr.size - 1) // totals.shape[0]
@@ -256,7 +243,7 @@ def sum_linear(indptr: Any, indices: Any, weights: Any, exponent: int, source: A
         add_steps(acc.reshape(acc.size // lanes, lanes), exponent, totals[j // positions, :, where : where + lanes])
 
 
-@_jit
+@jit
 def sum_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, geometry: Any, acc: Any, rows: Any, totals: Any
 ) -> None:
@@ -268,5 +255,5 @@ def sum_taps(
             add_taps(indptr, channel, offset, weights, exponent, source, o, acc, rows, totals[o])
 
 
-sum_rows, sum_bit_rows = _make_sum_rows(sum_pairs), _make_sum_rows(sum_bits)
-sum_maps, sum_bit_maps = _make_sum_maps(sum_pairs), _make_sum_maps(sum_bits)
+sum_rows, sum_bit_rows = (variant(_sum_rows, name, sum_lanes=of) for name, of in (("sum_rows", sum_pairs), ("sum_bit_rows", sum_bits)))
+sum_maps, sum_bit_maps = (variant(_sum_maps, name, sum_lanes=of) for name, of in (("sum_maps", sum_pairs), ("sum_bit_maps", sum_bits)))

@@ -7,14 +7,15 @@ processor has it (x86: u8 times s8 in pairs, AVX2 or AVX-512). Elsewhere LLVM ch
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
-import numba
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ...hwmodels.fixed_point import STATE_LIMIT
+from .jit import jit, variant
 
 Form = Literal["avx512", "avx2", "plain"]
 BYTES, SAMPLES, STEPS = 0, 1, 2
@@ -141,45 +142,57 @@ def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
     return sum_chunks
 
 
-def make_sum_pairs(form: Form) -> Any:
-    """Compile the sum of a row in one of the forms; see `sum_pairs`."""
-    set8, set4, set2, set1 = (_sum_chunks(form, n, False) for n in (8, 4, 2, 1))
-    add8, add4, add1 = (_sum_chunks(form, n, True) for n in (8, 4, 1))
+_Chunks = Any  # intrinsics; see `variant`
+set8: _Chunks = None
+set4: _Chunks = None
+set2: _Chunks = None
+set1: _Chunks = None
+add8: _Chunks = None
+add4: _Chunks = None
+add1: _Chunks = None
 
-    @numba.njit(cache=True, nogil=True)
-    def sum_pairs(
-        source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
-    ) -> None:
-        last, at = min(begin + most, end), 0
+
+def _sum_pairs(
+    source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
+) -> None:
+    last, at = min(begin + most, end), 0
+    while at < size:
+        start, left = base + at, size - at
+        if left >= 512:
+            set8(source, start, places, weights, begin, last, out, to + at)
+            at += 512
+        elif left >= 256:
+            set4(source, start, places, weights, begin, last, out, to + at)
+            at += 256
+        elif left >= 128:
+            set2(source, start, places, weights, begin, last, out, to + at)
+            at += 128
+        else:
+            set1(source, start, places, weights, begin, last, out, to + at)
+            at += 64
+    while last < end:  # more than one sum of 16 bits holds
+        first, last, at = last, min(last + most, end), 0
         while at < size:
             start, left = base + at, size - at
             if left >= 512:
-                set8(source, start, places, weights, begin, last, out, to + at)
+                add8(source, start, places, weights, first, last, out, to + at)
                 at += 512
             elif left >= 256:
-                set4(source, start, places, weights, begin, last, out, to + at)
+                add4(source, start, places, weights, first, last, out, to + at)
                 at += 256
-            elif left >= 128:
-                set2(source, start, places, weights, begin, last, out, to + at)
-                at += 128
             else:
-                set1(source, start, places, weights, begin, last, out, to + at)
+                add1(source, start, places, weights, first, last, out, to + at)
                 at += 64
-        while last < end:  # more than one sum of 16 bits holds
-            first, last, at = last, min(last + most, end), 0
-            while at < size:
-                start, left = base + at, size - at
-                if left >= 512:
-                    add8(source, start, places, weights, first, last, out, to + at)
-                    at += 512
-                elif left >= 256:
-                    add4(source, start, places, weights, first, last, out, to + at)
-                    at += 256
-                else:
-                    add1(source, start, places, weights, first, last, out, to + at)
-                    at += 64
 
-    return sum_pairs
+
+def _chunked(make: Any) -> dict[str, Any]:
+    """Return the sums that `_sum_pairs` and `_sum_bits` take, by name; `make` takes a number of chunks and whether to add."""
+    return {f"{'add' if add else 'set'}{n}": make(n, add) for add, sizes in ((False, (8, 4, 2, 1)), (True, (8, 4, 1))) for n in sizes}
+
+
+def make_sum_pairs(form: Form) -> Any:
+    """Compile the sum of a row in one of the forms; see `sum_pairs`."""
+    return variant(_sum_pairs, f"sum_pairs_{form}", **_chunked(partial(_sum_chunks, form)))
 
 
 sum_pairs = make_sum_pairs(host_form())
@@ -242,51 +255,45 @@ def _bit_chunks(chunks: int, add: bool, steps: bool) -> Any:
     return bit_chunks
 
 
-def _make_sum_bits(steps: bool) -> Any:
-    """Compile `sum_bits`, or `sum_step_bits`, whose lanes are eight steps of each position."""
-    set8, set4, set2, set1 = (_bit_chunks(n, False, steps) for n in (8, 4, 2, 1))
-    add8, add4, add1 = (_bit_chunks(n, True, steps) for n in (8, 4, 1))
-    shift = 3 if steps else 0
+shift = 0  # lanes of a position in `_sum_bits`, as a power of two; see `variant`
 
-    @numba.njit(cache=True, nogil=True)
-    def sum_bits(
-        source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
-    ) -> None:
-        last, at = min(begin + most, end), 0
+
+def _sum_bits(
+    source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
+) -> None:
+    last, at = min(begin + most, end), 0
+    while at < size:
+        start, left, into = base + (at >> 3), size - at, to + (at >> shift)
+        if left >= 512:
+            set8(source, start, places, weights, begin, last, out, into, pitch)
+            at += 512
+        elif left >= 256:
+            set4(source, start, places, weights, begin, last, out, into, pitch)
+            at += 256
+        elif left >= 128:
+            set2(source, start, places, weights, begin, last, out, into, pitch)
+            at += 128
+        else:
+            set1(source, start, places, weights, begin, last, out, into, pitch)
+            at += 64
+    while last < end:
+        first, last, at = last, min(last + most, end), 0
         while at < size:
             start, left, into = base + (at >> 3), size - at, to + (at >> shift)
             if left >= 512:
-                set8(source, start, places, weights, begin, last, out, into, pitch)
+                add8(source, start, places, weights, first, last, out, into, pitch)
                 at += 512
             elif left >= 256:
-                set4(source, start, places, weights, begin, last, out, into, pitch)
+                add4(source, start, places, weights, first, last, out, into, pitch)
                 at += 256
-            elif left >= 128:
-                set2(source, start, places, weights, begin, last, out, into, pitch)
-                at += 128
             else:
-                set1(source, start, places, weights, begin, last, out, into, pitch)
+                add1(source, start, places, weights, first, last, out, into, pitch)
                 at += 64
-        while last < end:
-            first, last, at = last, min(last + most, end), 0
-            while at < size:
-                start, left, into = base + (at >> 3), size - at, to + (at >> shift)
-                if left >= 512:
-                    add8(source, start, places, weights, first, last, out, into, pitch)
-                    at += 512
-                elif left >= 256:
-                    add4(source, start, places, weights, first, last, out, into, pitch)
-                    at += 256
-                else:
-                    add1(source, start, places, weights, first, last, out, into, pitch)
-                    at += 64
-
-    return sum_bits
 
 
-sum_bits = _make_sum_bits(False)
+sum_bits = variant(_sum_bits, "sum_bits", shift=0, **_chunked(partial(_bit_chunks, steps=False)))
 """Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
-sum_step_bits = _make_sum_bits(True)
+sum_step_bits = variant(_sum_bits, "sum_step_bits", shift=3, **_chunked(partial(_bit_chunks, steps=True)))
 """Do what `sum_bits` does for bytes that are eight steps of a position; the sums of step t lie at  out[to + t pitch + position]."""
 
 
@@ -405,34 +412,42 @@ def _run_lanes(size: int, shift: bool, packing: int) -> Any:
     return run
 
 
-def _make_run(most: int, packing: int) -> Any:
-    """Compile the neurons for `most` lanes at a time, and 8 at a time for what is left."""
-    shift_most, shift_8, product_most, product_8 = (_run_lanes(n, shift, packing) for shift in (True, False) for n in (most, 8))
-
-    @numba.njit(cache=True, nogil=True)
-    def run(total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, counts: Any) -> None:
-        at, shift = 0, registers[4] >= 0
-        while at + most <= n:
-            if shift:
-                shift_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
-            else:
-                product_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
-            at += most
-        while at < n:
-            if shift:
-                shift_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
-            else:
-                product_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
-            at += 8
-
-    return run
-
-
 _WIDTH = {"avx512": 64, "avx2": 32, "plain": 16}[host_form()]
-_run_bytes, _run_samples, _run_steps = (_make_run(_WIDTH, packing) for packing in (BYTES, SAMPLES, STEPS))
+shift_most: _Chunks = None
+shift_8: _Chunks = None
+product_most: _Chunks = None
+product_8: _Chunks = None
+most = 0  # lanes at a time; see `variant`
 
 
-@numba.njit(cache=True, nogil=True)
+def _run(total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, counts: Any) -> None:
+    at, shift = 0, registers[4] >= 0
+    while at + most <= n:
+        if shift:
+            shift_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
+        else:
+            product_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
+        at += most
+    while at < n:
+        if shift:
+            shift_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
+        else:
+            product_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
+        at += 8
+
+
+def _make_run(name: str, packing: int) -> Any:
+    """Compile the neurons for as many lanes at a time as the processor has room for, and 8 at a time for what is left."""
+    kinds = {f"{'shift' if shift else 'product'}_{size}": (n, shift) for shift in (True, False) for size, n in (("most", _WIDTH), ("8", 8))}
+    return variant(_run, name, most=_WIDTH, **{kind: _run_lanes(n, shift, packing) for kind, (n, shift) in kinds.items()})
+
+
+_run_bytes, _run_samples, _run_steps = (
+    _make_run(name, packing) for name, packing in (("_run_bytes", BYTES), ("_run_samples", SAMPLES), ("_run_steps", STEPS))
+)
+
+
+@jit
 def run_lanes(
     total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, packing: int, counts: Any
 ) -> None:
