@@ -24,6 +24,20 @@ class Ended:
 Command = Callable[..., Ended]
 
 
+class _PlainRoot:
+    """The repository is a package, but may lie in a folder whose name cannot be one: to pytest it is a folder like others."""
+
+    @pytest.hookimpl
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Return a plain folder for the repository, and leave the others to pytest."""
+        return pytest.Dir.from_parent(parent, path=path) if path == parent.config.rootpath else None  # pyright: ignore[reportArgumentType]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the hook for all folders: one in this file alone would see no more than those below."""
+    config.pluginmanager.register(_PlainRoot())
+
+
 @pytest.fixture
 def spikeloom(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run the command line with the given words, in this process."""
