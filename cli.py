@@ -93,7 +93,9 @@ def train(
     ] = None,
     loss: Annotated[str | None, typer.Option(help="mse or ce on mean rates, tet on every step [default: mse].")] = None,
     tet_lambda: Annotated[float | None, typer.Option(help="Weight of tet's second term, 0..1 [default: 0.001].")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, or published: what papers use on the data set [default: none].")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none; gentle: small turns, shifts and scales; published: what papers use [default: none].")
+    ] = None,
     hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
     width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
     weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,

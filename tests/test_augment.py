@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from spikeloom.train.augment import Affine, Augmentation, CropFlip, ResizedCrop, RollFlip, nothing, published
+from spikeloom.train.augment import Affine, Augmentation, CropFlip, ResizedCrop, RollFlip, gentle, nothing, published
 
-KINDS: list[Augmentation] = [CropFlip(), RollFlip(), Affine(), ResizedCrop()]
+KINDS: list[Augmentation] = [CropFlip(), RollFlip(), Affine(), ResizedCrop(), Affine(smooth=True)]
 SHAPES = [(9, 14, 12), (9, 3, 14, 12), (9, 4, 2, 14, 12)]
 
 
@@ -68,6 +68,20 @@ def test_affine_is_scipys() -> None:
     assert (found == 0).any() and np.abs(found - smooth).mean() > 0.01
 
 
+@pytest.mark.parametrize("side", [(28, 28), (20, 31)])
+def test_a_smooth_affine_is_scipys(side: tuple[int, int]) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).random((12, *side))).float()
+    found = Affine(25.0, 0.1, (0.8, 1.2), smooth=True)(x, torch.Generator().manual_seed(5)).numpy()
+    u = torch.rand(4, 12, 1, 1, generator=torch.Generator().manual_seed(5), dtype=torch.float64).flatten(1).numpy()
+    for n in range(12):
+        angle, scale = math.radians(25 * (2 * u[0, n] - 1)), 0.8 + 0.4 * u[3, n]
+        shift = (2 * u[1:3, n] - 1) * 0.1 * np.array(side)
+        matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / scale
+        middle = (np.array(side) - 1) / 2
+        expected = ndimage.affine_transform(x[n].numpy(), matrix, middle - matrix @ (middle + shift), order=1, mode="grid-constant")
+        np.testing.assert_allclose(found[n], expected, atol=1e-4)
+
+
 def test_affine_keeps_the_published_bounds() -> None:
     x = torch.zeros(4000, 21, 21)
     x[:, 10, 10], x[:, 10, 16] = 1, 2  # the middle, and a point 6 to its right
@@ -114,6 +128,16 @@ def test_channels_last_stays_so(kind: Augmentation) -> None:
     last = kind(x.contiguous(memory_format=torch.channels_last), torch.Generator().manual_seed(1))
     assert last.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(last, kind(x, torch.Generator().manual_seed(1)))
+
+
+def test_gentle_suits_any_image_and_keeps_events_binary() -> None:
+    assert gentle((700,), True) is None and gentle((64,), False) is None
+    image, events = _batch((8, 28, 28)), torch.bernoulli(torch.full((8, 3, 2, 28, 28), 0.3), generator=torch.Generator().manual_seed(1))
+    static, temporal = gentle((28, 28), False), gentle((2, 28, 28), True)
+    assert static is not None and temporal is not None
+    moved = static(image, torch.Generator().manual_seed(0))
+    assert 0 < float((moved - image).abs().mean()) < 0.5 and not set(moved.unique().tolist()) <= set(image.unique().tolist())
+    assert set(temporal(events, torch.Generator().manual_seed(0)).unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_resized_crop_is_a_window_brought_to_the_old_size() -> None:

@@ -201,6 +201,22 @@ def test_augmentation_that_nobody_published_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_gentle_augmentation_gives_the_integer_stage_integers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, bool]] = []
+    step = loop.Trainer.step
+
+    def watched(self: loop.Trainer, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append((self.model.is_integer, torch.equal(x, x.round())))
+        return step(self, x, *rest)
+
+    monkeypatch.setattr(loop.Trainer, "step", watched)
+    settings = recipe(augment="gentle", weight_bits=8, epochs=2, qat_fraction=0.5)
+    gentle = train_run(settings, tmp_path / "gentle")
+    assert (True, True) in seen and (False, False) in seen and (True, False) not in seen
+    plain = train_run(replace(settings, augment="none"), tmp_path / "plain")
+    assert (plain.folder / "model.safetensors").read_bytes() != (gentle.folder / "model.safetensors").read_bytes()
+
+
 def test_starting_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train_run(recipe(), tmp_path / "first")
     seen: list[dict[str, torch.Tensor]] = []

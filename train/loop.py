@@ -157,6 +157,7 @@ class Trainer:
             x, labels = self.feed.take(self.world.part(chosen), integer=self.model.is_integer)
             if self.augment is not None:
                 x = self.augment(x, noise)
+                x = x.round() if self.model.is_integer else x
             loss = self.step(x, labels, rate, self._progress(self.epoch + (batch + 1) / self.batches), len(labels) / len(chosen))
             total += loss * len(labels)
             samples += len(chosen)
@@ -265,9 +266,12 @@ def _check_processes(processes: int, batch_size: int, samples: int) -> None:
 def _augmentation(settings: TrainSettings, dataset: Dataset) -> augment.Augmentation | None:
     if settings.augment == "none":
         return None
-    chosen = augment.published(dataset.name, dataset.shape, dataset.temporal)
+    if settings.augment == "gentle":
+        chosen, way_out = augment.gentle(dataset.shape, dataset.temporal), "Leave out --augment."
+    else:
+        chosen, way_out = augment.published(dataset.name, dataset.shape, dataset.temporal), "Leave out --augment, or try --augment gentle."
     if chosen is None:
-        raise UsageError(f"There is no published augmentation for the data set {dataset.name}. Leave out --augment.")
+        raise UsageError(f"There is no {settings.augment} augmentation for the data set {dataset.name} ({dataset.shape}). {way_out}")
     return chosen
 
 

@@ -15,7 +15,7 @@ __all__ = ["Augment", "Device", "LossName", "Precision", "ScheduleName", "TrainS
 
 LossName = Literal["mse", "ce", "tet"]
 ScheduleName = Literal["cosine", "warmup-cosine", "one-cycle", "constant"]
-Augment = Literal["none", "published"]
+Augment = Literal["none", "gentle", "published"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bf16"]
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,8 @@ class TrainSettings:
         timesteps: T, how often a static sample is presented; None: 8, or the frames of a sample whose data have their own.
         loss: see `losses`.
         tet_lambda: the weight of the second term of the loss tet, 0..1; 1e-3 is what published scripts that use it start from.
-        augment: "published": the augmentation that papers use on the data set; "none".
+        augment: "published": the augmentation that papers use on the data set; "gentle": small turns, shifts and scales, for any images;
+            "none".
         seed: of the weights, the order of the samples, augmentation, dropout and the validation split.
         weight_bits: None: float weights. 2..8: the last epochs run the chip's integer arithmetic.
         qat_fraction: the share of the epochs that do, at least one epoch.
