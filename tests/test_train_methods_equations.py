@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from spikeloom import registry
+from spikeloom.train import devices, methods
 from spikeloom.train import optimiser_kernels as kernels
 from spikeloom.train.layers import SpikingNetwork
-from spikeloom.train.methods import _random
+from spikeloom.train.methods import _flat, _random
 from test_train_methods import conv_network, fake_gradients, flat, linear_network, method_of
 
 F8 = NDArray[np.float64]
@@ -281,13 +287,13 @@ FORMS: dict[str, tuple[Any, tuple[float, ...], list[tuple[bool, ...]]]] = {
 }
 
 
-def arrays_of(name: str, size: int) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(4)
+def arrays_of(name: str, size: int, seed: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     real = [torch.randn(size, generator=generator) for _ in range(9)]
     if name == "rewiring":
         return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square()]
     if name == "langevin":
-        key, table = torch.tensor([12345, 4000000000, 77]), _random.normals(torch.device("cpu"), torch.float32)
+        key, table = torch.tensor([12345, 4000000000, seed]), _random.normals(torch.device("cpu"), torch.float32)
         return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square(), key, table]
     if name == "masked":
         return [real[0], (real[1] > 0).to(torch.int8), *real[2:4], real[4].square()]
@@ -296,30 +302,61 @@ def arrays_of(name: str, size: int) -> list[torch.Tensor]:
     return [*real[:4], real[4].square()]
 
 
+@contextmanager
+def as_on_cuda() -> Generator[None]:
+    """Run what runs on CUDA here: every kernel and choice in its torch form, called as for a device that is no CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "uses_numpy", lambda tensor: False)
+        patch.setattr(kernels.Kernel, "_compile", lambda kernel: kernel.written)  # what torch.compile is given
+        yield
+
+
 @pytest.mark.parametrize("name", list(FORMS))
-def test_both_forms_of_a_kernel_agree(name: str) -> None:
+@settings(max_examples=12, deadline=None)
+@given(size=st.integers(1, 3000), seed=st.integers(0, 1 << 30), scale=st.floats(0.1, 10))
+def test_both_forms_of_a_kernel_agree(name: str, size: int, seed: int, scale: float) -> None:
     kernel, numbers, flags = FORMS[name]
+    numbers = (*numbers[:2], numbers[2] * scale, *numbers[3:])
     for chosen in flags:
-        ours, theirs = arrays_of(name, 4099), arrays_of(name, 4099)
+        ours, theirs = arrays_of(name, size, seed), arrays_of(name, size, seed)
         for _ in range(3):
             kernel(ours, numbers, chosen)
             kernel.written(*theirs, torch.tensor(numbers), *chosen)
         for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-6)
-            assert int(((a > 0) != (b > 0)).sum()) <= 1 if a.is_floating_point() else torch.equal(a, b)
+            differ = ~torch.isclose(a, b, rtol=2e-5, atol=2e-6 * max(1.0, scale)) if a.is_floating_point() else a != b
+            assert int(differ.sum()) <= int(a.is_floating_point())  # one may lie so near to a bound that rounding decides its side
 
 
-@pytest.mark.parametrize("name", ["dense", "grad-r", "stds", "deep-r", "soft-deep-r", "esl", "upr"])
-def test_a_method_in_torch_alone_takes_the_same_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs on CUDA, run here: the torch form of every kernel, called as from a device that is no CPU."""
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0, math.inf]), min_size=1, max_size=60),
+    share=st.floats(0, 1),
+)
+def test_choices_in_torch_are_those_of_numpy(values: list[float], share: float) -> None:
+    tensor, rank = torch.tensor(values), 1 + int(share * (len(values) - 1))
+    with as_on_cuda():
+        assert _flat.count_positive(tensor) == sum(v > 0 for v in values)
+        assert float(_flat.smallest_value(tensor, rank)) == sorted(values)[rank - 1]
+        kept = _flat.largest(tensor, rank)
+    assert int(kept.sum()) == rank and sorted(tensor[kept].tolist()) == sorted(values)[len(values) - rank :]
+
+
+@pytest.mark.parametrize("name", registry.names(methods))
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000), sparsity=st.floats(0.3, 0.97))
+def test_a_method_in_torch_alone_takes_the_same_steps(name: str, seed: int, sparsity: float) -> None:
     results: list[torch.Tensor] = []
-    for torch_alone in (False, True):
-        if torch_alone:
-            monkeypatch.setattr(kernels.Kernel, "__call__", lambda k, a, n, f=(): k.written(*a, torch.tensor(n), *f))
-        model = conv_network()
-        method = method_of(name, model, 0.7)
-        for step in range(5):
-            fake_gradients(model, step)
-            method.step(LR, (step + 1) / 60)
-        results.append(flat(model))
-    torch.testing.assert_close(*results, rtol=1e-3, atol=2e-5)
+    zeros: list[int] = []
+    for place in (nullcontext, as_on_cuda):
+        with place():
+            model = conv_network(seed)
+            method = method_of(name, model, sparsity, seed)
+            for step in range(22):
+                fake_gradients(model, 1000 * seed + step)
+                method.step(LR, (step + 1) / 40)
+            results.append(flat(model))
+            method.end_epoch(1.0)
+            zeros.append(method.zeros())
+    differ = ~torch.isclose(*results, rtol=1e-3, atol=1e-4)
+    # two synapses whose order the last bit decides may change places
+    assert int(differ.sum()) <= 2 and zeros[0] == zeros[1]

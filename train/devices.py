@@ -1,10 +1,11 @@
-"""What torch finds to compute on."""
+"""What torch finds to compute on, and which form of a computation suits a tensor."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-__all__ = ["describe_cuda"]
+__all__ = ["describe_cuda", "uses_numpy"]
 
 
 def describe_cuda() -> str | None:
@@ -13,3 +14,11 @@ def describe_cuda() -> str | None:
         return None
     properties = torch.cuda.get_device_properties(0)
     return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+
+
+def uses_numpy(tensor: Tensor) -> bool:
+    """Whether NumPy and numba compute on the tensor's memory, as on the CPU; elsewhere the same is written in torch.
+
+    Asked as `devices.uses_numpy`, so that a test can have all that runs on CUDA run here.
+    """
+    return tensor.device.type == "cpu"

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import devices
 from .methods._random import hashed
 
 __all__ = ["LANGEVIN", "MASKED", "MASK_SEARCH", "REWIRING", "SOFT_THRESHOLD", "Kernel"]
@@ -50,7 +51,7 @@ class Kernel:
             numbers: real scalars that may change every step.
             flags: switches; torch.compile builds a kernel for each combination that occurs.
         """
-        if arrays[0].device.type != "cpu":
+        if not devices.uses_numpy(arrays[0]):
             scalars = torch.tensor(list(numbers), dtype=arrays[0].dtype).to(arrays[0].device, non_blocking=True)
             self._compile()(*arrays, scalars, *flags)
             return

@@ -98,16 +98,16 @@ class STDS(Pruning):
         """The number of weights that shall be zero when the share `progress` of the float epochs is done, under closed control."""
         return self.ramped_zeros(sine(progress / self.options.ramp))
 
-    def floors(self) -> list[float]:
-        """The least weight of a live synapse by layer: that by which |theta| can exceed d in its precision."""
-        return [max(JUST_LIVE, 1e-6 * width) for width in self.widths.tolist()]
+    def thresholds(self) -> list[tuple[float, float]]:
+        """Return d and the least weight of a live synapse by layer, that by which |theta| can exceed d in its precision."""
+        return [(width, max(JUST_LIVE, 1e-6 * width)) for width in self.widths.tolist()]
 
     def step(self, lr: float, progress: float) -> None:
         """Take one step of Adam on theta; move d."""
         adam = self.advance(lr)
         if not self.closed and not self.frozen:
             self.widths.fill_(self.options.width * sine(progress / self.options.ramp))
-        for layer, width, floor in zip(self.flat, self.widths.tolist(), self.floors(), strict=True):
+        for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
             values = layer.values()
             theta, mean, square = self.state_of(layer, "theta", "mean", "square")
             SOFT_THRESHOLD((theta, values, layer.gradient(), mean, square), (*adam, width, floor), (self.frozen,))
@@ -123,7 +123,7 @@ class STDS(Pruning):
         scaled = self.flat.with_best_first(self.flat.scaled(self.theta.abs(), self.units))
         spines = largest(scaled, self.size - wanted)
         self.widths = self.units * smallest_value(scaled, wanted) if wanted else torch.zeros_like(self.units)
-        for layer, width, floor in zip(self.flat, self.widths.tolist(), self.floors(), strict=True):
+        for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
             self._settle(self.theta[layer.part], spines[layer.part], width, floor)
         self._write_weights()
 
