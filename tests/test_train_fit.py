@@ -22,6 +22,7 @@ from spikeloom.hwmodels import fixed_point
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.networks import fc
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 RECIPE: dict[str, Any] = {"data": "digits", "method": "grad-r", "sparsity": 0.9, "epochs": 6, "batch_size": 32, "lr": 2e-2, "hidden": (60,)}
 
@@ -54,8 +55,18 @@ def test_the_folder_holds_what_it_should(trained: TrainedRun) -> None:
         "settings.json", "checkpoint.safetensors", "metrics.jsonl", "tensorboard", "model.onnx", "model.safetensors",
         "calibration.safetensors", "train.json",
     }  # fmt: skip
-    assert list((folder / "tensorboard").glob("events*"))
     assert json.loads((folder / "settings.json").read_text())["sparsity"] == 0.9
+
+
+def test_tensorboard_counts_what_each_epoch_pruned_and_regrew(trained: TrainedRun) -> None:
+    rows = [json.loads(line) for line in (trained.folder / "metrics.jsonl").read_text().splitlines()]
+    events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
+    names = {"pruned", "regrown", "connectivity", "connectivity_unrolled", "sparsity", "loss", "lr", "validation_accuracy"}
+    assert names <= set(events.scalars.Keys())
+    for name in sorted(names):
+        points = [(point.step, point.value) for point in events.Scalars(name)]
+        assert points == [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in rows], name
+    assert sum(row["regrown"] for row in rows) > 0 < sum(row["pruned"] for row in rows)
 
 
 def onnx_spikes(path: Path, values: np.ndarray, timesteps: int, integer: bool) -> dict[str, np.ndarray]:
