@@ -1,6 +1,7 @@
 """Every method on MNIST 784-800-10 at 10, 5, 2.25 and 1 % connectivity: a `spikeloom sweep`, printed as a Markdown table.
 
     python benchmarks/methods_table.py --epochs 12 --seeds 0,1 --out runs/methods
+    python benchmarks/methods_table.py --methods grad-r --epochs 30 --set augment=gentle --out runs/gentle
 
 Repeat it to go on where it stopped; finished cells are only read.
 """
@@ -16,6 +17,7 @@ from typing import Any
 from spikeloom import registry, sweep_page
 from spikeloom.sweeping import Grid, sweep
 from spikeloom.train import methods
+from spikeloom.train.recipe import merged
 
 SPARSITIES = (0.9, 0.95, 0.9775, 0.99)
 
@@ -39,12 +41,13 @@ def main() -> int:
     parser.add_argument("--data-dir", default=None)
     parser.add_argument("--methods", default=",".join(registry.names(methods)))
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting of train; repeatable")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None, help="of a cell; None: its share of the cores")
     parser.add_argument("--out", default="runs/methods")
     options = parser.parse_args()
-    settings = {"data": options.data, "epochs": options.epochs, "data_dir": options.data_dir}
+    settings = merged({}, {"data": options.data, "epochs": options.epochs, "data_dir": options.data_dir}, options.set)
     seeds = tuple(int(seed) for seed in options.seeds.split(","))
     grid = Grid(settings, tuple(options.methods.split(",")), SPARSITIES, seeds, Path(options.out))
     rows = sweep(grid, jobs=options.jobs, threads=options.threads, report=progress)

@@ -53,8 +53,6 @@ def our_step(data: Dataset, options: argparse.Namespace, folder: Path) -> tuple[
     parts = Parts.of(asked)
     world = World(device=torch.device(options.device))
     model = parts.build_model(data, options.timesteps).to(world.device)
-    if world.device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     model.train()
     trainer = Trainer(parts.settings, data, model, parts.build_method(model, parts.settings), folder, None, world)
     return lambda x, labels: trainer.step(x, labels, 1e-3, 0.25), trainer
