@@ -194,8 +194,10 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
         ({}, "control", "open"), ({"control": "open"}, "alpha", 0.5), ({}, "ramp", 0.9), ({}, "every", 3),
     ],
     "stds": [({}, "control", "open"), ({"control": "open"}, "width", 0.02), ({}, "ramp", 0.9), ({}, "every", 3)],
-    "deep-r": [({}, "temperature", 0.2), ({}, "l1", 0.3), ({}, "start", "magnitude")],
-    "soft-deep-r": [({}, "temperature", 0.2), ({}, "l1", 0.3), ({}, "start", "magnitude"), ({}, "every", 3)],
+    "deep-r": [({}, "temperature", 0.2), ({}, "cooling", "none"), ({}, "l1", 0.3), ({}, "start", "magnitude")],
+    "soft-deep-r": [
+        ({}, "temperature", 0.2), ({}, "cooling", "none"), ({}, "l1", 0.3), ({}, "start", "magnitude"), ({}, "every", 3),
+    ],
     "esl": [
         ({}, "density", "uniform"), ({}, "growth", "random"), ({}, "share", 0.6), ({}, "decay", "constant"), ({}, "every", 1),
         ({}, "rewirings", 3), ({}, "start", "magnitude"),

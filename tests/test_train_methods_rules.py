@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from spikeloom import registry
 from spikeloom.errors import UsageError
+from spikeloom.train import methods
 from spikeloom.train.layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork, Unit
 from spikeloom.train.methods._flat import Flat, largest, largest_of, share_out, smallest_value, split
 from test_train_methods import conv_network, fake_gradients, flat, linear_network, method_of, run, settings_of, taps
+from torch import Tensor
 
 REGROWING = ["grad-r", "deep-r", "soft-deep-r", "stds", "esl"]
 
@@ -316,3 +319,18 @@ def test_upr_follows_pools_shortcuts_and_gates() -> None:
     assert dead(w["c_3"]) == [True, False, False, False]  # a never spikes; b silent lets the AND through
     output = model(torch.rand(3, 2, 8, 8))
     assert bool(torch.isfinite(output).all())
+
+
+@pytest.mark.parametrize("name", ["deep-r", "soft-deep-r", "esl"])
+def test_a_sparse_start_follows_trained_weights(name: str) -> None:
+    """Unless asked otherwise, a training that starts from a run begins with its largest weights."""
+    module = registry.load(methods, "method", name)
+
+    def first(init: str | None, start: str) -> Tensor:
+        model = conv_network()
+        module.build(model, settings_of(method=name, sparsity=0.8, init=init), module.Options(start=start))
+        return flat(model) != 0
+
+    assert torch.equal(first("a run", "auto"), first("a run", "magnitude"))
+    assert torch.equal(first(None, "auto"), first("a run", "random"))
+    assert not torch.equal(first(None, "auto"), first("a run", "auto"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from ._start import Start, first_mask
 
 __all__ = ["DeepRewiring", "LangevinOptions"]
 
+Cooling = Literal["linear", "none"]
+
 
 @dataclass(frozen=True)
 class LangevinOptions:
@@ -26,18 +28,21 @@ class LangevinOptions:
 
     Args:
         temperature: of the noise; a step of learning rate lr adds temperature sqrt(lr_t) N(0, 1). It is sqrt(2 T) of the paper.
+        cooling: "linear": the temperature falls along a line to 0 at the end of the float epochs; "none": it stays.
         l1: the pull of active synapses towards 0, of a step lr_t l1.
-        start: "random": the first active synapses are drawn, as in the paper; "magnitude": they are those of largest |w|, which
-            is what a start from trained weights asks for.
+        start: "random": the first active synapses are drawn, as in the paper; "magnitude": they are those of largest |w|; "auto":
+            magnitude where the training starts from trained weights, else random.
     """
 
-    temperature: float = 0.03
-    l1: float = 0.1
-    start: Start = "random"
+    temperature: float = 0.003
+    cooling: Cooling = "linear"
+    l1: float = 0.03
+    start: Start = "auto"
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, 0.0, 1e3)
         check_number("l1", self.l1, 0.0, 1e3)
+        check_choice("cooling", self.cooling, get_args(Cooling))
         check_choice("start", self.start, get_args(Start))
 
 
@@ -54,10 +59,10 @@ class DeepRewiring(Pruning):
 
     def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: LangevinOptions) -> None:
         super().__init__(model, settings)
-        self.temperature, self.l1 = options.temperature, options.l1
+        self.temperature, self.l1, self.cooling = options.temperature, options.l1, options.cooling
         initial = self.flat.values()
         self.sign = signs_of(initial, self.seed)
-        mask, self.active = first_mask(self.flat, self.size - self.asked_zeros, options.start, self.seed)
+        mask, self.active = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings)
         self.theta = torch.where(mask, initial.abs().clamp(min=JUST_LIVE), self.dormant())
         self.write_weights()
         self.alive = mask
@@ -78,7 +83,8 @@ class DeepRewiring(Pruning):
     def step(self, lr: float, progress: float) -> None:
         """Take one step of Adam, with noise; see `optimiser_kernels.LANGEVIN`."""
         adam = self.advance(lr)
-        pull, noise = (0.0, 0.0) if self.frozen else (adam[2] * self.l1, self.temperature * math.sqrt(adam[2]))
+        warmth = self.temperature * (1.0 - progress if self.cooling == "linear" else 1.0)
+        pull, noise = (0.0, 0.0) if self.frozen else (adam[2] * self.l1, warmth * math.sqrt(adam[2]))
         key, table = key_of(self.seed, NOISE, self.steps, self.flat.device), normals(self.flat.device, self.flat.dtype)
         for layer in self.flat:
             values = layer.values()

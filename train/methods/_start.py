@@ -7,28 +7,30 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..settings import TrainSettings
 from ._flat import Flat, largest, share_out
 from ._random import START, key_of, uniform_choice
 
 __all__ = ["Start", "first_mask"]
 
-Start = Literal["random", "magnitude"]
+Start = Literal["auto", "random", "magnitude"]
 
 
-def first_mask(flat: Flat, live: int, start: Start, seed: int, density: str = "uniform") -> tuple[Tensor, list[int]]:
+def first_mask(flat: Flat, live: int, start: Start, settings: TrainSettings, density: str = "uniform") -> tuple[Tensor, list[int]]:
     """Choose `live` synapses; return them as a mask, bool (M,), with their number in each layer.
 
     Args:
         start: "random": by the seed, as many in each layer as `density` says. "magnitude": the largest |w| in units of their layer's
-            mean |w|, whatever the layer; what a trained checkpoint asks for.
+            mean |w|, whatever the layer. "auto": magnitude where the training starts from trained weights (`init`), else random.
+        settings: the seed, and whether there are trained weights.
         density: see `share_out`.
     """
-    if start == "magnitude":
+    if start == "magnitude" or (start == "auto" and settings.init is not None):
         mask = largest(flat.scaled(flat.values().abs(), flat.units()), live)
         return mask, [int(mask[layer.part].sum()) for layer in flat]
     mask = flat.zeros(torch.bool)
     counts = share_out(flat, live, density)
     for i, (layer, count) in enumerate(zip(flat, counts, strict=True)):
         dormant = torch.zeros(layer.size, device=flat.device)
-        mask[layer.part][uniform_choice(dormant, count, 1.0, key_of(seed, START, i, flat.device))] = True
+        mask[layer.part][uniform_choice(dormant, count, 1.0, key_of(settings.seed, START, i, flat.device))] = True
     return mask, counts

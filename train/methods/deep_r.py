@@ -1,7 +1,8 @@
 """Deep R, deep rewiring (Bellec et al., ICLR 2018, arXiv 1711.05136): training at a constant number of active synapses.
 
-    active:  theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature sqrt(lr_t) N(0, 1),   w = s theta
+    active:  theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature(t) sqrt(lr_t) N(0, 1),   w = s theta
     theta <= 0: the synapse becomes dormant, w = 0, and another dormant one, drawn at random, becomes active
+    temperature(t) = temperature (1 - t)   (`cooling="linear"`)  or  temperature;     t: the share of the float epochs done
 
 Signs s are fixed at the start. The noise is that of Langevin dynamics, temperature = sqrt(2 T) of the paper: training samples
 networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the asked density, the same
@@ -11,6 +12,7 @@ Where ours departs: Adam's step stands in the place of plain gradient descent, a
 the moments take the gradient of dormant synapses too. That code reactivates each dormant synapse with a probability that gives the
 asked number on average; here it is exact, and those that have just become dormant may be drawn as well, as in the paper. A reactivated
 synapse begins at 1e-6 (the paper: 0) so that it counts as alive. The reference scripts never set the temperature, so that theirs is 0.
+Linear cooling is ours: a learning rate that falls to 0 leaves the noise, which goes with its root, the upper hand over the gradient.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ class Options:
         decay: how that share changes over the float epochs.
         every: T_iter, the most steps between two rewirings.
         rewirings: the least number of them in a training.
-        start: "random": the random graph; "magnitude": the largest |w|, whatever `density`, for a start from trained weights.
+        start: "random": the random graph; "magnitude": the largest |w|, whatever `density`; "auto": magnitude where the training starts
+            from trained weights, else random.
     """
 
     density: Density = "erk"
@@ -63,7 +64,7 @@ class Options:
     decay: Decay = "cosine"
     every: int = 1000
     rewirings: int = 20
-    start: Start = "random"
+    start: Start = "auto"
 
     def __post_init__(self) -> None:
         check_choice("density", self.density, get_args(Density))
@@ -98,7 +99,7 @@ class ESL(Pruning):
     def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.rewired = options, 0
-        self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, self.seed, options.density)
+        self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings, options.density)
         self.mask = self.alive.to(torch.int8)
         values = self.flat.values()
         self.flat.put(torch.where(self.alive, torch.where(values == 0, JUST_LIVE, values), 0))

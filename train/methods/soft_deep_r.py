@@ -1,18 +1,19 @@
 """Soft Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136): dormant synapses walk at random and come back by themselves.
 
-    active, theta > 0:    theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature sqrt(lr_t) N(0, 1),   w = s theta
-    dormant, theta <= 0:  theta <- max(theta + temperature sqrt(lr_t) N(0, 1), theta_min),                              w = 0
+    active, theta > 0:    theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature(t) sqrt(lr_t) N(0, 1),   w = s theta
+    dormant, theta <= 0:  theta <- max(theta + temperature(t) sqrt(lr_t) N(0, 1), theta_min),                              w = 0
     theta_min = - (temperature^2 / 2) S / (l1 (1 - S)),   S: the sparsity asked for
 
 The floor is the paper's -T (1 - p) / (l1 p), with p = 1 - S the density and T = temperature^2 / 2: under noise and l1 alone theta is
 exponential above 0 with mean T / l1 and uniform between theta_min and 0, so that a share p of the synapses is active. Dormant synapses
 begin spread evenly over that range, as in the paper's code.
 
-Where ours departs: Adam, as in `deep_r`. And the paper's sparsity is only that of a network without data, and only in equilibrium, which
-takes longer than most trainings: the gradient moves it. Here every `every` steps each layer's number of active synapses is made the one
-asked for. Where too many are active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1
-that would have done the same is logged). Where too few are, the highest dormant ones become active, as the next noise might have made
-them. With l1 = 0 or a temperature of 0 there is no floor but 0; nothing random then brings a synapse back.
+Where ours departs: Adam, and the cooling of temperature(t), as in `deep_r`; theta_min stays that of the first temperature. And the
+paper's sparsity is only that of a network without data, and only in equilibrium, which takes longer than most trainings: the
+gradient moves it. Here every `every` steps each layer's number of active synapses is made the one asked for. Where too many are
+active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1 that would have done the
+same is logged). Where too few are, the highest dormant ones become active, as the next noise might have made them. With l1 = 0 or a
+temperature of 0 there is no floor but 0; nothing random then brings a synapse back.
 """
 
 from __future__ import annotations
