@@ -110,6 +110,22 @@ def test_a_layer_that_died_is_named() -> None:
         method.end_epoch(1.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "sparsity", "options", "remedy"),
+    [
+        ("grad-r", 0.9, {"control": "open", "alpha": 2.0}, "Lower method.alpha, 2 now"),
+        ("stds", 0.9, {"control": "open", "width": 30.0}, "Lower method.width, 30 now"),
+        ("upr", 0.0, {"control": "open", "penalty": 10.0}, "Lower method.penalty, 10 now"),
+    ],
+)
+def test_where_the_sparsity_follows_from_an_option_that_one_is_named(name: str, sparsity: float, options: Any, remedy: str) -> None:
+    model = linear_network(50, 40, 7)
+    method = method_of(name, model, sparsity, **options)
+    run(method, model, 60)
+    with pytest.raises(UsageError, match=remedy):
+        method.end_epoch(1.0)
+
+
 def test_closed_control_leaves_no_layer_without_a_synapse() -> None:
     for name in ("grad-r", "stds"):
         model = linear_network(50, 40, 7)

@@ -80,6 +80,7 @@ class Pruning:
         steps: how many have been taken.
         TENSORS: names of the attributes that are state, besides the weights and the step count.
         COUNTERS: names of the whole numbers that are.
+        remedy: what helps where a layer dies out, for messages.
     """
 
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
@@ -99,6 +100,7 @@ class Pruning:
         self.steps, self.frozen = 0, False
         self.zeros_at_start = self.size - self.flat.count_alive()
         self.alive = self.flat.alive()
+        self.remedy = "Ask for a lower sparsity, more epochs or more hidden neurons."
         self.synapses = self.flat.synapses(torch.ones_like(self.alive))
 
     # --- what a method may override --------------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ class Pruning:
             if not bool(self.alive[layer.part].any()):
                 raise UsageError(
                     f"At a sparsity of {self.sparsity():.4f} the layer {layer.describe()} has no live synapse left, so nothing "
-                    "reaches the output. Ask for a lower sparsity, more epochs or more hidden neurons."
+                    f"reaches the output. {self.remedy}"
                 )
 
     def ramped_zeros(self, rise: float) -> int:

@@ -92,6 +92,8 @@ class GradR(Pruning):
         self.mu = 0.0 if self.closed else self._location()
         initial = self.flat.values()
         self.sign = signs_of(initial, self.seed)
+        if not self.closed:
+            self.remedy = f"Lower method.alpha, {self.alpha:g} now, or train for fewer steps."
         self.theta = initial.abs()
         self.units = self.flat.units()
         self.drift = self.rates = 0.0

@@ -88,6 +88,8 @@ class STDS(Pruning):
     def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.closed = options, options.control == "closed"
+        if not self.closed:
+            self.remedy = f"Lower method.width, {options.width:g} now."
         self.units = self.flat.units()
         begun = self.closed and self.zeros_at_start > 0
         self.widths = self.units.clone() if begun else torch.zeros_like(self.units)

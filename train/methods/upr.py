@@ -103,6 +103,8 @@ class UPR(Pruning):
     def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.hard = options, 0
+        if not self.asked_zeros:
+            self.remedy = f"Lower method.penalty, {options.penalty:g} now, or ask for a sparsity."
         self.gates = Gates(model, self.flat)
         self.energies = weight_energies(model)
         self.raw = self.flat.values()
