@@ -25,6 +25,8 @@ from spikeloom.files import write_bytes, write_json
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.data import data_folder
+from spikeloom.train.distributed import choose_device
+from spikeloom.train.fitting import SETTINGS
 from spikeloom.train.progress import ProgressCallback
 
 RUNS = {"dense": ("dense", 0.0), "grad-r-5": ("grad-r", 0.95), "stds-1": ("stds", 0.99)}
@@ -86,7 +88,7 @@ def train(name: str, options: argparse.Namespace, seconds: float) -> TrainedRun:
         seed=options.seed,
         data_dir=options.data_dir,
         out=folder,
-        resume=folder.exists(),
+        resume=(folder / SETTINGS).exists(),  # a call may have been killed after it made the folder
         time_limit=seconds,
         progress=_progress(name),
     )
@@ -170,9 +172,15 @@ def main() -> int:
     options = parser.parse_args()
     options.precision = options.precision or ("bf16" if options.device == "cuda" else "float32")
     Path(options.out).mkdir(parents=True, exist_ok=True)
-    if options.trial:
-        options.data_dir = trial_data(options)
-    return deploy(options) if options.deploy else work(options)
+    try:
+        choose_device("cpu" if options.deploy else options.device)
+        if options.trial:
+            options.data_dir = trial_data(options)
+        load_dataset("cifar10", options.data_dir)  # what is missing is said before anything is measured
+        return deploy(options) if options.deploy else work(options)
+    except SpikeloomError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":
