@@ -83,3 +83,22 @@ def test_the_sweep_example(tmp_path: Path) -> None:
     done = subprocess.run(script, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sweep/sweep.html").exists() and "sweep.html" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_sweep_example_on_mnist(mnist_folder: Path, tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    small = {
+        "SWEEP_OUT": "sweep",
+        "SWEEP_EPOCHS": "1",
+        "SWEEP_HIDDEN": "50",
+        "SWEEP_SPARSITIES": "0.5",
+        "SPIKELOOM_DATA": str(mnist_folder),
+    }
+    script = ["sh", str(ROOT / "examples/sweep_mnist.sh"), sys.executable]
+    done = subprocess.run(script, cwd=tmp_path, env=os.environ | small, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep/sparse/sweep.html").exists() and (tmp_path / "sweep/compare.html").exists()
