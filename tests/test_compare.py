@@ -108,6 +108,13 @@ def test_charts_place_what_costs_more_to_the_right_and_what_is_right_more_often_
     assert str(drawn).count('class="mark') == 2
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 0.5, 0.8985, 0.9, 1.0])
+def test_a_single_run_of_a_round_accuracy_is_drawn(accuracy: float) -> None:
+    up = scatter._Linear([accuracy, accuracy])
+    assert up.low <= accuracy <= up.high and 0 < up.place(accuracy) < 330 and len(up.ticks()) > 1
+    assert "nan" not in scatter.chart([scatter.Mark(1, "x", "s", 10.0, accuracy, (accuracy, accuracy))], ["s"], "cost", str)
+
+
 @pytest.mark.parametrize("count", [2, 40])
 def test_pages_of_few_and_many_runs(count: int) -> None:
     rows = compare.rows([(f"r{k}", run("esl", 0.9**k, 0.9, 10.0 + k)) for k in range(count)])

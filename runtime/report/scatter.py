@@ -81,6 +81,8 @@ class _Linear:
         self.step = magnitude * next(m for m in (1, 2, 5, 10) if m * magnitude >= span / 5 * (1 - 1e-9))
         self.low = self.step * math.floor(min(values) / self.step + 1e-9)
         self.high = self.step * math.ceil(max(values) / self.step - 1e-9)
+        if self.high - self.low < self.step / 2:  # all are one round number
+            self.low, self.high = self.low - self.step, self.high + self.step
 
     def place(self, value: float) -> float:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (self.high - value) / (self.high - self.low)
