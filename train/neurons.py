@@ -11,7 +11,7 @@ from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import kernels
+from . import kernels, threads
 
 __all__ = ["HALF", "FusedLIFNode"]
 
@@ -115,9 +115,10 @@ class _FusedLIF(torch.autograd.Function):
         charged, last = torch.empty_like(spikes), v.detach().clone()
         values = flat(x)
         kind = values.dtype.type
-        kernels.lif_forward(
-            values, last.view(-1).numpy(), kind(tau), kind(v_threshold), kind(v_reset), decay_input, flat(spikes), flat(charged)
-        )
+        with threads.worth(spikes.numel()):
+            kernels.lif_forward(
+                values, last.view(-1).numpy(), kind(tau), kind(v_threshold), kind(v_reset), decay_input, flat(spikes), flat(charged)
+            )
         ctx.save_for_backward(charged)
         ctx.constants, ctx.rows = constants, x.shape[0]
         ctx.set_materialize_grads(False)
@@ -155,5 +156,6 @@ def backward_through_time(
     kind = history.dtype.type
     scalars: Any = [kind(f) for f in shape.floats]
     run: Any = kernels.lif_backward
-    run(flat(grads), grad_v0.view(-1).numpy(), history, *scalars, *shape.flags, flat(grad_x))
+    with threads.worth(history.size):
+        run(flat(grads), grad_v0.view(-1).numpy(), history, *scalars, *shape.flags, flat(grad_x))
     return grad_x, grad_v0

@@ -21,15 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import devices
+from . import devices, threads
 from .methods._random import hashed
 
 __all__ = ["LANGEVIN", "MASKED", "MASK_SEARCH", "REWIRING", "SOFT_THRESHOLD", "Kernel"]
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
-
-THREAD_SIZE = 1 << 14  # elements worth a thread: waking one takes as long as some thousand of them, and on a busy machine far longer
 
 
 class Kernel:
@@ -57,12 +55,8 @@ class Kernel:
             return
         views = [a.numpy() for a in arrays]
         kind = views[0].dtype.type
-        most = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(most, views[0].size // THREAD_SIZE)))
-        try:
+        with threads.worth(views[0].size):
             self.compiled(*views, *(kind(n) for n in numbers), *flags)
-        finally:
-            numba.set_num_threads(most)
 
     def _compile(self) -> Callable[..., None]:
         if self._fused is None:

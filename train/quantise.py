@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from ..hwmodels.fixed_point import DECAY_ONE, largest_weight
 from ..hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, input_bound
-from . import kernels
+from . import kernels, threads
 from .neurons import FusedLIFNode, LIFShape, backward_through_time, flat
 
 EXACT_IN_FLOAT32 = 1 << 24
@@ -99,7 +99,8 @@ class _IntegerLayer(torch.autograd.Function):
         spikes = torch.empty((steps, *total.shape[1:]), dtype=x.dtype)
         charged = torch.empty_like(spikes)
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
-        kernels.integer_lif_forward(flat(total), 2.0**registers.exponent, keep, float(registers.vth << 6), flat(spikes), flat(charged))
+        with threads.worth(spikes.numel()):
+            kernels.integer_lif_forward(flat(total), 2.0**registers.exponent, keep, float(registers.vth << 6), flat(spikes), flat(charged))
         ctx.save_for_backward(charged, x, integers)
         ctx.neuron, ctx.arithmetic, ctx.rows = neuron, arithmetic, x.shape[0]
         return spikes

@@ -1,4 +1,3 @@
-# ruff: noqa: N999
 """6Conv2FC: six convolutions and two linear layers, the network of Grad R and UPR on CIFAR-10.
 
 Chen et al., Pruning of deep spiking neural networks through gradient rewiring, IJCAI 2021; its authors' code.
