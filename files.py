@@ -90,6 +90,17 @@ def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:
         raise _unreadable(path, what, way_out, error) from error
 
 
+def reading_time(path: Path) -> float:
+    """Return the seconds that a library may take to read a file before it is held to hang on damage: 60, and 5 a MiB.
+
+    The HDF5 library can loop without end on a damaged file of a few bytes.
+    """
+    try:
+        return 60.0 + 5.0 * path.stat().st_size / 2**20
+    except OSError:
+        return 60.0
+
+
 def require_readable(path: Path, what: str, way_out: str = "") -> None:
     """Open a file and close it again, for libraries that say less of what is wrong; see `read_bytes` for the error."""
     try:

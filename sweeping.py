@@ -6,7 +6,6 @@ OUT/METHOD/sSPARSITY/seedSEED, that every other command understands.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import registry, sweep_workers
 from ._version import VERSION
 from .errors import SpikeloomError, UsageError, unknown_name
-from .files import make_folder, read_bytes, write_json
+from .files import make_folder, write_json
 
 if TYPE_CHECKING:
     from .runtime import Results
@@ -213,7 +212,9 @@ def _train(grid: Grid, cell: Cell) -> TrainedRun:
 
 
 def _trained(run: TrainedRun) -> Row:
-    rows = [json.loads(line) for line in read_bytes(run.folder / "metrics.jsonl", "the metrics").splitlines()]
+    from .train.metrics import read_metrics
+
+    rows = read_metrics(run.folder)
     kept = next((row for row in rows if row["epoch"] == run.best_epoch), rows[-1])
     return {
         "sparsity": run.sparsity,

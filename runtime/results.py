@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError
@@ -151,6 +154,20 @@ def load(path: Path | str) -> Results:
     except ValidationError as error:
         first = error.errors()[0]
         raise FormatError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the network again.") from error
+
+
+@contextmanager
+def legible(*paths: Path) -> Generator[None]:
+    """Refuse results whose plain rows, which no schema checks, lack something that a report shows, or have another kind of value.
+
+    Raises:
+        FormatError: the message names `paths`.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, UndefinedError) as error:
+        named = ", ".join(map(str, paths))
+        raise FormatError(f"The results in {named} are damaged: {type(error).__name__}: {error}. Run the network again.") from error
 
 
 def gather(folder: Path) -> Results:

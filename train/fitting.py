@@ -316,7 +316,9 @@ def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
     document: Mapping[str, Any] = _json_object(folder / SUMMARY, "the summary of a run")
     try:
         stages = tuple(Stage(str(s["name"]), float(s["accuracy"]), int(s["samples"]), str(s["split"])) for s in document["stages"])
-        integer = document["integer_sparsity"]
+        integer, seconds = document["integer_sparsity"], tuple(float(s) for s in document["epoch_seconds"])
+        if not stages or not seconds:
+            raise ValueError("it has no stages, or no seconds of its epochs")
         return TrainedRun(
             folder,
             settings,
@@ -326,7 +328,7 @@ def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
             int(document["epochs"]),
             int(document["best_epoch"]),
             float(document["validation_accuracy"]),
-            tuple(float(s) for s in document["epoch_seconds"]),
+            seconds,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error

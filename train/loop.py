@@ -26,6 +26,7 @@ from .evaluate import accuracy
 from .feed import Feed
 from .layers import SpikingNetwork
 from .methods._base import Method
+from .metrics import METRICS
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
 from .rest import Rest
@@ -35,7 +36,7 @@ from .state import Best, capture, restore
 
 __all__ = ["Best", "ProgressCallback", "Trainer"]
 
-CHECKPOINT, METRICS, TENSORBOARD = "checkpoint.safetensors", "metrics.jsonl", "tensorboard"
+CHECKPOINT, TENSORBOARD = "checkpoint.safetensors", "tensorboard"
 ORDER, NOISE, AUGMENTATION = 2, 3, 4  # streams of random numbers, beside the data module's
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import FormatError
 from ..hwmodels.quantise import LayerRegisters
 from .checkpoint import Checkpoint
+from .metrics import row_of
 from .quantise import IntegerArithmetic
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def restore(trainer: Trainer, saved: Checkpoint, path: Path) -> None:
     """
     try:
         _restore(trainer, saved)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise FormatError(f"{path} is damaged: {error}. Train again, with another --out.") from error
 
 
@@ -79,7 +80,9 @@ def _restore(trainer: Trainer, saved: Checkpoint) -> None:
     _copy_into(_unowned(trainer), saved.part("model"), "the network")
     trainer.method.load_state_tensors(saved.part("method"))
     trainer.rest.load_state_tensors(saved.part("rest"))
-    trainer.epoch, trainer.rows = int(document["epoch"]), list(document["rows"])
+    trainer.epoch, trainer.rows = int(document["epoch"]), [row_of(row) for row in document["rows"]]
+    if trainer.epoch != len(trainer.rows):
+        raise ValueError(f"it has metrics of {len(trainer.rows)} epochs, not of {trainer.epoch}")
     expected = {name: t.shape for name, t in trainer.model.state_dict().items()}
     for stage, b in cast("Mapping[str, Any]", document["best"]).items():
         state = saved.part(f"best.{stage}")

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FormatError
-from ...files import require_readable
+from ...files import reading_time, require_readable
 
 __all__ = ["read_tree"]
 
 WORKER = Path(__file__).with_name("_hdf5_worker.py")
-TIME_LIMIT = 600  # seconds; the largest file that is read takes some 30
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -32,11 +31,12 @@ def read_tree(path: Path) -> dict[str, Any]:
     require_readable(path, "the network")
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
         out = Path(folder) / "tree.npz"
+        limit = reading_time(path)
         command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TIME_LIMIT)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise FormatError(f"{path} is damaged: the HDF5 library did not end within {TIME_LIMIT} s. Write it again.") from error
+            raise FormatError(f"{path} is damaged: the HDF5 library did not end within {limit:.0f} s. Write it again.") from error
         if done.returncode < 0:
             raise FormatError(f"{path} is damaged: the HDF5 library crashed on it. Write it again.")
         if done.returncode or not out.exists():

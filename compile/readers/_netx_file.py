@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FormatError
-from ...files import require_readable
+from ...files import reading_time, require_readable
 
 WORKER = Path(__file__).with_name("_netx_worker.py")
-TIME_LIMIT = 600
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -102,11 +101,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     require_readable(path, "the network")
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
         out = Path(folder) / "values.npz"
+        limit = reading_time(path)
         command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TIME_LIMIT)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise FormatError(f"{path} cannot be read: the HDF5 library did not end within {TIME_LIMIT} s. Export it again.") from error
+            raise FormatError(f"{path} cannot be read: the HDF5 library did not end within {limit:.0f} s. Export it again.") from error
         if done.returncode or not out.exists():
             said = (done.stderr.strip().splitlines() or ["the HDF5 library crashed on it"])[-1]
             raise FormatError(f"{path} cannot be read as a netx file: {said}. Export it again.")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...files import reading_time
 from ..data import Dataset, Split
 from ..download import Resource, Source
 from ..events import Binning, bin_events, gather
@@ -27,7 +28,6 @@ from ._files import damaged, find, missing, unreadable
 CHANNELS = 700
 CLASSES = 20
 MAX_SECONDS = 1000
-TIME_LIMIT = 600
 WORKER = Path(__file__).with_name("_hdf5_worker.py")
 FILES = ("shd_train.h5", "shd_test.h5")
 FOLDERS = ("SHD", "shd", ".")
@@ -111,11 +111,12 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise unreadable(path, error) from error
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
         out = Path(folder) / "arrays.npz"
+        limit = reading_time(path)
         command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TIME_LIMIT)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise damaged(path, "an HDF5 file of SHD", f"the HDF5 library did not end within {TIME_LIMIT} s") from error
+            raise damaged(path, "an HDF5 file of SHD", f"the HDF5 library did not end within {limit:.0f} s") from error
         if done.returncode < 0:
             raise damaged(path, "an HDF5 file of SHD", "the HDF5 library crashed on it")
         if done.returncode or not out.exists():

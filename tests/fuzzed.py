@@ -1,0 +1,340 @@
+"""Every reader of files, a small real file for each, and one attempt to read it damaged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from random import Random
+from subprocess import CompletedProcess, TimeoutExpired
+from types import ModuleType
+from typing import Any, NoReturn
+
+import mutate
+import netgen
+import netxgen
+import nirgen
+import numpy as np
+import test_conversion
+import test_datasets
+import test_datasets_layouts as layouts
+import test_datasets_pickle
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save
+from spikeloom import cli_report
+from spikeloom.compile import compile_network, deployed, handover
+from spikeloom.compile.conversion.ann import read_ann
+from spikeloom.compile.interchange import _hdf5_worker, hdf5
+from spikeloom.compile.readers import _netx_file, _netx_worker, netx
+from spikeloom.compile.readers import nir as nir_reader
+from spikeloom.errors import SpikeloomError
+from spikeloom.hwmodels import chip as chips
+from spikeloom.runtime import results as results_file
+from spikeloom.runtime import run as run_network
+from spikeloom.train.data import load_dataset
+from spikeloom.train.datasets import _hdf5_worker as _shd_worker
+from spikeloom.train.datasets import shd
+from spikeloom.train.recipe import merged, read_recipe
+from spikeloom.train.settings import TrainSettings
+
+WORKER_LIMIT = 5.0  # seconds of a worker; outside tests it has at least 60
+TIME_LIMIT = 20  # seconds that reading a small file may take, however damaged
+RECIPE = """data = "digits"
+method = "grad-r"
+sparsity = 0.9
+epochs = 4
+seed = 3
+lr = 0.001
+[method_options]
+ramp = 0.5
+[net_options]
+hidden = [16, 8]
+"""
+Mutation = Callable[[Path, Random], None]
+
+
+class HangError(BaseException):
+    """Reading took longer than TIME_LIMIT; no handler of the reader's may take it for something else."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of files.
+
+    Args:
+        make: writes a real file into a folder; returns the file to be damaged.
+        read: reads it.
+        structure: changes what the format is made of, in place; None: bytes alone.
+    """
+
+    make: Callable[[Path], Path]
+    read: Callable[[Path], object]
+    structure: Mutation | None = None
+
+
+# --- real files ----------------------------------------------------------------------------------------------------------
+
+
+def _loom(folder: Path, network: Any, **options: Any) -> Path:
+    return compile_network(network, **options).save(folder / "model.loom")
+
+
+def _handed_over(folder: Path, network: Any) -> Path:
+    return handover.write(network, folder / "model.onnx")
+
+
+def _nir(folder: Path) -> Path:
+    nirgen.nir.write(folder / "model.nir", nirgen.Generator(7).make().graph())
+    return folder / "model.nir"
+
+
+def _netx(folder: Path) -> Path:
+    netxgen.random_file(3, folder / "model.net")
+    return folder / "model.net"
+
+
+def _chip(folder: Path) -> Path:
+    source = Path(chips.__file__).with_name("chips") / "loihi2.toml"
+    return Path(shutil.copy(source, folder / "chip.toml"))
+
+
+def _recipe(folder: Path) -> Path:
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder / "recipe.toml"
+
+
+def _data(folder: Path, write: Callable[..., Any], pattern: str) -> Path:
+    write(folder, np.random.default_rng(0))
+    return sorted(folder.rglob(pattern))[0]
+
+
+def _mnist(folder: Path, *, packed: bool) -> Path:
+    test_datasets.write_mnist(folder)
+    for path in list(folder.rglob("*.gz")):
+        if not packed:
+            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+            path.unlink()
+    return sorted(p for p in folder.rglob("*ubyte*") if "train-images" in p.name)[0]
+
+
+def _cifar_python(folder: Path) -> Path:
+    test_datasets_pickle._write_python(folder, partial(pickle.dumps, protocol=2))
+    return sorted(folder.rglob("data_batch_1"))[0]
+
+
+def _results(folder: Path) -> Path:
+    network = netgen.integer_network(3)
+    split = netgen.Labelled(netgen.samples(network, 0), np.zeros(5, np.int64))
+    return run_network(compile_network(network), split, check=True).save(folder / "results.json")
+
+
+def _run(folder: Path, name: str) -> Path:
+    """A finished run folder, without its summary where the checkpoint is what is read."""
+    from spikeloom.train import fit
+
+    run = folder / "run"
+    fit("digits", method="grad-r", sparsity=0.8, epochs=1, hidden=(4,), timesteps=2, out=run)
+    if name == "checkpoint.safetensors":  # what a finished run no longer looks at
+        (run / "train.json").unlink()
+    shutil.rmtree(run / "tensorboard")
+    return run / name
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+def _read_data(name: str, path: Path) -> object:
+    home = next(p for p in path.parents if p.name == "home")
+    return load_dataset(name, home, {})
+
+
+def _read_recipe(path: Path) -> object:
+    return TrainSettings.read(merged(read_recipe(path), {}, ()))
+
+
+def _read_results(path: Path) -> object:
+    found, out = results_file.load(path), path.with_name("out")
+    for form in cli_report.FORMATS:
+        with redirect_stdout(StringIO()):
+            cli_report._one(path, found, form, out)
+            cli_report._several([(path, found), (path, found)], form, out)
+    return found
+
+
+def _resume(path: Path) -> object:
+    from spikeloom.train.fitting import train_run
+
+    settings = TrainSettings(
+        data="digits", method="grad-r", sparsity=0.8, epochs=1, timesteps=2, net_options={"hidden": (4,)}, device="auto"
+    )
+    return train_run(settings, path.parent, resume=True)
+
+
+def _sweep_row(path: Path) -> object:
+    from spikeloom import sweeping
+
+    return sweeping._trained(_resume(path))  # type: ignore[arg-type]
+
+
+def _read_calibration(path: Path) -> object:
+    from spikeloom.compile import compiler
+
+    return compiler._calibration(path)
+
+
+def _calibration(folder: Path) -> Path:
+    arrays = {"values": np.zeros((4, 6), np.uint8), "labels": np.arange(4)}
+    (folder / "calibration.safetensors").write_bytes(save(arrays))
+    return folder / "calibration.safetensors"
+
+
+# --- changes that need more than the format ------------------------------------------------------------------------------
+
+
+def signed_again(path: Path, rng: Random) -> None:
+    """Change the document or the arrays of a .loom file, and give it the checksum of what it now holds."""
+    content = path.read_bytes()
+    header, _ = mutate.safetensors_parts(content)
+    arrays, metadata = load_tensors(content), header["__metadata__"]
+    text = metadata["document"]
+    if rng.random() < 0.5:
+        text = json.dumps(mutate.document(json.loads(text), rng))
+    else:
+        with np.errstate(all="ignore"):
+            name = rng.choice(sorted(arrays))
+            other = rng.choice(sorted(arrays))
+            if rng.random() < 0.3:
+                arrays[name], arrays[other] = arrays[other], arrays[name]
+            else:
+                arrays[name] = np.ascontiguousarray(mutate.array(rng, arrays[name]))
+    metadata |= {"document": text, "sha256": deployed._digest(text, arrays)}
+    path.write_bytes(save(arrays, metadata=metadata))
+
+
+def inside_gzip(path: Path, rng: Random) -> None:
+    """Change what a gzipped file holds."""
+    path.write_bytes(gzip.compress(mutate.damage(gzip.decompress(path.read_bytes()), rng), 1))
+
+
+READERS: dict[str, Reader] = {
+    ".loom": Reader(lambda f: _loom(f, netgen.integer_network(3)), deployed.load, signed_again),
+    ".loom, convolutions": Reader(lambda f: _loom(f, netgen.integer_conv_network(4)), deployed.load, signed_again),
+    ".onnx, handed over": Reader(lambda f: _handed_over(f, netgen.float_network(3)), handover.read, mutate.onnx_file),
+    ".onnx, convolutions": Reader(lambda f: _handed_over(f, netgen.conv_network(3)), handover.read, mutate.onnx_file),
+    ".onnx, an ANN": Reader(lambda f: test_conversion.mlp(np.random.default_rng(0), f / "ann.onnx"), read_ann, mutate.onnx_file),
+    ".nir": Reader(_nir, lambda p: nir_reader.read(p, nir_reader.Options(timesteps=3)), mutate.hdf5_file),
+    ".net": Reader(_netx, netx.read, mutate.hdf5_file),
+    "chip TOML": Reader(_chip, lambda p: chips.load(str(p)), mutate.toml_file),
+    "recipe TOML": Reader(_recipe, _read_recipe, mutate.toml_file),
+    "IDX": Reader(partial(_mnist, packed=False), partial(_read_data, "mnist")),
+    "IDX, gzipped": Reader(partial(_mnist, packed=True), partial(_read_data, "mnist"), inside_gzip),
+    "CIFAR binary": Reader(lambda f: _data(f, layouts.write_cifar10, "data_batch_1.bin"), partial(_read_data, "cifar10")),
+    "CIFAR python": Reader(_cifar_python, partial(_read_data, "cifar10")),
+    "N-MNIST .bin": Reader(lambda f: _data(f, layouts.write_n_mnist, "*.bin"), partial(_read_data, "n-mnist")),
+    "AEDAT 2.0": Reader(lambda f: _data(f, layouts.write_cifar10_dvs, "*.aedat"), partial(_read_data, "cifar10-dvs")),
+    "AEDAT 3.1": Reader(lambda f: _data(f, layouts.write_dvs128_gesture, "*.aedat"), partial(_read_data, "dvs128-gesture")),
+    "gesture labels": Reader(lambda f: _data(f, layouts.write_dvs128_gesture, "*.csv"), partial(_read_data, "dvs128-gesture")),
+    "SHD .h5": Reader(lambda f: _data(f, layouts.write_shd, "*train.h5"), partial(_read_data, "shd"), mutate.hdf5_file),
+    "checkpoint": Reader(lambda f: _run(f, "checkpoint.safetensors"), _resume, mutate.safetensors_file),
+    "calibration": Reader(_calibration, _read_calibration, mutate.safetensors_file),
+    "settings.json": Reader(lambda f: _run(f, "settings.json"), _resume, mutate.json_file),
+    "train.json": Reader(lambda f: _run(f, "train.json"), _sweep_row, mutate.json_file),
+    "metrics.jsonl": Reader(lambda f: _run(f, "metrics.jsonl"), _sweep_row, mutate.json_file),
+    "results.json": Reader(_results, _read_results, mutate.json_file),
+}
+
+# --- one attempt ---------------------------------------------------------------------------------------------------------
+
+
+def fresh(original: Path, scratch: Path) -> Path:
+    """Return the path of a copy of a file below `scratch`; what lies beside it is copied anew each time.
+
+    Args:
+        original: the file, somewhere below a folder called `home`.
+        scratch: a folder for the copy of `home`.
+    """
+    depth = len(original.parts) - 1 - original.parts[::-1].index("home")
+    home, path = Path(*original.parts[: depth + 1]), scratch.joinpath(*original.parts[depth:])
+    if not (scratch / "home").exists():
+        shutil.copytree(home, scratch / "home")
+    shutil.rmtree(path.parent)
+    shutil.copytree(original.parent, path.parent)
+    return path
+
+
+def attempt(reader: Reader, path: Path, rng: Random) -> str:
+    """Damage a file and read it; return "read" or the name of our error. Anything else is raised."""
+    if reader.structure is not None and rng.random() < 0.6:
+        reader.structure(path, rng)
+    else:
+        path.write_bytes(mutate.damage(path.read_bytes(), rng))
+    with limited():
+        try:
+            reader.read(path)
+        except SpikeloomError as error:
+            return type(error).__name__
+    return "read"
+
+
+def _alarm(*_: object) -> None:
+    raise HangError(f"not done after {TIME_LIMIT} s")
+
+
+@contextmanager
+def limited(seconds: float = TIME_LIMIT) -> Generator[None]:
+    """Raise HangError where the body takes longer; children of `forked` have the limit, too."""
+    before = signal.signal(signal.SIGALRM, _alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def forked(command: list[str], **_: Any) -> CompletedProcess[str]:
+    """Run a reader's worker in a fork of this process, which has h5py loaded: as isolated as a new one, and 50 times as fast.
+
+    It stands in for `subprocess.run`, and ends a worker after WORKER_LIMIT: the HDF5 library loops on some damaged files.
+    """
+    said = Path(command[-1]).with_name("said")
+    child = os.fork()
+    if child == 0:
+        _work(command, said)
+    end = time.monotonic() + WORKER_LIMIT
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise TimeoutExpired(command, WORKER_LIMIT)
+        time.sleep(0.001)
+    return CompletedProcess(command, os.waitstatus_to_exitcode(status), "", said.read_text() if said.exists() else "")
+
+
+def _work(command: list[str], said: Path) -> NoReturn:
+    code = 70
+    try:
+        sys.argv = command[2:]
+        stream = StringIO()
+        with redirect_stderr(stream):
+            code = WORKERS[Path(command[2])].main()
+        said.write_text(stream.getvalue())
+    finally:
+        os._exit(code)
+
+
+WORKERS: dict[Path, ModuleType] = {hdf5.WORKER: _hdf5_worker, _netx_file.WORKER: _netx_worker, shd.WORKER: _shd_worker}
