@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,29 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"Cannot write to the folder {folder}: {error.strerror}. Name another with --out.") from error
     return folder
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Generator[None]:
+    """Create `folder` and be the only process that holds it; the system lets go of it however this process ends.
+
+    Raises:
+        OutputError: another process holds it, or it cannot be written to. File systems without locks go without.
+    """
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"Another process is at work in {folder}. Wait for it, or name another --out; nothing was changed."
+            ) from error
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:

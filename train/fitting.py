@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from .._version import VERSION
 from ..compile import handover
 from ..compile.handover import Stage
 from ..errors import FormatError, UsageError
-from ..files import make_folder, read_json, write_bytes, write_json
+from ..files import owned, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
 from . import export
 from .distributed import World, joined, synchronised
@@ -166,7 +167,7 @@ def train_run(
             integer form; weights to start from that are of another network; CUDA where there is none.
         DataError: the data set is missing or damaged.
         FormatError: a checkpoint or run to start from that is damaged.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or another process is at work in it.
         PausedError: the time limit has passed with epochs left; `resume` continues.
         SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
     """
@@ -181,8 +182,11 @@ def train_run(
         devices = [world.device] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # the caller's random numbers are none of ours
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world)
-            trainer.run(time_limit)
-            return _finish(trainer, world)
+            with owned(folder) if world.is_first else nullcontext():
+                if world.is_first:
+                    _begin(trainer, resume)
+                trainer.run(time_limit)
+                return _finish(trainer, world)
 
 
 def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress: ProgressCallback | None, world: World) -> Trainer:
@@ -203,10 +207,14 @@ def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress:
     if saved is not None:
         settings.check_same(cast("dict[str, Any]", saved.document.get("settings", {})), folder)
         trainer.restore(saved)
-    if world.is_first:
-        make_folder(folder)
-        write_json(folder / SETTINGS, settings.document())
     return trainer
+
+
+def _begin(trainer: Trainer, resume: bool) -> None:
+    """Write the settings of a run, unless another process began one here since the folder was looked at."""
+    if not resume:
+        _check_folder(trainer.folder, trainer.settings, resume)
+    write_json(trainer.folder / SETTINGS, trainer.settings.document())
 
 
 def _check_folder(folder: Path, settings: TrainSettings, resume: bool) -> TrainedRun | None:
