@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spikeloom import registry, sweep_page
-from spikeloom.sweeping import Grid, sweep
+from spikeloom import registry
+from spikeloom.sweep import Grid, page, sweep
 from spikeloom.train import methods
 from spikeloom.train.recipe import merged
 
@@ -24,7 +24,7 @@ SPARSITIES = (0.9, 0.95, 0.9775, 0.99)
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Return the sweep's table in Markdown."""
-    head, *lines = sweep_page.table(rows)
+    head, *lines = page.table(rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 

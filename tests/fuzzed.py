@@ -32,7 +32,7 @@ import test_datasets_layouts as layouts
 import test_datasets_pickle
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
-from spikeloom import cli_report
+from spikeloom.cli import report as cli_report
 from spikeloom.compile import compile_network, deployed, handover
 from spikeloom.compile.conversion.ann import read_ann
 from spikeloom.compile.interchange import _hdf5_worker, hdf5
@@ -182,9 +182,9 @@ def _resume(path: Path) -> object:
 
 
 def _sweep_row(path: Path) -> object:
-    from spikeloom import sweeping
+    from spikeloom.sweep import grid
 
-    return sweeping._trained(_resume(path))  # type: ignore[arg-type]
+    return grid._trained(_resume(path))  # type: ignore[arg-type]
 
 
 def _read_calibration(path: Path) -> object:

@@ -21,6 +21,8 @@ ALLOWED = {
     "compile": {"compile", "hwmodels"},
     "runtime": {"runtime", "compile", "hwmodels"},
     "train": {"train", "hwmodels"},
+    "sweep": {"sweep", "train", "compile", "runtime", "hwmodels"},
+    "cli": {"cli", "sweep", "train", "compile", "runtime", "hwmodels"},
 }
 
 
@@ -56,13 +58,15 @@ def test_floors(room: str) -> None:
 
 
 def test_only_train_and_the_torch_backend_import_torch() -> None:
-    for room in ("hwmodels", "compile", "runtime"):
+    for room in ALLOWED.keys() - {"train"}:
         for path in sources(room):
             if not path.relative_to(ROOT).as_posix().startswith(("runtime/backends/torch.py", "runtime/backends/_torch_")):
                 assert not {n.split(".")[0] for n in imports(path)} & {"torch", "spikingjelly"}, path
 
 
-@pytest.mark.parametrize("module", ["spikeloom.cli", "spikeloom.compile", "spikeloom.runtime", "spikeloom.train", "spikeloom.train.data"])
+@pytest.mark.parametrize(
+    "module", ["spikeloom.cli", "spikeloom.sweep", "spikeloom.compile", "spikeloom.runtime", "spikeloom.train", "spikeloom.train.data"]
+)
 def test_light_imports_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -71,8 +75,7 @@ def test_light_imports_stay_light(module: str) -> None:
 
 def test_every_package_is_shipped() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    rooms = ("train", "compile", "hwmodels", "runtime")
-    found = {".".join(["spikeloom", *p.parent.relative_to(ROOT).parts]) for room in rooms for p in (ROOT / room).rglob("__init__.py")}
+    found = {".".join(["spikeloom", *p.parent.relative_to(ROOT).parts]) for room in ALLOWED for p in (ROOT / room).rglob("__init__.py")}
     assert listed == found | {"spikeloom"}
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spikeloom import runtime, sweep_page, sweep_workers, train
+from spikeloom import runtime, train
 from spikeloom.errors import UsageError
-from spikeloom.sweeping import Grid, sweep
+from spikeloom.sweep import Grid, page, sweep, workers
 
 SMALL = ("--data", "digits", "--epochs", "2", "--set", "net.hidden=40")
 
@@ -96,7 +96,7 @@ def test_results_of_another_run_are_not_taken(digits_run: Path, tmp_path: Path) 
 def test_a_process_that_dies_takes_only_its_own_piece() -> None:
     others = (signal.SIGCHLD, signal.SIGCONT, signal.SIGWINCH)  # signals that end nothing
     pieces = (others[0], signal.SIGKILL, *others[1:])
-    done = dict(sweep_workers.each(signal.raise_signal, pieces, 2, 1, lambda piece, how: f"{piece.name} {how}"))
+    done = dict(workers.each(signal.raise_signal, pieces, 2, 1, lambda piece, how: f"{piece.name} {how}"))
     assert str(done.pop(signal.SIGKILL)).startswith("SIGKILL was ended by the signal SIGKILL")
     assert done == dict.fromkeys(others)
 
@@ -122,12 +122,12 @@ def test_ctrl_c_ends_the_children_and_the_sweep_goes_on(spikeloom: Callable[...,
 def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
     base = {"method": "stds", "sparsity_asked": 0.9, "connectivity": 0.1, "connectivity_unrolled": 0.2, "sparsity": 0.9}
     rows = [base | {"seed": i, "accuracy": a, "pruned": 5.0, "regrown": 3.0} for i, a in enumerate((0.90, 0.94, 0.95))]
-    (point,) = sweep_page.points([*rows, base | {"seed": 9, "error": "<b>broke</b>"}])
+    (point,) = page.points([*rows, base | {"seed": 9, "error": "<b>broke</b>"}])
     assert point["seeds"] == 3 and point["accuracy"] == pytest.approx(0.93) and point["highest"] == 0.95
-    assert sweep_page.table(rows)[1][:5] == ["stds", "10.00%", "93.00%", "2.50", "3"]
-    page = sweep_page.write_page([*rows, base | {"seed": 9, "error": "<b>broke</b>"}], tmp_path / "p.html", {"data": "x"}).read_text()
-    assert "&lt;b&gt;broke" in page and "<b>broke" not in page and 'src="' not in page and 'href="http' not in page
-    assert page.count("<svg class") == 1 and "stds at sparsity 0.9, 3 seeds: 93.00 % at 10 %" in page  # of SOPs nothing is known
+    assert page.table(rows)[1][:5] == ["stds", "10.00%", "93.00%", "2.50", "3"]
+    drawn = page.write_page([*rows, base | {"seed": 9, "error": "<b>broke</b>"}], tmp_path / "p.html", {"data": "x"}).read_text()
+    assert "&lt;b&gt;broke" in drawn and "<b>broke" not in drawn and 'src="' not in drawn and 'href="http' not in drawn
+    assert drawn.count("<svg class") == 1 and "stds at sparsity 0.9, 3 seeds: 93.00 % at 10 %" in drawn  # of SOPs nothing is known
 
 
 @pytest.mark.parametrize(

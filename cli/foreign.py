@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .compile.pipeline import Calibration
+    from ..compile.pipeline import Calibration
 
 __all__ = ["fed", "named"]
 
@@ -28,9 +28,9 @@ def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
 
 def fed(source: Path, data: str, data_dir: Path | None, given: dict[str, Any]) -> tuple[dict[str, Any], Calibration]:
     """What a data set says of a file that does not know what it is fed, and training samples; what was given goes before it."""
-    from .compile.compiler import reader_of
-    from .compile.pipeline import Calibration
-    from .train.data import CALIBRATION_SAMPLES, load_dataset
+    from ..compile.compiler import reader_of
+    from ..compile.pipeline import Calibration
+    from ..train.data import CALIBRATION_SAMPLES, load_dataset
 
     if not hasattr(reader_of(source)[0], "Options"):
         raise UsageError(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_shared import AsJson, DataDir, print_json, render, say
-from .errors import SpikeloomError, UsageError
+from ..errors import SpikeloomError, UsageError
+from .shared import AsJson, DataDir, print_json, render, say
 
 if TYPE_CHECKING:
-    from .sweeping import Grid
+    from ..sweep import Grid
 
 __all__ = ["add_to"]
 
@@ -49,9 +49,9 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Train, compile and run a grid of methods, sparsities and seeds; writes sweep.json and sweep.html. Repeat it to go on."""
-    from .sweeping import Grid
-    from .sweeping import sweep as run_sweep
-    from .train.recipe import merged, read_recipe
+    from ..sweep import Grid
+    from ..sweep import sweep as run_sweep
+    from ..train.recipe import merged, read_recipe
 
     flags = {
         "data": data,
@@ -102,7 +102,7 @@ def _report(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> 
 def _print(grid: Grid, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from .sweep_page import table
+    from ..sweep.page import table
 
     head, *lines = table(rows)
     drawn = Table(*head[:SHOWN], box=None)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_shared import print_json, render, say
-from .errors import UsageError, unknown_name
+from ..errors import UsageError, unknown_name
+from .shared import print_json, render, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from .runtime.results import Results
+    from ..runtime.results import Results
 
 __all__ = ["add_to"]
 
@@ -77,14 +77,14 @@ def _runs(source: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Results:
-    from .runtime.results import gather, load
+    from ..runtime.results import gather, load
 
     return gather(path) if path.is_dir() else load(path)
 
 
 def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
-    from .runtime.report import markdown, terminal
-    from .runtime.results import legible
+    from ..runtime.report import markdown, terminal
+    from ..runtime.results import legible
 
     document = results.document()
     if form == "json":
@@ -100,8 +100,8 @@ def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
 
 
 def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
-    from .runtime.report import compare, html, markdown, terminal
-    from .runtime.results import legible
+    from ..runtime.report import compare, html, markdown, terminal
+    from ..runtime.results import legible
 
     folder, names = _names([path for path, _ in places])
     for name, (path, results) in zip(names, places, strict=True):
@@ -126,7 +126,7 @@ def _names(paths: list[Path]) -> tuple[Path, list[str]]:
 
 
 def _put_json(document: dict[str, Any], out: Path | None) -> None:
-    from .files import write_json
+    from ..files import write_json
 
     if out is None:
         print_json(document)
@@ -135,7 +135,7 @@ def _put_json(document: dict[str, Any], out: Path | None) -> None:
 
 
 def _put(text: str, out: Path | None) -> None:
-    from .files import write_text
+    from ..files import write_text
 
     if out is None:
         print(text, end="")

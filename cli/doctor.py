@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_shared import AsJson, DataDir, print_json, render
+from .shared import AsJson, DataDir, print_json, render
 
 __all__ = ["add_to"]
 
@@ -49,10 +49,10 @@ def doctor(
     cuda: Annotated[bool, typer.Option("--cuda/--no-cuda", help="Import torch and ask it for a GPU; takes a second or two.")] = True,
 ) -> None:
     """Look at versions, processor, GPU, Lava and the data folder; exit 1 if what every command needs is missing."""
-    from ._version import VERSION
+    from .._version import VERSION
 
     findings = [
-        Finding("spikeloom", "ok", f"{VERSION}, in {Path(__file__).parent}"),
+        Finding("spikeloom", "ok", f"{VERSION}, in {Path(__file__).parents[1]}"),
         Finding("python", "ok", f"{platform.python_version()}, {sys.executable}"),
         *(_package(name, "needed by every command", f"pip install {name}", needed=True) for name in NEEDED),
         *(_package(name, use, way) for name, (use, way) in OPTIONAL.items()),
@@ -78,7 +78,7 @@ def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Find
 def _vectors() -> Finding:
     if importlib.util.find_spec("numba") is None:
         return Finding("vectors", "absent", "numba is missing")
-    from .runtime.kernels.vectors import host_form
+    from ..runtime.kernels.vectors import host_form
 
     return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
 
@@ -86,7 +86,7 @@ def _vectors() -> Finding:
 def _gpu() -> Finding:
     if importlib.util.find_spec("torch") is None:
         return Finding("GPU", "absent", "torch is missing", OPTIONAL["torch"][1])
-    from .train.devices import describe_cuda
+    from ..train.devices import describe_cuda
 
     described = describe_cuda()
     if described is None:
@@ -95,7 +95,7 @@ def _gpu() -> Finding:
 
 
 def _lava() -> Finding:
-    from .runtime.backends.lava import available
+    from ..runtime.backends.lava import available
 
     reason = available()
     return (
@@ -105,7 +105,7 @@ def _lava() -> Finding:
 
 def _data(folder: Path | None) -> list[Finding]:
     """Return the data folder; what lies in it is the data sets' to say when they are asked for."""
-    from .train.data import data_folder, names
+    from ..train.data import data_folder, names
 
     place = data_folder(folder)
     if not place.is_dir():

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from .files import write_text
-from .runtime.report.format import clean, compact, si
-from .runtime.report.html import render_page
-from .runtime.report.scatter import Mark, chart, legend
+from ..files import write_text
+from ..runtime.report.format import clean, compact, si
+from ..runtime.report.html import render_page
+from ..runtime.report.scatter import Mark, chart, legend
 
 __all__ = ["Point", "points", "table", "write_page"]
 

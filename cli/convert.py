@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_shared import AsJson, DataDir, print_json, render, say
+from .shared import AsJson, DataDir, print_json, render, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from .compile.conversion import Accuracy, Converted
+    from ..compile.conversion import Accuracy, Converted
 
 __all__ = ["add_to"]
 
@@ -39,13 +39,13 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; nothing is trained. Accuracy by time steps."""
-    from .compile.conversion import ann_accuracy, read_ann, spiking_accuracy
-    from .compile.conversion import convert as convert_ann
-    from .compile.conversion.evaluate import steps_of
-    from .compile.conversion.folder import calibration_samples, check_static, write_run
-    from .errors import UsageError
-    from .files import make_folder
-    from .train.data import load_dataset
+    from ..compile.conversion import ann_accuracy, read_ann, spiking_accuracy
+    from ..compile.conversion import convert as convert_ann
+    from ..compile.conversion.evaluate import steps_of
+    from ..compile.conversion.folder import calibration_samples, check_static, write_run
+    from ..errors import UsageError
+    from ..files import make_folder
+    from ..train.data import load_dataset
 
     if not 1 <= timesteps <= 4096:
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")

@@ -9,22 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BackendError, UsageError
-from .registry import names
+from ..errors import BackendError, UsageError
 
 if TYPE_CHECKING:
-    from .compile.deployed import DeployedNetwork
-    from .runtime.shards import Peers
-    from .runtime.simulator import Samples
+    from ..compile.deployed import DeployedNetwork
+    from ..runtime.shards import Peers
+    from ..runtime.simulator import Samples
 
-__all__ = ["backends", "peers", "threads_each", "what_to_run"]
-
-
-def backends() -> str:
-    """Name the backends, for the help; nothing of them is imported."""
-    from importlib import import_module
-
-    return ", ".join(names(import_module(".runtime.backends", __package__)))
+__all__ = ["peers", "threads_each", "what_to_run"]
 
 
 @contextmanager
@@ -35,13 +27,13 @@ def peers() -> Generator[Peers]:
         BackendError: they cannot be reached, or torch is missing.
         UsageError: an environment that names several processes, but not how to reach them.
     """
-    from .runtime.shards import ALONE
+    from ..runtime.shards import ALONE
 
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
     try:
-        from .train.peers import joined
+        from ..train.peers import joined
     except ModuleNotFoundError as error:
         raise BackendError(
             f"WORLD_SIZE asks for several processes, which talk through torch.distributed, and {error.name} is missing. Install it with: "
@@ -66,18 +58,18 @@ def what_to_run(network: Path, data: str | None, labels: Path | None, data_dir: 
         UsageError: samples without labels or the other way round, or no data set that could be meant.
         SpikeloomError: files that are missing or damaged.
     """
-    from .compile.deployed import load
+    from ..compile.deployed import load
 
     deployed = load(network)
     if data is not None and data.endswith(".npy"):
-        from .runtime.streaming import open_pair
+        from ..runtime.streaming import open_pair
 
         if labels is None:
             raise UsageError(f"--data {data} holds samples only. Name the file of their labels with --labels LABELS.npy.")
         return deployed, data, open_pair(Path(data), labels, deployed.network.classes)
     if labels is not None:
         raise UsageError(f"--labels {labels} belongs to samples in a file: --data SAMPLES.npy. Data sets have their own.")
-    from .train.data import load_dataset
+    from ..train.data import load_dataset
 
     data = data or _trained_on(deployed.network.provenance)
     return deployed, data, load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_foreign import named
-from .errors import FormatError, UsageError, unknown_name
+from ..errors import FormatError, UsageError, unknown_name
+from .foreign import named
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _formats() -> str:
-    from .compile import writers
-    from .registry import names
+    from ..compile import writers
+    from ..registry import names
 
     return ", ".join(names(writers))
 
@@ -55,17 +55,17 @@ def export(
 def _graphml(source: Path, out: Path | None) -> Path:
     import networkx as nx
 
-    from .compile.deployed import load
-    from .files import write_text
+    from ..compile.deployed import load
+    from ..files import write_text
 
     text = "\n".join(nx.generate_graphml(load(source).core_graph()))
     return write_text(out or source.with_suffix(".graphml"), text + "\n")
 
 
 def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
-    from . import registry
-    from .compile import writers
-    from .compile.compiler import reader_of
+    from .. import registry
+    from ..compile import writers
+    from ..compile.compiler import reader_of
 
     known = registry.names(writers)
     if to not in known:
@@ -82,7 +82,7 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
     for name in given:
         if not any(name in options for options in parts.values()):
             raise unknown_name(f"option of {to} or of {path.suffix} files", name, sorted(_fields(writer) | _fields(reader)))
-    from .compile.compiler import read_source
+    from ..compile.compiler import read_source
 
     network = read_source(source, parts["reader"]).network
     if network.is_integer and network.projections:
@@ -93,7 +93,7 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
 
 
 def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
-    from .compile.deployed import load
+    from ..compile.deployed import load
 
     if given:
         raise UsageError(f"The export to {to} has no options, but {', '.join(given)} was given. Leave it out.")

@@ -9,11 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "DataDir", "Seed", "print_json", "render", "say"]
+__all__ = ["AsJson", "DataDir", "Seed", "listed", "print_json", "render", "say"]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def listed(part: str) -> str:
+    """Name the files of a folder such as train.methods, for the help; nothing of them is imported."""
+    from importlib import import_module
+
+    from ..registry import names
+
+    return ", ".join(names(import_module(f"..{part}", __package__)))
 
 
 def print_json(document: Any) -> None:

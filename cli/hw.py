@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_shared import AsJson, print_json, render, say
+from .shared import AsJson, print_json, render, say
 
 if TYPE_CHECKING:
-    from .hwmodels.chip import Chip
-    from .hwmodels.operations_model import OperationsModel
+    from ..hwmodels.chip import Chip
+    from ..hwmodels.operations_model import OperationsModel
 
-__all__ = ["hw"]
+__all__ = ["add_to"]
 
 hw = typer.Typer(
     name="hw",
@@ -22,11 +22,16 @@ hw = typer.Typer(
 )
 
 
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(hw)
+
+
 @hw.command(name="list")
 def hw_list(as_json: AsJson = False) -> None:
     """List the chips, and the models of operations that networks are compared with."""
-    from .hwmodels import chip as chips
-    from .hwmodels import operations_model
+    from ..hwmodels import chip as chips
+    from ..hwmodels import operations_model
 
     models = [chips.load(name) for name in chips.names()]
     if as_json:
@@ -53,7 +58,7 @@ def hw_list(as_json: AsJson = False) -> None:
 @hw.command(name="check")
 def hw_check(path: Annotated[str, typer.Argument(help="A chip TOML of your own.", show_default=False)]) -> None:
     """Check a chip file: every fault by its line and key."""
-    from .hwmodels import chip as chips
+    from ..hwmodels import chip as chips
 
     chip = chips.load(path)
     say(f"{path} is a chip file: {chip.name}, {chip.cores_available:,} cores.")
@@ -65,8 +70,8 @@ def hw_show(
     as_json: AsJson = False,
 ) -> None:
     """Show a chip: every limit, energy and time with unit, source and status."""
-    from .hwmodels import chip as chips
-    from .hwmodels import operations_model
+    from ..hwmodels import chip as chips
+    from ..hwmodels import operations_model
 
     if name in operations_model.names():
         _show_operations(operations_model.load(name), as_json)
@@ -103,7 +108,7 @@ def _grid(chip: Chip) -> str:
 def _chip_tables(chip: Chip) -> list[Any]:
     from rich.table import Table
 
-    from .hwmodels.chip import Quantity
+    from ..hwmodels.chip import Quantity
 
     tables: list[Any] = []
     for section in ("limits", "energy", "time", "system"):

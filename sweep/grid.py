@@ -15,15 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import registry, sweep_workers
-from ._version import VERSION
-from .errors import SpikeloomError, UsageError, unknown_name
-from .files import make_folder, write_json
+from .. import registry
+from .._version import VERSION
+from ..errors import SpikeloomError, UsageError, unknown_name
+from ..files import make_folder, write_json
+from . import workers
 
 if TYPE_CHECKING:
-    from .runtime import Results
-    from .train import TrainedRun
-    from .train.settings import TrainSettings
+    from ..runtime import Results
+    from ..train import TrainedRun
+    from ..train.settings import TrainSettings
 
 __all__ = ["Cell", "Grid", "sweep"]
 
@@ -76,7 +77,7 @@ class Grid:
         Raises:
             UsageError: a name, option or value that makes no sense.
         """
-        from .train.settings import TrainSettings
+        from ..train.settings import TrainSettings
 
         given = cast("Mapping[str, Any]", self.settings.get("method_options", {}))
         chosen = {name: value for name, value in given.items() if name in _options_of(cell.method)}
@@ -90,7 +91,7 @@ class Grid:
         Raises:
             UsageError: a name that there is not, an option that none of the methods has, a value that makes no sense.
         """
-        from .train.parts import Parts
+        from ..train.parts import Parts
 
         known = sorted({option for method in self.methods for option in _options_of(method)})
         for name in cast("Mapping[str, Any]", self.settings.get("method_options", {})):
@@ -111,7 +112,7 @@ class Cell:
 
 
 def _options_of(method: str) -> set[str]:
-    from .train import methods
+    from ..train import methods
 
     options = getattr(registry.load(methods, "method", method), "Options", None)
     return set() if options is None else {field.name for field in fields(options)}
@@ -153,7 +154,7 @@ def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str
                 report(len(rows), len(cells), row, clock.left(cell))
     finally:
         if rows:
-            from .sweep_page import write_page
+            from .page import write_page
 
             write_page([rows[c] for c in cells if c in rows], grid.out / "sweep.html", dict(grid.settings))
     return [rows[c] for c in cells]
@@ -179,7 +180,7 @@ def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None) -> 
             yield cell, run_cell(grid, cell)
         return
     share = threads or max(1, (os.cpu_count() or 1) // jobs)
-    yield from sweep_workers.each(partial(run_cell, grid), cells, jobs, share, _lost)
+    yield from workers.each(partial(run_cell, grid), cells, jobs, share, _lost)
 
 
 def _named(cell: Cell) -> Row:
@@ -205,14 +206,14 @@ def run_cell(grid: Grid, cell: Cell) -> Row:
 
 
 def _train(grid: Grid, cell: Cell) -> TrainedRun:
-    from .train.fitting import SETTINGS, train_run
+    from ..train.fitting import SETTINGS, train_run
 
     # a sweep may be killed after it made the folder and before there was anything in it
     return train_run(grid.settings_of(cell), cell.folder, resume=(cell.folder / SETTINGS).exists())
 
 
 def _trained(run: TrainedRun) -> Row:
-    from .train.metrics import read_metrics
+    from ..train.metrics import read_metrics
 
     rows = read_metrics(run.folder)
     kept = next((row for row in rows if row["epoch"] == run.best_epoch), rows[-1])
@@ -246,7 +247,7 @@ def _deployed(grid: Grid, run: TrainedRun) -> Row:
 
 def _results(run: TrainedRun) -> Results | None:
     """The results that are there, unless someone ran the cell otherwise: on part of the test set, or with another chip's energies."""
-    from .runtime.results import load
+    from ..runtime.results import load
 
     path = run.folder / "results.json"
     if not path.exists():
@@ -257,9 +258,9 @@ def _results(run: TrainedRun) -> Results | None:
 
 
 def _deploy(grid: Grid, run: TrainedRun) -> Results:
-    from .compile import compile_network
-    from .runtime import run as run_network
-    from .train import load_dataset
+    from ..compile import compile_network
+    from ..runtime import run as run_network
+    from ..train import load_dataset
 
     settings = run.settings
     deployed = compile_network(run.folder, target=grid.target)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_shared import AsJson, Seed, print_json, render
-from .errors import UsageError
+from ..errors import UsageError
+from .shared import AsJson, Seed, print_json, render
 
 if TYPE_CHECKING:
-    from .compile.estimate import Estimate
-    from .hwmodels.chip import Chip
+    from ..compile.estimate import Estimate
+    from ..hwmodels.chip import Chip
 
 __all__ = ["add_to"]
 
@@ -35,9 +35,9 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Bound what a network needs on a chip, without mapping it: for networks of any size, thousands of chips included."""
-    from .compile.compiler import run_passes
-    from .compile.estimate import estimate as on_paper
-    from .hwmodels import chip as chips
+    from ..compile.compiler import run_passes
+    from ..compile.estimate import estimate as on_paper
+    from ..hwmodels import chip as chips
 
     model = chips.load(chip or "loihi2")
     result = run_passes(source, chip=chip, encoding=encoding, weight_bits=weight_bits, seed=seed)  # pyright: ignore[reportArgumentType]
@@ -55,7 +55,7 @@ def _tables(found: Estimate, chip: Chip) -> list[object]:
     from rich.table import Table
     from rich.text import Text
 
-    from .runtime.report.format import compact, count, si
+    from ..runtime.report.format import compact, count, si
 
     layers = Table("layer", "neurons", "synapses", "rate", "SOPs caused", title="On paper", title_justify="left")
     for row in found.layers:

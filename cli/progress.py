@@ -1,0 +1,42 @@
+"""Where long work is: a bar on standard error, with the time left."""
+
+from __future__ import annotations
+
+from .shared import say
+
+__all__ = ["Bar"]
+
+
+class Bar:
+    """A progress bar on standard error, with the time left; plain lines where there is no terminal."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        self._console = Console(stderr=True)
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(title, total=None, note="")
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def epoch(self, epoch: int, epochs: int, batch: int, batches: int, metrics: dict[str, float], seconds_left: float) -> None:
+        """Show where a training is; called by `train.fit`."""
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        left = f"{int(seconds_left) // 60}:{int(seconds_left) % 60:02d} left"
+        note = f"{shown}  {left}"
+        self._bar.update(
+            self._task, total=epochs * batches, completed=(epoch - 1) * batches + batch, description=f"epoch {epoch}/{epochs}", note=note
+        )
+        if batch == batches and not self._console.is_terminal:
+            say(f"epoch {epoch}/{epochs}  {note}")
+
+    def samples(self, done: int, total: int) -> None:
+        """Show where a run is; called by `runtime.run`."""
+        self._bar.update(self._task, total=total, completed=done, note=f"{done:,} of {total:,} samples")

@@ -1,0 +1,86 @@
+"""The command `spikeloom run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from .progress import Bar
+from .samples import peers, threads_each, what_to_run
+from .shared import AsJson, DataDir, Seed, listed, print_json, render, say
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Run a deployed network; counts, energy, check.")(run)
+
+
+def run(
+    network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Option(help="Data set whose test split is run, or a .npy of samples [default: the one it was trained on].")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    backend: Annotated[str, typer.Option(help=f"What runs it: {listed('runtime.backends')}.")] = "native",
+    device: Annotated[str | None, typer.Option(help="Of the torch backend: auto, cpu or cuda [default: auto].")] = None,
+    samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
+    energy_model: Annotated[
+        str | None, typer.Option(help="Chip whose energies and times are used [default: the one compiled for].")
+    ] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds that the Lava worker may take.")] = 600.0,
+    lava_python: Annotated[str | None, typer.Option(help="Python that has lava-nc, if not this one.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
+    by_step: Annotated[bool, typer.Option("--by-step", help="Count by core and time step too, into results.json.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File for the results [default: results.json beside the network].")] = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a deployed network: accuracy, spikes, SOPs, messages, energy and latency; writes results.json.
+
+    Under torchrun the processes share the samples: torchrun --nproc-per-node 4 -m spikeloom run ...
+    """
+    from ..runtime import BackendOptions
+    from ..runtime import run as run_network
+    from ..runtime.shards import together
+
+    if device is not None and backend != "torch":
+        raise UsageError(f"--device chooses where the torch backend computes; {backend} has no such choice. Add --backend torch.")
+    bar = Bar(f"running on {backend}")
+    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads_each(threads), by_step=by_step, device=device)
+    with peers() as all_, bar if all_.rank == 0 else nullcontext():
+        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir))
+        results = run_network(
+            deployed,
+            split,
+            backend=backend,
+            samples=samples,
+            check=check,
+            energy_model=energy_model,
+            seed=seed,
+            data_name=name,
+            options=options,
+            command=shlex.join(["spikeloom", *sys.argv[1:]]),
+            progress=bar.samples,
+            peers=all_,
+            folder=network.parent,
+        )
+        if all_.rank > 0:
+            return
+    path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
+    if as_json:
+        print_json(results.document())
+        return
+    from ..runtime.report.terminal import summary
+
+    render(summary(results.document()))
+    say(f"Wrote {path}. Next: spikeloom report {path.parent}")

@@ -1,0 +1,128 @@
+"""The command `spikeloom train`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from .progress import Bar
+from .shared import AsJson, DataDir, listed, print_json, say
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(short_help="Train a sparse network; writes model.onnx.")(train)
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Run folder to create.")],
+    data: Annotated[str | None, typer.Option(help=f"Data set: {listed('train.datasets')}.")] = None,
+    net: Annotated[str | None, typer.Option(help=f"Network: {listed('train.networks')} [default: fc].")] = None,
+    method: Annotated[str | None, typer.Option(help=f"Pruning rule: {listed('train.methods')} [default: dense].")] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of weights to remove, 0 <= S < 1; comes out within 0.1 points [default: 0].")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples a step, of all processes together [default: 128, or fewer for a small data set].")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's peak learning rate [default: 0.01, or 0.001 with convolutions].")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Its course: cosine, warmup-cosine, one-cycle, constant [default: cosine].")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the training in which those that warm up do so [default: 0.1].")] = None,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Time steps a sample [default: 8, or the frames of temporal data].")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="mse or ce on mean rates, tet on every step [default: mse].")] = None,
+    tet_lambda: Annotated[float | None, typer.Option(help="Weight of tet's second term, 0..1 [default: 0.001].")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none; gentle: small turns, shifts and scales; published: what papers use [default: none].")
+    ] = None,
+    hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
+    width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,
+    qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that do [default: 0.25].")] = None,
+    qat_lr: Annotated[float | None, typer.Option(help="Their learning rate at the start, as a share of --lr [default: 0.3].")] = None,
+    validation_fraction: Annotated[float | None, typer.Option(help="Share of the training samples held out [default: 0.1].")] = None,
+    init: Annotated[str | None, typer.Option(help="Run folder or model.safetensors whose weights to start from.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bf16 by autocast [default: float32].")] = None,
+    compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Let torch.compile build the training step.")] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option: method.x=, net.x= or data.x=; or a setting. Repeatable."),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set override it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same bits.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds after which no further epoch begins: exit code 5, and --resume continues.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files where they are missing.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out.
+
+    Under torchrun all processes train together: torchrun --nproc-per-node 4 -m spikeloom train ...
+    """
+    from ..files import read_json
+    from ..train.fitting import train_run
+    from ..train.recipe import merged, read_recipe
+    from ..train.settings import TrainSettings
+
+    flags = {
+        "data": data,
+        "net": net,
+        "method": method,
+        "sparsity": sparsity,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "schedule": schedule,
+        "warmup": warmup,
+        "timesteps": timesteps,
+        "loss": loss,
+        "tet_lambda": tet_lambda,
+        "augment": augment,
+        "net.hidden": None if hidden is None else _sizes(hidden),
+        "net.width": width,
+        "weight_bits": weight_bits,
+        "qat_fraction": qat_fraction,
+        "qat_lr": qat_lr,
+        "validation_fraction": validation_fraction,
+        "init": init,
+        "device": device,
+        "precision": precision,
+        "compile": compile_step,
+        "seed": seed,
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
+    settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
+    bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks
+    with bar if speaks else nullcontext():
+        done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)
+    if not speaks:
+        return
+    if as_json:
+        print_json(read_json(out / "train.json", "a summary of training"))
+        return
+    stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
+    say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
+    say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out} --target lava")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        sizes = ()
+    if not sizes or any(size < 1 for size in sizes):
+        raise UsageError(f"--hidden is {text!r}; it must be sizes of at least 1, e.g. 800 or 400,200.")
+    return sizes
