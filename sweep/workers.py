@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar, cast
 
-__all__ = ["each", "share_cores"]
+__all__ = ["each"]
 
 Piece = TypeVar("Piece")
 Done = TypeVar("Done")
@@ -85,22 +85,15 @@ def _give(worker: _Worker[Piece], piece: Piece) -> bool:
 def _serve(pipe: Connection, work: Callable[[Piece], Done], threads: int) -> None:
     """Work until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one ends the others
-    share_cores(threads)
+    from ..train.threads import limit
+
+    limit(threads)
     while True:
         try:
             piece = pipe.recv()
         except EOFError:
             return
         pipe.send(work(piece))
-
-
-def share_cores(threads: int) -> None:
-    """Let torch and numba use so many threads in this process, or as many as numba was started with if that is less."""
-    import numba
-    import torch
-
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.get_num_threads()))  # at first as many as there can be
 
 
 def _stop(worker: _Worker[Piece]) -> None:

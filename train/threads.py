@@ -1,4 +1,4 @@
-"""How many threads a kernel's work is worth."""
+"""How many threads a process has, and how many a kernel's work is worth."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import numba
+import torch
 
-__all__ = ["THREAD_SIZE", "worth"]
+__all__ = ["THREAD_SIZE", "limit", "worth"]
 
 THREAD_SIZE = 1 << 14  # elements worth a thread: waking one takes as long as some thousand of them, and on a busy machine far longer
 
@@ -21,3 +22,9 @@ def worth(elements: int) -> Generator[None]:
         yield
     finally:
         numba.set_num_threads(most)
+
+
+def limit(threads: int) -> None:
+    """Let torch and numba use so many threads in this process, or as many as numba was started with if that is less."""
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.get_num_threads()))  # at first as many as there can be
