@@ -1,5 +1,8 @@
 """Discovery by file name: a pruning rule, data set, network, reader, pass, target or backend is one file in its folder.
 
+Folders that the environment variable SPIKELOOM_PARTS names, separated as in PATH, add to those of the package: a file
+`train/methods/mine.py` in one of them is found like one of ours, and imports like one (`from ..layers import SpikingNetwork`).
+
 A module may have options of its own: a frozen dataclass called `Options`, which `options_of` builds from names and values.
 """
 
@@ -7,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import pkgutil
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -24,8 +29,17 @@ def names(package: ModuleType) -> list[str]:
 
     Nothing is imported, so a listing stays cheap.
     """
+    _add_places(package)
     found = pkgutil.iter_modules(package.__path__)
     return sorted(m.name.replace("_", "-") for m in found if not m.name.startswith("_"))
+
+
+def _add_places(package: ModuleType) -> None:
+    """Let Python look for the package's modules in the user's folders, too; a name of ours stays ours."""
+    for folder in filter(None, os.environ.get("SPIKELOOM_PARTS", "").split(os.pathsep)):
+        place = str(Path(folder).resolve().joinpath(*package.__name__.split(".")[1:]))
+        if place not in package.__path__ and Path(place).is_dir():
+            package.__path__.append(place)
 
 
 def load(package: ModuleType, kind: str, name: str) -> ModuleType:

@@ -55,3 +55,18 @@ def test_reading_results(run_folder: Path, monkeypatch: pytest.MonkeyPatch, caps
 def test_nir_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = example("nir_from_elsewhere.py", tmp_path / "nir", monkeypatch, capsys)
     assert line.startswith("1 core, spikes per neuron and step: lif1 0.")
+
+
+def test_a_pruning_rule_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from spikeloom.train import methods
+
+    monkeypatch.setattr(methods, "__path__", list(methods.__path__))
+    monkeypatch.setenv("SPIKELOOM_PARTS", "")  # the example sets it; put back afterwards
+    monkeypatch.setattr(sys, "argv", ["own_pruning_rule.py", str(tmp_path), "6"])
+    runpy.run_path(str(EXAMPLES / "own_pruning_rule.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"{name}: sparsity 90.00%" for name in ("magnitude", "grad-r", "esl")]
+    again = train.fit("digits", method="magnitude", sparsity=0.9, epochs=6, hidden=(100,), out=tmp_path / "again")
+    assert again.accuracy > 0.8
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("again", "magnitude")]
+    assert weights[0] == weights[1]
