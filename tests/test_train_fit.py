@@ -252,3 +252,20 @@ def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
     run = fit("digits", method="grad-r", sparsity=0.9, method_options=prior, epochs=2, hidden=(30, 20), out=tmp_path / "run")
     assert run.best_epoch == 2
     assert [p.name for p in handover.read(run.model).spiking] == ["hidden1", "hidden2", "output"]
+
+
+def test_registers_follow_weights_that_outgrow_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed over always deploys: registers without room for growth are chosen again, until an epoch's integers fit."""
+    from spikeloom.compile import compile_network
+    from spikeloom.train import loop
+
+    real, asked = loop.fits, list[bool]()
+
+    def first_time_too_large(*args: Any) -> bool:
+        asked.append(len(asked) > 1 and real(*args))
+        return asked[-1]
+
+    monkeypatch.setattr(loop, "fits", first_time_too_large)
+    run = fit(**RECIPE, weight_bits=8, out=tmp_path / "run")
+    assert len(asked) > 2 and asked[:2] == [False, False]
+    assert compile_network(run).network.populations

@@ -24,7 +24,7 @@ from .data import Dataset, split_validation
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
-from .layers import SpikingNetwork
+from .layers import SpikingLayer, SpikingNetwork
 from .methods._base import Method
 from .metrics import METRICS
 from .progress import Clock, ProgressCallback
@@ -136,6 +136,7 @@ class Trainer:
         numbers = self.method.end_epoch(progress)
         self.world.average_buffers(self.model)
         self.world.check_same(self.model.state_dict(), f"after epoch {self.epoch + 1}")
+        self._follow_weights()
         validated = accuracy(self.model, self.validation, self.dataset.levels, self.world, self._precision())
         stage = "integer" if self.arithmetic else "float"
         self._keep_best(stage, validated, progress)
@@ -214,12 +215,24 @@ class Trainer:
 
     def _enter_integers(self) -> None:
         """Choose the chip's registers for the weights that the float epochs ended with; rewiring ends."""
-        bits, weights = cast(int, self.settings.weight_bits), self.model.weights()
-        chosen: dict[str, IntegerArithmetic] = {}
-        for name, layer in self.model.named_layers():
-            levels = self.dataset.levels if layer.is_first else 1
-            chosen[name] = choose_arithmetic(weights[name].detach().numpy(), layer.neuron, bits, levels, 1.0 / levels)
-        self.use(chosen)
+        self.use({name: self._registers(name, layer) for name, layer in self.model.named_layers()})
+
+    def _registers(self, name: str, layer: SpikingLayer) -> IntegerArithmetic:
+        """Choose a layer's registers for its weights as they are."""
+        levels = self.dataset.levels if layer.is_first else 1
+        weights = self.model.weights()[name].detach().numpy()
+        return choose_arithmetic(weights, layer.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels)
+
+    def _follow_weights(self) -> None:
+        """Choose the registers again of layers whose weights have outgrown them, until an epoch's integers can be kept."""
+        best = self.best.get("integer")
+        if self.arithmetic is None or (best is not None and best.eligible):
+            return
+        weights = self.model.weights()
+        grown = [(name, layer) for name, layer in self.model.named_layers() if not fits(weights[name], self.arithmetic[name])]
+        if grown:
+            self.best.pop("integer", None)  # its integers were those of other registers
+            self.use(self.arithmetic | {name: self._registers(name, layer) for name, layer in grown})
 
     def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
         """Enter the integer stage with these registers, by layer."""
