@@ -1,6 +1,6 @@
 """Spikeloom's own exceptions, each with the exit code that the command line ends with.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 does not fit the chip, 4 differs from the reference, 5 paused.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 does not fit the chip, 4 differs from the reference, 5 paused, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ class PausedError(SpikeloomError):
     """Work that stopped at its time limit with its state kept; it goes on when asked to resume."""
 
     exit_code = 5
+
+
+class StoppedError(SpikeloomError):
+    """Work that the user stopped with Ctrl-C."""
+
+    exit_code = 130
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from .._version import VERSION
-from ..errors import SpikeloomError
+from ..errors import SpikeloomError, StoppedError
 from . import compile as compile_
 from . import convert, doctor, estimate, export, hw, report, run, sweep, train
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """Says what Ctrl-C left; typer by itself would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            StoppedError: in place of KeyboardInterrupt.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            left = "Every finished epoch is kept: repeat the command with --resume." if ctx.invoked_subcommand == "train" else ""
+            raise StoppedError(f"Interrupted. {left or 'No file was left half-written.'}") from stop
+
+
 app = typer.Typer(
     name="spikeloom",
+    cls=_Commands,
     help="Train sparse spiking networks, compile what survives onto neuromorphic cores, run it, report accuracy, SOPs and energy.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,8 +54,8 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except OSError as error:  # a disk that fills up in the middle of someone else's library
         _fail(f"The system refused {error.filename or 'a file'}: {error.strerror}. Free space or name another folder.", 1)
-    except KeyboardInterrupt:
-        _fail("Interrupted. A training run continues with --resume.", 130)
+    except KeyboardInterrupt:  # before the command began
+        _fail("Interrupted.", 130)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import SpikeloomError, UsageError
+from ..errors import SpikeloomError, StoppedError, UsageError
 from .shared import AsJson, DataDir, print_json, render, say
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def sweep(
     command = shlex.join(["spikeloom", *sys.argv[1:]])
     try:
         rows = run_sweep(grid, jobs=jobs, threads=threads, command=command, report=_report)
-    except KeyboardInterrupt:
-        say(f"What is done is in {out / 'sweep.json'}. Repeat the command to go on; what was begun continues.")
-        raise
+    except KeyboardInterrupt as stop:
+        done = f"What is done is in {out / 'sweep.json'}. Repeat the command to go on; what was begun continues."
+        raise StoppedError(f"Interrupted. {done}") from stop
     if as_json:
         print_json(rows)
     else:

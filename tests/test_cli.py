@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,3 +209,39 @@ def test_every_command_has_help(spikeloom: Command, words: tuple[str, ...]) -> N
     ended = spikeloom(*words, "--help")
     assert ended.code == 0
     assert "Usage:" in ended.out
+
+
+def test_ctrl_c_says_what_is_left_and_training_goes_on(tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "spikeloom",
+        "train",
+        "--data",
+        "digits",
+        "--hidden",
+        "30",
+        "--epochs",
+        "400",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    begun = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "run/checkpoint.safetensors"
+    while not checkpoint.exists() and begun.poll() is None:
+        time.sleep(0.01)
+    begun.send_signal(signal.SIGINT)
+    _, told = begun.communicate(timeout=60)
+    assert begun.returncode == 130 and "repeat the command with --resume" in told and "Traceback" not in told
+    paused = subprocess.run([*words, "--resume", "--time-limit", "0"], capture_output=True, text=True, check=False)
+    assert paused.returncode == 5 and "paused at its time limit after epoch" in paused.stderr
+
+
+def test_ctrl_c_during_a_run(digits_run: Path, spikeloom: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spikeloom.runtime.simulator.run", stopped)
+    monkeypatch.setattr("spikeloom.runtime.run", stopped, raising=False)
+    ended = spikeloom("run", digits_run / "model.loom", "--data", "digits")
+    assert ended.code == 130 and ended.err == "spikeloom: Interrupted. No file was left half-written.\n"
