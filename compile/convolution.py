@@ -172,14 +172,21 @@ class Convolution:
 
     def forward(self, values: NDArray[Any], sources: NDArray[Any]) -> NDArray[np.float64]:
         """Return, by target, the sum over its synapses of  value * source;  `values`: one a tap, `sources`: one a source."""
-        return (TapOperator(self, self._by_place(values)) @ sources.astype(np.float64)[:, None])[:, 0]
+        operator = TapOperator(self, self._by_place(values))
+        if not _uniform(sources):
+            return (operator @ sources.astype(np.float64)[:, None])[:, 0]
+        out, window = np.zeros(self.target_shape), np.full(self.source_shape[0], float(sources[0]) * self.pool**2)
+        for (y, _, x, _), taps in operator.by_place:
+            out[:, y, x] += np.asarray(taps @ window).reshape(-1, 1, 1)
+        return out.ravel()
 
     def backward(self, values: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
         """Return, by source, the sum over its synapses of  value * target;  `values`: one a tap, `targets`: one a target."""
         maps = targets.astype(np.float64).reshape(self.target_shape)
         windows = np.zeros((self.source_shape[0], *self.pooled_shape))
+        uniform = _uniform(targets)
         for (y, i, x, j), taps in self._by_place(values):
-            part = maps[:, y, x]
+            part = maps[:, :1, :1] if uniform else maps[:, y, x]
             windows[:, i, j] += (taps.T @ part.reshape(len(part), -1)).reshape(-1, *part.shape[1:])
         spread = np.zeros(self.source_shape)
         rows, columns = (n * self.pool for n in self.pooled_shape)
@@ -232,6 +239,11 @@ class Convolution:
                 (channel[chosen][:, None] * (height * width) + source).ravel(),
                 np.repeat(self.taps.data[chosen], target.size),
             )
+
+
+def _uniform(values: NDArray[Any]) -> bool:
+    """Return whether all are the same: all positions of a map then have the same sum, which is computed once."""
+    return bool(values.size) and bool((values == values[0]).all())
 
 
 @dataclass(frozen=True)

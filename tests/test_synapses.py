@@ -56,8 +56,9 @@ def test_taps_give_the_sums_of_their_unrolled_synapses(
     numbered = np.arange(1, taps.weights + 1)
     per_tap = taps.with_data(numbered.astype(np.int32)).unrolled()
     sources, targets = (rng.random(n) < 0.4 for n in (taps.shape[1], taps.shape[0]))
-    assert np.array_equal(taps.forward(numbered, sources), per_tap.forward(per_tap.data, sources))
-    assert np.array_equal(taps.backward(numbered, targets), per_tap.backward(per_tap.data, targets))
+    for starts, ends in ((sources, targets), (np.ones_like(sources), np.ones_like(targets))):
+        assert np.array_equal(taps.forward(numbered, starts), per_tap.forward(per_tap.data, starts))
+        assert np.array_equal(taps.backward(numbered, ends), per_tap.backward(per_tap.data, ends))
     used = np.isin(numbered, per_tap.data[per_tap.used(sources, targets)])
     assert np.array_equal(taps.used(sources, targets), used)
     kept = rng.random(channels) < 0.7, rng.random(outputs) < 0.7
