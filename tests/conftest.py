@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class _PlainRoot:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the hook for all folders: one in this file alone would see no more than those below."""
     config.pluginmanager.register(_PlainRoot())
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background; the processes that tests interrupt would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -189,6 +189,7 @@ def test_lava_refuses_biases_that_its_registers_do_not_hold() -> None:
         compile_network(network.with_population(replace(odd, alive=None)), encoding="graded")
 
 
+@pytest.mark.slow
 @needs_lava
 def test_a_trained_residual_network_runs_in_lava_as_the_benchmark_does_it() -> None:
     script = Path(__file__).parent.parent / "benchmarks" / "lava_networks.py"

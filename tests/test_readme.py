@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shlex
 from collections.abc import Callable
@@ -16,6 +17,20 @@ README = (ROOT / "README.md").read_text()
 SMALL = {"--epochs": "2", "--samples": "20"}
 
 
+@pytest.fixture(scope="module")
+def few_images(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with MNIST and the first 500 of its test images."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "MNIST/raw").mkdir(parents=True)
+    for path in (mnist_folder / "MNIST/raw").glob("*-ubyte.gz"):
+        content = gzip.decompress(path.read_bytes())
+        count, dimensions = (60_000 if path.name.startswith("train") else 500), content[3]
+        head, each = 4 + 4 * dimensions, 784 if dimensions == 3 else 1
+        few = content[:4] + count.to_bytes(4, "big") + content[8:head] + content[head : head + count * each]
+        (folder / "MNIST/raw" / path.name).write_bytes(gzip.compress(few, 1))
+    return folder
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
@@ -26,12 +41,12 @@ def commands() -> list[str]:
 
 
 def test_the_commands_of_the_readme(
-    spikeloom: Callable[..., Any], mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spikeloom: Callable[..., Any], few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from spikeloom.runtime.backends import lava
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SPIKELOOM_DATA", str(mnist_folder))
+    monkeypatch.setenv("SPIKELOOM_DATA", str(few_images))
     for line in commands():
         words = shlex.split(line)
         if words[0] == "make" or ("lava" in words and "--backend" in words and lava.available()):
