@@ -10,6 +10,7 @@ import typer
 
 from ..errors import FormatError, UsageError, unknown_name
 from .foreign import named
+from .shared import AsJson, print_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -41,15 +42,20 @@ def export(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option of the format written or of the one read. Repeatable."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a network in another format, float or deployed, or the graph of a deployed network's cores; prints the path."""
     given = named({"dt": dt, "timesteps": timesteps}, chosen or [])
     if to == GRAPHML:
         if given:
             raise UsageError(f"The export to graphml has no options, but {', '.join(given)} was given. Leave it out.")
-        print(_graphml(source, out))
-        return
-    print(_network(source, to, out, given))
+        path = _graphml(source, out)
+    else:
+        path = _network(source, to, out, given)
+    if as_json:
+        print_json({"format": to, "path": str(path)})
+    else:
+        print(path)
 
 
 def _graphml(source: Path, out: Path | None) -> Path:

@@ -34,11 +34,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="File to write [default, of a page: report.html, or compare.html where runs are compared].")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Write one self-contained page from results.json, or compare several runs: accuracy against connectivity, SOPs and energy.
 
     A page's path is printed. A folder of runs, such as that of a sweep, stands for all runs in it.
     """
+    form = "json" if as_json else form
     if form not in FORMATS:
         raise unknown_name("report format", form, FORMATS)
     places = _places(sources)

@@ -245,3 +245,11 @@ def test_ctrl_c_during_a_run(digits_run: Path, spikeloom: Command, monkeypatch: 
     monkeypatch.setattr("spikeloom.runtime.run", stopped, raising=False)
     ended = spikeloom("run", digits_run / "model.loom", "--data", "digits")
     assert ended.code == 130 and ended.err == "spikeloom: Interrupted. No file was left half-written.\n"
+
+
+def test_json_of_what_is_written_elsewhere(digits_run: Path, spikeloom: Command, tmp_path: Path) -> None:
+    exported = json.loads(spikeloom("export", digits_run / "model.loom", "--to", "graphml", "--out", tmp_path / "g.graphml", "--json").out)
+    assert exported["format"] == "graphml" and Path(exported["path"]).is_file()
+    results = tmp_path / "results.json"
+    assert spikeloom("run", digits_run / "model.loom", "--data", "digits", "--samples", 20, "--out", results).code == 0
+    assert json.loads(spikeloom("report", results, "--json").out) == json.loads(spikeloom("report", results, "--format", "json").out)
