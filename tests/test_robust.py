@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +15,14 @@ from random import Random
 import pytest
 import spikeloom
 from safetensors.numpy import load_file
+from spikeloom.compile import load
 from spikeloom.errors import OutputError
 from spikeloom.files import owned, write_bytes
+from spikeloom.runtime import load_results
 from spikeloom.train import fit
 
 ROOT = Path(spikeloom.__file__).parent
-ROOMS = ("train", "compile", "runtime", "hwmodels")
+ROOMS = ("train", "compile", "runtime", "hwmodels", "sweep", "cli")
 EXECUTING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 TRAIN = """
 import sys
@@ -28,6 +32,7 @@ fit('digits', method='grad-r', sparsity=0.8, epochs={epochs}, hidden=(24,), out=
 FULL = """
 import resource, signal, sys
 from pathlib import Path
+from spikeloom.compile import load
 from spikeloom.errors import OutputError
 from spikeloom.files import write_bytes
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk, the write fails
@@ -119,7 +124,52 @@ def train_with_kills(folder: Path, kills: int, rng: Random, epochs: int = 4) -> 
 @pytest.mark.parametrize("seed", range(4))
 def test_training_that_is_killed_goes_on_to_the_same_bits(seed: int, tmp_path: Path) -> None:
     assert train_with_kills(tmp_path / "whole", 0, Random(seed)) == 0
-    train_with_kills(tmp_path / "killed", 4, Random(seed))
+    assert train_with_kills(tmp_path / "killed", 4, Random(seed)) > 0
     for name in ("model.safetensors", "checkpoint.safetensors"):
         whole, killed = load_file(tmp_path / "whole" / name), load_file(tmp_path / "killed" / name)
         assert {k: v.tobytes() for k, v in whole.items()} == {k: v.tobytes() for k, v in killed.items()}
+
+
+def _compiled(run: Path) -> None:
+    load(run / "killed.loom")
+
+
+def _run(run: Path) -> None:
+    assert load_results(run / "killed.json").samples == 359
+
+
+def _swept(run: Path) -> None:
+    cells = json.loads((run / "sweep/sweep.json").read_text())["cells"]
+    assert cells and not any("error" in cell for cell in cells)
+
+
+SWEEP = ("--data", "digits", "--set", "net.hidden=30", "--epochs", "12", "--methods", "dense,esl", "--sparsities", "0.5", "--out", "sweep")
+KILLED = {
+    "compile": (("compile", ".", "--out", "killed.loom"), "killed.loom", _compiled),
+    "run": (("run", "model.loom", "--data", "digits", "--check", "--out", "killed.json"), "killed.json", _run),
+    "sweep": (("sweep", *SWEEP), "sweep/sweep.json", _swept),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", KILLED)
+def test_commands_that_are_killed_leave_what_loads(command: str, digits_run: Path, tmp_path: Path) -> None:
+    """Whatever is there after a kill at any moment loads; the command, repeated, goes on to a whole result."""
+    words, written, check = KILLED[command]
+    run = Path(shutil.copytree(digits_run, tmp_path / "run"))
+    rng, began = Random(0), time.monotonic()
+    subprocess.run([sys.executable, "-m", "spikeloom", *words], cwd=run, check=True, capture_output=True)
+    check(run)
+    whole, killed = time.monotonic() - began, 0
+    for _ in range(10):
+        shutil.rmtree(run / "sweep", ignore_errors=True)
+        (run / written).unlink(missing_ok=True)
+        child = subprocess.Popen([sys.executable, "-m", "spikeloom", *words], cwd=run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.2, 1.0) * whole)
+        child.kill()
+        killed += child.wait() == -signal.SIGKILL
+        if (run / written).exists():
+            check(run)
+        subprocess.run([sys.executable, "-m", "spikeloom", *words], cwd=run, check=True, capture_output=True)
+        check(run)
+    assert killed >= 5
