@@ -10,9 +10,9 @@ import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ..errors import FormatError, UsageError, unknown_name
 from ..files import sha256
@@ -34,6 +34,34 @@ class Quantity(_Strict):
     status: Status
 
 
+def _in(unit: str) -> AfterValidator:
+    """Refuse a quantity in any other unit: numbers are computed with as they stand, so 0.08 nJ would be taken for 0.08 pJ."""
+
+    def check(quantity: Quantity) -> Quantity:
+        if quantity.unit.split(" per ")[0] != unit:
+            raise ValueError(f"its unit is {quantity.unit!r}; write the value in {unit}")
+        return quantity
+
+    return AfterValidator(check)
+
+
+def _whole(least: int) -> AfterValidator:
+    """Refuse a quantity that is no whole number, or below `least`."""
+
+    def check(quantity: Quantity) -> Quantity:
+        if quantity.value % 1 or quantity.value < least:
+            raise ValueError(f"its value is {quantity.value:g}; it must be a whole number from {least}")
+        return quantity
+
+    return AfterValidator(check)
+
+
+Picojoules = Annotated[Quantity, _in("pJ")]
+Milliwatts = Annotated[Quantity, _in("mW")]
+Nanoseconds = Annotated[Quantity, _in("ns")]
+Count = Annotated[Quantity, _whole(1)]
+CountOrNone = Annotated[Quantity, _whole(0)]
+
 NO_DELAYS = Quantity(value=0, unit="steps", source="Not stated in the chip file: taken as a chip without synaptic delays", status="assumed")
 NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip file: taken as a chip that resets to 0", status="assumed")
 
@@ -41,16 +69,16 @@ NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip 
 class Limits(_Strict):
     """What one core and one chip hold."""
 
-    cores: Quantity
-    neurons: Quantity
-    synapse_words: Quantity
-    input_axons: Quantity
-    output_axons: Quantity
-    words_per_axon: Quantity
-    weight_bits: Quantity
-    payload_bits: Quantity  # of a graded spike; 0: binary spikes only
-    max_delay: Quantity = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
-    soft_reset: Quantity = NO_SOFT_RESET  # whether a neuron can take the threshold off its potential instead of setting it to 0
+    cores: Count
+    neurons: Count
+    synapse_words: Count
+    input_axons: Count
+    output_axons: Count
+    words_per_axon: Count
+    weight_bits: Annotated[Quantity, _whole(2)]
+    payload_bits: CountOrNone  # of a graded spike; 0: binary spikes only
+    max_delay: CountOrNone = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
+    soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can take the threshold off its potential instead of setting it to 0
 
 
 class SynapseFormat(_Strict):
@@ -78,33 +106,49 @@ class Mesh(_Strict):
     source: str = Field(min_length=3)
     status: Status
 
+    @field_validator("entry")
+    @classmethod
+    def _entry_within(cls, entry: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+        columns, rows = info.data.get("columns", entry[0] + 1), info.data.get("rows", entry[1] + 1)
+        if not (0 <= entry[0] < columns and 0 <= entry[1] < rows):
+            raise ValueError(f"no tile of {columns} columns and {rows} rows, counted from 0")
+        return entry
+
 
 class EnergyModel(_Strict):
     """Joules per event (`unit` pJ), and watts that flow whatever happens (`unit` mW)."""
 
-    synaptic_op: Quantity
-    neuron_update_active: Quantity
-    neuron_update_inactive: Quantity
-    spike_out: Quantity
-    message_out: Quantity
-    hop_horizontal: Quantity
-    hop_vertical: Quantity
-    static_power: Quantity
+    synaptic_op: Picojoules
+    neuron_update_active: Picojoules
+    neuron_update_inactive: Picojoules
+    spike_out: Picojoules
+    message_out: Picojoules
+    hop_horizontal: Picojoules
+    hop_vertical: Picojoules
+    static_power: Milliwatts
     note: str = ""
 
 
 class TimeModel(_Strict):
     """Nanoseconds per event on the most loaded core, and the barrier that ends every step."""
 
-    synaptic_op: Quantity
-    neuron_update_active: Quantity
-    neuron_update_inactive: Quantity
-    message_out: Quantity
-    hop_horizontal: Quantity
-    hop_vertical: Quantity
-    barrier_min: Quantity  # one tile
-    barrier_max: Quantity  # all tiles
+    synaptic_op: Nanoseconds
+    neuron_update_active: Nanoseconds
+    neuron_update_inactive: Nanoseconds
+    message_out: Nanoseconds
+    hop_horizontal: Nanoseconds
+    hop_vertical: Nanoseconds
+    barrier_min: Nanoseconds  # one tile
+    barrier_max: Nanoseconds  # all tiles
     note: str = ""
+
+    @field_validator("barrier_max")
+    @classmethod
+    def _barrier_grows(cls, barrier_max: Quantity, info: ValidationInfo) -> Quantity:
+        least: Quantity | None = info.data.get("barrier_min")
+        if least is not None and barrier_max.value < least.value:
+            raise ValueError(f"{barrier_max.value:g} ns for all tiles is less than barrier_min, {least.value:g} ns for one")
+        return barrier_max
 
 
 class System(_Strict):
@@ -115,12 +159,12 @@ class System(_Strict):
     """
 
     name: str
-    chips: Quantity
-    cores_per_chip: Quantity
+    chips: Count
+    cores_per_chip: Count
     columns: int = Field(gt=0)
     rows: int = Field(gt=0)
-    hop_energy: Quantity
-    hop_time: Quantity
+    hop_energy: Picojoules
+    hop_time: Nanoseconds
     source: str = Field(min_length=3)
     status: Status
 
@@ -147,13 +191,24 @@ class Chip(_Strict):
     system: System | None = None
     digest: str = ""
 
-    @model_validator(mode="after")
-    def _system_offers_cores(self) -> Self:
-        if self.system is not None and not 1 <= self.system.cores_per_chip.value <= self.limits.cores.value:
+    @field_validator("mesh")
+    @classmethod
+    def _room_for_the_cores(cls, mesh: Mesh, info: ValidationInfo) -> Mesh:
+        limits: Limits | None = info.data.get("limits")
+        places = mesh.columns * mesh.rows * mesh.cores_per_tile
+        if limits is not None and places < limits.cores.value:
             raise ValueError(
-                f"system.cores_per_chip: {self.system.cores_per_chip.value:g}, of a chip with {self.limits.cores.value:g} cores"
+                f"{mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores hold {places:,}, the chip has {limits.cores.value:,g}"
             )
-        return self
+        return mesh
+
+    @field_validator("system")
+    @classmethod
+    def _system_offers_cores(cls, system: System | None, info: ValidationInfo) -> System | None:
+        limits: Limits | None = info.data.get("limits")
+        if system is not None and limits is not None and system.cores_per_chip.value > limits.cores.value:
+            raise ValueError(f"cores_per_chip is {system.cores_per_chip.value:g}, of a chip with {limits.cores.value:g} cores")
+        return system
 
     def limit(self, name: str) -> int:
         """Return a limit by name, e.g. `neurons` or `input_axons`."""

@@ -83,7 +83,7 @@ def _fault(one: Any, found: dict[Key, int], where: str, schema: type[BaseModel])
     if expected is not None:
         return f"{place}: {name} is {one['input']!r}; it must be {expected}."
     given = "" if isinstance(one["input"], (dict, list)) else f" is {one['input']!r}"
-    return f"{place}: {name}{given}: {one['msg']}."
+    return f"{place}: {name}{given}: {one['msg'].removeprefix('Value error, ')}."
 
 
 def _known(schema: Any, path: Key) -> list[str]:
