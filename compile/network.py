@@ -147,6 +147,10 @@ class Projection:
         possible = int(np.prod(self.synapses.shape))
         return Trained(self.synapses.count, possible, possible, self.synapses.shape[1])
 
+    def select(self, keep: NDArray[np.bool_]) -> Projection:
+        """Keep the weights that are marked; what was trained stays on record."""
+        return self if keep.all() else replace(self, synapses=self.synapses.select(keep), origin=self.trained)
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -239,6 +243,11 @@ class Network:
     def synapses(self) -> int:
         """The number of synapses between neurons that were not removed."""
         return sum(self.synapses_of(p) for p in self.projections)
+
+    def without_zeros(self) -> Network:
+        """Return this network without weights of zero, which are no synapses."""
+        live = tuple(p.select(p.synapses.data != 0) for p in self.projections)
+        return self if all(a is b for a, b in zip(live, self.projections, strict=True)) else replace(self, projections=live)
 
     def fan_in(self, projection: Projection) -> NDArray[np.int64]:
         """Return the synapses of a projection that arrive at each target, (targets,), between neurons that were not removed."""

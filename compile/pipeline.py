@@ -45,6 +45,12 @@ class Calibration:
         return Calibration(self.values[chosen], self.labels[chosen])
 
 
+def differing(spikes: NDArray[Any], goal: NDArray[Any]) -> float:
+    """Return the spikes that are in one raster alone, as a share of those of `goal`; of a silent `goal`, 1 if there is any."""
+    wrong, wanted = int(np.count_nonzero(spikes != goal)), int(np.count_nonzero(goal))
+    return wrong / wanted if wanted else float(wrong > 0)
+
+
 def payload(network: Network, projection: Projection) -> tuple[int, float]:
     """Return the largest payload that a projection carries, and the real value of one unit: (1, 1.0) for spikes."""
     graded = projection.source == network.populations[0].name and network.input.encoding != "rate"
@@ -88,7 +94,7 @@ class Pass(Protocol):
 
 @dataclass(frozen=True)
 class Size:
-    """How large a network is: live neurons, synapses between them, and stored weights (a tap is one)."""
+    """How large a network is: live neurons, synapses between them, and weights (a tap is one), those of zero left out."""
 
     neurons: int
     synapses: int
@@ -97,7 +103,8 @@ class Size:
     @classmethod
     def of(cls, network: Network) -> Size:
         """Measure a network."""
-        return cls(network.neurons, network.synapses, sum(p.synapses.weights for p in network.projections))
+        live = network.without_zeros()
+        return cls(live.neurons, live.synapses, sum(p.synapses.weights for p in live.projections))
 
 
 @dataclass(frozen=True)

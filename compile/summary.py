@@ -125,17 +125,19 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     }
 
 
+ROUNDING = ("quantise", "crossbars")  # the passes that may round a weight to zero
 DRIFT = 0.05  # share of a layer's spikes beyond which it is said to drift
 
 
 def dead_code(passes: Sequence[PassRecord]) -> dict[str, int]:
-    """Return what dropping the dead took away for free: synapses and neurons, and the synapses that there were."""
+    """Return what dropping the dead took away for free, what there was, and what rounding made zero, which was not free."""
     dropped = [r for r in passes if r.name.split(".")[0] == "drop-dead"]
     return {
         "synapses": sum(r.before.synapses - r.after.synapses for r in dropped),
         "neurons": sum(r.before.neurons - r.after.neurons for r in dropped),
         "of_synapses": dropped[0].before.synapses if dropped else 0,
         "of_neurons": dropped[0].before.neurons if dropped else 0,
+        "rounded_synapses": sum(r.before.synapses - r.after.synapses for r in passes if r.name in ROUNDING),
     }
 
 

@@ -161,9 +161,26 @@ def test_dead_code_is_counted() -> None:
     first = next(r for r in deployed.passes if r.name == "drop-dead")
     found = dead_code(deployed.passes)
     assert found["of_synapses"] == first.before.synapses == record.Pass().run(network).network.synapses
-    assert found["synapses"] == first.before.synapses - deployed.network.synapses > 0
+    assert found["synapses"] + found["rounded_synapses"] == first.before.synapses - deployed.network.synapses
+    assert found["synapses"] > 0
     assert found["neurons"] == network.neurons - deployed.network.neurons > 0
     assert summary(deployed)["dead_code"] == found
+
+
+def test_what_rounding_took_is_no_dead_code() -> None:
+    network = float_network(2, sizes=(20, 30, 12, 4), density=0.25)
+    known = calibration(network)
+    fine, coarse = (dead_code(compile_network(network, calibration=known, weight_bits=bits).passes) for bits in (8, 2))
+    assert fine["rounded_synapses"] < coarse["rounded_synapses"]
+    stopped = pipeline.run(network, CompileOptions(LOIHI2, calibration=known, weight_bits=2), stop_after="quantise")
+    assert coarse["rounded_synapses"] == sum(int((p.synapses.data == 0).sum()) for p in stopped.network.projections)
+
+
+def test_spikes_of_a_layer_that_is_silent_in_floats_are_drift() -> None:
+    goal = np.array([[1, 0, 1, 0]])
+    assert pipeline.differing(np.array([[1, 1, 0, 0]]), goal) == 1.0
+    assert pipeline.differing(goal, 0 * goal) == 1.0
+    assert pipeline.differing(0 * goal, 0 * goal) == 0.0
 
 
 # --- bits and channels -----------------------------------------------------------------------------------------------

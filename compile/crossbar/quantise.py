@@ -19,7 +19,7 @@ from ...hwmodels.crossbar import crossbar_step
 from .. import reference
 from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
-from ..pipeline import Calibration, PassResult
+from ..pipeline import Calibration, PassResult, differing
 from .weights import TOP, check_mode, fit
 
 CLIPS = (1.0, 0.7, 0.5, 0.35)
@@ -58,8 +58,7 @@ class Pass:
             goal = floats[population.name]
             integer, spikes, said = self._place(integer, network, population, streams, goal)
             streams[population.name] = spikes
-            fired = float(goal.mean())
-            drift[population.name] = float((spikes != goal).mean()) / fired if fired else 0.0
+            drift[population.name] = differing(spikes, goal)
             changes.append(f"{population.name}: {said}, {drift[population.name]:.2%} of spikes differ")
         return PassResult(integer, tuple(changes), drift=drift)
 

@@ -36,7 +36,8 @@ class Pass:
             NetworkError: no live way leads from the input to the output; the message names the layer where it ends.
         """
         before = (network.synapses, network.neurons)
-        live = replace(network, projections=tuple(_select(p, p.synapses.data != 0) for p in network.projections))
+        live = network.without_zeros()
+        zeros = before[0] - live.synapses
         spiking = able(live)
         alive = heard(live, spiking)
         entry = live.populations[0]
@@ -47,21 +48,16 @@ class Pass:
         after = (network.synapses, network.neurons)
         if before == after:
             return PassResult(network)
-        change = f"dropped {before[0] - after[0]:,} synapses and {before[1] - after[1]:,} neurons that cannot matter"
-        return PassResult(network, (change,), tuple(f"Layer {name} cannot matter to the output and was dropped." for name in gone))
+        said = [f"dropped {zeros:,} synapses of weight zero"] if zeros else []
+        dead = (before[0] - zeros - after[0], before[1] - after[1])
+        said += [f"dropped {dead[0]:,} synapses and {dead[1]:,} neurons that cannot matter"] if any(dead) else []
+        return PassResult(network, tuple(said), tuple(f"Layer {name} cannot matter to the output and was dropped." for name in gone))
 
 
 def create(options: CompileOptions) -> Pass:
     """Build the pass; it has no options."""
     del options
     return Pass()
-
-
-def _select(projection: Projection, keep: NDArray[np.bool_]) -> Projection:
-    """Keep some weights; what was trained stays on record."""
-    if keep.all():
-        return projection
-    return replace(projection, synapses=projection.synapses.select(keep), origin=projection.trained)
 
 
 def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) -> None:
@@ -94,7 +90,7 @@ def _conducts(projection: Projection, alive: Masks) -> bool:
 def _shrink(network: Network, spiking: Masks, alive: Masks) -> Network:
     kept = {p.name: _numbered(network, p, alive[p.name]) for p in network.populations}
     sending = {name: alive[name] & spiking[name] for name in alive}
-    projections = tuple(_select(p, p.synapses.used(sending[p.source], alive[p.target])) for p in network.projections)
+    projections = tuple(p.select(p.synapses.used(sending[p.source], alive[p.target])) for p in network.projections)
     projections = tuple(_renumbered(p, kept) for p in projections if p.synapses.weights)
     populations = tuple(_shrink_population(p, alive[p.name], kept[p.name]) for p in network.populations if alive[p.name].any())
     return replace(network, populations=populations, projections=projections)

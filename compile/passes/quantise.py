@@ -30,7 +30,7 @@ from ...hwmodels.quantise import (
 from .. import reference
 from ..bits import Bits
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
-from ..pipeline import Calibration, CompileOptions, PassResult, payload
+from ..pipeline import Calibration, CompileOptions, PassResult, differing, payload
 from . import lower
 from ._channels import GROUPS, parts
 
@@ -101,9 +101,7 @@ class Pass:
                 spikes = _gates(network, group, streams)
             streams |= spikes
             for population in group:
-                goal = floats[population.name]
-                rate, error = float(goal.mean()), float((spikes[population.name] != goal).mean())
-                drift[population.name] = error / rate if rate else 0.0
+                drift[population.name] = differing(spikes[population.name], floats[population.name])
                 if isinstance(population.neuron, LIF):
                     changes.append(f"{_describe(integer, population.name, clip)}, {drift[population.name]:.2%} of spikes differ")
         return PassResult(integer, tuple(changes), _lost(network, integer), drift)

@@ -226,7 +226,7 @@ def _passes(compiled: dict[str, Any]) -> RenderableType | None:
 
 
 def _found(compiled: dict[str, Any]) -> RenderableType | None:
-    """Say what was dropped for free, and where the deployed spikes first leave the float ones."""
+    """Say what was dropped for free, what rounding took, and where the deployed spikes first leave the float ones."""
     dead, drift = compiled.get("dead_code") or {}, compiled.get("first_drift")
     lines: list[Text] = []
     if dead.get("synapses") or dead.get("neurons"):
@@ -235,6 +235,10 @@ def _found(compiled: dict[str, Any]) -> RenderableType | None:
             f"{count(dead.get('synapses'))} synapses ({share}) and {count(dead.get('neurons'))} neurons removed; the spikes stay the same."
         )
         lines.append(Text.assemble(("Dead code: ", "bold"), line))
+    if dead.get("rounded_synapses"):
+        share = percent(dead["rounded_synapses"] / max(dead.get("of_synapses") or 1, 1), 1)
+        line = f"{count(dead['rounded_synapses'])} synapses ({share}) became zero in quantisation."
+        lines.append(Text.assemble(("Rounded away: ", "bold"), line))
     if drift:
         line = f"{shorten(drift.get('layer'), 40)}, {percent(drift.get('share'), 1)} of its spikes differ from the float network's."
         lines.append(Text.assemble(("First drift: ", "bold"), line))
