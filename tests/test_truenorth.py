@@ -19,6 +19,7 @@ from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.compile.network import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import BackendError, DoesNotFitError, FormatError, NetworkError, UsageError
+from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.crossbar import STATE_MAX, crossbar_step
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native, truenorth
@@ -36,7 +37,7 @@ def compiled(network: Network, mode: str, **options: str) -> DeployedNetwork:
     try:
         return compile_network(network, target="truenorth", mode=mode, calibration=calibration(network), **options)  # pyright: ignore[reportArgumentType]
     except NetworkError as error:
-        if "has no live synapse" in str(error) or "every weight is zero" in str(error):
+        if any(reason in str(error) for reason in ("has no live synapse", "every weight is zero", "cannot be reached")):
             assume(False)  # a random network whose output hears nothing is no example
         raise
 
@@ -201,6 +202,45 @@ def test_fan_in_past_the_axons_is_refused_by_name() -> None:
     ):
         compiled(network, "exact")
     assert compiled(network, "ternary").mapping.cores >= 2
+    with pytest.raises(DoesNotFitError, match=r"the mode ternary needs \d+ axons; a core has 256. Try a higher --sparsity."):
+        compiled(float_network(1, sizes=(600, 10, 4), density=1.0), "ternary")
+
+
+def test_a_chip_file_with_smaller_cores_is_held() -> None:
+    network = float_network(2, sizes=(40, 30, 6), density=0.3)
+    chip = chips.load("truenorth")
+    small = {name: getattr(chip.limits, name).model_copy(update={"value": 48.0}) for name in ("neurons", "input_axons")}
+    own = chip.model_copy(update={"limits": chip.limits.model_copy(update=small)})
+    whole, parts = (
+        compile_network(network, target="truenorth", mode="ternary", chip=c, calibration=calibration(network)) for c in (chip, own)
+    )
+    assert parts.mapping.load[:, [0, 2]].max() <= 48 < whole.mapping.load[:, [0, 2]].max()
+    check_cores(parts)
+
+
+def test_rates_are_measured_and_bounds_hold() -> None:
+    network = float_network(2, sizes=(40, 60, 6), density=0.3)
+    known = calibration(network)
+    deployed = compiled(network, "exact")
+    spikes = reference.simulate(deployed.network, reference.encode(deployed.network, known.values))
+    wanted = [spikes[p.name].mean(axis=(0, 1)) for p in deployed.network.on_chip]
+    assert deployed.mapping.rates[-sum(w.size for w in wanted) :] == pytest.approx(np.concatenate(wanted))
+    assert 1 <= deployed.mapping.cores_bound <= deployed.mapping.cores
+    assert 0 < deployed.mapping.messages_bound <= deployed.mapping.messages_per_step + 1e-9
+
+
+def test_silent_layers_and_neurons_out_of_reach_are_named() -> None:
+    network = float_network(2, sizes=(20, 15, 4))
+
+    def warnings(threshold: float) -> str:
+        neuron = LIF(v_threshold=threshold)
+        changed = network.with_population(replace(network.populations[-1], neuron=neuron))
+        return " ".join(compile_network(changed, target="truenorth", mode="exact", calibration=calibration(changed)).warnings)
+
+    assert "Layer layer2 is silent: none of its neurons spiked on 12 training samples." in warnings(2.0)
+    assert "Layer layer2: 1 of 4 neurons can never reach the threshold." in warnings(8.0)
+    with pytest.raises(NetworkError, match="Layer layer2: its threshold 4,080 cannot be reached"):
+        warnings(50.0)
 
 
 def test_what_crossbars_do_not_carry_is_named() -> None:
@@ -212,6 +252,9 @@ def test_what_crossbars_do_not_carry_is_named() -> None:
         compiled(network, "binary")
     with pytest.raises(UsageError, match="--mode ternary is for crossbars"):
         compile_network(network, mode="ternary", calibration=calibration(network))
+    for options, said in (({"weight_bits": 4}, "--weight-bits 4"), ({"granularity": "channel"}, "--granularity channel")):
+        with pytest.raises(UsageError, match=f"{said} is for synapses that hold integers"):
+            compile_network(network, target="truenorth", calibration=calibration(network), **options)  # pyright: ignore[reportArgumentType]
     with pytest.raises(NetworkError, match="Crossbars need calibration samples"):
         compile_network(network, target="truenorth")
     with pytest.raises(DoesNotFitError, match="cannot carry --encoding graded"):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError
+from ...hwmodels.chip import Chip
 from ..network import CrossbarLIF, Network, Population
 from .artefact import AXONS, SLOTS, Crossbars
 from .weights import COPIES, EXACT
@@ -31,11 +32,26 @@ class _Core:
     targets: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
 
 
-def allocate(network: Network, mode: str) -> tuple[Crossbars, NDArray[np.int64]]:
+@dataclass(frozen=True)
+class Room:
+    """What a core of the chip holds; at most what the arrays of `Crossbars` do."""
+
+    axons: int = AXONS
+    slots: int = SLOTS
+
+    @classmethod
+    def of(cls, chip: Chip) -> Room:
+        """Return what a chip file allows."""
+        axons = (chip.limit("input_axons"), chip.limit("synapse_words"))
+        return cls(min(AXONS, *axons), min(SLOTS, chip.limit("neurons"), chip.limit("output_axons")))
+
+
+def allocate(network: Network, mode: str, room: Room | None = None) -> tuple[Crossbars, NDArray[np.int64]]:
     """Place a flat network's chip neurons on cores.
 
     Args:
         network: without maps and removed neurons (`Network.flat`), CrossbarLIF neurons with levels.
+        room: of a core; 256 axons and neurons if None.
 
     Returns:
         The cores, and the core of each logical neuron.
@@ -43,6 +59,7 @@ def allocate(network: Network, mode: str) -> tuple[Crossbars, NDArray[np.int64]]
     Raises:
         DoesNotFitError: a neuron needs more axons, or more copies, than a core has; layer, limit, need and a way out are named.
     """
+    room = room or Room()
     first = _numbers(network)
     outside = sum(p.size for p in network.senders) - sum(p.size for p in network.on_chip)
     cores: list[_Core] = []
@@ -52,8 +69,8 @@ def allocate(network: Network, mode: str) -> tuple[Crossbars, NDArray[np.int64]]
         needs = [_needs(network, population, j, first, mode) for j in range(population.size)]
         start = first[population.name]
         copies = [max(1, len(reached.get(start + j, ()))) for j in range(population.size)]
-        _check(population, needs, copies, mode)
-        for members in _fill(needs, copies):
+        _check(population, needs, copies, mode, room)
+        for members in _fill(needs, copies, room):
             core = _place(members, needs, [reached.get(start + j, []) for j in range(population.size)], start - outside)
             core_of[[start - outside + j for j in members]] = len(cores)
             for (source, *_), axon in core.axons.items():
@@ -93,36 +110,36 @@ def _counts(weight: int, levels: NDArray[np.int64], mode: str) -> tuple[int, ...
     return tuple((fewest >> k) & 1 for k in range(4))
 
 
-def _check(population: Population, needs: list[list[Axon]], copies: list[int], mode: str) -> None:
+def _check(population: Population, needs: list[list[Axon]], copies: list[int], mode: str, room: Room) -> None:
     for j, (axons, times) in enumerate(zip(needs, copies, strict=True)):
-        if len(axons) > AXONS:
-            sources = len({a[0] for a in axons})
+        if len(axons) > room.axons:
+            sources, other = len({a[0] for a in axons}), "" if mode == "ternary" else "--mode ternary, which takes 1 or 2 a source, or "
             raise DoesNotFitError(
                 f"Layer {population.name}: neuron {j} hears {sources:,} sources, for which the mode {mode} needs {len(axons):,} axons; "
-                f"a core has {AXONS}. Try a mode with fewer axons a source (ternary takes 1 or 2), or a higher --sparsity."
+                f"a core has {room.axons}. Try {other}a higher --sparsity."
             )
-        if times > SLOTS:
+        if times > room.slots:
             raise DoesNotFitError(
-                f"Layer {population.name}: neuron {j} sends to {times:,} axons, each from a copy of its own; a core has {SLOTS} neurons. "
-                f"Try a higher --sparsity."
+                f"Layer {population.name}: neuron {j} sends to {times:,} axons, each from a copy of its own; "
+                f"a core has {room.slots} neurons. Try a higher --sparsity."
             )
 
 
-def _fill(needs: list[list[Axon]], copies: list[int]) -> list[list[int]]:
+def _fill(needs: list[list[Axon]], copies: list[int], room: Room) -> list[list[int]]:
     """Return the neurons of each core."""
     left, filled = list(range(len(needs))), list[list[int]]()
     sets = [set(axons) for axons in needs]
     while left:
-        members, axons, room = list[int](), set[Axon](), SLOTS
+        members, axons, free = list[int](), set[Axon](), room.slots
         while True:
-            fits = [j for j in left[:LOOKAHEAD] if copies[j] <= room and len(axons | sets[j]) <= AXONS]
+            fits = [j for j in left[:LOOKAHEAD] if copies[j] <= free and len(axons | sets[j]) <= room.axons]
             if not fits:
                 break
             best = min(fits, key=lambda j: (len(sets[j] - axons), j))
             members.append(best)
             left.remove(best)
             axons |= sets[best]
-            room -= copies[best]
+            free -= copies[best]
         filled.append(sorted(members))
     return filled
 

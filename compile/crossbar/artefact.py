@@ -56,6 +56,18 @@ class Crossbars:
         cores, axons = np.nonzero(self.axon_type >= 0)
         return self.axon_source[cores, axons].astype(np.int64), cores.astype(np.int64)
 
+    def least_axons(self, sources: int) -> NDArray[np.int64]:
+        """Return the axons that each source takes on any allocation: those of each type, delay and copy, which must be somewhere."""
+        cores, axons = np.nonzero(self.axon_type >= 0)
+        keys = [self.axon_source[cores, axons], self.axon_type[cores, axons], self.axon_delay[cores, axons], cores]
+        alike, copies = np.unique(np.stack(keys, axis=1).astype(np.int64), axis=0, return_counts=True)
+        kinds, of = np.unique(alike[:, :3], axis=0, return_inverse=True)
+        most = np.zeros(len(kinds), np.int64)
+        np.maximum.at(most, of.ravel(), copies)
+        least = np.zeros(sources, np.int64)
+        np.add.at(least, kinds[:, 0], most)
+        return least
+
 
 def restore(mode: str, arrays: dict[str, NDArray[Any]], outside: int, neurons: int, entering: int) -> Crossbars:
     """Return the cores that `Crossbars.arrays` gave, checked.

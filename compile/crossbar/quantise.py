@@ -19,6 +19,7 @@ from ...hwmodels.crossbar import crossbar_step
 from .. import reference
 from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
+from ..passes.check import rate_warnings
 from ..pipeline import Calibration, PassResult, differing
 from .weights import TOP, check_mode, fit
 
@@ -60,7 +61,10 @@ class Pass:
             streams[population.name] = spikes
             drift[population.name] = differing(spikes, goal)
             changes.append(f"{population.name}: {said}, {drift[population.name]:.2%} of spikes differ")
-        return PassResult(integer, tuple(changes), drift=drift)
+        rates = {name: (raster > 0).mean(axis=(0, 1)) for name, raster in streams.items()}
+        seen = {name: rates[name] for name in drift}
+        warnings = (*_out_of_reach(integer), *rate_warnings(seen, len(samples.values)))
+        return PassResult(integer, tuple(changes), warnings, drift, rates)
 
     def _place(
         self, integer: Network, network: Network, population: Population, streams: dict[str, NDArray[Any]], goal: NDArray[np.bool_]
@@ -106,6 +110,30 @@ class Pass:
         if best is None:
             raise NetworkError(f"Layer {population.name}: there is no clip to try.")
         return best[1:]
+
+
+def _out_of_reach(network: Network) -> list[str]:
+    """Warn of neurons whose threshold all of their sources together, in every step, could not reach.
+
+    Raises:
+        NetworkError: that is so of a whole layer.
+    """
+    warnings: list[str] = []
+    for population in network.on_chip:
+        neuron, most = population.neuron, np.zeros(population.size, np.float64)
+        if not isinstance(neuron, CrossbarLIF):
+            continue
+        for p in network.inputs_of(population.name):
+            most += p.synapses.forward(np.maximum(p.synapses.data, 0).astype(np.float64), np.ones(p.synapses.shape[1], np.bool_))
+        dead = int((network.timesteps * (most - neuron.leak) < neuron.threshold)[population.living].sum())
+        if dead == population.count:
+            raise NetworkError(
+                f"Layer {population.name}: its threshold {neuron.threshold:,} cannot be reached; the strongest input adds "
+                f"{most.max():,.0f} a step, of which {neuron.leak:,} leak away. Use more time steps, another --mode or a lower --sparsity."
+            )
+        if dead:
+            warnings.append(f"Layer {population.name}: {dead:,} of {population.count:,} neurons can never reach the threshold.")
+    return warnings
 
 
 def _inputs(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.int64]:

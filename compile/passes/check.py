@@ -38,7 +38,7 @@ class Pass:
         events = reference.encode(network, calibration.values, seed=self.seed)
         spikes = reference.simulate(network, events)
         rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
-        warnings += _rate_warnings(rates, len(events))
+        warnings += rate_warnings(rates, len(events))
         return PassResult(network, warnings=tuple(warnings), rates=rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))})
 
 
@@ -47,7 +47,8 @@ def create(options: CompileOptions) -> Pass:
     return Pass(options.calibration, options.seed)
 
 
-def _rate_warnings(rates: Rates, samples: int) -> list[str]:
+def rate_warnings(rates: Rates, samples: int) -> list[str]:
+    """Name the layers that were silent, or spiked nearly always, on `samples` samples; `rates` holds the spikes of each neuron and step."""
     warnings: list[str] = []
     for name, by_neuron in rates.items():
         rate = float(by_neuron.mean())

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DoesNotFitError, NetworkError
+from ...errors import DoesNotFitError, NetworkError, UsageError
 from ...hwmodels.chip import Chip
-from ..crossbar.allocate import allocate
+from ..crossbar.allocate import Room, allocate
 from ..crossbar.artefact import Crossbars
 from ..crossbar.quantise import Pass as Quantise
 from ..crossbar.route import routed
@@ -30,6 +30,9 @@ def chain(default: list[tuple[str, Pass]], options: CompileOptions) -> list[tupl
     """Return the passes of this target: weights of levels, thresholds and leaks in place of Loihi's registers."""
     mode = options.mode or "codebook"
     check_mode(mode)
+    if str(options.weight_bits) != "8" or options.granularity != "layer":
+        given = f"--granularity {options.granularity}" if str(options.weight_bits) == "8" else f"--weight-bits {options.weight_bits}"
+        raise UsageError(f"{given} is for synapses that hold integers; what a crossbar's weights can be is chosen by --mode. Leave it out.")
     made: list[tuple[str, Pass]] = []
     for name, instance in default:
         if name == "quantise":
@@ -66,7 +69,7 @@ def build(
         DoesNotFitError: a neuron's axons or copies, or the cores in all; layer, limit, need and a way out are named.
     """
     mode = mode or "codebook"
-    crossbars, core_of = allocate(network.flat.network, mode)
+    crossbars, core_of = allocate(network.flat.network, mode, Room.of(chip))
     outside = [p for p in network.senders if p.name not in {q.name for q in network.on_chip}]
     number = np.flatnonzero(np.concatenate([p.living for p in outside])) if outside else np.zeros(0, np.int64)
     entering = crossbars.inputs.copy()
@@ -81,6 +84,14 @@ def build(
     axons = (crossbars.axon_type >= 0).sum(axis=1)
     slots, sends = (crossbars.logical >= 0).sum(axis=1), (crossbars.target[..., 0] >= 0).sum(axis=1)
     load = np.stack([slots, axons, axons, sends], axis=1).astype(np.int64)
-    least = -(-wiring.neurons // chip.limit("neurons")), float(wiring.rates[wiring.fan_out > 0].sum())
+    least = _bounds(crossbars, wiring, chip)
     parts = Partition(core_of, f"crossbars, {mode}")
     return placed_mapping(routed(wiring, crossbars), parts, load, least, chip, effort=effort, seed=seed), crossbars
+
+
+def _bounds(crossbars: Crossbars, wiring: Wiring, chip: Chip) -> tuple[int, float]:
+    """Return lower bounds of cores and messages: the axons that each source needs somewhere, and a copy of the neuron for each."""
+    axons = crossbars.least_axons(len(wiring.rates))
+    slots = int(np.maximum(axons[len(axons) - wiring.neurons :], 1).sum())
+    cores = max(-(-slots // chip.limit("neurons")), -(-int(axons.sum()) // chip.limit("input_axons")))
+    return cores, float((wiring.rates * axons).sum())
