@@ -38,38 +38,21 @@ def estimate(
     from ..compile.compiler import run_passes
     from ..compile.estimate import estimate as on_paper
     from ..hwmodels import chip as chips
+    from ..runtime.report.terminal import paper
 
     model = chips.load(chip or "loihi2")
     result = run_passes(source, chip=chip, encoding=encoding, weight_bits=weight_bits, seed=seed)  # pyright: ignore[reportArgumentType]
     if rate is None and result.rates is None:
         raise UsageError(f"{source} has no calibration samples, so its rates are not known. Give one with --rate, e.g. --rate 0.1.")
     found = on_paper(result.network, model, rate if rate is not None else result.rates or {})
+    document = asdict(found) | {"chip": model.name, "joules_per_sample": found.joules, "warnings": list(result.warnings)}
     if as_json:
-        print_json(asdict(found) | {"chip": model.name, "joules_per_sample": found.joules})
+        print_json(document)
         return
-    render(*_tables(found, model))
+    render(paper(document), "", _verdict(found, model))
 
 
-def _tables(found: Estimate, chip: Chip) -> list[object]:
-    """Return the tables: layers, cores by limit, energy."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from ..runtime.report.format import compact, count, si
-
-    layers = Table("layer", "neurons", "synapses", "rate", "SOPs caused", title="On paper", title_justify="left")
-    for row in found.layers:
-        cells = (count(row["neurons"]), count(row["synapses"]), f"{row['rate']:.4f}", compact(row["sops_caused_per_sample"]))
-        layers.add_row(Text(row["name"]), *cells)
-    cores = Table("limit", "cores, at least")
-    for name, needed in found.cores_for.items():
-        cores.add_row(name, count(needed))
-    energy = Table("dynamic energy per sample", "count", "each", "joules")
-    for row in found.components:
-        energy.add_row(row["name"], compact(row["count_per_sample"]), si(row["joules_per_unit"], "J"), si(row["joules_per_sample"], "J"))
-    energy.add_row("together, hops not counted", "", "", si(found.joules, "J"))
+def _verdict(found: Estimate, chip: Chip) -> str:
     machine = "one chip" if chip.system is None else f"{chip.system.name}, {chip.chips:,} chips"
-    verdict = "fits" if found.fits else "does not fit"
-    cores, used = (f"{n:,} {what}{'s' * (n > 1)}" for n, what in ((found.cores, "core"), (found.chips, "chip")))
-    line = f"At least {cores} of {chip.name} on {used}: {verdict} {machine}."
-    return [layers, cores, energy, line]
+    needs, used = (f"{n:,} {what}{'s' * (n > 1)}" for n, what in ((found.cores, "core"), (found.chips, "chip")))
+    return f"At least {needs} of {chip.name} on {used}: {'fits' if found.fits else 'does not fit'} {machine}."

@@ -86,5 +86,8 @@ def test_the_command(tmp_path: Path, spikeloom: Callable[..., Any]) -> None:
     document = json.loads(spikeloom("estimate", path, "--rate", "0.1", "--json").out)
     assert document["cores"] == 1
     assert document["joules_per_sample"] > 0
-    shown = spikeloom("estimate", path, "--rate", "0.1").out
-    assert "At least 1 core of loihi2 on 1 chip: fits Hala Point" in " ".join(shown.split())
+    shown = " ".join(spikeloom("estimate", path, "--rate", "0.1").out.split())
+    assert "At least 1 core of loihi2 on 1 chip: fits Hala Point" in shown
+    assert "Cores that each limit asks for" in shown
+    assert all(limit in shown for limit in ("neurons", "synapse words", "input axons", "output axons"))
+    assert "by the model loihi2" in shown and "assumed" in shown

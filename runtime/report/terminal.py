@@ -35,6 +35,24 @@ def mapping_summary(compiled: dict[str, Any]) -> RenderableType:
 _COMPARED = ("", "run", "connectivity", "accuracy", "SOPs", "cores", "energy", "dynamic")
 
 
+def paper(estimated: dict[str, Any]) -> RenderableType:
+    """Return what `spikeloom estimate` prints: layers, the cores that each limit asks for, energy, warnings."""
+    layers = _table("Layers, on paper", "layer", "neurons", "synapses", "rate", "SOPs caused")
+    for row in estimated["layers"]:
+        sizes = (compact(row["neurons"]), compact(row["synapses"]), f"{row['rate']:.4f}", compact(row["sops_caused_per_sample"]))
+        _add(layers, shorten(row["name"], 24), *sizes)
+    cores = _table("Cores that each limit asks for", "limit", "cores, at least")
+    for name, needed in estimated["cores_for"].items():
+        _add(cores, name.replace("_", " "), count(needed))
+    total, model = si(estimated["joules_per_sample"], "J"), shorten(estimated["chip"], 30)
+    energy = _table(f"Dynamic energy a sample, at least: {total} by the model {model}", "component", "count", "each", "a sample", "<status")
+    for part in estimated["components"]:
+        joules = (si(part[k], "J") for k in ("joules_per_unit", "joules_per_sample"))
+        _add(energy, part["name"], compact(part["count_per_sample"]), *joules, part["status"])
+    energy.caption, energy.caption_justify = Text("Hops and static power are not in it.", style="dim"), "left"
+    return _stack([layers, cores, energy, _warnings(estimated)])
+
+
 def comparison(rows: list[compare.Row]) -> RenderableType:
     """Return what `spikeloom report RUN...` prints as text: one line a run of `rows`, which `compare.rows` made; the best are bold."""
     columns = compare.columns(rows)
