@@ -241,6 +241,8 @@ def test_silent_layers_and_neurons_out_of_reach_are_named() -> None:
     assert "Layer layer2: 1 of 4 neurons can never reach the threshold." in warnings(8.0)
     with pytest.raises(NetworkError, match="Layer layer2: its threshold 4,080 cannot be reached"):
         warnings(50.0)
+    with pytest.raises(NetworkError, match=r"Layer layer2: beside its weights the threshold would be .* holds up to 524,287"):
+        warnings(1e6)
 
 
 def test_what_crossbars_do_not_carry_is_named() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError
-from ...hwmodels.crossbar import crossbar_step
+from ...hwmodels.crossbar import STATE_MAX, crossbar_step
 from .. import reference
 from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
@@ -97,7 +97,7 @@ class Pass:
         for clip in CLIPS:
             fitted, unit = _fitted(integer, network, population, self.mode, clip)
             inputs = _inputs(fitted, population, streams)
-            full = unit * neuron.v_threshold * (neuron.tau if neuron.decay_input else 1.0)
+            full = _threshold(population, neuron, unit)
             for factor in FACTORS:
                 for leak in LEAKS:
                     registers = CrossbarLIF(max(1, round(full * factor)), round(full * factor * leak))
@@ -110,6 +110,17 @@ class Pass:
         if best is None:
             raise NetworkError(f"Layer {population.name}: there is no clip to try.")
         return best[1:]
+
+
+def _threshold(population: Population, neuron: LIF, unit: float) -> float:
+    """Return the float threshold in units of the weights; refuse one that no core's neuron holds."""
+    full = unit * neuron.v_threshold * (neuron.tau if neuron.decay_input else 1.0)
+    if full * max(FACTORS) > STATE_MAX:
+        raise NetworkError(
+            f"Layer {population.name}: beside its weights the threshold would be {full:,.0f}; a crossbar's neuron holds up to "
+            f"{STATE_MAX:,}. Its weights are too small to reach it: train again, or with a lower threshold."
+        )
+    return full
 
 
 def _out_of_reach(network: Network) -> list[str]:

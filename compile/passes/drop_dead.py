@@ -68,8 +68,8 @@ def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) ->
     deaf = next(iter(_deaf(live, spiking | {output.name: output.living}) or _deaf(live, alive)))
     stored = sum(p.synapses.weights for p in network.inputs_of(deaf))
     raise NetworkError(
-        f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses excites a neuron that leads from "
-        f"the input to the output, so the network would answer the same to every sample. Train with a lower --sparsity."
+        f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses can bring a neuron to its threshold that leads from "
+        f"the input to the output, so the network would answer the same to every sample. Train with a lower --sparsity or threshold."
     )
 
 
