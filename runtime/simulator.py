@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, registry
-from ..compile import reference, summary
+from ..compile import reference, summary, targets
 from ..compile.deployed import DeployedNetwork, load
 from ..compile.network import Network
 from ..errors import MismatchError, UsageError
@@ -147,7 +147,18 @@ def _load(network: DeployedNetwork | Path | str, backend: str, energy_model: str
     """Return the backend's module, the network, and the chip of the energy model."""
     module = registry.load(backends, "backend", backend)
     deployed = network if isinstance(network, DeployedNetwork) else load(network)
-    return module, deployed, deployed.chip if energy_model is None else chips.load(energy_model)
+    return module, deployed, deployed.chip if energy_model is None else _model(deployed, energy_model)
+
+
+def _model(deployed: DeployedNetwork, name: str) -> chips.Chip:
+    """Load the chip of an energy model; refuse one that came with Spikeloom for another machine, whose events are not those counted."""
+    rules: Any = registry.load(targets, "target", deployed.target)
+    if name in chips.names() and name not in rules.CHIPS:
+        raise UsageError(
+            f"The model {name} prices another machine than the one that this network was compiled for (target {deployed.target}). "
+            f"Its models: {', '.join(rules.CHIPS)}, or a chip file of your own."
+        )
+    return chips.load(name)
 
 
 def _take(data: Samples, samples: int | None, peers: Peers) -> tuple[Any, NDArray[np.int64], int, int]:

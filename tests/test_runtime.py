@@ -72,6 +72,8 @@ def brute_counts(deployed: DeployedNetwork, values: np.ndarray) -> tuple[int, in
 def test_energy_is_the_sum_of_counts_times_prices() -> None:
     network = float_network(6, sizes=(40, 30, 10))
     data = Labelled(values=samples(network, 1, 20), labels=np.zeros(20, np.int64))
+    with pytest.raises(UsageError, match="The model truenorth prices another machine"):
+        run(compile_network(network), data, energy_model="truenorth")
     results = run(compile_network(network), data, energy_model="loihi-silicon")
     assert results.energy.model == "loihi-silicon"
     for part in results.energy.components:
