@@ -20,7 +20,7 @@ from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends._base import BackendOptions
 from spikeloom.runtime.backends._latency import one_sample
 from spikeloom.runtime.counts import Tally, count
-from spikeloom.runtime.kernels.vectors import most_synapses, sum_bits, sum_pairs
+from spikeloom.runtime.kernels.row_sums import most_synapses, sum_bits, sum_pairs
 from spikeloom.runtime.simulator import compare
 
 LANES = 512  # 64 samples and 8 steps

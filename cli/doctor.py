@@ -78,7 +78,7 @@ def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Find
 def _vectors() -> Finding:
     if importlib.util.find_spec("numba") is None:
         return Finding("vectors", "absent", "numba is missing")
-    from ..runtime.kernels.vectors import host_form
+    from ..runtime.kernels.llvm import host_form
 
     return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
 

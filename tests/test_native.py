@@ -54,6 +54,29 @@ def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: s
     check(network, reference.encode(network, samples(network, seed, count)), TWO)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([63, 64, 130]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans())
+def test_halving_neurons_fused_with_their_sums(seed: int, count: int, timesteps: int, levels: int, held: bool) -> None:
+    """What most networks are made of, in layers wider and narrower than a tile, with removed neurons; parts of a block run otherwise."""
+    rng = np.random.default_rng(seed)
+    sizes, names = rng.integers(40, 150, 4), ("input", "first", "second", "output")
+    made = [Population("input", (int(sizes[0]),), None)]
+    joined: list[Projection] = []
+    for i in range(1, 4):
+        weights = rng.integers(-127, 128, (sizes[i], sizes[i - 1])) * (rng.random((sizes[i], sizes[i - 1])) < 0.1)
+        alive = rng.random(sizes[i]) < 0.9 if i < 3 else np.ones(sizes[i], np.bool_)
+        weights[~alive] = 0
+        neuron = IntegerLIF(-1 if held and i == 1 else 4095, 2048, int(rng.integers(1, 400)))
+        made.append(Population(names[i], (int(sizes[i]),), neuron, alive=None if alive.all() else alive))
+        joined.append(
+            Projection(f"p{i}", names[i - 1], names[i], Synapses.from_dense(weights.astype(np.int32)), int(rng.integers(0, 2)), 8)
+        )
+    network = Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
+    program = prepare(network)
+    assert program is not None and all(layer.fused for layer in program.layers)
+    check(network, reference.encode(network, samples(network, seed, count)), TWO)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.sampled_from([1, 2, 8, 9, 17]), st.booleans())
 def test_convolutional_networks_in_blocks(seed: int, count: int, temporal: bool) -> None:

@@ -11,22 +11,17 @@ from hypothesis import strategies as st
 from netgen import seeds
 from spikeloom.compile.network import IntegerLIF
 from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
-from spikeloom.runtime.kernels.vectors import (
-    BYTES,
-    SAMPLES,
-    STEPS,
-    Form,
-    host_form,
-    make_sum_pairs,
-    most_synapses,
-    run_lanes,
-    sum_bits,
-    sum_step_bits,
-)
+from spikeloom.runtime.kernels.fused import COUNTS, STATE, make_run_fused
+from spikeloom.runtime.kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
+from spikeloom.runtime.kernels.lif import run_lanes
+from spikeloom.runtime.kernels.llvm import Form, host_form
+from spikeloom.runtime.kernels.row_sums import make_sum_pairs, most_synapses, sum_bits, sum_step_bits
+from spikeloom.runtime.kernels.tiles import gather_tiles, scatter_tiles
 
 KNOWN: tuple[Form, ...] = ("plain", "avx2", "avx512")
 FORMS = KNOWN[: KNOWN.index(host_form()) + 1]
 SUMS = {form: make_sum_pairs(form) for form in FORMS}
+FUSED = {form: make_run_fused(form) for form in FORMS}
 
 
 def padded(sizes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,3 +140,55 @@ def test_the_threshold_is_aligned() -> None:
     spikes, counts = np.zeros(8, np.uint8), np.zeros((2, 8), np.uint8)
     run_lanes(total, 8, state, registers, spikes, 0, 8, 1, BYTES, counts)
     assert spikes.tolist() == [0, 1] * 4
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, payload=st.sampled_from([1, 127]), live=st.integers(1, 19), quiet=st.integers(0, 4), held=st.booleans())
+def test_neurons_fused_with_their_sums(form: Form, seed: int, payload: int, live: int, quiet: int, held: bool) -> None:
+    """Every number of steps, with and without input; spikes in the lanes' order, the counts of all lanes."""
+    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+
+    rng = np.random.default_rng(seed)
+    live, steps = (1, 1 + quiet) if held else (live, live + quiet)
+    sources, size, exponent = int(rng.integers(1, 30)), int(rng.integers(0, most_synapses(payload) + 1)), int(rng.integers(0, 2))
+    stream = (rng.integers(0, payload + 1, (sources, live, CHUNK)) * (rng.random((sources, live, CHUNK)) < 0.3)).astype(np.uint8)
+    chosen, weights = rng.integers(0, sources, size), rng.integers(-127, 128, size)
+    indptr, places = padded(np.array([size]), (chosen * live * CHUNK).astype(np.int64))
+    bytes_ = padded(np.array([size]), weights.astype(np.int8))[1]
+    neuron = IntegerLIF(-1 if held else 4095, 2048, int(rng.integers(0, 3000)))
+    registers = _registers(neuron, exponent, 32767 << exponent)
+    assert registers[7]
+    out, scratch = np.full(5 + steps * CHUNK + 5, 9, np.uint8), rng.integers(0, 256, STATE).astype(np.uint8)
+    FUSED[form](stream.reshape(-1), places, bytes_, indptr[0], indptr[1], registers, live, steps, scratch, out, 5)
+    total = np.einsum("k,ktl->tl", weights, stream[chosen].astype(np.int64))
+    expected, active = reference(total, steps, exponent, neuron, np.zeros(CHUNK, np.int64))
+    assert (out[5:-5].reshape(steps, CHUNK) == expected).all()
+    assert (out[:5] == 9).all() and (out[-5:] == 9).all()
+    assert scratch[COUNTS:].view(np.int64).tolist() == [expected.sum(), active.sum()]
+
+
+def test_what_is_simple() -> None:
+    """Neurons that halve, without biases, a soft reset, a shift to the right or sums that could drive a potential past 24 bits."""
+    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+
+    neuron = IntegerLIF(4095, 2048, 100)
+    assert _registers(neuron, 0, 65535)[7] and _registers(neuron, 3, 65535)[7]
+    others = [(neuron, -1, 1), (neuron, 0, 65536), (IntegerLIF(4095, 2048, 100, True), 0, 1), (IntegerLIF(4095, 2049, 100), 0, 1)]
+    assert not any(_registers(*other)[7] for other in others)
+    assert not _registers(neuron, 0)[7]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, width=st.integers(CHUNK, 3 * CHUNK), steps=st.integers(1, 5), dropped=st.integers(0, 2))
+def test_tiles(seed: int, width: int, steps: int, dropped: int) -> None:
+    """Samples to lanes and back, of any width from a tile on; what was read is told by its OR."""
+    rng = np.random.default_rng(seed)
+    events = rng.integers(0, 256, (CHUNK, steps + dropped, width)).astype(np.uint8)
+    stream = np.zeros((width, steps, CHUNK), np.uint8)
+    seen = int(gather_tiles(events, stream)).to_bytes(8, "little", signed=True)
+    assert (stream == events[:, :steps].transpose(2, 1, 0)).all()
+    assert np.bitwise_or.reduce(list(seen)) == np.bitwise_or.reduce(events[:, :steps], axis=None)
+    back = np.zeros((CHUNK, steps, width), np.uint8)
+    scatter_tiles(np.concatenate([stream, np.zeros((3, steps, CHUNK), np.uint8)]), back)
+    assert (back == events[:, :steps]).all()

@@ -1,6 +1,6 @@
 """Dense networks: int8 matrix products by onnxruntime, and neurons side by side. Exact: sums of products of bytes in 32 bits.
 
-A matrix product touches every weight, whether it is there or not, but each of them faster than `kernels.vectors` touches one that is.
+A matrix product touches every weight, whether it is there or not, but each of them faster than `kernels.row_sums` touches one that is.
 Samples keep their layout, (samples, steps, neurons), so nothing is transposed.
 """
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...compile.network import Network
 from ..kernels.jit import jit
+from ..kernels.lanes import BYTES
+from ..kernels.lif import run_lanes
 from ..kernels.neurons import begin
-from ..kernels.vectors import BYTES, run_lanes
 from ._program import Layer, Program
 from ._worker import in_words
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from ...compile.network import Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
-from ..kernels.vectors import BYTES, PAYLOAD, SAMPLES, STEPS, most_synapses
+from ..kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
+from ..kernels.row_sums import PAYLOAD, most_synapses
 
-FLAT_LANES = 64  # samples of a block, a byte each
+FLAT_LANES = CHUNK  # samples of a block, a byte each
 MAP_LANES = 8  # where there are maps, a bit each: so many channels stay in the cache
 INT16, INT32 = 1 << 15, 1 << 31
 MOST_STEPS = 255  # that a count of 8 bits holds
@@ -84,7 +86,7 @@ class Arriving:
 
 @dataclass(frozen=True)
 class Layer:
-    """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.vectors.run_lanes` takes them, a bias
+    """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.lif.run_lanes` takes them, a bias
     a channel, the removed neurons in order, what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
@@ -101,12 +103,21 @@ class Layer:
     live: int
     window: int
 
+    @cached_property
+    def fused(self) -> bool:
+        """Whether `kernels.fused.run_fused` serves its neurons, in blocks that are full."""
+        if len(self.arriving) != 1 or self.grid.plane > 1 or not self.registers[7]:
+            return False
+        a = self.arriving[0]
+        flat = a.window is None and a.unit == CHUNK and not a.bits
+        return flat and 0 < int(np.diff(a.indptr).max(initial=0)) <= a.most
+
 
 @dataclass(frozen=True)
 class Program:
     """A network ready to run in blocks of `lanes` samples.
 
-    `packing`: how spikes lie, see `kernels.vectors`; the input's payloads are bytes in any case. `live`: the input's steps that can hold
+    `packing`: how spikes lie, see `kernels.lanes`; the input's payloads are bytes in any case. `live`: the input's steps that can hold
     anything, `levels` its largest payload.
     """
 
@@ -203,21 +214,25 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     window = _or_window(network, population)
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
     numbers = (neuron.du, neuron.dv, neuron.vth, int(fits), int(neuron.soft_reset))
-    return Layer(population.name, grid, numbers, _registers(neuron, exponent), biases, dead, tuple(arriving), kind, steps, window)
+    limit = np.inf if biases.any() else bound
+    return Layer(population.name, grid, numbers, _registers(neuron, exponent, limit), biases, dead, tuple(arriving), kind, steps, window)
 
 
 def _steps(program: Program, source: str) -> int:
     return program.live if source == program.entry else program.timesteps
 
 
-def _registers(neuron: IntegerLIF, exponent: int) -> NDArray[np.int32]:
-    """Return what `kernels.vectors.run_lanes` takes of a neuron whose sums are shifted by `exponent`."""
+def _registers(neuron: IntegerLIF, exponent: int, bound: float = np.inf) -> NDArray[np.int32]:
+    """Return what `kernels.lif.run_lanes` takes of a neuron whose sums are shifted by `exponent`, to at most `bound` on either side.
+
+    A potential that halves stays within twice its current; `bound` is infinite where there are biases.
+    """
     keep = DECAY_ONE - neuron.dv
     places = next((n for n in range(13) if keep << n == DECAY_ONE), 24 if keep == 0 else -1)  # 24 places leave nothing of 24 bits
     held = -1 if neuron.du == NEVER_DECAYS else 0
-    return np.asarray(
-        [max(-exponent, 0), max(exponent, 0) + ALIGN, held, keep, places, neuron.vth << ALIGN, -int(neuron.soft_reset)], np.int32
-    )
+    simple = places == 1 and exponent >= 0 and not neuron.soft_reset and 2 * bound < STATE_LIMIT >> ALIGN
+    shifts, soft = (max(-exponent, 0), max(exponent, 0) + ALIGN), -int(neuron.soft_reset)
+    return np.asarray([*shifts, held, keep, places, neuron.vth << ALIGN, soft, int(simple)], np.int32)
 
 
 def _or_window(network: Network, population: Population) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import layers, moves, sums
+from ..kernels import layers, moves, sums, tiles
 from ..kernels.by_step import add_steps_of
-from ..kernels.vectors import CHUNK, SAMPLES, STEPS
+from ..kernels.fused import STATE
+from ..kernels.lanes import CHUNK, SAMPLES, STEPS
 from ._program import Arriving, Grid, Layer, Program
 
 ROOM = 1 << 15  # bytes of sums that are run together: they shall stay in the first cache
@@ -71,16 +72,15 @@ class Worker:
                 self.scatter(layer, spikes[layer.name][start : start + filled].view(np.uint8))
 
     def gather(self, events: NDArray[np.uint8]) -> None:
-        """Write a block's samples into the input's stream, eight by eight where they come in words.
+        """Write a block's samples into the input's stream.
 
         Raises:
             BackendError: a payload above the network's levels, on which the proofs of the sums stand.
         """
         program = self.program
         grid, stream, lanes = program.grids[program.entry], self.streams[program.entry], program.lanes
-        if grid.plane == 1 and len(events) == lanes and lanes % 8 == 0 and events.shape[2] % 8 == 0:
-            seen = moves.gather_words(np.ascontiguousarray(events).view(np.uint64), stream.view(np.uint64))
-            largest = max(int(seen).to_bytes(8, "little"))
+        if self._whole(len(events), events.shape[2]):
+            largest = max(int(tiles.gather_tiles(np.ascontiguousarray(events), stream)).to_bytes(8, "little", signed=True))
         else:
             moves.gather(events, grid.shape(lanes), lanes, stream)
             largest = 255
@@ -88,16 +88,20 @@ class Worker:
             program.check(events)
 
     def scatter(self, layer: Layer, spikes: NDArray[np.uint8]) -> None:
-        """Write a stream's spikes, (samples, steps, neurons), eight by eight where they come in words (both are as wide as whole ones)."""
-        grid, lanes, stream = layer.grid, self.program.lanes, self.streams[layer.name]
+        """Write a stream's spikes, (samples, steps, neurons); both are as wide as whole words."""
+        grid, stream = layer.grid, self.streams[layer.name]
         if self.program.packing == STEPS:
             moves.scatter_steps(stream, grid.shape(1), spikes)
         elif self.program.packing == SAMPLES or grid.positions > 1:
             moves.scatter_maps(stream, grid.shape(1), spikes)
-        elif len(spikes) == lanes and lanes % 8 == 0:
-            moves.scatter_flat_words(self.wide[layer.name].view(np.uint64), spikes.view(np.uint64))
+        elif self._whole(len(spikes), spikes.shape[2]):
+            tiles.scatter_tiles(self.wide[layer.name], spikes)
         else:
             moves.scatter(stream, spikes)
+
+    def _whole(self, samples: int, width: int) -> bool:
+        """Return whether tiles move a block of flat streams: all its lanes hold samples, and there are neurons for one tile."""
+        return samples == self.program.lanes == CHUNK and width >= CHUNK
 
     def _buffer(self, what: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
         """Return scratch memory of this shape and type, the same each time; zeros at first."""
@@ -138,6 +142,8 @@ class Worker:
             geometry = program.grids[a.source].shape(1)[2:]
             mask = 255 if program.packing == STEPS else (1 << filled) - 1
             layers.run_or(self.streams[a.source], layer.window, geometry, layer.dead, shape, mask, out, done)
+        elif layer.fused and filled == program.lanes == CHUNK:
+            self._run_fused(layer, layer.arriving[0])
         elif a is not None and a.window is None and grid.plane == 1:
             self._run_flat(layer, a, filled)
         elif a is not None and a.window is not None:
@@ -146,6 +152,12 @@ class Worker:
             head = (self._totals(layer), layer.neuron, layer.registers, layer.biases, layer.dead)
             tail = (*self._neurons(grid.positions * program.lanes), program.timesteps, out, done)
             layers.run_neurons(*head, (program.lanes, filled), program.packing, shape, *tail)
+
+    def _run_fused(self, layer: Layer, a: Arriving) -> None:
+        """Run a flat population of simple neurons that one matrix reaches, in a full block."""
+        head = (a.indptr, a.first, a.weights, self.flat(a.source).reshape(-1), layer.registers, layer.dead, layer.live)
+        scratch = self._buffer("fused", (STATE,), np.uint8)
+        layers.run_fused_rows(*head, self.program.timesteps, scratch, self.streams[layer.name].reshape(-1), self.sums[layer.name])
 
     def _run_flat(self, layer: Layer, a: Arriving, filled: int) -> None:
         """Run a flat population that one matrix reaches."""
@@ -210,7 +222,7 @@ class Worker:
         counts = self._buffer("counts", (2, n), np.uint8)
         width, steps = n // 8 if self.program.packing == SAMPLES else n, self.program.timesteps
         spikes = self._buffer("spikes", (-(-steps // 8) if self.program.packing == STEPS else steps, width), np.uint8)
-        return self._buffer("state", (1, n), np.int32), spikes, counts, counts.view(np.uint64)
+        return self._buffer("state", (5, n), np.int32), spikes, counts, counts.view(np.uint64)
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
         """Sum all that arrives at a layer, shifted: (channels, live steps, at least positions * lanes)."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .jit import jit
+from .lanes import BYTES, SAMPLES
 from .layers import ones
-from .vectors import BYTES, SAMPLES
 
 
 @jit
@@ -16,7 +16,7 @@ def add_steps_of(stream: Any, shape: Any, block: Any, packing: int, out: Any) ->
     """Add a stream's spikes to `out`, int64 (steps, neurons).
 
     Args:
-        stream: (channels, rows of steps, plane), as `packing` says, see `vectors`; shape: as in `moves.spread`.
+        stream: (channels, rows of steps, plane), as `packing` says, see `lanes`; shape: as in `moves.spread`.
         block: lanes of a position, and how many of them hold samples.
     """
     rows, columns, first, pitch = shape

@@ -24,18 +24,18 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     spikes = np.empty((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
     words, mixed = np.empty((4, blocks), np.uint32), np.empty((blocks, 4), np.uint32)
     key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
-    _code(flat, below.astype(np.int32), *key, first, words, mixed, mixed.reshape(-1).view(np.uint16), spikes)
+    line = np.empty(flat.shape[1], np.int32)
+    _code(flat, below.astype(np.int32), *key, first, words, mixed, mixed.reshape(-1).view(np.uint16), line, spikes)
     return spikes
 
 
 @jit
-def _code(values: Any, below: Any, low: Any, high: Any, first: int, words: Any, mixed: Any, halves: Any, spikes: Any) -> None:
+def _code(values: Any, below: Any, low: Any, high: Any, first: int, words: Any, mixed: Any, halves: Any, line: Any, spikes: Any) -> None:
     """Write spikes (samples, timesteps, inputs).
 
     `below`: by value, the bits below which there is a spike; `words`, `mixed`: scratch, by word and by block of eight inputs; `halves`:
-    `mixed` in 16 bits, which is by input: of each word the low half, then the high one.
+    `mixed` in 16 bits, which is by input: of each word the low half, then the high one; `line`: scratch, by input.
     """
-    line = np.empty(values.shape[1], np.int32)
     for s in range(spikes.shape[0]):
         for i in range(line.size):
             line[i] = below[values[s, i]]
@@ -70,13 +70,13 @@ def _draw(t: Any, sample: int, low: Any, high: Any, words: Any) -> None:
 def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
     counts = np.zeros(events.shape[2], np.int64)
-    _count(events.reshape(-1, events.shape[2]), counts)
+    _count(events.reshape(-1, events.shape[2]), np.empty(counts.size, np.uint8), counts)
     return counts
 
 
 @jit
-def _count(events: Any, counts: Any) -> None:
-    few = np.empty(counts.size, np.uint8)
+def _count(events: Any, few: Any, counts: Any) -> None:
+    """Add to `counts`; `few`: scratch, by input."""
     for start in range(0, events.shape[0], 255):  # as many as a byte counts
         few[:] = 0
         for row in range(start, min(start + 255, events.shape[0])):

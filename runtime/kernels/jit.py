@@ -3,6 +3,9 @@
 numba numbers the files of a function's signatures as it finds them free: two processes that compile different ones at the same moment take
 the same number, and a later one runs the wrong code. Here a file is named by what is in it. What a closure holds would make the name
 another in each process, so variants of a kernel differ by their globals instead.
+
+Every call of a kernel by a kernel would count references to its arrays up and down, atomically: a hundred nanoseconds, in which a row's
+sums are done. No kernel makes arrays or keeps them, so nothing is counted, and numba refuses to compile one that makes one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ __all__ = ["jit", "variant"]
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel."""
-    dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
+    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+    dispatcher: Any = numba.njit(**options)(function)
     held = dispatcher._cache._cache_file  # pyright: ignore[reportPrivateUsage]
 
     def save(key: Any, data: Any) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from .fused import COUNTS, run_fused
 from .jit import jit, variant
+from .lanes import BYTES, CHUNK, STEPS
 from .moves import spread
-from .neurons import add_lanes, begin, run_states
+from .neurons import begin, run_states
+from .row_sums import sum_bits, sum_pairs, sum_step_bits
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
-from .vectors import BYTES, CHUNK, STEPS, run_lanes, sum_bits, sum_pairs, sum_step_bits
 
 sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
 
@@ -57,17 +59,28 @@ def _run_rows(
         out: flat, (neurons, steps, lanes), the lanes or the steps by eight where `packing` says so; written.
     """
     pitch, groups = _unit(block, packing), (steps + 7) // 8 if packing == STEPS else steps
-    whole, k = neuron[3] and block[0] == CHUNK and packing == BYTES, 0
     for j in range(indptr.size - 1):
         sum_lanes(source, 0, places, weights, indptr[j], indptr[j + 1], most, acc.size, acc, 0, 0)
         _start(state, biases[j])
-        if whole and (k == dead.size or dead[k] != j):  # what `run_states` would do; with numbers that are known here, twice as fast
-            run_lanes(total, CHUNK, state, registers, out, j * steps * pitch, CHUNK, steps, BYTES, counts)
-            add_lanes(counts, words, 1, block, sums, j)
-        else:
-            k += k < dead.size and dead[k] == j
-            place = (j * groups * pitch, pitch, steps)
-            run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
+        place = (j * groups * pitch, pitch, steps)
+        run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
+
+
+@jit
+def run_fused_rows(
+    indptr: Any, places: Any, weights: Any, source: Any, registers: Any, dead: Any, live: int, steps: int, scratch: Any, out: Any, sums: Any
+) -> None:
+    """Do what `run_rows` does for a block that is full, where `run_fused` serves every neuron; `scratch`: uint8, (STATE,)."""
+    counts, k = scratch[COUNTS:].view(np.int64), 0
+    for j in range(indptr.size - 1):
+        at = j * steps * CHUNK
+        if k < dead.size and dead[k] == j:
+            out[at : at + steps * CHUNK] = 0
+            k += 1
+            continue
+        run_fused(source, places, weights, indptr[j], indptr[j + 1], registers, live, steps, scratch, out, at)
+        sums[0, j] += counts[0]
+        sums[1, j] += counts[1]
 
 
 @jit
@@ -96,7 +109,8 @@ def run_linear(
     groups = (steps + 7) // 8 if packing == STEPS else steps
     for j in range(indptr.size - 1):
         sum_row(indptr, indices, weights, source, j, acc)
-        line[:] = acc
+        for i in range(acc.size):
+            line[i] = acc[i]
         _start(state, biases[j])
         place = (j * groups * pitch, pitch, steps)
         run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
@@ -288,10 +302,8 @@ def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: i
         mask: the bits of samples that count.
     """
     rows, columns, first, pitch = shape
-    fired = np.empty(columns, np.int64)
     for c in range(out.shape[0]):
         for y in range(rows):
-            fired[:] = 0
             at = (c * rows + y) * columns
             for t in range(out.shape[1]):
                 into = out[c, t, first + y * pitch : first + y * pitch + columns]
@@ -301,10 +313,9 @@ def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: i
                     into[dead[k] - at] = 0
                     k += 1
                 for x in range(columns):
-                    fired[x] += ones(into[x] & np.uint8(mask))
-            for x in range(columns):
-                sums[0, at + x] += fired[x]
-                sums[1, at + x] += fired[x]
+                    fired = ones(into[x] & np.uint8(mask))
+                    sums[0, at + x] += fired
+                    sums[1, at + x] += fired
 
 
 @jit

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...hwmodels.fixed_point import STATE_LIMIT
 from .jit import jit
-from .vectors import BYTES, SAMPLES, STEPS, run_lanes
+from .lanes import BYTES, CHUNK, SAMPLES, STEPS
+from .lif import lane_sum, run_lanes
 
 
 @jit
@@ -22,13 +23,13 @@ def _decayed(state: Any, keep: Any) -> Any:
 def lif_any(
     total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packing: int, block: Any, sums: Any, at: int
 ) -> None:
-    """Do what `vectors.run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
+    """Do what `lif.run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
 
     Args:
         total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth; and last 1 for a soft reset, where a spike takes the threshold off the potential.
         registers: of `run_lanes`, of which the shifts count.
-        state: int32 (at least 1, lanes): the biases.
+        state: int32 (at least 5, lanes), lanes even: the biases, and scratch.
         place: `start`, `pitch` and `steps` of `run_lanes`.
         block: lanes of a neuron, and how many of them hold samples.
         sums: (2, neurons), added to from `at` on: spikes and active updates.
@@ -38,7 +39,10 @@ def lif_any(
     live, right, left = total.shape[0], np.int64(registers[0]), np.int64(registers[1])
     limit, bar = np.int64(STATE_LIMIT), np.int64(neuron[2]) << 6
     keep_u, keep_v = np.int64(4095 - neuron[0]), np.int64(4096 - neuron[1])
-    currents, voltages = np.zeros(n, np.int64), np.zeros(n, np.int64)  # what is left of a current after one wrap may pass 32 bits
+    kept = state.reshape(state.size)[state.shape[1] :].view(np.int64)  # what is left of a current after one wrap may pass 32 bits
+    currents, voltages = kept[:n], kept[state.shape[1] : state.shape[1] + n]
+    currents[:] = 0
+    voltages[:] = 0
     for t in range(steps):
         line = start + t * pitch
         for i in range(n):
@@ -79,6 +83,9 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
                 sums[kind, at + neuron] += counts[kind, neuron]
             continue
         for neuron in range(neurons):
+            if filled == CHUNK:
+                sums[kind, at + neuron] += lane_sum(counts, kind, neuron * CHUNK)
+                continue
             total = 0
             if filled == lanes and each:  # pairs of bytes in 16 bits, four of them in a word, added up by a product: at most 64 * 255
                 pairs = np.uint64(0)
@@ -128,7 +135,7 @@ def run_states(
         registers: as `run_lanes` takes them.
         dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
-        state: int32 (1, as wide as total), the biases.
+        state: int32 (5, as wide as total), the biases, and scratch.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
         counts: uint8 (2, as wide as total), scratch; words: the same by eight.
         sums: (2, neurons), added to from `first` on: spikes and active updates.
