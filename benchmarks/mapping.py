@@ -20,11 +20,12 @@ from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from random_layers import RandomLayer, Room, least_messages
 from spikeloom.compile import pipeline
 from spikeloom.compile.compiler import read_source
 from spikeloom.compile.mapping import bounds
 from spikeloom.compile.mapping.fill import fill
-from spikeloom.compile.mapping.load import RESOURCES, Layer, Wiring, core_loads, limits
+from spikeloom.compile.mapping.load import RESOURCES, Layer, Wiring, core_loads, format_words, limits
 from spikeloom.compile.mapping.partition import Effort, partition
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.compile.network import Convolution, row_pointers
@@ -34,15 +35,14 @@ from spikeloom.hwmodels.chip import Chip
 Int = NDArray[np.int64]
 PLENTY = 10**9
 IMBALANCE = 1.03  # the peers' parts may be that much larger than the mean, so they get that many more of them
-RARE = 1e-3  # expected number of sets that beat the expansion bound
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network; `random`: its random layers as (sources, targets, synapses), for the expansion bound."""
+    """A network; `random`: its random layers as sources and fan-ins, for the bounds that only they have."""
 
     wiring: Wiring
-    random: tuple[tuple[int, int, int], ...] = ()
+    random: tuple[tuple[int, Int], ...] = ()
 
 
 def with_limits(**changed: int) -> Chip:
@@ -85,7 +85,7 @@ def feed_forward(neurons: int, synapses: int, depth: int = 5) -> Case:
     rows = np.concatenate([k // width + (i + 1) * width for i, k in enumerate(keys)])
     columns = np.concatenate([k % width + i * width for i, k in enumerate(keys)])
     found = tuple(Layer(f"layer{i}", i * width, (i + 1) * width, (width,)) for i in range(depth))
-    return Case(wiring_of(rows, columns, 0, found), ((width, width, each),) * (depth - 1))
+    return Case(wiring_of(rows, columns, 0, found), tuple((width, np.bincount(k // width, minlength=width)) for k in keys))
 
 
 def clustered(neurons: int, synapses: int, size: int = 1000, inside: float = 0.8) -> Case:
@@ -141,38 +141,35 @@ CASES: dict[str, Callable[[], Case]] = {
 # --- bounds ------------------------------------------------------------------------------------------------------------
 
 
-def expansion(sources: int, targets: int, synapses: int, capacity: float) -> float:
-    """Return distinct sources that any `capacity` targets of a random layer have, but for one layer in 1 / RARE.
+def per_synapse(wiring: Wiring, chip: Chip) -> tuple[float, float]:
+    """Return (bits of a list, bits of each of its synapses) that no list of scattered targets goes below.
 
-    First moment: sets of m targets and t sources that hold all the targets' synapses are expected
-    C(targets, m) C(sources, t) (t / sources)^(m synapses / targets)  times; the t returned is the least with which that exceeds RARE.
-    It holds for random layers, with high probability, not for every network: it is no bound that Spikeloom prints.
+    The dense format is left out: it takes less than the others only where more than half of the numbers that a list spans are targets. No
+    list of a random layer is, whatever the numbering, but a few hundred of its tens of thousands.
     """
-
-    def log_choose(n: float, k: float) -> float:
-        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-    low, high = 1.0, float(sources)
-    sets = log_choose(targets, min(capacity, targets))
-    while high - low > 0.5:
-        t = (low + high) / 2
-        expected = sets + log_choose(sources, t) + capacity * synapses / targets * math.log(t / sources)
-        low, high = (t, high) if expected < math.log(RARE) else (low, t)
-    return low
+    formats = [f for f in chip.formats if f.index_bits]
+    slope = min(wiring.weight_bits + f.index_bits for f in formats)
+    slots = np.arange(1, chip.limit("neurons") + 1)
+    words = np.min([format_words(slots, f, wiring.weight_bits, chip.word_bits) for f in formats], axis=0)
+    return float((words * chip.word_bits - slope * slots).min()), slope
 
 
 def bounds_of(case: Case, chip: Chip) -> tuple[int, float]:
-    """Return bounds on cores and messages: those of the product, and of random layers the expansion."""
-    wiring = case.wiring
+    """Return bounds on cores and messages: those of the product, and of random layers that of `random_layers`.
+
+    Of a core's words, its lists take  a bits each and b a synapse;  with the messages as the lists that there are, that bounds the cores.
+    """
+    wiring, limit = case.wiring, chip.limit
     cores, messages = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
-    least_cores, least_messages = 0.0, 0.0
-    for sources, targets, synapses in case.random:
-        held = float(min(bounds.core_capacity(wiring, chip), targets))
-        while held > 1 and expansion(sources, targets, synapses, held) > chip.limit("input_axons"):
-            held *= 0.995
-        least_cores += targets / held
-        least_messages += targets / held * expansion(sources, targets, synapses, held)
-    return max(cores, math.ceil(least_cores)), max(messages, least_messages)
+    if not case.random:
+        return cores, messages
+    a, b = per_synapse(wiring, chip)
+    bits = limit("synapse_words") * chip.word_bits
+    room = Room(limit("neurons"), limit("input_axons"), bits / b)
+    least = sum(least_messages(RandomLayer(n, fan_in), room) for n, fan_in in case.random)
+    by_axons = least / min(limit("input_axons"), limit("output_axons"))
+    by_words = (a * least + b * wiring.sources.size) / bits
+    return max(cores, math.ceil(by_axons), math.ceil(by_words)), max(messages, least)
 
 
 # --- methods -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from spikeloom.compile.mapping.fill import fill
 from spikeloom.compile.mapping.load import Wiring, core_loads, limits
 from spikeloom.compile.mapping.partition import EFFORTS, Effort, partition
 from spikeloom.compile.mapping.refine import Schedule, refine, shrink
+from spikeloom.compile.mapping.settle import settle
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import DoesNotFitError, UsageError
@@ -313,3 +315,43 @@ def test_bound_is_met_where_it_can_be() -> None:
     wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
     mapping = build(network, ones(network), small_chip(neurons=16))
     assert bounds.cores_bound(wiring, small_chip(neurons=16)) == 4 == mapping.cores
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.integers(2, 6), st.integers(2, 12), st.integers(1, 40), st.integers(1, 12))
+def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neurons: int, outputs: int, silent: int) -> None:
+    """Nothing else moves, no message more is sent, every limit is held, and no core is added."""
+    rng = np.random.default_rng(seed)
+    size = cores * neurons
+    heard = rng.random((size, size)) < 0.15
+    heard[rng.permutation(size)[: min(silent, size - 1)]] = False
+    network = wide(1, size)
+    loop = Projection("loop", "big", "big", Synapses.from_dense(heard.astype(np.int32)), 0, 8, lag=1)
+    network = replace(network, projections=(loop,))
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
+    chip = small_chip(neurons=neurons, output_axons=outputs * neurons)
+    core_of = rng.permutation(size) // neurons
+    if (core_loads(wiring, core_of, chip) > limits(chip)).any():
+        return
+    found = settle(wiring, chip, core_of)
+    assert (core_loads(wiring, found, chip) <= limits(chip)).all() and found.max() <= core_of.max()
+    assert wiring.messages(found) == wiring.messages(core_of)
+    listening = np.flatnonzero(heard.any(axis=1))
+    together = core_of[listening][:, None] == core_of[listening][None]
+    assert ((found[listening][:, None] == found[listening][None]) == together).all()
+
+
+def test_silent_neurons_need_no_cores_of_their_own() -> None:
+    """Two layers that fill two cores halfway, and the neurons of the first among them."""
+    neuron = IntegerLIF(4095, 2048, 10)
+    names = ("input", "first", "second", "third")
+    weights = np.eye(8, dtype=np.int32)
+    joined = [Projection(f"p{b}", a, b, Synapses.from_dense(weights), 0, 8) for a, b in pairwise(names[1:])]
+    network = Network(
+        (Population("input", (1,), None), *(Population(name, (8,), neuron) for name in names[1:])),
+        tuple(joined),
+        4,
+        InputSpec(1, 1.0, "rate"),
+    )
+    mapping = build(network, ones(network), small_chip(neurons=12))
+    assert mapping.cores == 2 == mapping.cores_bound

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit
+from .jit import jit, jit_allocating
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -119,7 +119,7 @@ def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, plac
     return table[column, row, depth]
 
 
-@jit
+@jit_allocating
 def _anneal(
     indptr: Any,
     indices: Any,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from . import kernels
-from .jit import jit
+from .jit import jit, jit_allocating
 from .load import Wiring, layouts, least_words, limits
 
 Int = NDArray[np.int64]
@@ -34,7 +34,7 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     return _fill(order, breaks, wiring.indptr, wiring.sources, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
 
 
-@jit
+@jit_allocating
 def _fill(
     order: Int,
     breaks: NDArray[np.bool_],

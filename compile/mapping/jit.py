@@ -1,11 +1,15 @@
-"""Kernels are compiled where numba is there; elsewhere the same Python runs as it is, slowly."""
+"""Kernels are compiled where numba is there; elsewhere the same Python runs as it is, slowly.
+
+numba counts references to every array that a kernel is given, up and down at each call and atomically. A kernel that makes no arrays
+needs no counts; one that makes some is `jit_allocating`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["jit", "jit_inline"]
+__all__ = ["jit", "jit_allocating", "jit_inline"]
 
 try:
     import numba
@@ -16,8 +20,17 @@ Kernel = Callable[..., Any]
 
 
 def jit(function: Kernel) -> Kernel:
-    """Compile a kernel; compiled code is kept on disk and runs without the interpreter's lock."""
-    return function if numba is None else numba.njit(cache=True, nogil=True)(function)
+    """Compile a kernel that makes no arrays; compiled code is kept on disk and runs without the interpreter's lock."""
+    return _compiled(function, {"_nrt": False})
+
+
+def jit_allocating(function: Kernel) -> Kernel:
+    """Compile a kernel that makes arrays."""
+    return _compiled(function, {})
+
+
+def _compiled(function: Kernel, options: dict[str, Any]) -> Kernel:
+    return function if numba is None else numba.njit(cache=True, nogil=True, **options)(function)
 
 
 def jit_inline(function: Kernel) -> Kernel:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit, jit_inline
+from .jit import jit, jit_allocating, jit_inline
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 SPARSE, RUNLENGTH = 0, 1
 
 
-@jit
+@jit_allocating
 def sort_rows(indptr: Int, columns: Int32) -> None:
     """Sort the columns of every row, in place."""
     for row in range(indptr.size - 1):
         columns[indptr[row] : indptr[row + 1]].sort()
 
 
-@jit
+@jit_allocating
 def transposed(indptr: Int, columns: Int32, width: int) -> tuple[Int, Int32]:
     """Return row pointers and columns of the transposed pattern, columns rising within a row."""
     pointers = np.zeros(width + 1, np.int64)
@@ -36,7 +36,7 @@ def transposed(indptr: Int, columns: Int32, width: int) -> tuple[Int, Int32]:
     return pointers, rows
 
 
-@jit
+@jit_allocating
 def reach(pointers: Int, targets: Int32, core_of: Int, cores: int) -> Int:
     """Return the number of distinct cores among the targets of each source."""
     seen = np.full(cores, -1, np.int64)
@@ -50,7 +50,7 @@ def reach(pointers: Int, targets: Int32, core_of: Int, cores: int) -> Int:
     return distinct
 
 
-@jit
+@jit_allocating
 def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple[Int, Int]:
     """Return the distinct (source, core) pairs, by source, cores rising."""
     distinct = reach(pointers, targets, core_of, cores)
@@ -86,7 +86,7 @@ def list_words(count: int, span: int, fillers: Int, layouts: Int, word_bits: int
     return best
 
 
-@jit
+@jit_allocating
 def local_numbers(core_of: Int, cores: int) -> Int32:
     """Return each neuron's number on its core, in global order."""
     used = np.zeros(cores, np.int32)
@@ -97,7 +97,7 @@ def local_numbers(core_of: Int, cores: int) -> Int32:
     return local
 
 
-@jit
+@jit_allocating
 def loads(pointers: Int, targets: Int32, outside: int, core_of: Int, cores: int, layouts: Int, word_bits: int) -> Int:
     """Return (cores, 5): neurons, words, input axons, output axons and the longest list of each core."""
     held = np.zeros((cores, 5), np.int64)
@@ -141,7 +141,7 @@ def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
             fillers[f] += (gap - 1) >> layouts[f, 3]
 
 
-@jit
+@jit_allocating
 def set_load(members: Int, indptr: Int, sources: Int32, layouts: Int, word_bits: int, scratch: Int, mark: int) -> tuple[int, int, int]:
     """Return words, input axons and the longest list of the neurons `members` (rising) on one core.
 
@@ -175,7 +175,7 @@ def set_load(members: Int, indptr: Int, sources: Int32, layouts: Int, word_bits:
     return words, lists, longest
 
 
-@jit
+@jit_allocating
 def entering(order: Int, core_of: Int, indptr: Int, sources: Int32, rates: NDArray[np.float64]) -> float:
     """Return messages per step into the neurons of `order`, which lists those of a core one after another."""
     last = np.full(rates.size, -1, np.int64)

@@ -20,6 +20,7 @@ from .bounds import cores_bound, messages_bound
 from .fill import fill
 from .load import RESOURCES, Layer, Wiring, core_loads, limits
 from .refine import Schedule, refine, shrink, sweeps
+from .settle import settle
 from .strategies._base import Proposal
 
 Int = NDArray[np.int64]
@@ -112,7 +113,7 @@ def _candidates(wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, 
             continue
         proposal: Proposal | None = module.propose(wiring, chip, cores_allowed, effort, seed)
         if proposal is not None:
-            core_of = _filled(wiring, chip, proposal)
+            core_of = settle(wiring, chip, _filled(wiring, chip, proposal))
             found.append(_Candidate(name, proposal, core_of, _count(core_of), wiring.messages(core_of)))
     return found, changes
 
@@ -165,7 +166,9 @@ def _refined(wiring: Wiring, chip: Chip, start: _Candidate, cores_allowed: int, 
         share = left if done or left <= 2 * ROUND else ROUND
         best = refine(wiring, chip, best, _count(best), _part(budget, share, hot), seed)
         left -= share
-    return best
+    best = settle(wiring, chip, best)
+    fewer = shrink(wiring, chip, best, 1.0)  # nothing moves any more: no room has to be left
+    return best if fewer is None or wiring.messages(fewer) > LOSS * wiring.messages(best) else fewer
 
 
 def _part(budget: Schedule, share: float, hot: float) -> Schedule:

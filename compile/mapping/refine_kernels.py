@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit
+from .jit import jit, jit_allocating
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -40,7 +40,7 @@ class State(NamedTuple):
     cap: Int
 
 
-@jit
+@jit_allocating
 def build_pairs(state: State) -> None:
     """Fill in the cores of each source and the loads that follow from `core_of`."""
     state.held[:] = 0
@@ -219,7 +219,7 @@ def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple
     return float(leaving), known, distinct
 
 
-@jit
+@jit_allocating
 def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: NDArray[np.uint64]) -> tuple[float, int]:
     """Offer every neuron of `order` the cores its sources reach: a heat bath, or at temperature 0 the best if it gains.
 
@@ -310,7 +310,7 @@ def _draw(random: NDArray[np.uint64]) -> int:
     return int(x >> np.uint64(33))
 
 
-@jit
+@jit_allocating
 def dissolve(state: State, victim: int, members: Int) -> bool:
     """Move all `members` of core `victim` to where they cost least; if one fits nowhere all return, and False is returned."""
     cores = state.held.shape[0]

@@ -1,0 +1,36 @@
+"""Layers in their order, each shared out evenly to cores of its own: a core with the end of one and the beginning of another layer would
+hear the sources of both."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....hwmodels.chip import Chip
+from ..fill import fill
+from ..load import Wiring
+from ._base import Int, Proposal
+
+EFFORT = "default"
+
+
+def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
+    """Return the layers with breaks between them and within; None where there is but one that hears anything."""
+    del cores, effort, seed
+    heard = np.diff(wiring.indptr) > 0
+    orders = [np.flatnonzero(heard[layer.start : layer.stop]) + layer.start for layer in reversed(wiring.layers)]
+    orders = [order for order in orders if order.size]
+    if len(orders) < 2:
+        return None
+    silent = np.flatnonzero(~heard)
+    breaks = [_shares(wiring, chip, order) for order in orders]
+    return Proposal(np.concatenate([*orders, silent]), np.concatenate([*breaks, np.zeros(silent.size, np.bool_)]))
+
+
+def _shares(wiring: Wiring, chip: Chip, order: Int) -> NDArray[np.bool_]:
+    """Return where cores begin when the neurons of `order` are shared out to as many cores as they fill."""
+    core_of, misfit = fill(wiring, chip, order)
+    parts = 1 if misfit >= 0 else int(core_of.max()) + 1  # what does not fit is refused when the proposal is filled
+    breaks = np.zeros(order.size, np.bool_)
+    breaks[np.arange(parts) * order.size // parts] = True
+    return breaks
