@@ -310,6 +310,13 @@ def test_a_chip_that_is_too_small_is_named() -> None:
     assert DoesNotFitError.exit_code == 3
 
 
+def test_what_is_needed_is_told_from_what_was_found() -> None:
+    """Three neurons of six lists each on cores of ten words: 18 words would fill two, but no two neurons share one."""
+    wiring = from_rows(np.repeat(np.eye(3, dtype=np.int64), 6, axis=1))
+    with pytest.raises(DoesNotFitError, match=r"needs 3 cores as it is mapped here \(at least 2\); a loihi chip has 2\. Most of it"):
+        partition(wiring, small_chip(synapse_words=10).limited_to(1), 2)
+
+
 def test_bound_is_met_where_it_can_be() -> None:
     network = wide(100, 64, 0.05)
     wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))

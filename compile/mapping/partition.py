@@ -75,7 +75,7 @@ def partition(wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort 
         return Partition(np.zeros(0, np.int64), "none")
     least = cores_bound(wiring, chip)
     if least > cores_allowed:
-        raise _too_many(wiring, chip, f"at least {least:,}", cores_allowed)
+        raise _too_many(wiring, chip, f"at least {least:,} cores", cores_allowed)
     candidates, changes = _candidates(wiring, chip, cores_allowed, effort, seed)
     best = min(candidates, key=lambda c: (c.cores > cores_allowed, c.messages, c.cores))
     name, core_of = best.name, best.core_of
@@ -85,7 +85,7 @@ def partition(wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort 
         if _count(refined) <= cores_allowed and (best.cores > cores_allowed or wiring.messages(refined) < best.messages):
             name, core_of = f"{best.name} + refinement", refined
     if _count(core_of) > cores_allowed:
-        raise _too_many(wiring, chip, f"{_count(core_of):,}", cores_allowed)
+        raise _too_many(wiring, chip, f"{_count(core_of):,} cores as it is mapped here (at least {least:,})", cores_allowed)
     return Partition(_numbered(core_of), name, tuple(changes))
 
 
@@ -198,7 +198,7 @@ def _numbered(core_of: Int) -> Int:
 def _too_many(wiring: Wiring, chip: Chip, cores: str, cores_allowed: int) -> DoesNotFitError:
     heaviest = max(wiring.layers, key=lambda layer: _synapses(wiring, layer))
     return DoesNotFitError(
-        f"The network needs {cores} cores; {_held(chip, cores_allowed)}. "
+        f"The network needs {cores}; {_held(chip, cores_allowed)}. "
         f"Most of it is layer {heaviest.name} with {_synapses(wiring, heaviest):,} synapses. "
         f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
     )
