@@ -56,11 +56,14 @@ def hw_list(as_json: AsJson = False) -> None:
 
 
 @hw.command(name="check")
-def hw_check(path: Annotated[str, typer.Argument(help="A chip TOML of your own.", show_default=False)]) -> None:
+def hw_check(path: Annotated[str, typer.Argument(help="A chip TOML of your own.", show_default=False)], as_json: AsJson = False) -> None:
     """Check a chip file: every fault by its line and key."""
     from ..hwmodels import chip as chips
 
     chip = chips.load(path)
+    if as_json:
+        print_json({"path": path, "name": chip.name, "cores": chip.cores_available, "sha256": chip.digest})
+        return
     say(f"{path} is a chip file: {chip.name}, {chip.cores_available:,} cores.")
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_out_that_is_a_file(spikeloom: Command, tmp_path: Path) -> None:
     assert "Cannot write" in one_line(ended.err)
 
 
-def test_hw(spikeloom: Command) -> None:
+def test_hw(tmp_path: Path, spikeloom: Command) -> None:
     assert {c["name"] for c in json.loads(spikeloom("hw", "list", "--json").out)} >= {"loihi", "loihi-silicon", "loihi2"}
     shown = json.loads(spikeloom("hw", "show", "loihi", "--json").out)
     assert shown["energy"]["synaptic_op"] == {
@@ -193,6 +194,11 @@ def test_hw(spikeloom: Command) -> None:
         "status": "published",
     }
     assert "Davies" in spikeloom("hw", "show", "loihi").out
+    mine = tmp_path / "mine.toml"
+    mine.write_text(files("spikeloom.hwmodels.chips").joinpath("loihi2.toml").read_text())
+    assert "is a chip file: loihi2" in spikeloom("hw", "check", mine).out
+    checked = json.loads(spikeloom("hw", "check", mine, "--json").out)
+    assert checked["path"] == str(mine) and checked["name"] == "loihi2" and checked["cores"] > 100
 
 
 def commands() -> list[tuple[str, ...]]:
