@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Generator
@@ -141,12 +142,19 @@ def read_json(path: Path, what: str, way_out: str = "") -> Any:
     """Read a JSON file.
 
     Raises:
-        FormatError: it is missing, or not JSON.
+        FormatError: it is missing, or not JSON, which has no NaN and no infinity.
     """
     try:
-        return json.loads(read_bytes(path, what, way_out))
+        return json.loads(read_bytes(path, what, way_out), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not {what}: {error}. Write it again.") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def sha256(content: bytes) -> str:

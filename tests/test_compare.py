@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from invented import HOSTILE, hostile, results
 from rich.console import Console
+from spikeloom.errors import FormatError
+from spikeloom.files import read_json
 from spikeloom.runtime.report import compare, html, markdown, scatter, terminal
 from spikeloom.runtime.report.format import percent, si
 
@@ -121,6 +123,20 @@ def test_pages_of_few_and_many_runs(count: int) -> None:
     page = html.render_comparison(rows)
     assert len(page) < 300_000 and page == html.render_comparison(copy.deepcopy(rows))
     assert page.count("<svg class") == 3
+
+
+def test_costs_that_cannot_be_are_not_drawn() -> None:
+    """On an axis of logarithms there is no place for them."""
+    rows = compare.rows([(f"r{k}", run("esl", 0.5, 0.9, sops)) for k, sops in enumerate((-10.0, 0.0, 10.0, 20.0))])
+    assert html.render_comparison(rows).count("<svg class") == 3
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_json_without_finite_numbers_is_refused(tmp_path: Path, number: str) -> None:
+    """As read, so that nothing later writes what is no JSON."""
+    (tmp_path / "results.json").write_text(f'{{"accuracy": {number}}}')
+    with pytest.raises(FormatError, match="is no finite number"):
+        read_json(tmp_path / "results.json", "results")
 
 
 def test_runs_without_figures_and_hostile_names() -> None:

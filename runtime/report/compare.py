@@ -261,7 +261,7 @@ def _figure(
     marks = [
         scatter.Mark(r["number"], r["run"], s, r[key], r["accuracy"], r["interval"], r["sparsity_asked"])
         for r, s in zip(made, series, strict=True)
-        if r[key] and r["accuracy"] is not None and r["interval"] and (model is None or r["model"] == model)
+        if (r[key] or 0.0) > 0.0 and r["accuracy"] is not None and r["interval"] and (model is None or r["model"] == model)
     ]
     if len(marks) < 2:
         return None
