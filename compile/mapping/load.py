@@ -32,6 +32,11 @@ class Layer:
     stop: int
     shape: tuple[int, ...]
 
+    @property
+    def is_map(self) -> bool:
+        """Whether it has neurons, in more than one place of rows and columns."""
+        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1 and self.stop > self.start
+
 
 @dataclass(frozen=True)
 class Wiring:

@@ -15,8 +15,10 @@ EFFORT = "default"
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
-    """Return the layers with breaks between them and within; None where there is but one that hears anything."""
+    """Return the layers with breaks between them and within; None where but one hears anything, or there are maps, which tiles serve."""
     del cores, effort, seed
+    if any(layer.is_map for layer in wiring.layers):
+        return None
     heard = np.diff(wiring.indptr) > 0
     orders = [np.flatnonzero(heard[layer.start : layer.stop]) + layer.start for layer in reversed(wiring.layers)]
     orders = [order for order in orders if order.size]

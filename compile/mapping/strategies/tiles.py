@@ -23,7 +23,7 @@ Int = NDArray[np.int64]
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
     """Return the order by tiles; None where no layer is a map of more than one place."""
     del cores, effort, seed
-    maps = [layer for layer in wiring.layers if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1 and layer.stop > layer.start]
+    maps = [layer for layer in wiring.layers if layer.is_map]
     if not maps:
         return None
     return Proposal(backwards(wiring, {layer.name: _best(wiring, chip, layer) for layer in maps}))
