@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...compile.network import Network
 from ..kernels.lanes import BYTES
 from ..kernels.lif import run_lanes
-from ..kernels.neurons import lif_any
+from ..kernels.neurons import STATE_ROWS, lif_any
 from ..kernels.sums import add_events
 from ._base import Recording
 from ._program import Program, prepare
@@ -66,7 +66,7 @@ class OneSample:
                 weights, targets = by_source.data.astype(kind), by_source.indices.astype(np.int64)
                 exponent = 0 if len(layer.arriving) == 1 else projection.exponent  # of a single projection, the neurons shift
                 lists.append(_Arriving(projection.source, exponent, by_source.indptr, targets, weights, np.zeros(n, kind)))
-            state = np.zeros((5, n), np.int32)
+            state = np.zeros((STATE_ROWS, n), np.int32)
             state[0, :size] = layer.biases
             totals = np.zeros((layer.live, n), layer.kind)
             spikes, counts = np.zeros((program.timesteps, n), np.uint8), np.zeros((2, n), np.uint8)

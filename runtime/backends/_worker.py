@@ -13,6 +13,7 @@ from ..kernels import layers, moves, sums, tiles
 from ..kernels.by_step import add_steps_of
 from ..kernels.fused import STATE
 from ..kernels.lanes import CHUNK, SAMPLES, STEPS
+from ..kernels.neurons import STATE_ROWS
 from ._program import Arriving, Grid, Layer, Program
 
 ROOM = 1 << 15  # bytes of sums that are run together: they shall stay in the first cache
@@ -142,7 +143,7 @@ class Worker:
             geometry = program.grids[a.source].shape(1)[2:]
             mask = 255 if program.packing == STEPS else (1 << filled) - 1
             layers.run_or(self.streams[a.source], layer.window, geometry, layer.dead, shape, mask, out, done)
-        elif layer.fused and filled == program.lanes == CHUNK:
+        elif layer.fused and filled == CHUNK:
             self._run_fused(layer, layer.arriving[0])
         elif a is not None and a.window is None and grid.plane == 1:
             self._run_flat(layer, a, filled)
@@ -222,7 +223,7 @@ class Worker:
         counts = self._buffer("counts", (2, n), np.uint8)
         width, steps = n // 8 if self.program.packing == SAMPLES else n, self.program.timesteps
         spikes = self._buffer("spikes", (-(-steps // 8) if self.program.packing == STEPS else steps, width), np.uint8)
-        return self._buffer("state", (5, n), np.int32), spikes, counts, counts.view(np.uint64)
+        return self._buffer("state", (STATE_ROWS, n), np.int32), spikes, counts, counts.view(np.uint64)
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
         """Sum all that arrives at a layer, shifted: (channels, live steps, at least positions * lanes)."""

@@ -10,8 +10,8 @@ from numba.extending import intrinsic
 
 from ...hwmodels.fixed_point import STATE_LIMIT
 from .jit import jit, variant
-from .lanes import BYTES, CHUNK, SAMPLES, STEPS
-from .llvm import BYTE, INT, LONG, ZERO, Form, data_of, host_form, pick, read, splat, vector, write
+from .lanes import BYTES, SAMPLES, STEPS
+from .llvm import BYTE, INT, LONG, Form, data_of, host_form, pick, read, splat, vector, write
 
 Decay = Literal["simple", "shift", "product"]
 """How a neuron is computed. `shift`, `product`: all of it, the decay by a shift or by products. `simple`: the potential halves, the sums
@@ -221,25 +221,3 @@ def run_lanes(
         _run_steps(total, n, biases, registers, spikes, start, pitch, steps, counts)
     else:
         _run_bytes(total, n, biases, registers, spikes, start, pitch, steps, counts)
-
-
-def _emit_lane_sum(context: Any, b: Any, signature: Any, args: Any) -> Any:
-    counts, row, at = args
-    _, width = _shape(context, b, signature.args[0], counts)
-    place = b.gep(data_of(context, b, signature.args[0], counts, BYTE), [b.add(b.mul(row, width), at)])
-    words = read(b, place, vector(LONG, CHUNK // 8))
-    mask, eight = (splat(b, ir.Constant(LONG, value), CHUNK // 8) for value in (0x00FF00FF00FF00FF, 8))
-    pairs = b.add(b.and_(words, mask), b.and_(b.lshr(words, eight), mask))
-    while (size := pairs.type.count) > 1:  # each 16 bits of it hold at most 16 * 255 in the end
-        pairs = b.add(*(pick(b, pairs, pairs, list(range(first, first + size // 2))) for first in (0, size // 2)))
-    total = b.mul(b.extract_element(pairs, ZERO), ir.Constant(LONG, 0x0001000100010001))
-    return b.lshr(total, ir.Constant(LONG, 48))
-
-
-def _type_lane_sum(typing: Any, counts: Any, row: Any, at: Any) -> Any:
-    del typing, row, at
-    return types.int64(counts, types.int64, types.int64), _emit_lane_sum
-
-
-lane_sum: Any = intrinsic(_type_lane_sum)
-"""Return the sum of the CHUNK bytes of uint8 (rows, lanes) that begin at (row, at)."""

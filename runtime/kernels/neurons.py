@@ -8,8 +8,11 @@ import numpy as np
 
 from ...hwmodels.fixed_point import STATE_LIMIT
 from .jit import jit
-from .lanes import BYTES, CHUNK, SAMPLES, STEPS
-from .lif import lane_sum, run_lanes
+from .lanes import BYTES, SAMPLES, STEPS
+from .lif import run_lanes
+
+STATE_ROWS = 5
+"""Rows of 32 bits of a neuron's scratch memory: its biases, then a current and a potential of 64 bits, which `lif_any` keeps there."""
 
 
 @jit
@@ -29,7 +32,7 @@ def lif_any(
         total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth; and last 1 for a soft reset, where a spike takes the threshold off the potential.
         registers: of `run_lanes`, of which the shifts count.
-        state: int32 (at least 5, lanes), lanes even: the biases, and scratch.
+        state: int32 (STATE_ROWS, lanes), lanes even: the biases, and scratch.
         place: `start`, `pitch` and `steps` of `run_lanes`.
         block: lanes of a neuron, and how many of them hold samples.
         sums: (2, neurons), added to from `at` on: spikes and active updates.
@@ -83,9 +86,6 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
                 sums[kind, at + neuron] += counts[kind, neuron]
             continue
         for neuron in range(neurons):
-            if filled == CHUNK:
-                sums[kind, at + neuron] += lane_sum(counts, kind, neuron * CHUNK)
-                continue
             total = 0
             if filled == lanes and each:  # pairs of bytes in 16 bits, four of them in a word, added up by a product: at most 64 * 255
                 pairs = np.uint64(0)
@@ -135,7 +135,7 @@ def run_states(
         registers: as `run_lanes` takes them.
         dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
-        state: int32 (5, as wide as total), the biases, and scratch.
+        state: int32 (STATE_ROWS, as wide as total), the biases, and scratch.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
         counts: uint8 (2, as wide as total), scratch; words: the same by eight.
         sums: (2, neurons), added to from `first` on: spikes and active updates.

@@ -91,6 +91,17 @@ def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: A
     return slots
 
 
+def _typed(emit: Any) -> Any:
+    """Return the intrinsic that `emit` writes, of the arguments that `_sum_row` gives."""
+
+    def chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any, pitch: Any) -> Any:
+        del typing, base, begin, end, at, pitch
+        i = types.int64
+        return types.void(source, i, places, weights, i, i, out, i, i), emit
+
+    return intrinsic(chunks)
+
+
 def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
     """Make the sum of a row over `chunks * CHUNK` bytes of a stream; `add` to what is there, or write."""
 
@@ -100,13 +111,7 @@ def _sum_chunks(form: Form, chunks: int, add: bool) -> Any:
             _store_sums(b, [b.load(s) for s in slots], b.gep(into, [ir.Constant(LONG, i * SPANS[form])]), add)
         return context.get_dummy_value()
 
-    @intrinsic
-    def sum_chunks(typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any) -> Any:
-        del typing, base, begin, end, at
-        i = types.int64
-        return types.void(source, i, places, weights, i, i, out, i), emit
-
-    return sum_chunks
+    return _typed(emit)
 
 
 _Chunks = Any  # intrinsics; see `variant`
@@ -119,47 +124,51 @@ add4: _Chunks = None
 add1: _Chunks = None
 
 
-def _sum_pairs(
+packed = 0  # lanes of a byte of the stream in `_sum_row`, as a power of two; see `variant`
+shift = 0  # lanes of a place in its output, likewise
+
+
+def _sum_row(
     source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
 ) -> None:
     last, at = min(begin + most, end), 0
     while at < size:
-        start, left = base + at, size - at
+        start, left, into = base + (at >> packed), size - at, to + (at >> shift)
         if left >= 512:
-            set8(source, start, places, weights, begin, last, out, to + at)
+            set8(source, start, places, weights, begin, last, out, into, pitch)
             at += 512
         elif left >= 256:
-            set4(source, start, places, weights, begin, last, out, to + at)
+            set4(source, start, places, weights, begin, last, out, into, pitch)
             at += 256
         elif left >= 128:
-            set2(source, start, places, weights, begin, last, out, to + at)
+            set2(source, start, places, weights, begin, last, out, into, pitch)
             at += 128
         else:
-            set1(source, start, places, weights, begin, last, out, to + at)
+            set1(source, start, places, weights, begin, last, out, into, pitch)
             at += 64
     while last < end:  # more than one sum of 16 bits holds
         first, last, at = last, min(last + most, end), 0
         while at < size:
-            start, left = base + at, size - at
+            start, left, into = base + (at >> packed), size - at, to + (at >> shift)
             if left >= 512:
-                add8(source, start, places, weights, first, last, out, to + at)
+                add8(source, start, places, weights, first, last, out, into, pitch)
                 at += 512
             elif left >= 256:
-                add4(source, start, places, weights, first, last, out, to + at)
+                add4(source, start, places, weights, first, last, out, into, pitch)
                 at += 256
             else:
-                add1(source, start, places, weights, first, last, out, to + at)
+                add1(source, start, places, weights, first, last, out, into, pitch)
                 at += 64
 
 
 def _chunked(make: Any) -> dict[str, Any]:
-    """Return the sums that `_sum_pairs` and `_sum_bits` take, by name; `make` takes a number of chunks and whether to add."""
+    """Return the sums that `_sum_row` takes, by name; `make` takes a number of chunks and whether to add."""
     return {f"{'add' if add else 'set'}{n}": make(n, add) for add, sizes in ((False, (8, 4, 2, 1)), (True, (8, 4, 1))) for n in sizes}
 
 
 def make_sum_pairs(form: Form) -> Any:
     """Compile the sum of a row in one of the forms; see `sum_pairs`."""
-    return variant(_sum_pairs, f"sum_pairs_{form}", **_chunked(partial(_sum_chunks, form)))
+    return variant(_sum_row, f"sum_pairs_{form}", packed=0, shift=0, **_chunked(partial(_sum_chunks, form)))
 
 
 sum_pairs = make_sum_pairs(host_form())
@@ -211,54 +220,10 @@ def _bit_chunks(chunks: int, add: bool, steps: bool) -> Any:
                 _store_sums(b, [half], b.gep(into, [ir.Constant(LONG, 64 * i + 32 * k)]), add)
         return context.get_dummy_value()
 
-    @intrinsic
-    def bit_chunks(
-        typing: Any, source: Any, base: Any, places: Any, weights: Any, begin: Any, end: Any, out: Any, at: Any, pitch: Any
-    ) -> Any:
-        del typing, base, begin, end, at, pitch
-        i = types.int64
-        return types.void(source, i, places, weights, i, i, out, i, i), emit
-
-    return bit_chunks
+    return _typed(emit)
 
 
-shift = 0  # lanes of a position in `_sum_bits`, as a power of two; see `variant`
-
-
-def _sum_bits(
-    source: Any, base: int, places: Any, weights: Any, begin: int, end: int, most: int, size: int, out: Any, to: int, pitch: int
-) -> None:
-    last, at = min(begin + most, end), 0
-    while at < size:
-        start, left, into = base + (at >> 3), size - at, to + (at >> shift)
-        if left >= 512:
-            set8(source, start, places, weights, begin, last, out, into, pitch)
-            at += 512
-        elif left >= 256:
-            set4(source, start, places, weights, begin, last, out, into, pitch)
-            at += 256
-        elif left >= 128:
-            set2(source, start, places, weights, begin, last, out, into, pitch)
-            at += 128
-        else:
-            set1(source, start, places, weights, begin, last, out, into, pitch)
-            at += 64
-    while last < end:
-        first, last, at = last, min(last + most, end), 0
-        while at < size:
-            start, left, into = base + (at >> 3), size - at, to + (at >> shift)
-            if left >= 512:
-                add8(source, start, places, weights, first, last, out, into, pitch)
-                at += 512
-            elif left >= 256:
-                add4(source, start, places, weights, first, last, out, into, pitch)
-                at += 256
-            else:
-                add1(source, start, places, weights, first, last, out, into, pitch)
-                at += 64
-
-
-sum_bits = variant(_sum_bits, "sum_bits", shift=0, **_chunked(partial(_bit_chunks, steps=False)))
+sum_bits = variant(_sum_row, "sum_bits", packed=3, shift=0, **_chunked(partial(_bit_chunks, steps=False)))
 """Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
-sum_step_bits = variant(_sum_bits, "sum_step_bits", shift=3, **_chunked(partial(_bit_chunks, steps=True)))
+sum_step_bits = variant(_sum_row, "sum_step_bits", packed=3, shift=3, **_chunked(partial(_bit_chunks, steps=True)))
 """Do what `sum_bits` does for bytes that are eight steps of a position; the sums of step t lie at  out[to + t pitch + position]."""

@@ -74,11 +74,6 @@ _transpose: Any = intrinsic(_type)
 
 
 @jit
-def _transpose_tile(source: Any, at: int, pitch: int, out: Any, to: int, apart: int) -> int:
-    return _transpose(source, at, pitch, out, to, apart)
-
-
-@jit
 def gather_tiles(events: Any, out: Any) -> int:
     """Write a full block of a flat stream: uint8 (CHUNK samples, steps, inputs) to (inputs, steps, CHUNK); steps beyond out's are dropped.
 
@@ -89,7 +84,7 @@ def gather_tiles(events: Any, out: Any) -> int:
     for t in range(out.shape[1]):
         for tile in range(0, inputs, CHUNK):
             i = min(tile, inputs - CHUNK)
-            seen |= _transpose_tile(source, t * inputs + i, steps * inputs, into, (i * out.shape[1] + t) * samples, out.shape[1] * samples)
+            seen |= _transpose(source, t * inputs + i, steps * inputs, into, (i * out.shape[1] + t) * samples, out.shape[1] * samples)
     return seen
 
 
@@ -101,4 +96,4 @@ def scatter_tiles(stream: Any, spikes: Any) -> None:
     for t in range(steps):
         for tile in range(0, neurons, CHUNK):
             c = min(tile, neurons - CHUNK)
-            _transpose_tile(source, (c * steps + t) * lanes, steps * lanes, into, t * neurons + c, steps * neurons)
+            _transpose(source, (c * steps + t) * lanes, steps * lanes, into, t * neurons + c, steps * neurons)
