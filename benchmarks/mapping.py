@@ -251,17 +251,19 @@ def limited(method: str, name: str, mask: Path | None, chip: Chip, effort: Effor
         process.join()
 
 
-def row(name: str, case: Case, method: str, bound_by: str, found: Found | None) -> dict[str, Any]:
-    """Return one row of the table; `broken`: limits of the whole chip that the partition exceeds, whatever it was made for."""
+def row(name: str, case: Case, method: str, bound_by: str, least: tuple[int, float], found: Found | None) -> dict[str, Any]:
+    """Return one row of the table; `least`: what `bounds_of` gives.
+
+    `broken`: limits of the whole chip that the partition exceeds, whatever it was made for.
+    """
     made = {"network": name, "limits": bound_by, "method": method}
     if found is None:
         return made | {"cores": None}
     core_of = found.core_of
-    least_cores, least_messages = bounds_of(case, CHIPS[bound_by])
     worst = core_loads(case.wiring, core_of, CHIPS["all"]).max(axis=0)
     broken = {n: int(w) for n, w, allowed in zip(RESOURCES, worst, limits(CHIPS["all"]), strict=True) if w > allowed}
     cores, messages = int(core_of.max()) + 1, case.wiring.messages(core_of)
-    figures = {"cores": cores, "cores_bound": least_cores, "messages": messages, "messages_bound": least_messages}
+    figures = {"cores": cores, "cores_bound": least[0], "messages": messages, "messages_bound": least[1]}
     return made | figures | {"seconds": found.seconds, "processor_seconds": found.processor_seconds, "broken": broken}
 
 
@@ -294,6 +296,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in [str(options.mask)] if options.mask else options.only or CASES:
         case = masked(options.mask) if options.mask else CASES[name]()
+        least = {bound_by: bounds_of(case, chip) for bound_by, chip in CHIPS.items()}
         for method in options.method or METHODS:
             for bound_by in ("neurons",) if method in PEERS else options.limits or CHIPS:
                 chip = CHIPS[bound_by]
@@ -302,7 +305,7 @@ def main() -> None:
                 found = (
                     limited(method, name, options.mask, chip, options.effort, limit) if peer else timed(method, case, chip, options.effort)
                 )
-                rows.append(row(name, case, method, bound_by, found))
+                rows.append(row(name, case, method, bound_by, least[bound_by], found))
                 if not options.json:
                     print(line(rows[-1]), flush=True)
     if options.json:

@@ -22,19 +22,16 @@ SAMPLES, RUNS, THREADS = 4096, 25, (1, 2)
 def measure(densities: list[float]) -> dict[str, float]:
     """Return samples a second of the fastest run, by density and threads, of the checkout that this interpreter has."""
     from peers.case import make_case
-    from peers.native import network_of
-    from spikeloom.runtime.backends import native
-    from spikeloom.runtime.backends._base import BackendOptions
+    from peers.native import prepare
 
     found: dict[str, float] = {}
     for density in densities:
         case = make_case(density, SAMPLES)
-        network = network_of(case)
         for threads in THREADS:
-            times: list[float] = []
+            run, times = prepare(case, threads), list[float]()
             for _ in range(RUNS):
                 begun = time.perf_counter()
-                native.simulate(network, case.events, BackendOptions(threads=threads, rasters=False))
+                run()
                 times.append(time.perf_counter() - begun)
             found[f"{density:.0%}, {threads} thread{'s' * (threads > 1)}"] = SAMPLES / min(times)
     return found

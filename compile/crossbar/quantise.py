@@ -19,7 +19,7 @@ from ...hwmodels.crossbar import STATE_MAX, crossbar_step
 from .. import reference
 from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
-from ..passes.check import rate_warnings
+from ..passes.check import rate_warnings, reach_warnings
 from ..pipeline import Calibration, PassResult, differing
 from .weights import TOP, check_mode, fit
 
@@ -137,13 +137,11 @@ def _out_of_reach(network: Network) -> list[str]:
         for p in network.inputs_of(population.name):
             most += p.synapses.forward(np.maximum(p.synapses.data, 0).astype(np.float64), np.ones(p.synapses.shape[1], np.bool_))
         dead = int((network.timesteps * (most - neuron.leak) < neuron.threshold)[population.living].sum())
-        if dead == population.count:
-            raise NetworkError(
-                f"Layer {population.name}: its threshold {neuron.threshold:,} cannot be reached; the strongest input adds "
-                f"{most.max():,.0f} a step, of which {neuron.leak:,} leak away. Use more time steps, another --mode or a lower --sparsity."
-            )
-        if dead:
-            warnings.append(f"Layer {population.name}: {dead:,} of {population.count:,} neurons can never reach the threshold.")
+        refusal = (
+            f"Layer {population.name}: its threshold {neuron.threshold:,} cannot be reached; the strongest input adds "
+            f"{most.max():,.0f} a step, of which {neuron.leak:,} leak away. Use more time steps, another --mode or a lower --sparsity."
+        )
+        warnings += reach_warnings(population, dead, refusal)
     return warnings
 
 

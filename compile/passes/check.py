@@ -59,6 +59,17 @@ def rate_warnings(rates: Rates, samples: int) -> list[str]:
     return warnings
 
 
+def reach_warnings(population: Population, dead: int, refusal: str) -> list[str]:
+    """Name a layer of which `dead` neurons can never reach the threshold.
+
+    Raises:
+        NetworkError: all of them; with the text of `refusal`.
+    """
+    if dead == population.count:
+        raise NetworkError(refusal)
+    return [f"Layer {population.name}: {dead:,} of {population.count:,} neurons can never reach the threshold."] if dead else []
+
+
 def _check_population(network: Network, population: Population) -> list[str]:
     neuron = population.neuron
     if not isinstance(neuron, IntegerLIF):
@@ -75,9 +86,8 @@ def _check_population(network: Network, population: Population) -> list[str]:
         )
     potential = highest_potential(network, population, neuron)
     dead = int((potential <= neuron.vth)[population.living].sum())
-    if dead == population.count:
-        raise NetworkError(
-            f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input and bias over "
-            f"{network.timesteps} steps add up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
-        )
-    return [f"Layer {population.name}: {dead:,} of {population.count:,} neurons can never reach the threshold."] if dead else []
+    refusal = (
+        f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input and bias over "
+        f"{network.timesteps} steps add up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
+    )
+    return reach_warnings(population, dead, refusal)

@@ -97,13 +97,7 @@ def _limits(results: dict[str, Any]) -> str:
     lines = [(r["name"], r["core"], compact(r["used"]), compact(r["limit"]), percent(r["peak"], 0), percent(r["mean"], 0)) for r in made]
     heads = ("limit of a core", "fullest core", "uses", "of", "that is", "mean")
     said = "1 core is used." if len(cores) == 1 else f"{count(len(cores))} cores are used."
-    return _section(
-        "Cores",
-        heads,
-        lines,
-        (False, True, True, True, True, True),
-        said,
-    )
+    return _section("Cores", heads, lines, (False, True, True, True, True, True), said)
 
 
 def _bounds(results: dict[str, Any]) -> str:
