@@ -56,7 +56,8 @@ def run(
     if device is not None and backend != "torch":
         raise UsageError(f"--device chooses where the torch backend computes; {backend} has no such choice. Add --backend torch.")
     bar = Bar(f"running on {backend}")
-    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads_each(threads), by_step=by_step, device=device)
+    threads = threads_each(threads, backend)
+    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
     with peers() as all_, bar if all_.rank == 0 else nullcontext():
         deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir))
         results = run_network(

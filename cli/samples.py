@@ -43,10 +43,13 @@ def peers() -> Generator[Peers]:
         yield processes
 
 
-def threads_each(threads: int | None) -> int | None:
-    """Return the threads of this process: as asked for, or its share of the machine's cores where several processes run on it."""
+def threads_each(threads: int | None, backend: str) -> int | None:
+    """Return the threads of this process: as asked for, or its share of the machine's cores where several processes run on it.
+
+    Lava has no threads to share out: it starts a process a layer.
+    """
     here = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    if threads is not None or not here.isdecimal() or int(here) < 2:
+    if threads is not None or backend == "lava" or not here.isdecimal() or int(here) < 2:
         return threads
     return max((os.cpu_count() or 1) // int(here), 1)
 

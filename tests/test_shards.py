@@ -24,7 +24,7 @@ from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.errors import BackendError, MismatchError, NetworkError, UsageError
 from spikeloom.runtime import run, shards
-from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends import lava, native
 from spikeloom.runtime.backends._base import BackendOptions
 from spikeloom.runtime.counts import Tally
 from spikeloom.runtime.results import Results
@@ -240,10 +240,19 @@ def test_torchrun_finds_what_one_process_finds(spikeloom: Any, digits_run: Path,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.json", "two.json"]
 
 
+@pytest.mark.skipif(lava.available() is not None, reason="Lava is not installed")
+def test_torchrun_with_lava(digits_run: Path, tmp_path: Path) -> None:
+    """The share of the cores that each process takes by itself is nothing that Lava could refuse."""
+    words = ("run", digits_run / "model.loom", "--data", "digits", "--samples", 9, "--backend", "lava", "--check", "--out")
+    done = torchrun("-m", "spikeloom", *words, tmp_path / "two.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "two.json").read_text())["check"]["samples"] == 9
+
+
 BROKEN = """
 import os, signal, sys
 from spikeloom import cli
-from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends import lava, native
 real = native.simulate
 def simulate(*arguments):
     recording = real(*arguments)
