@@ -109,10 +109,11 @@ def load(path: Path | str) -> DeployedNetwork:
     """Read a `.loom` file.
 
     Raises:
-        FormatError: missing, truncated, damaged, foreign or newer; the message says which.
+        FormatError: missing, truncated, damaged, foreign, newer or older; the message says which.
     """
     path = Path(path)
-    require_readable(path, "the deployed network", "Write one with spikeloom compile.")
+    way_out = f"Name a file in it, such as {path / 'model.loom'}." if path.is_dir() else "Write one with spikeloom compile."
+    require_readable(path, "the deployed network", way_out)
     try:
         with safe_open(str(path), framework="numpy") as handle:
             header: dict[str, str] = handle.metadata() or {}
@@ -131,8 +132,11 @@ def load(path: Path | str) -> DeployedNetwork:
 def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> None:
     if header.get("format") != FORMAT:
         raise FormatError(f"{path} is a safetensors file, but not a deployed network. Name a model.loom that spikeloom compile wrote.")
-    if header.get("version") != str(VERSION):
-        raise FormatError(f"{path} has format version {header.get('version')!r}; this spikeloom reads {VERSION}. Update spikeloom.")
+    version = header.get("version", "")
+    if version != str(VERSION):
+        older = version.isdecimal() and int(version) < VERSION
+        way_out = "Compile the network again." if older else "Update spikeloom."
+        raise FormatError(f"{path} has format version {version!r}; this spikeloom reads {VERSION}. {way_out}")
     if header.get("sha256") != _digest(header.get("document", ""), arrays):
         raise FormatError(f"{path} is damaged: its checksum does not match its content. Compile the network again.")
 

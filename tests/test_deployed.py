@@ -52,14 +52,17 @@ def test_truncated_files_are_refused(deployed: DeployedNetwork, tmp_path: Path, 
             load(tmp_path / "cut.loom")
 
 
-def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
+def test_foreign_newer_and_older_files_are_named(tmp_path: Path) -> None:
     arrays = {"a": np.zeros(3)}
     (tmp_path / "foreign.loom").write_bytes(save(arrays))
     with pytest.raises(FormatError, match="not a deployed network"):
         load(tmp_path / "foreign.loom")
     (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(VERSION + 1)}))
-    with pytest.raises(FormatError, match=f"version '{VERSION + 1}'"):
+    with pytest.raises(FormatError, match=rf"version '{VERSION + 1}'.*Update spikeloom\."):
         load(tmp_path / "newer.loom")
+    (tmp_path / "older.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(VERSION - 1)}))
+    with pytest.raises(FormatError, match=rf"version '{VERSION - 1}'.*Compile the network again\."):
+        load(tmp_path / "older.loom")
     with pytest.raises(FormatError, match="Cannot read the deployed network"):
         load(tmp_path / "missing.loom")
 
