@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...compile.crossbar.artefact import Crossbars
 from ...compile.network import Flat
+from ...errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class BackendOptions:
     device: str | None = None
     formats: tuple[str, ...] | None = None
     compile_neurons: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not self.time_limit > 0:  # so that NaN is refused, too
+            raise UsageError(f"--time-limit is {self.time_limit:g}; it must be more than 0 seconds.")
+        for name, value in (("number of threads", self.threads), ("batch size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UsageError(f"The {name} is {value}; it must be at least 1.")
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,6 @@ def _check_options(options: BackendOptions) -> None:
     reason = available() if options.lava_python is None else None
     if reason:
         raise BackendError(reason)
-    if options.batch_size is not None and options.batch_size < 1:
-        raise UsageError(f"The batch size is {options.batch_size}; Lava needs at least 1 sample side by side.")
     if options.threads is not None:
         raise UsageError("Lava runs every layer in a process of its own; the number of threads cannot be set. Leave it out.")
 
