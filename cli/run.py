@@ -84,4 +84,4 @@ def run(
     from ..runtime.report.terminal import summary
 
     render(summary(results.document()))
-    say(f"Wrote {path}. Next: spikeloom report {path.parent}")
+    say(f"Wrote {path}. Next: spikeloom report {path.parent if path.match('results*.json') else path}")

@@ -149,6 +149,12 @@ def test_mistakes(spikeloom: Command, run_folder: Path, tmp_path: Path, words: t
     assert not list(tmp_path.glob("out/model*"))
 
 
+@pytest.mark.parametrize("name", ["results-mine.json", "mine.json"])
+def test_what_run_proposes_next_works(spikeloom: Command, run_folder: Path, tmp_path: Path, name: str) -> None:
+    ended = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--samples", 5, "--out", tmp_path / "other" / name)
+    assert spikeloom(*ended.err.strip().rpartition("Next: spikeloom ")[2].split()).code == 0
+
+
 @pytest.mark.parametrize("words", [("run", "--chekc"), ("rnu",), ("train", "--dta", "digits"), ()])
 def test_wrong_words_are_usage_errors(spikeloom: Command, words: tuple[str, ...]) -> None:
     assert spikeloom(*words).code == 2
