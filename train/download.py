@@ -69,7 +69,7 @@ class Source:
             return f"They have no address to fetch them from; get them by hand from {self.page}."
         first, *others = self.resources
         more = f" and {len(others)} more like it" if others else ""
-        return f"Or let --download fetch them from {first.urls[0]}{more} (see {self.page})."
+        return f"Or let spikeloom train --download fetch them from {first.urls[0]}{more} (see {self.page})."
 
 
 def download(name: str, folder: Path, progress: Progress | None = None) -> None:
