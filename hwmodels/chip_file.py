@@ -65,10 +65,17 @@ def line_of(found: dict[Key, int], path: Sequence[str | int]) -> int:
 
 def faults(error: ValidationError, text: str, where: str, schema: type[BaseModel], most: int = 5) -> str:
     """Return what a schema found wrong, a sentence a fault: file, line, key, value, and what it must be."""
-    found = lines(text)
-    said = [_fault(one, found, where, schema) for one in error.errors()[:most]]
-    more = error.error_count() - most
+    found, wrong = lines(text), _own_faults(error)
+    said = [_fault(one, found, where, schema) for one in wrong[:most]]
+    more = len(wrong) - most
     return " ".join(said) + (f" And {more} more." if more > 0 else "")
+
+
+def _own_faults(error: ValidationError) -> list[Any]:
+    """Leave out lists that are too short only because an item in them is wrong, which is said already."""
+    wrong: list[Any] = list(error.errors())
+    within = {tuple(one["loc"][:depth]) for one in wrong for depth in range(len(one["loc"]))}
+    return [one for one in wrong if one["type"] != "too_short" or tuple(one["loc"]) not in within]
 
 
 def _fault(one: Any, found: dict[Key, int], where: str, schema: type[BaseModel]) -> str:

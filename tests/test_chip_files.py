@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_tables_that_contradict_each_other_name_the_later_one(tmp_path: Path) ->
     refused("cores_per_tile = 4", "cores_per_tile = 2", "[mesh]", "mesh: 8 x 4 tiles of 2 cores hold 64, the chip has 128.")
     refused("value = 128, unit", "value = 100, unit", "[system]", "system: cores_per_chip is 128, of a chip with 100 cores.")
     refused("columns = 32", "columns = 3", "[system]", "system: 768 chips do not fit a grid of 3 x 24.")
+
+
+def test_a_wrong_item_is_the_only_fault(tmp_path: Path) -> None:
+    """Where the one format has a wrong name, the list is not said to be too short as well."""
+    tables = re.split(r"(?m)^(?=\[)", LOIHI)
+    kept = [table for table in tables if not table.startswith("[[formats]]") or 'name = "sparse"' in table]
+    (tmp_path / "one.toml").write_text("".join(kept).replace('name = "sparse"', 'name = "sprse"'))
+    with pytest.raises(FormatError, match="name is 'sprse'") as caught:
+        chips.load(str(tmp_path / "one.toml"))
+    assert "at least 1" not in str(caught.value) and "more" not in str(caught.value)
 
 
 def test_many_faults_are_counted(tmp_path: Path) -> None:
