@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
-from ..errors import unknown_name
+from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
 from . import dump, passes
 from .network import Encoding, Network, Projection
@@ -147,6 +147,15 @@ def build(options: CompileOptions) -> list[tuple[str, Pass]]:
     return ordered
 
 
+def _no_pass(name: str, chain: list[str]) -> UsageError:
+    """Build the error for a pass that is not in the chain: a wrong name, or a pass that only other targets have."""
+    if name not in registry.names(passes):
+        return unknown_name("pass", name, chain)
+    own = [one for one in chain if one.partition(".")[0] not in registry.names(passes)]
+    instead = f" Passes of its own are: {', '.join(own)}." if own else ""
+    return UsageError(f"The chosen target has no pass {name!r}.{instead} Its chain: {', '.join(chain)}.")
+
+
 def run(
     network: Network,
     options: CompileOptions,
@@ -168,7 +177,7 @@ def run(
     """
     chain = build(options) if chain is None else chain
     if stop_after is not None and stop_after not in [name for name, _ in chain]:
-        raise unknown_name("pass", stop_after, [name for name, _ in chain])
+        raise _no_pass(stop_after, [name for name, _ in chain])
     records: list[PassRecord] = []
     warnings: list[str] = []
     drift: dict[str, float] = {}

@@ -122,6 +122,7 @@ MISTAKES = [
     (("compile", "RUN", "--encoding", "fast"), 2, "no encoding called 'fast'"),
     (("compile", "RUN", "--effort", "more"), 2, "no effort called 'more'"),
     (("compile", "RUN", "--chip", "loihi", "--encoding", "current"), 3, "It carries: host, rate"),
+    (("compile", "RUN", "--target", "truenorth", "--stop-after", "quantise"), 2, "Passes of its own are: crossbars."),
     (("run", "NOWHERE", "--data", "digits"), 1, "Cannot read the deployed network"),
     (("run", "LOOM", "--data", "digit"), 2, "Did you mean 'digits'"),
     (("run", "LOOM", "--data", "digits", "--backend", "lav"), 2, "Did you mean 'lava'"),
