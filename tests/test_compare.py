@@ -55,6 +55,22 @@ def test_a_row_has_the_figures_of_its_run() -> None:
     assert low < 0.975 < high
 
 
+def test_dense_networks_stand_beside_the_deployed_one() -> None:
+    """As on the page of one run, with the model named; a run from before there were baselines has none."""
+    made = three()
+    prices = {"dense ANN": 3e-6, "dense SNN": 2e-6, "deployed SNN": 1e-7}
+    for _, found in made:
+        found["baselines"]["rows"] = [{"name": name, "joules_per_sample": joules} for name, joules in prices.items()]
+    first = compare.rows(made)[0]
+    assert [first[f"{name}_joules"] for name in ("dense_ann", "dense_snn", "deployed_snn")] == list(prices.values())
+    table, page = markdown.comparison(compare.rows(made)), compare.view(compare.rows(made))
+    assert "| dense ANN | dense SNN | deployed SNN |" in table and "digital" in table
+    assert ("dense ANN", True) in page["columns"] and page["digital"] in compare.digital(compare.rows(made)) != ""
+    for _, old in made:
+        old["baselines"] = None
+    assert "dense ANN" not in markdown.comparison(compare.rows(made)) and not compare.digital(compare.rows(made))
+
+
 def test_energies_are_compared_under_a_model_that_priced_all() -> None:
     first, second = results(), results()
     second["energy"]["model"] = "mine"  # its own model is another, but loihi2 and loihi have priced both

@@ -13,7 +13,7 @@ from typing import Any
 from . import scatter, stages
 from .format import MISSING, clean, compact, count, percent, points, shorten, si
 
-__all__ = ["COLUMNS", "cells", "columns", "document", "rows", "shared", "view"]
+__all__ = ["COLUMNS", "cells", "columns", "digital", "document", "rows", "shared", "view"]
 
 FORMAT = "spikeloom.comparison"
 VERSION = 1
@@ -70,6 +70,8 @@ def _row(number: int, name: str, results: Row, model: str | None) -> Row:
     same = ("test", results.get("samples"))  # on other samples the accuracy differs by chance alone
     before = [s for s in results.get("stages") or [] if (s.get("split", "test"), s.get("samples")) == same]
     check = results.get("check") or {}
+    digital = results.get("baselines") or {}
+    plain = {str(row.get("name")): row.get("joules_per_sample") for row in digital.get("rows") or []}
     return {
         "number": number,
         "run": name,
@@ -96,6 +98,10 @@ def _row(number: int, name: str, results: Row, model: str | None) -> Row:
         "joules": joules,
         "dynamic_joules": dynamic,
         "seconds": seconds,
+        "digital_model": digital.get("model"),
+        "dense_ann_joules": plain.get("dense ANN"),
+        "dense_snn_joules": plain.get("dense SNN"),
+        "deployed_snn_joules": plain.get("deployed SNN"),
         "equal": check.get("equal"),
         "warnings": len(results.get("warnings") or []),
         "command": (results.get("provenance") or {}).get("command") or None,
@@ -141,6 +147,9 @@ COLUMNS: tuple[Column, ...] = (
     ("energy", True, lambda r: si(r["joules"], "J"), "joules", -1),
     ("dynamic", True, lambda r: si(r["dynamic_joules"], "J"), "dynamic_joules", -1),
     ("latency", True, lambda r: si(r["seconds"], "s"), "seconds", -1),
+    ("dense ANN", True, lambda r: si(r["dense_ann_joules"], "J"), "", 0),
+    ("dense SNN", True, lambda r: si(r["dense_snn_joules"], "J"), "", 0),
+    ("deployed SNN", True, lambda r: si(r["deployed_snn_joules"], "J"), "deployed_snn_joules", -1),
     ("model", False, lambda r: shorten(r["model"] or MISSING, 24), "", 0),
     ("chip", False, lambda r: shorten(r["chip"] or MISSING, 24), "", 0),
     ("check", False, _checked, "", 0),
@@ -149,11 +158,20 @@ COLUMNS: tuple[Column, ...] = (
 
 
 _SAID_ONCE = ("data", "method", "samples", "model", "chip", "check")
+_DIGITAL = {"dense ANN": "dense_ann_joules", "dense SNN": "dense_snn_joules", "deployed SNN": "deployed_snn_joules"}
 
 
 def columns(made: Sequence[Row]) -> list[Column]:
-    """Return the columns of the table of these runs: those of `COLUMNS`, without the names that all runs share."""
-    return [c for c in COLUMNS if c[0] not in _SAID_ONCE or len({c[2](r) for r in made}) > 1]
+    """Return the columns of the table of these runs: those of `COLUMNS`, without names that all runs share, and baselines that none has."""
+    told = [c for c in COLUMNS if c[0] not in _SAID_ONCE or len({c[2](r) for r in made}) > 1]
+    return [c for c in told if c[0] not in _DIGITAL or any(r[_DIGITAL[c[0]]] is not None for r in made)]
+
+
+def digital(made: Sequence[Row]) -> str:
+    """Say by which model dense and deployed networks are priced in plain arithmetic; nothing where no run has it."""
+    models = ", ".join(dict.fromkeys(shorten(r["digital_model"], 24) for r in made if r["digital_model"]))
+    priced = "Dense ANN (one pass), dense SNN (the measured spikes), deployed SNN: arithmetic alone by"
+    return f"{priced} {models}; not to be added to the chip's energy." if models else ""
 
 
 def shared(made: Sequence[Row]) -> list[tuple[str, str]]:
@@ -222,6 +240,7 @@ def view(made: Sequence[Row]) -> dict[str, Any]:
         "figures": [figure for figure in drawn if figure],
         "legend": scatter.legend(names) if len(names) > 1 else None,
         "model": one,
+        "digital": digital(made),
         "models": models,
         "data": data,
     }

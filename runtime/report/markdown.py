@@ -29,6 +29,7 @@ def comparison(rows: list[compare.Row]) -> str:
     lines = [[f"**{_text(text)}**" if best else _text(text) for text, best in row] for row in compare.cells(rows)]
     said = "Figures a sample. Dynamic: energy without the static power. From float: points from the first stage to the deployed network."
     common = "; ".join(f"{name} {_text(value)}" for name, value in compare.shared(rows))
+    said = " ".join(filter(None, (said, _text(compare.digital(rows)))))
     return f"{_table(heads, lines, figures)}\n\n{said}" + (f" All: {common}." if common else "") + "\n"
 
 
