@@ -252,7 +252,7 @@ def test_torchrun_with_lava(digits_run: Path, tmp_path: Path) -> None:
 BROKEN = """
 import os, signal, sys
 from spikeloom import cli
-from spikeloom.runtime.backends import lava, native
+from spikeloom.runtime.backends import native
 real = native.simulate
 def simulate(*arguments):
     recording = real(*arguments)
