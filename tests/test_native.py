@@ -66,11 +66,10 @@ def test_halving_neurons_fused_with_their_sums(seed: int, count: int, timesteps:
         weights = rng.integers(-127, 128, (sizes[i], sizes[i - 1])) * (rng.random((sizes[i], sizes[i - 1])) < 0.1)
         alive = rng.random(sizes[i]) < 0.9 if i < 3 else np.ones(sizes[i], np.bool_)
         weights[~alive] = 0
-        neuron = IntegerLIF(-1 if held and i == 1 else 4095, 2048, int(rng.integers(1, 400)))
+        exponent = int(rng.integers(0, 4))
+        neuron = IntegerLIF(-1 if held and i == 1 else 4095, 2048, int(rng.integers(1, 400 << exponent)))
         made.append(Population(names[i], (int(sizes[i]),), neuron, alive=None if alive.all() else alive))
-        joined.append(
-            Projection(f"p{i}", names[i - 1], names[i], Synapses.from_dense(weights.astype(np.int32)), int(rng.integers(0, 2)), 8)
-        )
+        joined.append(Projection(f"p{i}", names[i - 1], names[i], Synapses.from_dense(weights.astype(np.int32)), exponent, 8))
     network = Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
     program = prepare(network)
     assert program is not None and all(layer.fused for layer in program.layers)

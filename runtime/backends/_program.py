@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...compile.network import Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
+from ..kernels.fused import MOST, POINT
 from ..kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
 from ..kernels.row_sums import PAYLOAD, most_synapses
 
@@ -89,7 +90,8 @@ class Layer:
     """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.lif.run_lanes` takes them, a bias
     a channel, the removed neurons in order, what arrives, sums' type.
 
-    `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0.
+    `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0; `halving`:
+    the registers of `kernels.fused.run_fused` where the neurons and their sums are such that it serves.
     """
 
     name: str
@@ -102,15 +104,15 @@ class Layer:
     kind: type[np.signedinteger[Any]]
     live: int
     window: int
+    halving: NDArray[np.int16] | None = None
 
     @cached_property
     def fused(self) -> bool:
         """Whether `kernels.fused.run_fused` serves its neurons, in blocks that are full."""
-        if len(self.arriving) != 1 or self.grid.plane > 1 or not self.registers[7]:
+        if len(self.arriving) != 1 or self.grid.plane > 1 or self.halving is None:
             return False
         a = self.arriving[0]
-        flat = a.window is None and a.unit == CHUNK and not a.bits
-        return flat and 0 < int(np.diff(a.indptr).max(initial=0)) <= a.most
+        return a.window is None and a.unit == CHUNK and not a.bits and a.most > 0 and len(a.weights) > 0
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,9 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     exponent = arriving[0].exponent if len(arriving) == 1 else 0  # sums of several projections are shifted one by one
     numbers = (neuron.du, neuron.dv, neuron.vth, int(fits), int(neuron.soft_reset))
     limit = np.inf if biases.any() else bound
-    return Layer(population.name, grid, numbers, _registers(neuron, exponent, limit), biases, dead, tuple(arriving), kind, steps, window)
+    registers = _registers(neuron, exponent, limit)
+    halving = _halving(neuron, exponent) if registers[7] and largest <= MOST else None
+    return Layer(population.name, grid, numbers, registers, biases, dead, tuple(arriving), kind, steps, window, halving)
 
 
 def _steps(program: Program, source: str) -> int:
@@ -233,6 +237,14 @@ def _registers(neuron: IntegerLIF, exponent: int, bound: float = np.inf) -> NDAr
     simple = places == 1 and exponent >= 0 and not neuron.soft_reset and 2 * bound < STATE_LIMIT >> ALIGN
     shifts, soft = (max(-exponent, 0), max(exponent, 0) + ALIGN), -int(neuron.soft_reset)
     return np.asarray([*shifts, held, keep, places, neuron.vth << ALIGN, soft, int(simple)], np.int32)
+
+
+def _halving(neuron: IntegerLIF, exponent: int) -> NDArray[np.int16] | None:
+    """Return what `kernels.fused.run_fused` takes of a simple neuron whose sums are shifted to the left by `exponent`; None if too far."""
+    half = (1 << POINT - ALIGN - 1) >> exponent  # of the state's last place, in units of the sums
+    whole, rest = divmod(neuron.vth, 1 << exponent)
+    numbers = (min(whole, INT16 - 1), rest << POINT >> exponent, half, -1 if neuron.du == NEVER_DECAYS else 0, 0, 1)
+    return np.asarray(numbers, np.int16) if half else None
 
 
 def _or_window(network: Network, population: Population) -> int:

@@ -155,8 +155,8 @@ class Worker:
             layers.run_neurons(*head, (program.lanes, filled), program.packing, shape, *tail)
 
     def _run_fused(self, layer: Layer, a: Arriving) -> None:
-        """Run a flat population of simple neurons that one matrix reaches, in a full block."""
-        head = (a.indptr, a.first, a.weights, self.flat(a.source).reshape(-1), layer.registers, layer.dead, layer.live)
+        """Run a flat population of halving neurons that one matrix reaches, in a full block."""
+        head = (a.indptr, a.first, a.weights, self.flat(a.source).reshape(-1), layer.halving, layer.dead, layer.live)
         scratch = self._buffer("fused", (STATE,), np.uint8)
         layers.run_fused_rows(*head, self.program.timesteps, scratch, self.streams[layer.name].reshape(-1), self.sums[layer.name])
 
