@@ -17,10 +17,11 @@ from spikeloom.compile import compile_network, reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
 from spikeloom.runtime import run
-from spikeloom.runtime.backends import _dense, _plain, native
+from spikeloom.runtime.backends import _chain, _dense, _plain, native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
 from spikeloom.runtime.backends._latency import OneSample, one_sample
 from spikeloom.runtime.backends._program import prepare
+from spikeloom.runtime.kernels.lanes import CHUNK
 from spikeloom.runtime.simulator import compare
 
 ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
@@ -55,8 +56,10 @@ def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: s
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.sampled_from([63, 64, 130]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans())
-def test_halving_neurons_fused_with_their_sums(seed: int, count: int, timesteps: int, levels: int, held: bool) -> None:
+@given(seeds, st.sampled_from([63, 64, 130, 581]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans(), st.sampled_from([ONE, TWO]))
+def test_halving_neurons_fused_with_their_sums(
+    seed: int, count: int, timesteps: int, levels: int, held: bool, options: BackendOptions
+) -> None:
     """What most networks are made of, in layers wider and narrower than a tile, with removed neurons; parts of a block run otherwise."""
     rng = np.random.default_rng(seed)
     sizes, names = rng.integers(40, 150, 4), ("input", "first", "second", "output")
@@ -73,7 +76,23 @@ def test_halving_neurons_fused_with_their_sums(seed: int, count: int, timesteps:
     network = Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
     program = prepare(network)
     assert program is not None and all(layer.fused for layer in program.layers)
-    check(network, reference.encode(network, samples(network, seed, count)), TWO)
+    assert (_chain.prepare(program) is not None) == (sizes[0] >= CHUNK)
+    check(network, reference.encode(network, samples(network, seed, count)), options)
+
+
+def test_a_payload_above_the_levels_is_refused_in_a_chain() -> None:
+    """The OR of a block's payloads tells that there is one; one that only looks so by the OR of others is none."""
+    weights = np.ones((2, CHUNK), np.int32)
+    populations = (Population("input", (CHUNK,), None), Population("output", (2,), IntegerLIF(4095, 2048, 3)))
+    joined = (Projection("p", "input", "output", Synapses.from_dense(weights), 0, 8),)
+    network = Network(populations, joined, 2, InputSpec(5, 0.2, "graded"))
+    events = np.zeros((CHUNK, 2, CHUNK), np.uint8)
+    events[0, 0, 0], events[1, 0, 0] = 5, 2  # 7 by their OR
+    options = replace(ONE, rasters=False)
+    assert native.simulate(network, events, options).spikes["output"].any()
+    events[-1, -1, -1] = 6
+    with pytest.raises(BackendError, match="payload is 6"):
+        native.simulate(network, events, options)
 
 
 @settings(max_examples=25, deadline=None)

@@ -143,7 +143,7 @@ def test_the_threshold_is_aligned() -> None:
 
 
 def row_within(rng: np.random.Generator, sources: int, payload: int, exponent: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return sources and weights of a neuron no part of whose sum can be beyond `MOST`, or drive a potential past 24 bits; near to it or far."""
+    """Return sources and weights of a neuron whose sums are within `MOST`, near to it or far, and keep a potential within 24 bits."""
     size = int(rng.integers(0, 700))
     chosen, weights = rng.integers(0, sources, size), rng.integers(-127, 128, size)
     reach = np.maximum(np.maximum(weights, 0).cumsum(), np.maximum(-weights, 0).cumsum()) * payload
@@ -175,7 +175,9 @@ def test_neurons_fused_with_their_sums(form: Form, seed: int, payload: int, live
     bytes_ = padded(size, weights.astype(np.int8))[1]
     total = np.einsum("k,ktl->tl", weights, stream[chosen].astype(np.int64))
     reach = int(np.abs(total).max(initial=0)) + 2
-    neuron = IntegerLIF(-1 if held else 4095, 2048, min(int(rng.integers(0, reach) << exponent) + int(rng.integers(0, 1 << exponent)), 131071))
+    neuron = IntegerLIF(
+        -1 if held else 4095, 2048, min(int(rng.integers(0, reach) << exponent) + int(rng.integers(0, 1 << exponent)), 131071)
+    )
     registers = _halving(neuron, exponent)
     assert registers is not None
     out, scratch = np.full(5 + steps * CHUNK + 5, 9, np.uint8), rng.integers(0, 256, STATE).astype(np.uint8)

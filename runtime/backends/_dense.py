@@ -114,14 +114,16 @@ class DenseWorker:
         self.sums = {name: np.zeros((2, size), np.int64) for name, size in sizes.items()}
         self.steps = {name: np.zeros((dense.program.timesteps, size), np.int64) for name, size in sizes.items() if by_step}
 
-    def run(self, blocks: queue.SimpleQueue[int], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+    def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
         while True:
             try:
-                start = blocks.get_nowait()
+                samples = blocks.get_nowait()
             except queue.Empty:
                 return
-            self._run_block(events[start : start + self.dense.program.lanes], start, spikes)
+            for start in samples[:: self.dense.program.lanes]:
+                block = events[start : min(start + self.dense.program.lanes, samples.stop)]
+                self._run_block(block, start, spikes)
 
     def _run_block(self, events: NDArray[np.uint8], start: int, spikes: dict[str, NDArray[np.bool_]]) -> None:
         program, samples = self.dense.program, len(events)

@@ -12,54 +12,85 @@ from __future__ import annotations
 import os
 import queue
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import Network
-from . import _dense, _recurrent
+from . import _chain, _dense, _recurrent
 from ._base import BackendOptions, Recording
-from ._dense import DenseProgram
+from ._chain import Chain, ChainWorker
+from ._dense import DenseProgram, DenseWorker
 from ._latency import OneSample
 from ._program import Program, prepare
 from ._worker import Worker, in_words
 
+TOGETHER = 16  # blocks that a thread takes at once at most
 FEW = 3  # samples up to which maps are run one by one, not eight in a byte
 
-_last: list[tuple[weakref.ref[Network], bool, Program | None, DenseProgram | None]] = []  # prepared last: a run comes in batches
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A network's program, and its products or its chain where it has one of them."""
+
+    program: Program
+    dense: DenseProgram | None = None
+    chain: Chain | None = None
+
+    def worker(self, options: BackendOptions) -> Callable[[bool], Worker | DenseWorker]:
+        """Return what makes a thread; a chain counts no steps, and gives the last layer's spikes alone."""
+        if self.dense is not None:
+            return partial(DenseWorker, self.dense)
+        if self.chain is not None and not (options.by_step or options.rasters):
+            return partial(ChainWorker, self.chain)
+        return partial(Worker, self.program)
 
 
-def _prepared(network: Network, few: bool) -> tuple[Program | None, DenseProgram | None]:
-    """Return the program, and the products of a dense network; the last ones if the same was asked for."""
-    for held, shape, program, products in _last[:1]:
+_last: list[tuple[weakref.ref[Network], bool, _Prepared | None]] = []  # prepared last: a run comes in batches
+
+
+def _prepared(network: Network, few: bool) -> _Prepared | None:
+    """Return what is prepared, the last one if the same was asked for; None where the network's maps do not fit the kernels."""
+    for held, shape, made in _last[:1]:
         if held() is network and shape == few:
-            return program, products
+            return made
     program = prepare(network, few)
-    products = None if program is None or few else _dense.prepare(network, program)
-    _last[:] = [(weakref.ref(network), few, program, products)]
-    return program, products
+    dense = None if program is None or few else _dense.prepare(network, program)
+    chain = None if program is None or few or dense else _chain.prepare(program)
+    made = None if program is None else _Prepared(program, dense, chain)
+    _last[:] = [(weakref.ref(network), few, made)]
+    return made
+
+
+def _shared_out(samples: int, lanes: int, threads: int) -> queue.SimpleQueue[range]:
+    """Return the samples in blocks, several together where each thread still takes some: a call takes as long as a small block."""
+    together = min(max(-(-samples // lanes) // (4 * threads), 1), TOGETHER) * lanes
+    blocks: queue.SimpleQueue[range] = queue.SimpleQueue()
+    for start in range(0, samples, together):
+        blocks.put(range(start, min(start + together, samples)))
+    return blocks
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends._base` for the interface."""
     if any(p.lag for p in network.projections):
         return _recurrent.simulate(network, events, options)
-    program, products = _prepared(network, len(events) <= FEW)
-    if program is None:  # maps that the kernels do not take: every synapse one by one
+    made = _prepared(network, len(events) <= FEW)
+    if made is None:  # maps that the kernels do not take: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
+    program = made.program
     if len(events) == 1 and not program.maps:
         return OneSample(network, program).recording(events)
     steps = network.timesteps
     wanted = network.spiking if options.rasters else network.spiking[-1:]
     wide = {p.name: np.empty((len(events), steps, in_words(p.size)), np.bool_) for p in wanted}
-    threads = min(options.threads or os.cpu_count() or 1, -(-len(events) // program.lanes) or 1)
-    blocks: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for start in range(0, len(events), program.lanes):
-        blocks.put(start)
-    make = partial(Worker, program) if products is None else partial(_dense.DenseWorker, products)
-    workers = [make(options.by_step) for _ in range(max(threads, 1))]
+    threads = max(min(options.threads or os.cpu_count() or 1, -(-len(events) // program.lanes)), 1)
+    blocks, make = _shared_out(len(events), program.lanes, threads), made.worker(options)
+    workers = [make(options.by_step) for _ in range(threads)]
     with ThreadPoolExecutor(len(workers)) as pool:
         for done in [pool.submit(worker.run, blocks, events, wide) for worker in workers]:
             done.result()

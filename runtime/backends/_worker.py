@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from ..kernels import layers, moves, sums, tiles
 from ..kernels.by_step import add_steps_of
 from ..kernels.fused import STATE
-from ..kernels.lanes import CHUNK, SAMPLES, STEPS
+from ..kernels.lanes import CHUNK, LINE, SAMPLES, STEPS
 from ..kernels.neurons import STATE_ROWS
 from ._program import Arriving, Grid, Layer, Program
 
 ROOM = 1 << 15  # bytes of sums that are run together: they shall stay in the first cache
-LINE = 64  # bytes of a cache line: a vector across two takes twice as long
 Stream = NDArray[np.uint8]  # (channels, steps, plane * bytes of a position)
 
 
@@ -44,25 +43,29 @@ class Worker:
     def __post_init__(self) -> None:
         program = self.program
         widths = {n: in_words(g.channels) if g.plane == 1 else g.channels for n, g in program.grids.items()}
-        self.wide = {n: _roomy((widths[n], program.rows(n), g.plane * program.unit(n)), np.uint8) for n, g in program.grids.items()}
+        self.wide = {n: roomy((widths[n], program.rows(n), g.plane * program.unit(n)), np.uint8) for n, g in program.grids.items()}
         self.streams = {n: self.wide[n][: g.channels] for n, g in program.grids.items()}
         self.scratch = {}
         self.sums = {layer.name: np.zeros((2, layer.grid.channels * layer.grid.positions), np.int64) for layer in program.layers}
         sizes = {layer.name: layer.grid.channels * layer.grid.positions for layer in program.layers if self.by_step}
         self.steps = {name: np.zeros((program.timesteps, size), np.int64) for name, size in sizes.items()}
 
-    def run(self, blocks: queue.SimpleQueue[int], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+    def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
         while True:
             try:
-                start = blocks.get_nowait()
+                samples = blocks.get_nowait()
             except queue.Empty:
                 return
-            self._run_block(start, events, spikes)
+            self.run_blocks(samples, events, spikes)
 
-    def _run_block(self, start: int, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+    def run_blocks(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        """Run these samples."""
+        for start in samples[:: self.program.lanes]:
+            self._run_block(start, min(self.program.lanes, samples.stop - start), events, spikes)
+
+    def _run_block(self, start: int, filled: int, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         program = self.program
-        filled = min(program.lanes, len(events) - start)
         self.gather(events[start : start + filled])
         for layer in program.layers:
             self.run_layer(layer, filled)
@@ -97,6 +100,8 @@ class Worker:
             moves.scatter_maps(stream, grid.shape(1), spikes)
         elif self._whole(len(spikes), spikes.shape[2]):
             tiles.scatter_tiles(self.wide[layer.name], spikes)
+        elif len(spikes) == self.program.lanes == CHUNK:
+            tiles.scatter_strips(self.wide[layer.name].reshape(-1), 0, spikes, 0)
         else:
             moves.scatter(stream, spikes)
 
@@ -108,7 +113,7 @@ class Worker:
         """Return scratch memory of this shape and type, the same each time; zeros at first."""
         key = (what, shape, np.dtype(kind).str)
         if key not in self.scratch:
-            self.scratch[key] = _roomy(shape, kind)
+            self.scratch[key] = roomy(shape, kind)
         return self.scratch[key]
 
     def flat(self, name: str) -> Stream:
@@ -266,7 +271,7 @@ class Worker:
             sums.sum_taps(a.indptr, a.first, a.second, a.weights, exponent, source, a.geometry, acc, a.rows, maps)
 
 
-def _roomy(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+def roomy(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
     """Return zeros that begin on a cache line, with a chunk behind them that may be read."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     room = np.zeros(size + LINE + CHUNK * np.dtype(kind).itemsize, np.uint8)

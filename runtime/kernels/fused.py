@@ -1,7 +1,7 @@
 """A flat neuron from its synapses to its spikes, with sums and states in registers all the way: the lanes of a full block, bytes.
 
-For what most networks are made of: neurons that halve (`simple` in `lif.Decay`) and whose potential fits 16 bits and a fraction. In units of
-the sums, before they are shifted by the exponent e, a potential is  h + f / 2^15,  both in 16 bits, and
+For what most networks are made of: neurons that halve (`simple` in `lif.Decay`) and whose potential fits 16 bits and a fraction. In
+units of the sums, before they are shifted by the exponent e, a potential is  h + f / 2^15,  both in 16 bits, and
 
     v / 2 + s  =  floor(h / 2) + s  +  (f + 2^15 (h mod 2)) / 2 / 2^15.
 
@@ -61,7 +61,7 @@ class _Lanes:
         return ir.Constant(self.kind, [value] * self.kind.count)
 
     def step(self, sums: Any, t: int | None) -> tuple[Any, Any]:
-        """Take the sums of a step, t from the first on if it is among the exact ones; return the lanes without a spike, and what is 0 at rest."""
+        """Take the sums of a step, the t-th where that is known; return the lanes without a spike, and what is 0 at rest."""
         b, self.sum = self.b, sums
         if t == 0:
             self.h = sums
@@ -127,12 +127,14 @@ class _Part:
             self.counts[i] = b.add(self.counts[i], b.zext(number, LONG) if number.type != LONG else number)
 
     def _narrow(self, vectors: list[Any]) -> Any:
-        """Return bytes in the lanes' order, what does not fit at the limit: sums come with the first eight of sixteen lanes in one vector."""
+        """Return bytes, limited, in the lanes' order: of sixteen lanes the products leave the first eight in one vector."""
         b, size = self.b, self.many * self.size
         if self.many == 1:
             return b.trunc(vectors[0], vector(BYTE, size))
         name = {64: "llvm.x86.avx512.packsswb.512", 32: "llvm.x86.avx2.packsswb"}[size]
-        return b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(vector(BYTE, size), [v.type for v in vectors]), name), vectors)
+        return b.call(
+            cgutils.get_or_insert_function(b.module, ir.FunctionType(vector(BYTE, size), [v.type for v in vectors]), name), vectors
+        )
 
     def put_back(self) -> None:
         """Write the states."""
@@ -258,8 +260,9 @@ run_fused = make_run_fused(host_form())
 """Run a neuron: what `sum_pairs` does over its live steps, and `run_lanes` on the sums.
 
     source, places, weights, begin, end: as `sum_pairs` takes them. No sum, of any part of the row, is beyond +-`MOST`.
-    registers: int16: the threshold in units of the sums, its whole part, at most 2^15 - 1, and its fraction; half of the last place behind
-        the point, 2^(8 - e); -1 where the current is held, else 0.
+    registers: int16 (6,): the threshold in units of the sums, its whole part, at most 2^15 - 1, and its fraction; half of the last place
+        behind the point, 2^(8 - e); -1 where the current is held, else 0; and 0 and 1, which are read so that the compiler does not know
+        them: it would put two instructions in the place of one.
     live, steps: those in which something can arrive, at least one, and all.
     state: uint8 (STATE,), scratch; from COUNTS on, written: spikes and active updates of all lanes, int64.
     out: uint8, flat, written from `at` on: (steps, CHUNK) bytes.

@@ -9,7 +9,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .jit import jit
-from .lanes import CHUNK
+from .lanes import CHUNK, LINE
 from .llvm import BYTE, INT, LONG, data_of, pick, prefetch, read, vector, write
 
 LANE = 16  # bytes within which x86 interleaves vectors at no cost
@@ -73,19 +73,68 @@ _transpose: Any = intrinsic(_type)
 """Write  out[to + i apart + j] = source[at + j pitch + i],  i, j < 64, of flat arrays of bytes; return the OR of all, by eight."""
 
 
+def _emit_strip(context: Any, b: Any, signature: Any, args: Any) -> Any:
+    source, at, pitch, out, to, apart = args
+    begin = b.gep(data_of(context, b, signature.args[0], source, BYTE), [at])
+    into = b.gep(data_of(context, b, signature.args[3], out, BYTE), [to])
+    rows = [read(b, b.gep(begin, [b.mul(pitch, ir.Constant(LONG, i))]), vector(BYTE, CHUNK)) for i in range(8)]
+    for k, words in enumerate(_columns(b, rows)):
+        for w in range(words.type.count):
+            column = ir.Constant(LONG, LANE * (w // 2) + 2 * k + w % 2)
+            write(b, b.extract_element(words, ir.Constant(INT, w)), b.gep(into, [b.mul(apart, column)]))
+    return context.get_dummy_value()
+
+
+def _strip_type(typing: Any, source: Any, at: Any, pitch: Any, out: Any, to: Any, apart: Any) -> Any:
+    del typing, at, pitch, to, apart
+    i = types.int64
+    return types.void(source, i, i, out, i, i), _emit_strip
+
+
+_strip: Any = intrinsic(_strip_type)
+"""Write  out[to + i apart + j] = source[at + j pitch + i],  i < 64, j < 8, of flat arrays of bytes."""
+
+
+def _emit_call(context: Any, b: Any, signature: Any, args: Any) -> Any:
+    prefetch(b, b.gep(data_of(context, b, signature.args[0], args[0], BYTE), [args[1]]), 2)
+    return context.get_dummy_value()
+
+
+def _call_type(typing: Any, source: Any, at: Any) -> Any:
+    del typing, at
+    return types.void(source, types.int64), _emit_call
+
+
+_call: Any = intrinsic(_call_type)
+
+
 @jit
-def gather_tiles(events: Any, out: Any) -> int:
-    """Write a full block of a flat stream: uint8 (CHUNK samples, steps, inputs) to (inputs, steps, CHUNK); steps beyond out's are dropped.
+def call_for(source: Any, begin: int, end: int) -> None:
+    """Call for the bytes of a flat array from `begin` to `end`: they will be read soon."""
+    for at in range(begin, end, LINE):
+        _call(source, at)
+
+
+@jit
+def gather_block(source: Any, at: int, apart: int, inputs: int, steps: int, out: Any, pitch: int) -> int:
+    """Write a full block of samples, `apart` bytes each, from `at` on, as inputs, `pitch` bytes each: (steps, CHUNK).
 
     At least CHUNK inputs; the last tile lies upon the one before where they are no multiple. Returns the OR of what was read, eight bytes.
     """
-    samples, steps, inputs = events.shape
-    source, into, seen = events.reshape(events.size), out.reshape(out.size), 0
-    for t in range(out.shape[1]):
+    seen = 0
+    for t in range(steps):
         for tile in range(0, inputs, CHUNK):
             i = min(tile, inputs - CHUNK)
-            seen |= _transpose(source, t * inputs + i, steps * inputs, into, (i * out.shape[1] + t) * samples, out.shape[1] * samples)
+            seen |= _transpose(source, at + t * inputs + i, apart, out, i * pitch + t * CHUNK, pitch)
     return seen
+
+
+@jit
+def gather_tiles(events: Any, out: Any) -> int:
+    """Do this from uint8 (CHUNK samples, steps, inputs) to (inputs, steps, CHUNK); steps beyond out's are dropped."""
+    samples, steps, inputs = events.shape
+    source, into, live = events.reshape(events.size), out.reshape(out.size), out.shape[1]
+    return gather_block(source, 0, steps * inputs, inputs, live, into, live * samples)
 
 
 @jit
@@ -97,3 +146,13 @@ def scatter_tiles(stream: Any, spikes: Any) -> None:
         for tile in range(0, neurons, CHUNK):
             c = min(tile, neurons - CHUNK)
             _transpose(source, (c * steps + t) * lanes, steps * lanes, into, t * neurons + c, steps * neurons)
+
+
+@jit
+def scatter_strips(source: Any, at: int, spikes: Any, first: int) -> None:
+    """Do this from `at` on in a flat array to samples from `first` on, eight neurons at a time; the spikes are as wide as whole words."""
+    _, steps, neurons = spikes.shape
+    into, pitch, apart = spikes.reshape(spikes.size), steps * CHUNK, steps * neurons
+    for t in range(steps):
+        for c in range(0, neurons, 8):
+            _strip(source, at + c * pitch + t * CHUNK, pitch, into, first * apart + t * neurons + c, apart)

@@ -1,0 +1,106 @@
+"""Flat networks whose layers are all of halving neurons: many blocks of samples in one call of `kernels.chain`."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.chain import run_chain
+from ..kernels.fused import STATE
+from ..kernels.lanes import CHUNK, LINE
+from ._program import Arriving, Layer, Program
+from ._worker import Worker, roomy
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A program whose layers are run in one call, as `kernels.chain.run_chain` takes them; `size`: bytes of a thread's buffer."""
+
+    program: Program
+    indptr: NDArray[np.int64]
+    places: NDArray[np.int64]
+    weights: NDArray[np.int8]
+    registers: NDArray[np.int16]
+    layers: NDArray[np.int64]
+    alive: NDArray[np.uint8]
+    pitch: int
+    origin: int
+
+    @cached_property
+    def rows(self) -> dict[str, slice]:
+        """Where the neurons of each layer lie."""
+        return {layer.name: slice(first, last) for layer, (first, last, _) in zip(self.program.layers, self.layers.tolist(), strict=True)}
+
+    @property
+    def size(self) -> int:
+        """Bytes of a buffer: inputs, rows, and eight more that are read with the last ones."""
+        return self.origin + (len(self.alive) + 8) * self.program.timesteps * CHUNK
+
+
+def prepare(program: Program) -> Chain | None:
+    """Return the chain of a program; None where a layer is of other neurons, or the inputs are fewer than a tile of samples has."""
+    entry = program.grids[program.entry]
+    if program.maps or entry.channels < CHUNK or not all(layer.fused for layer in program.layers):
+        return None
+    pitch = (program.live | 1) * LINE  # an odd number of lines: those of a tile lie in different sets of the first cache
+    begins, row = {program.entry: 0}, program.timesteps * CHUNK
+    origin = place = entry.channels * pitch
+    for layer in program.layers:
+        begins[layer.name], place = place, place + layer.grid.channels * row
+    sizes = np.cumsum([0, *(layer.grid.channels for layer in program.layers)])
+    arriving = [layer.arriving[0] for layer in program.layers]
+    ends = np.cumsum([0, *(len(a.weights) for a in arriving)])
+    return Chain(
+        program,
+        np.concatenate([[0], *(a.indptr[1:] + end for a, end in zip(arriving, ends[:-1], strict=True))]),
+        np.concatenate([_places(program, a, begins[a.source], pitch if a.source == program.entry else row) for a in arriving]),
+        np.concatenate([a.weights for a in arriving]),
+        np.stack([layer.halving for layer in program.layers if layer.halving is not None]),
+        np.stack([sizes[:-1], sizes[1:], [layer.live for layer in program.layers]], axis=1).astype(np.int64),
+        np.concatenate([_alive(layer) for layer in program.layers]),
+        pitch,
+        origin,
+    )
+
+
+def _places(program: Program, a: Arriving, begin: int, pitch: int) -> NDArray[np.int64]:
+    """Return where the sources lie in the buffer, from their places in a stream of their own."""
+    return begin + a.first // (program.rows(a.source) * a.unit) * pitch
+
+
+def _alive(layer: Layer) -> NDArray[np.uint8]:
+    alive = np.ones(layer.grid.channels, np.uint8)
+    alive[layer.dead] = 0
+    return alive
+
+
+class ChainWorker(Worker):
+    """A thread of a chain; what is left of a block is run layer by layer."""
+
+    def __init__(self, chain: Chain, by_step: bool = False) -> None:
+        """Make the buffers."""
+        super().__init__(chain.program, by_step)
+        self.chain, self.buffer = chain, roomy((chain.size,), np.uint8)
+        self.scratch_of_neurons, self.counted = roomy((STATE,), np.uint8), np.zeros((2, len(chain.alive)), np.int64)
+
+    def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        """Take blocks of samples until there are none; write their spikes into place."""
+        super().run(blocks, np.ascontiguousarray(events), spikes)
+        for name, rows in self.chain.rows.items():
+            self.sums[name] += self.counted[:, rows]
+
+    def run_blocks(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        """Run these samples, whole blocks in one call."""
+        chain, whole = self.chain, len(samples) // CHUNK * CHUNK
+        if whole:
+            given = (chain.indptr, chain.places, chain.weights, chain.registers, chain.layers, chain.alive)
+            out = spikes[chain.program.layers[-1].name].view(np.uint8)
+            place = (self.buffer, chain.pitch, chain.origin, self.scratch_of_neurons)
+            seen = run_chain(events, samples.start, samples.start + whole, *given, *place, out, self.counted)
+            if max(int(seen).to_bytes(8, "little", signed=True)) > chain.program.levels:
+                chain.program.check(events[samples.start : samples.stop])
+        super().run_blocks(samples[whole:], events, spikes)
