@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from netgen import seeds
 from spikeloom.compile.network import IntegerLIF
 from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
-from spikeloom.runtime.kernels.fused import COUNTS, MOST, STATE, make_run_fused
+from spikeloom.runtime.kernels.fused import MOST, STATE, make_run_fused
 from spikeloom.runtime.kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
 from spikeloom.runtime.kernels.lif import run_lanes
 from spikeloom.runtime.kernels.llvm import Form, host_form
@@ -181,11 +181,12 @@ def test_neurons_fused_with_their_sums(form: Form, seed: int, payload: int, live
     registers = _halving(neuron, exponent)
     assert registers is not None
     out, scratch = np.full(5 + steps * CHUNK + 5, 9, np.uint8), rng.integers(0, 256, STATE).astype(np.uint8)
-    FUSED[form](stream.reshape(-1), places, bytes_, indptr[0], indptr[1], registers, live, steps, scratch, out, 5)
+    flat, alive, sums = stream.reshape(-1), np.ones(1, np.uint8), np.array([[7], [8]])
+    FUSED[form](flat, places, bytes_, indptr, 0, 1, registers, alive, live, steps, scratch, out, 5, sums, flat, 0, len(flat))
     expected, active = reference(total, steps, exponent, neuron, np.zeros(CHUNK, np.int64))
     assert (out[5:-5].reshape(steps, CHUNK) == expected).all()
     assert (out[:5] == 9).all() and (out[-5:] == 9).all()
-    assert scratch[COUNTS:].view(np.int64).tolist() == [expected.sum(), active.sum()]
+    assert sums.tolist() == [[7 + expected.sum()], [8 + active.sum()]]
 
 
 def test_what_is_simple() -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..kernels.chain import run_chain
 from ..kernels.fused import STATE
 from ..kernels.lanes import CHUNK, LINE
-from ._program import Arriving, Layer, Program
-from ._worker import Worker, roomy
+from ._program import Arriving, Program
+from ._worker import Worker, roomy, taken
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def prepare(program: Program) -> Chain | None:
         np.concatenate([a.weights for a in arriving]),
         np.stack([layer.halving for layer in program.layers if layer.halving is not None]),
         np.stack([sizes[:-1], sizes[1:], [layer.live for layer in program.layers]], axis=1).astype(np.int64),
-        np.concatenate([_alive(layer) for layer in program.layers]),
+        np.concatenate([layer.alive for layer in program.layers]),
         pitch,
         origin,
     )
@@ -72,35 +72,39 @@ def _places(program: Program, a: Arriving, begin: int, pitch: int) -> NDArray[np
     return begin + a.first // (program.rows(a.source) * a.unit) * pitch
 
 
-def _alive(layer: Layer) -> NDArray[np.uint8]:
-    alive = np.ones(layer.grid.channels, np.uint8)
-    alive[layer.dead] = 0
-    return alive
-
-
-class ChainWorker(Worker):
-    """A thread of a chain; what is left of a block is run layer by layer."""
+class ChainWorker:
+    """A thread of a chain; it has what `_worker.Worker` has for those that run it."""
 
     def __init__(self, chain: Chain, by_step: bool = False) -> None:
         """Make the buffers."""
-        super().__init__(chain.program, by_step)
-        self.chain, self.buffer = chain, roomy((chain.size,), np.uint8)
-        self.scratch_of_neurons, self.counted = roomy((STATE,), np.uint8), np.zeros((2, len(chain.alive)), np.int64)
+        del by_step  # chains do not count by step
+        self.chain, self.buffer, self.scratch = chain, roomy((chain.size,), np.uint8), roomy((STATE,), np.uint8)
+        self.counted, self.steps = np.zeros((2, len(chain.alive)), np.int64), dict[str, NDArray[np.int64]]()
+
+    @cached_property
+    def rest(self) -> Worker:
+        """Runs what is left of a block layer by layer."""
+        return Worker(self.chain.program)
+
+    @property
+    def sums(self) -> dict[str, NDArray[np.int64]]:
+        """Spikes and active updates by layer, (2, neurons)."""
+        left = self.rest.sums if "rest" in self.__dict__ else dict[str, NDArray[np.int64]]()
+        return {name: self.counted[:, rows] + left.get(name, 0) for name, rows in self.chain.rows.items()}
 
     def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
-        super().run(blocks, np.ascontiguousarray(events), spikes)
-        for name, rows in self.chain.rows.items():
-            self.sums[name] += self.counted[:, rows]
+        events = np.ascontiguousarray(events)
+        for samples in taken(blocks):
+            whole = len(samples) // CHUNK * CHUNK
+            if whole:
+                self._run_whole(samples[:whole], events, spikes)
+            if whole < len(samples):
+                self.rest.run_blocks(samples[whole:], events, spikes)
 
-    def run_blocks(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
-        """Run these samples, whole blocks in one call."""
-        chain, whole = self.chain, len(samples) // CHUNK * CHUNK
-        if whole:
-            given = (chain.indptr, chain.places, chain.weights, chain.registers, chain.layers, chain.alive)
-            out = spikes[chain.program.layers[-1].name].view(np.uint8)
-            place = (self.buffer, chain.pitch, chain.origin, self.scratch_of_neurons)
-            seen = run_chain(events, samples.start, samples.start + whole, *given, *place, out, self.counted)
-            if max(int(seen).to_bytes(8, "little", signed=True)) > chain.program.levels:
-                chain.program.check(events[samples.start : samples.stop])
-        super().run_blocks(samples[whole:], events, spikes)
+    def _run_whole(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
+        c, out = self.chain, spikes[self.chain.program.layers[-1].name].view(np.uint8)
+        given = (c.indptr, c.places, c.weights, c.registers, c.layers, c.alive, self.buffer, c.pitch, c.origin, self.scratch)
+        seen = int(run_chain(events, samples.start, samples.stop, *given, out, self.counted))
+        if max(seen.to_bytes(8, "little", signed=True)) > c.program.levels:
+            c.program.check(events[samples.start : samples.stop])

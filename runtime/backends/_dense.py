@@ -19,7 +19,7 @@ from ..kernels.lanes import BYTES
 from ..kernels.lif import run_lanes
 from ..kernels.neurons import begin
 from ._program import Layer, Program
-from ._worker import in_words
+from ._worker import in_words, taken
 
 DENSE = 0.15
 """Share of the possible synapses from which on the products win: measured 0.12 with AVX-512 and VNNI, `benchmarks/dense_threshold.py`."""
@@ -116,11 +116,7 @@ class DenseWorker:
 
     def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
-        while True:
-            try:
-                samples = blocks.get_nowait()
-            except queue.Empty:
-                return
+        for samples in taken(blocks):
             for start in samples[:: self.dense.program.lanes]:
                 block = events[start : min(start + self.dense.program.lanes, samples.stop)]
                 self._run_block(block, start, spikes)

@@ -41,7 +41,7 @@ class _Prepared:
     dense: DenseProgram | None = None
     chain: Chain | None = None
 
-    def worker(self, options: BackendOptions) -> Callable[[bool], Worker | DenseWorker]:
+    def worker(self, options: BackendOptions) -> Callable[[bool], Worker | DenseWorker | ChainWorker]:
         """Return what makes a thread; a chain counts no steps, and gives the last layer's spikes alone."""
         if self.dense is not None:
             return partial(DenseWorker, self.dense)

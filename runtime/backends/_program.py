@@ -107,6 +107,13 @@ class Layer:
     halving: NDArray[np.int16] | None = None
 
     @cached_property
+    def alive(self) -> NDArray[np.uint8]:
+        """By channel, 0 for the removed neurons of a flat layer."""
+        alive = np.ones(self.grid.channels, np.uint8)
+        alive[self.dead] = 0
+        return alive
+
+    @cached_property
     def fused(self) -> bool:
         """Whether `kernels.fused.run_fused` serves its neurons, in blocks that are full."""
         if len(self.arriving) != 1 or self.grid.plane > 1 or self.halving is None:

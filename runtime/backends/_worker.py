@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels import layers, moves, sums, tiles
 from ..kernels.by_step import add_steps_of
-from ..kernels.fused import STATE
+from ..kernels.fused import STATE, run_fused
 from ..kernels.lanes import CHUNK, LINE, SAMPLES, STEPS
 from ..kernels.neurons import STATE_ROWS
 from ._program import Arriving, Grid, Layer, Program
@@ -23,6 +24,15 @@ Stream = NDArray[np.uint8]  # (channels, steps, plane * bytes of a position)
 def in_words(size: int) -> int:
     """Return a size rounded up to words of eight bytes."""
     return -(-size // 8) * 8
+
+
+def taken(blocks: queue.SimpleQueue[range]) -> Iterator[range]:
+    """Take blocks of samples until there are none."""
+    while True:
+        try:
+            yield blocks.get_nowait()
+        except queue.Empty:
+            return
 
 
 @dataclass
@@ -52,11 +62,7 @@ class Worker:
 
     def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
-        while True:
-            try:
-                samples = blocks.get_nowait()
-            except queue.Empty:
-                return
+        for samples in taken(blocks):
             self.run_blocks(samples, events, spikes)
 
     def run_blocks(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
@@ -161,9 +167,10 @@ class Worker:
 
     def _run_fused(self, layer: Layer, a: Arriving) -> None:
         """Run a flat population of halving neurons that one matrix reaches, in a full block."""
-        head = (a.indptr, a.first, a.weights, self.flat(a.source).reshape(-1), layer.halving, layer.dead, layer.live)
-        scratch = self._buffer("fused", (STATE,), np.uint8)
-        layers.run_fused_rows(*head, self.program.timesteps, scratch, self.streams[layer.name].reshape(-1), self.sums[layer.name])
+        source, out, rows = self.flat(a.source).reshape(-1), self.streams[layer.name].reshape(-1), (0, layer.grid.channels)
+        place = (self._buffer("fused", (STATE,), np.uint8), out, 0)
+        head = (source, a.first, a.weights, a.indptr, *rows, layer.halving, layer.alive, layer.live, self.program.timesteps)
+        run_fused(*head, *place, self.sums[layer.name], source, 0, 0)
 
     def _run_flat(self, layer: Layer, a: Arriving, filled: int) -> None:
         """Run a flat population that one matrix reaches."""

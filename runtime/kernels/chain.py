@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .fused import COUNTS, run_fused
+from .fused import run_fused
 from .jit import jit
-from .lanes import CHUNK, LINE
-from .tiles import call_for, gather_block, scatter_strips
+from .lanes import CHUNK
+from .tiles import gather_block, scatter_strips
 
 
 @jit
@@ -41,7 +39,7 @@ def run_chain(
         registers: int16 (layers, 6), see `run_fused`.
         layers: int64 (layers, 3): first row, the row after the last, and the steps in which something arrives. Each reads the samples or
             layers before it.
-        alive: uint8 by row; removed neurons never spike.
+        alive: as in `run_fused`.
         buffer: uint8, flat: the inputs, `pitch` bytes each, and from `origin` on rows of (steps, CHUNK), eight more than there are; zeros
             at first.
         scratch: uint8 (STATE,).
@@ -49,34 +47,16 @@ def run_chain(
         sums: int64 (2, rows): spikes and active updates, added to.
     """
     _, steps, inputs = events.shape
-    flat, counts = events.reshape(events.size), scratch[COUNTS:].view(np.int64)
-    size, row, last = CHUNK * steps * inputs, steps * CHUNK, layers.shape[0] - 1
-    seen = 0
+    flat, size, row, seen = events.reshape(events.size), steps * inputs, steps * CHUNK, 0
     for s in range(start, stop, CHUNK):
-        seen |= gather_block(flat, s * steps * inputs, steps * inputs, inputs, layers[0, 2], buffer, pitch)
-        following = (s + CHUNK) * steps * inputs
-        ahead, end = following, min(following + size, stop * steps * inputs)
-        share = (size // LINE // layers[0, 1] + 1) * LINE
+        seen |= gather_block(flat, s * size, size, inputs, layers[0, 2], buffer, pitch)
+        ahead, end = (s + CHUNK) * size, min(s + 2 * CHUNK, stop) * size
         for i in range(layers.shape[0]):
-            for j in range(layers[i, 0], layers[i, 1]):
-                if ahead < end:
-                    call_for(flat, ahead, min(ahead + share, end))
-                    ahead += share
-                if alive[j]:
-                    run_fused(
-                        buffer,
-                        places,
-                        weights,
-                        indptr[j],
-                        indptr[j + 1],
-                        registers[i],
-                        layers[i, 2],
-                        steps,
-                        scratch,
-                        buffer,
-                        origin + j * row,
-                    )
-                    sums[0, j] += counts[0]
-                    sums[1, j] += counts[1]
-        scatter_strips(buffer, origin + layers[last, 0] * row, spikes, s)
+            first, last, live = layers[i, 0], layers[i, 1], layers[i, 2]
+            at = origin + first * row
+            run_fused(
+                buffer, places, weights, indptr, first, last, registers[i], alive, live, steps, scratch, buffer, at, sums, flat, ahead, end
+            )
+            end = ahead  # all of it was called for
+        scatter_strips(buffer, origin + layers[-1, 0] * row, spikes, s)
     return seen

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .jit import variant
-from .lanes import CHUNK
+from .lanes import CHUNK, LINE
 from .llvm import BYTE, INT, LONG, SHORT, Form, data_of, host_form, pick, read, splat, vector, write
 from .row_sums import emit_sums
+from .tiles import call_for
 
 POINT = 15
 """Bits of a fraction."""
@@ -220,34 +222,61 @@ def _emit_quiet(form: Form) -> Any:
 
 
 def _run_fused(
-    source: Any, places: Any, weights: Any, begin: int, end: int, registers: Any, live: int, steps: int, state: Any, out: Any, at: int
+    source: Any,
+    places: Any,
+    weights: Any,
+    indptr: Any,
+    first: int,
+    last: int,
+    registers: Any,
+    alive: Any,
+    live: int,
+    steps: int,
+    state: Any,
+    out: Any,
+    at: int,
+    sums: Any,
+    ahead: Any,
+    line: int,
+    end: int,
 ) -> None:
-    if live >= 8:
-        begin8(source, 0, places, weights, begin, end, registers, state, out, at)
-        t = 8
-    elif live >= 4:
-        begin4(source, 0, places, weights, begin, end, registers, state, out, at)
-        t = 4
-    elif live >= 2:
-        begin2(source, 0, places, weights, begin, end, registers, state, out, at)
-        t = 2
-    else:
-        begin1(source, 0, places, weights, begin, end, registers, state, out, at)
-        t = 1
-    while t < live:
-        left, base, to = live - t, t * CHUNK, at + t * CHUNK
-        if left >= 8:
-            steps8(source, base, places, weights, begin, end, registers, state, out, to)
-            t += 8
-        elif left >= 2:
-            steps2(source, base, places, weights, begin, end, registers, state, out, to)
-            t += 2
+    counts, share = state[COUNTS:].view(np.int64), ((end - line) // LINE // max(last - first, 1) + 1) * LINE
+    for j in range(first, last):
+        upto = min(line + share, end)
+        while line < upto:
+            call_for(ahead, line)
+            line += LINE
+        begin, end_, to = indptr[j], indptr[j + 1], at + (j - first) * steps * CHUNK
+        if not alive[j]:
+            continue
+        if live >= 8:
+            begin8(source, 0, places, weights, begin, end_, registers, state, out, to)
+            t = 8
+        elif live >= 4:
+            begin4(source, 0, places, weights, begin, end_, registers, state, out, to)
+            t = 4
+        elif live >= 2:
+            begin2(source, 0, places, weights, begin, end_, registers, state, out, to)
+            t = 2
         else:
-            steps1(source, base, places, weights, begin, end, registers, state, out, to)
+            begin1(source, 0, places, weights, begin, end_, registers, state, out, to)
+            t = 1
+        while t < live:
+            left, base = live - t, t * CHUNK
+            if left >= 8:
+                steps8(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                t += 8
+            elif left >= 2:
+                steps2(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                t += 2
+            else:
+                steps1(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                t += 1
+        while t < steps:
+            quiet(registers, state, out, to + t * CHUNK)
             t += 1
-    while t < steps:
-        quiet(registers, state, out, at + t * CHUNK)
-        t += 1
+        sums[0, j] += counts[0]
+        sums[1, j] += counts[1]
 
 
 def make_run_fused(form: Form) -> Any:
@@ -257,13 +286,17 @@ def make_run_fused(form: Form) -> Any:
 
 
 run_fused = make_run_fused(host_form())
-"""Run a neuron: what `sum_pairs` does over its live steps, and `run_lanes` on the sums.
+"""Run rows `first` to `last`, a neuron each: what `sum_pairs` does over the live steps, and `run_lanes` on the sums.
 
-    source, places, weights, begin, end: as `sum_pairs` takes them. No sum, of any part of the row, is beyond +-`MOST`.
+    source, places, weights, indptr: as `sum_pairs` takes them, by row. No sum, of any part of a row, is beyond +-`MOST`.
     registers: int16 (6,): the threshold in units of the sums, its whole part, at most 2^15 - 1, and its fraction; half of the last place
         behind the point, 2^(8 - e); -1 where the current is held, else 0; and 0 and 1, which are read so that the compiler does not know
         them: it would put two instructions in the place of one.
+    alive: uint8 by row; removed neurons do not spike, and nothing is written of them.
     live, steps: those in which something can arrive, at least one, and all.
-    state: uint8 (STATE,), scratch; from COUNTS on, written: spikes and active updates of all lanes, int64.
-    out: uint8, flat, written from `at` on: (steps, CHUNK) bytes.
+    state: uint8 (STATE,), scratch.
+    out: uint8, flat, written from `at` on: (rows, steps, CHUNK) bytes.
+    sums: int64 (2, rows): spikes and active updates of all lanes, added to.
+    ahead, line, end: bytes of another array that are called for meanwhile, a share with each row: the processor's ports are busy, its
+        memory is not.
 """

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .fused import COUNTS, run_fused
 from .jit import jit, variant
 from .lanes import BYTES, CHUNK, STEPS
 from .moves import spread
@@ -64,23 +63,6 @@ def _run_rows(
         _start(state, biases[j])
         place = (j * groups * pitch, pitch, steps)
         run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
-
-
-@jit
-def run_fused_rows(
-    indptr: Any, places: Any, weights: Any, source: Any, registers: Any, dead: Any, live: int, steps: int, scratch: Any, out: Any, sums: Any
-) -> None:
-    """Do what `run_rows` does for a block that is full, where `run_fused` serves every neuron; `scratch`: uint8, (STATE,)."""
-    counts, k = scratch[COUNTS:].view(np.int64), 0
-    for j in range(indptr.size - 1):
-        at = j * steps * CHUNK
-        if k < dead.size and dead[k] == j:
-            out[at : at + steps * CHUNK] = 0
-            k += 1
-            continue
-        run_fused(source, places, weights, indptr[j], indptr[j + 1], registers, live, steps, scratch, out, at)
-        sums[0, j] += counts[0]
-        sums[1, j] += counts[1]
 
 
 @jit

@@ -9,7 +9,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .jit import jit
-from .lanes import CHUNK, LINE
+from .lanes import CHUNK
 from .llvm import BYTE, INT, LONG, data_of, pick, prefetch, read, vector, write
 
 LANE = 16  # bytes within which x86 interleaves vectors at no cost
@@ -105,14 +105,8 @@ def _call_type(typing: Any, source: Any, at: Any) -> Any:
     return types.void(source, types.int64), _emit_call
 
 
-_call: Any = intrinsic(_call_type)
-
-
-@jit
-def call_for(source: Any, begin: int, end: int) -> None:
-    """Call for the bytes of a flat array from `begin` to `end`: they will be read soon."""
-    for at in range(begin, end, LINE):
-        _call(source, at)
+call_for: Any = intrinsic(_call_type)
+"""Call for the cache line at a place of a flat array: it will be read soon."""
 
 
 @jit
