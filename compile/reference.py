@@ -21,17 +21,14 @@ from .network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshol
 Spikes = dict[str, NDArray[np.bool_]]
 
 
-def check_values(network: Network, values: NDArray[Any]) -> NDArray[np.int64]:
+def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
     """Flatten samples to (samples, inputs) integers within the network's input range; (samples, timesteps, inputs) if they are events.
+
+    They keep their type, and are not copied where they need not be.
 
     Raises:
         UsageError: another number of inputs, or values outside 0..levels.
     """
-    return _checked(network, values).astype(np.int64)
-
-
-def _checked(network: Network, values: NDArray[Any]) -> NDArray[Any]:
-    """Do what `check_values` does without a copy, in the type of the values."""
     flat = np.asarray(values).reshape(len(values), -1)
     inputs, frames = network.populations[0].size, network.timesteps if network.input.is_temporal else 1
     if flat.shape[1] != inputs * frames:
@@ -61,7 +58,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     Returns:
         (samples, timesteps, inputs) payloads.
     """
-    flat = _checked(network, values)
+    flat = check_values(network, values)
     events = np.zeros((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
     if network.input.is_temporal:
         events[:] = flat
@@ -237,5 +234,7 @@ def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
         output: (samples, timesteps, classes * votes), the neurons of a class side by side.
         votes: output neurons a class.
     """
-    counts = output.sum(axis=1, dtype=np.int64)
+    counts = np.zeros((output.shape[0], output.shape[2]), np.int64)
+    for t in range(output.shape[1]):  # three times as fast as the sum along an axis in the middle
+        counts += output[:, t]
     return counts.reshape(len(counts), -1, votes).sum(axis=2).argmax(axis=1)

@@ -35,9 +35,13 @@ class Tally:
         self.active: dict[str, Int] = {p.name: np.zeros(p.size, np.int64) for p in deployed.network.on_chip}
 
     def add(self, events: NDArray[Any], fired: dict[str, Int], active: dict[str, Int], entry: str) -> None:
-        """Add a batch: the input's payloads, the spikes of each neuron of all populations, and the active updates on chip."""
+        """Add a batch: the input's payloads, the spikes of each neuron of all populations, and the active updates on chip.
+
+        Payloads are counted here unless `fired` has them.
+        """
         self.samples += len(events)
-        self.spikes[entry] += count_events(events)
+        if entry not in fired:
+            self.spikes[entry] += count_events(events)
         for name, counted in fired.items():
             self.spikes[name] += counted
         for name in self.active:

@@ -196,7 +196,7 @@ def _run_batches(
     for start, batch in batches(values, begin, end, _batch_size(network, module.BATCH) or end - begin):
         shards.go_on(peers)
         begun = time.perf_counter()
-        events = encode(network, batch, seed=seed, first=start)
+        events = encode(network, batch, seed=seed, first=start, threads=options.threads)
         part = host.split(network, events)
         recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first, crossbars=deployed.crossbars))
         spikes = part.host_spikes | recording.spikes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,14 +30,27 @@ def test_philox_is_the_published_one(rounds: int, word: int, expected: str) -> N
 
 
 @settings(max_examples=50, deadline=None)
-@given(seeds, st.integers(0, 2**63), st.integers(0, 2**40), st.integers(1, 20))
-def test_the_kernel_draws_what_the_definition_draws(seed: int, key: int, first: int, count: int) -> None:
+@given(seeds, st.integers(0, 2**63), st.integers(0, 2**40), st.integers(1, 20), st.integers(1, 150), st.integers(1, 255))
+def test_the_kernel_draws_what_the_definition_draws(seed: int, key: int, first: int, count: int, inputs: int, levels: int) -> None:
+    """Any number of inputs, levels that 2^16 is no multiple of, the values 0 and `levels`."""
     network = integer_network(seed, encoding="rate")
-    values = samples(network, seed, count)
+    entry = replace(network.populations[0], shape=(inputs,))
+    network = replace(network, populations=(entry, *network.populations[1:]), projections=(), input=replace(network.input, levels=levels))
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, levels + 1, (count, inputs)).astype([np.uint8, np.int64, np.int16][seed % 3])
+    values[0] = rng.choice([0, levels], inputs)
     whole = reference.encode(network, values, seed=key, first=first)
     assert (encode(network, values, seed=key, first=first) == whole).all()
     if count > 1:  # a shard draws what the whole would
         assert (encode(network, values[1:], seed=key, first=first + 1) == whole[1:]).all()
+
+
+def test_threads_draw_their_shares() -> None:
+    network = integer_network(3, encoding="rate")
+    values = samples(network, 3, 500)
+    whole = reference.encode(network, values, seed=7, first=11)
+    for threads in (1, 2, 3, None):
+        assert (encode(network, values, seed=7, first=11, threads=threads) == whole).all()
 
 
 def test_rates_are_the_values() -> None:

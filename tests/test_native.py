@@ -38,6 +38,8 @@ def check(network: Network, events: np.ndarray, options: BackendOptions = ONE) -
     assert (few.spikes[last] == expected[last]).all()
     for recording in (found, few):
         _counts_agree(expected, recording, found)
+    entering = (few.fired or {}).get(network.populations[0].name)
+    assert entering is None or (entering == np.count_nonzero(events, axis=(0, 1))).all()
     return expected
 
 
@@ -76,8 +78,10 @@ def test_halving_neurons_fused_with_their_sums(
     network = Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
     program = prepare(network)
     assert program is not None and all(layer.fused for layer in program.layers)
-    assert (_chain.prepare(program) is not None) == (sizes[0] >= CHUNK)
-    check(network, reference.encode(network, samples(network, seed, count)), options)
+    events = reference.encode(network, samples(network, seed, count))
+    check(network, events, options)
+    fired = native.simulate(network, events, replace(options, rasters=False)).fired or {}
+    assert (_chain.prepare(program) is not None) == ("input" in fired) == (sizes[0] >= CHUNK)
 
 
 def test_a_payload_above_the_levels_is_refused_in_a_chain() -> None:

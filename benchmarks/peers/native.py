@@ -30,6 +30,7 @@ def prepare(case: Case, threads: int = 1) -> Run:
     network, options = network_of(case), BackendOptions(threads=threads, rasters=False)
 
     def run() -> Outcome:
-        return Outcome(int(native.simulate(network, case.events, options).spikes["output"].sum()))
+        fired = native.simulate(network, case.events, options).fired
+        return Outcome(0 if fired is None else int(fired["output"].sum()))
 
     return run

@@ -50,7 +50,8 @@ class Recording:
 
     `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
     `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
-    knows; `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
+    knows; `fired` of the input, if it is there, payloads that are not 0;
+    `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
     `arithmetic`: what computed, and each projection's number format with its proof, of a backend that chooses.
     """
 

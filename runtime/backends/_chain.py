@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.chain import run_chain
+from ..kernels.coding import count_events
 from ..kernels.fused import STATE
 from ..kernels.lanes import CHUNK, LINE
 from ._program import Arriving, Program
@@ -73,13 +74,14 @@ def _places(program: Program, a: Arriving, begin: int, pitch: int) -> NDArray[np
 
 
 class ChainWorker:
-    """A thread of a chain; it has what `_worker.Worker` has for those that run it."""
+    """A thread of a chain; it has what `_worker.Worker` has for those that run it. `entering`: payloads that are not 0, by input."""
 
     def __init__(self, chain: Chain, by_step: bool = False) -> None:
         """Make the buffers."""
         del by_step  # chains do not count by step
-        self.chain, self.buffer, self.scratch = chain, roomy((chain.size,), np.uint8), roomy((STATE,), np.uint8)
+        self.chain, self.buffer, self.scratch = chain, roomy((chain.size,), np.uint8), roomy((STATE + CHUNK,), np.uint8)
         self.counted, self.steps = np.zeros((2, len(chain.alive)), np.int64), dict[str, NDArray[np.int64]]()
+        self.entering = np.zeros(chain.program.grids[chain.program.entry].channels, np.int64)
 
     @cached_property
     def rest(self) -> Worker:
@@ -100,11 +102,12 @@ class ChainWorker:
             if whole:
                 self._run_whole(samples[:whole], events, spikes)
             if whole < len(samples):
+                self.entering += count_events(events[samples.start + whole : samples.stop])
                 self.rest.run_blocks(samples[whole:], events, spikes)
 
     def _run_whole(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         c, out = self.chain, spikes[self.chain.program.layers[-1].name].view(np.uint8)
         given = (c.indptr, c.places, c.weights, c.registers, c.layers, c.alive, self.buffer, c.pitch, c.origin, self.scratch)
-        seen = int(run_chain(events, samples.start, samples.stop, *given, out, self.counted))
+        seen = int(run_chain(events, samples.start, samples.stop, *given, out, self.counted, self.entering))
         if max(seen.to_bytes(8, "little", signed=True)) > c.program.levels:
             c.program.check(events[samples.start : samples.stop])

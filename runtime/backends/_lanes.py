@@ -96,5 +96,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
             done.result()
     totals = {p.name: sum((w.sums[p.name] for w in workers), np.zeros((2, 1), np.int64)) for p in network.spiking}
     fired, active = ({name: total[kind] for name, total in totals.items()} for kind in (0, 1))
+    entering = [worker.entering for worker in workers if isinstance(worker, ChainWorker)]
+    fired |= {program.entry: np.sum(entering, axis=0)} if entering else {}
     by_step = {p.name: sum((w.steps[p.name] for w in workers), np.zeros((steps, 1), np.int64)) for p in network.spiking if options.by_step}
     return Recording({p.name: wide[p.name][:, :, : p.size] for p in wanted}, active, fired, by_step or None)

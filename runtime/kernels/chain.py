@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fused import run_fused
+from .fused import STATE, run_fused
 from .jit import jit
 from .lanes import CHUNK
 from .tiles import gather_block, scatter_strips
@@ -30,6 +30,7 @@ def run_chain(
     scratch: Any,
     spikes: Any,
     sums: Any,
+    entering: Any,
 ) -> int:
     """Run samples `start` to `stop`, whole blocks; return the OR of their payloads, eight bytes.
 
@@ -42,14 +43,16 @@ def run_chain(
         alive: as in `run_fused`.
         buffer: uint8, flat: the inputs, `pitch` bytes each, and from `origin` on rows of (steps, CHUNK), eight more than there are; zeros
             at first.
-        scratch: uint8 (STATE,).
+        scratch: uint8 (STATE + CHUNK,).
         spikes: uint8 (samples, steps, width), the last layer's, in whole words; written.
         sums: int64 (2, rows): spikes and active updates, added to.
+        entering: int64 by input: payloads that are not 0, added to.
     """
     _, steps, inputs = events.shape
+    few = scratch[STATE:]
     flat, size, row, seen = events.reshape(events.size), steps * inputs, steps * CHUNK, 0
     for s in range(start, stop, CHUNK):
-        seen |= gather_block(flat, s * size, size, inputs, layers[0, 2], buffer, pitch)
+        seen |= gather_block(flat, s * size, size, layers[0, 2], buffer, pitch, few, entering)
         ahead, end = (s + CHUNK) * size, min(s + 2 * CHUNK, stop) * size
         for i in range(layers.shape[0]):
             first, last, live = layers[i, 0], layers[i, 1], layers[i, 2]

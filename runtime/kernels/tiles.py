@@ -41,36 +41,59 @@ def _exchanged(b: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
-def _emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
-    source, at, pitch, out, to, apart = args
-    begin = b.gep(data_of(context, b, signature.args[0], source, BYTE), [at])
-    into = b.gep(data_of(context, b, signature.args[3], out, BYTE), [to])
-    seen, words = ir.Constant(vector(BYTE, CHUNK), None), []
-    for group in range(0, CHUNK, 8):
-        places = [b.gep(begin, [b.mul(pitch, ir.Constant(LONG, group + i))]) for i in range(8)]
-        rows = [read(b, place, vector(BYTE, CHUNK)) for place in places]
-        for place, row in zip(places, rows, strict=True):
-            prefetch(b, b.gep(place, [ir.Constant(LONG, AHEAD)]), 2)
-            seen = b.or_(seen, row)
-        words.append(_columns(b, rows))
-    for k, of_groups in enumerate(zip(*words, strict=True)):
-        for w, row in enumerate(_exchanged(b, list(of_groups))):
-            column = ir.Constant(LONG, LANE * (w // 2) + 2 * k + w % 2)
-            write(b, row, b.gep(into, [b.mul(apart, column)]))
+def _or_of(b: Any, seen: Any) -> Any:
+    """Return the OR of a vector's words."""
     held = b.bitcast(seen, vector(LONG, CHUNK // 8))
     while (size := held.type.count) > 1:
         held = b.or_(*(pick(b, held, held, list(range(first, first + size // 2))) for first in (0, size // 2)))
     return b.extract_element(held, ir.Constant(INT, 0))
 
 
+def _transposition(counts: bool) -> Any:
+    """Make the transposition of a tile, with or without counts; see `_transpose` and `_count_and_transpose`."""
+
+    def emit(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        source, at, pitch, out, to, apart = args[:6]
+        begin = b.gep(data_of(context, b, signature.args[0], source, BYTE), [at])
+        into = b.gep(data_of(context, b, signature.args[3], out, BYTE), [to])
+        one = ir.Constant(vector(BYTE, CHUNK), [1] * CHUNK)
+        seen = few = ir.Constant(one.type, None)
+        words: list[list[Any]] = []
+        for group in range(0, CHUNK, 8):
+            places = [b.gep(begin, [b.mul(pitch, ir.Constant(LONG, group + i))]) for i in range(8)]
+            rows = [read(b, place, one.type) for place in places]
+            for place, row in zip(places, rows, strict=True):
+                prefetch(b, b.gep(place, [ir.Constant(LONG, AHEAD)]), 2)
+                seen = b.or_(seen, row)
+                few = b.add(few, b.select(b.icmp_unsigned("<", row, one), row, one)) if counts else few
+            words.append(_columns(b, rows))
+        for k, of_groups in enumerate(zip(*words, strict=True)):
+            for w, row in enumerate(_exchanged(b, list(of_groups))):
+                column = ir.Constant(LONG, LANE * (w // 2) + 2 * k + w % 2)
+                write(b, row, b.gep(into, [b.mul(apart, column)]))
+        if counts:
+            write(b, few, data_of(context, b, signature.args[6], args[6], BYTE))
+        return _or_of(b, seen)
+
+    return emit
+
+
 def _type(typing: Any, source: Any, at: Any, pitch: Any, out: Any, to: Any, apart: Any) -> Any:
     del typing, at, pitch, to, apart
     i = types.int64
-    return types.int64(source, i, i, out, i, i), _emit
+    return types.int64(source, i, i, out, i, i), _transposition(False)
+
+
+def _counted_type(typing: Any, source: Any, at: Any, pitch: Any, out: Any, to: Any, apart: Any, few: Any) -> Any:
+    del typing, at, pitch, to, apart
+    i = types.int64
+    return types.int64(source, i, i, out, i, i, few), _transposition(True)
 
 
 _transpose: Any = intrinsic(_type)
 """Write  out[to + i apart + j] = source[at + j pitch + i],  i, j < 64, of flat arrays of bytes; return the OR of all, by eight."""
+_count_and_transpose: Any = intrinsic(_counted_type)
+"""Do the same, and write how many  source[at + j pitch + i]  are not 0 as  few[i]."""
 
 
 def _emit_strip(context: Any, b: Any, signature: Any, args: Any) -> Any:
@@ -110,25 +133,38 @@ call_for: Any = intrinsic(_call_type)
 
 
 @jit
-def gather_block(source: Any, at: int, apart: int, inputs: int, steps: int, out: Any, pitch: int) -> int:
+def gather_block(source: Any, at: int, apart: int, steps: int, out: Any, pitch: int, few: Any, counts: Any) -> int:
     """Write a full block of samples, `apart` bytes each, from `at` on, as inputs, `pitch` bytes each: (steps, CHUNK).
 
-    At least CHUNK inputs; the last tile lies upon the one before where they are no multiple. Returns the OR of what was read, eight bytes.
+    At least CHUNK inputs; the last tile lies upon the one before where they are no multiple.
+
+    Args:
+        few: uint8 (CHUNK,), scratch.
+        counts: int64 by input: payloads that are not 0, added to.
+
+    Returns:
+        The OR of what was read, eight bytes.
     """
-    seen = 0
+    seen, inputs = 0, counts.size
     for t in range(steps):
         for tile in range(0, inputs, CHUNK):
             i = min(tile, inputs - CHUNK)
-            seen |= _transpose(source, at + t * inputs + i, apart, out, i * pitch + t * CHUNK, pitch)
+            seen |= _count_and_transpose(source, at + t * inputs + i, apart, out, i * pitch + t * CHUNK, pitch, few)
+            for k in range(tile - i, CHUNK):
+                counts[i + k] += few[k]
     return seen
 
 
 @jit
 def gather_tiles(events: Any, out: Any) -> int:
-    """Do this from uint8 (CHUNK samples, steps, inputs) to (inputs, steps, CHUNK); steps beyond out's are dropped."""
+    """Do this, without counts, from uint8 (CHUNK samples, steps, inputs) to (inputs, steps, CHUNK); steps beyond out's are dropped."""
     samples, steps, inputs = events.shape
-    source, into, live = events.reshape(events.size), out.reshape(out.size), out.shape[1]
-    return gather_block(source, 0, steps * inputs, inputs, live, into, live * samples)
+    source, into, seen = events.reshape(events.size), out.reshape(out.size), 0
+    for t in range(out.shape[1]):
+        for tile in range(0, inputs, CHUNK):
+            i = min(tile, inputs - CHUNK)
+            seen |= _transpose(source, t * inputs + i, steps * inputs, into, (i * out.shape[1] + t) * samples, out.shape[1] * samples)
+    return seen
 
 
 @jit
