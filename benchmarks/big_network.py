@@ -32,7 +32,9 @@ def main() -> None:
         parser.add_argument(name, type=int, default=value)
     parser.add_argument("--check", action="store_true", help="Compare every spike with the reference, too (minutes).")
     options = parser.parse_args()
-    width = options.neurons // options.layers
+    width = options.neurons // max(options.layers, 1)
+    if options.layers < 1 or options.steps < 1 or not 1 <= options.fan_in <= min(WINDOW, width):
+        parser.error(f"at least a layer and a step, and a fan-in of 1 to {min(WINDOW, width)}: a neuron hears those of a window below it")
     network = timed("made", lambda: layered(options.layers, width, options.fan_in, options.steps, options.seed))
     events = (np.random.default_rng(1).random((1, options.steps, width)) < 0.1).astype(np.uint8)
     print(f"  {network.neurons:,} neurons, {network.synapses:,} synapses")

@@ -89,7 +89,7 @@ def run(
         network: what `compile_network` returned, or the path of a `.loom`.
         data: a split with `values` and `labels`.
         backend: native, torch, onnx, lava or truenorth.
-        samples: how many of the first samples; all if None.
+        samples: how many of the first samples; all if None. Where there are fewer, all are run, with a warning.
         check: compare every spike of every population with the integer reference.
         energy_model: chip whose prices and times are used; that of the network if None.
         seed: of the rate code.
@@ -137,7 +137,7 @@ def run(
         "check": _check_row(deployed, backend, len(labels), done.compared) if check else None,
         "raster": _raster(deployed, done, labels) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(labels))],
+        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(labels)), *_fewer(samples, len(labels))],
         "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
@@ -193,7 +193,10 @@ def _run_batches(
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
-    for start, batch in batches(values, begin, end, _batch_size(network, module.BATCH) or end - begin):
+    once = network.input.encoding in ("current", "host")  # what comes at the first step alone
+    size = _batch_size(network, module.BATCH)
+    few = None if check or size is None else RATED  # whose spikes are asked for, which takes longer
+    for start, batch in batches(values, begin, end, size or end - begin, few):
         shards.go_on(peers)
         begun = time.perf_counter()
         events = encode(network, batch, seed=seed, first=start, threads=options.threads)
@@ -205,7 +208,7 @@ def _run_batches(
         if check:
             compared += compare(reference.simulate(network, events), spikes, backend, start)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
-        tally.add(events, fired, active, entry)
+        tally.add(events[:, :1] if once else events, fired, active, entry)
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))
@@ -315,6 +318,11 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
 def _stages(deployed: DeployedNetwork, backend: str, accuracy: float, samples: int) -> list[StageResult]:
     before = [StageResult(name=s.name, accuracy=s.accuracy, samples=s.samples, split=s.split) for s in deployed.network.stages]
     return [*before, StageResult(name=f"deployed ({backend})", accuracy=accuracy, samples=samples)]
+
+
+def _fewer(wanted: int | None, found: int) -> list[str]:
+    """Say so where fewer samples were run than were asked for."""
+    return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
 
 
 def _accuracy_warning(deployed: DeployedNetwork, accuracy: float, samples: int) -> list[str]:

@@ -59,10 +59,16 @@ def _open(path: Path, what: str) -> NDArray[Any]:
     return array
 
 
-def batches(values: Any, start: int, stop: int, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield samples `start` to `stop`, at most `size` at once, with the number of the first; pages of a mapped file are given back."""
-    for first in range(start, stop, size):
-        part = values[first : min(first + size, stop)]
+def batches(values: Any, start: int, stop: int, size: int, begin: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield samples `start` to `stop`, at most `size` at once, with the number of the first; pages of a mapped file are given back.
+
+    `begin`: how many come first, if not `size`.
+    """
+    starts = [start, *range(start + (begin or size), stop, size)]
+    for first, end in zip(starts, [*starts[1:], stop], strict=True):
+        if first >= end:
+            return
+        part = values[first:end]
         if isinstance(values, np.memmap):
             yield first, np.array(part)
             _give_back(values)

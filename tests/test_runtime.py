@@ -117,6 +117,13 @@ def test_a_fall_in_accuracy_is_a_warning() -> None:
     assert any("Accuracy fell from 98.00% (float)" in w for w in results.warnings)
 
 
+def test_fewer_samples_than_asked_for_are_a_warning() -> None:
+    deployed = compile_network(float_network(6, sizes=(40, 30, 10)))
+    data = Labelled(samples(deployed.network, 1, 5), np.zeros(5, np.int64))
+    assert run(deployed, data, samples=6).warnings[-1] == "--samples asks for 6; the data holds 5, which were all run."
+    assert run(deployed, data, samples=5).warnings == run(deployed, data).warnings
+
+
 def test_samples_that_do_not_fit_are_refused() -> None:
     network = float_network(6, sizes=(40, 30, 10))
     deployed = compile_network(network)

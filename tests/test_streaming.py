@@ -87,6 +87,9 @@ def test_whatever_takes_slices_is_read_batch_by_batch(tmp_path: Path) -> None:
 def test_batches_cover_a_part() -> None:
     found = list(batches(np.arange(10)[:, None], 3, 9, 4))
     assert [(first, part.ravel().tolist()) for first, part in found] == [(3, [3, 4, 5, 6]), (7, [7, 8])]
+    found = list(batches(np.arange(10)[:, None], 3, 9, 4, 1))
+    assert [(first, part.ravel().tolist()) for first, part in found] == [(3, [3]), (4, [4, 5, 6, 7]), (8, [8])]
+    assert not list(batches(np.arange(10)[:, None], 3, 3, 4))
 
 
 def save(folder: Path, values: Any, labels: Any) -> tuple[Path, Path]:
