@@ -61,8 +61,8 @@ def main() -> None:
     for density in map(float, options.densities.split(",")):
         speeds: list[float] = []
         spikes: list[np.ndarray] = []
-        for threshold in (2.0, 0.0):
-            _dense.DENSE = threshold  # never, always
+        for products in (False, True):
+            _dense.TRIED, _dense.SURE = (0.0, 0.0) if products else (2.0, 2.0)  # always, never
             network = build(density)  # anew, since what was prepared is remembered
             spikes.append(native.simulate(network, events, OPTIONS).spikes["output"])
             speeds.append(options.samples / seconds(lambda network=network: native.simulate(network, events, OPTIONS), options.rounds))

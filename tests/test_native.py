@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -23,6 +25,13 @@ from spikeloom.runtime.backends._latency import OneSample, one_sample
 from spikeloom.runtime.backends._program import prepare
 from spikeloom.runtime.kernels.lanes import CHUNK
 from spikeloom.runtime.simulator import compare
+
+
+@pytest.fixture
+def always_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the products wherever there are any, without measuring whether they are faster."""
+    monkeypatch.setattr(_dense, "SURE", 0.0)
+
 
 ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
 
@@ -147,6 +156,7 @@ def test_maps_of_every_geometry(
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, st.sampled_from([1, 5, 64, 150]), st.sampled_from([1, 100, 127]), st.booleans())
+@pytest.mark.usefixtures("always_products")
 def test_dense_networks_through_matrix_products(seed: int, count: int, levels: int, held: bool) -> None:
     """Counts, rasters, removed neurons, biases and steps; a network that is not dense, or whose weights are wide, has no products."""
     rng = np.random.default_rng(seed)
@@ -175,10 +185,40 @@ def test_dense_networks_through_matrix_products(seed: int, count: int, levels: i
 
 
 def test_sparse_networks_have_no_products() -> None:
-    network = integer_network(1, density=0.2, encoding="rate")
+    network = integer_network(1, density=0.05, encoding="rate")
     program = prepare(network)
     assert program is not None
     assert _dense.prepare(network, program) is None
+
+
+@pytest.mark.parametrize("slow", ["products", "kernels", "neither"])
+def test_what_is_neither_sparse_nor_dense_takes_the_faster_form(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured on a block, whichever it is: the spikes are the same, and the slower one is not taken."""
+    kind = _dense.DenseWorker if slow == "products" else _chain.ChainWorker
+    real, runs = kind.run, list[int]()
+
+    def late(worker: object, blocks: SimpleQueue[range], events: np.ndarray, spikes: dict[str, np.ndarray]) -> None:
+        runs.append(len(events))
+        time.sleep(0.05)
+        real(worker, blocks, events, spikes)  # type: ignore[arg-type]
+
+    if slow != "neither":
+        monkeypatch.setattr(kind, "run", late)
+    rng = np.random.default_rng(0)
+    weights = [rng.integers(-127, 128, shape) * (rng.random(shape) < 0.3) for shape in ((90, 70), (10, 90))]
+    populations = (
+        Population("input", (70,), None),
+        *(Population(f"p{i}", (n,), IntegerLIF(4095, 2048, 200)) for i, n in ((1, 90), (2, 10))),
+    )
+    joined = [
+        Projection(f"w{i}", ("input", "p1")[i], f"p{i + 1}", Synapses.from_dense(w.astype(np.int32)), 0, 8) for i, w in enumerate(weights)
+    ]
+    network = Network(populations, tuple(joined), 4, InputSpec(1, 1.0, "rate"))
+    events = (rng.random((130, 4, 70)) < 0.2).astype(np.uint8)
+    expected = reference.simulate(network, events)
+    found = native.simulate(network, events, replace(ONE, rasters=False))
+    assert (found.spikes["p2"] == expected["p2"]).all()
+    assert set(runs) <= {CHUNK}  # measured, and not run
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,6 +7,8 @@ Samples keep their layout, (samples, steps, neurons), so nothing is transposed.
 from __future__ import annotations
 
 import queue
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +23,11 @@ from ..kernels.neurons import begin
 from ._program import Layer, Program
 from ._worker import in_words, taken
 
-DENSE = 0.15
-"""Share of the possible synapses from which on the products win: measured 0.12 with AVX-512 and VNNI, `benchmarks/dense_threshold.py`."""
+TRIED, SURE = 0.1, 0.7
+"""Shares of the possible synapses between which it is measured whether the products win, and above which they do: from 0.15 to 0.5 on
+where there are AVX-512 and VNNI, as fast as the processor's matrix units are; `benchmarks/dense_threshold.py`."""
 OPSET, IR_VERSION = 13, 8
+ROUNDS = 4  # of a measurement, of which the fastest counts
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,20 @@ class _Product:
 
 @dataclass(frozen=True)
 class DenseProgram:
-    """A flat network as products. `widths`: inputs and neurons as they lie in memory."""
+    """A flat network as products. `widths`: inputs and neurons as they lie in memory; `sure`: whether they need not be measured."""
 
     program: Program
     products: tuple[_Product, ...]
     widths: dict[str, int]
+    sure: bool
 
 
 def prepare(network: Network, program: Program) -> DenseProgram | None:
     """Return the products of a network; None where it is not dense, or a layer has several projections, wide weights or slow currents."""
     possible = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections)
     simple = all(len(layer.arriving) == 1 and layer.arriving[0].most and layer.neuron[3] for layer in program.layers)
-    if program.maps or not simple or sum(p.synapses.count for p in network.projections) < DENSE * possible:
+    share = sum(p.synapses.count for p in network.projections) / max(possible, 1)
+    if program.maps or not simple or share < TRIED:
         return None
     widths = {p.name: p.size if p.name == program.entry else in_words(p.size) for p in network.populations}
     products: list[_Product] = []
@@ -66,7 +72,26 @@ def prepare(network: Network, program: Program) -> DenseProgram | None:
         biases = np.zeros((1, widths[layer.name]), np.int32)
         biases[0, : layer.biases.size] = layer.biases
         products.append(_Product(layer, projection.source, _session(weights), biases))
-    return DenseProgram(program, tuple(products), widths)
+    return DenseProgram(program, tuple(products), widths, share >= SURE)
+
+
+def wins(dense: DenseProgram, make: Callable[[], Any]) -> bool:
+    """Return whether the products run a block of samples faster than the worker that `make` makes does, here and now."""
+    program = dense.program
+    last, size = program.layers[-1].name, in_words(program.layers[-1].grid.channels)
+    events = np.zeros((program.lanes, program.timesteps, program.grids[program.entry].channels), np.uint8)
+    spikes = {last: np.empty((program.lanes, program.timesteps, size), np.bool_)}
+    least: list[float] = []
+    for worker in (DenseWorker(dense), make()):
+        times: list[float] = []
+        for _ in range(ROUNDS):
+            blocks: queue.SimpleQueue[range] = queue.SimpleQueue()
+            blocks.put(range(program.lanes))
+            begun = time.perf_counter()
+            worker.run(blocks, events, spikes)
+            times.append(time.perf_counter() - begun)
+        least.append(min(times))
+    return least[0] < least[1]
 
 
 def _session(weights: NDArray[np.int8]) -> Any:

@@ -41,7 +41,7 @@ class _Prepared:
     dense: DenseProgram | None = None
     chain: Chain | None = None
 
-    def worker(self, options: BackendOptions) -> Callable[[bool], Worker | DenseWorker | ChainWorker]:
+    def worker(self, options: BackendOptions) -> Callable[..., Worker | DenseWorker | ChainWorker]:
         """Return what makes a thread; a chain counts no steps, and gives the last layer's spikes alone."""
         if self.dense is not None:
             return partial(DenseWorker, self.dense)
@@ -59,9 +59,11 @@ def _prepared(network: Network, few: bool) -> _Prepared | None:
         if held() is network and shape == few:
             return made
     program = prepare(network, few)
-    dense = None if program is None or few else _dense.prepare(network, program)
-    chain = None if program is None or few or dense else _chain.prepare(program)
-    made = None if program is None else _Prepared(program, dense, chain)
+    made = None if program is None else _Prepared(program)
+    if program is not None and not few:
+        made, dense = _Prepared(program, None, _chain.prepare(program)), _dense.prepare(network, program)
+        if dense is not None and (dense.sure or _dense.wins(dense, made.worker(BackendOptions(rasters=False)))):
+            made = _Prepared(program, dense)
     _last[:] = [(weakref.ref(network), few, made)]
     return made
 
