@@ -82,8 +82,7 @@ def engines(options: argparse.Namespace) -> int:
             expected[density] = runtime_own.output_spikes(case).cumsum()
         table = measure_all(cases, options)
         print_table(table, options.densities, expected)
-        rates = {d: line["samples_per_second"] for (e, d), line in table.lines.items() if e == "native"}
-        own = runtime_own.report(cases, rates, options.rounds)
+        own = runtime_own.report(cases, options.rounds)
     _written(options.json, {"engines": list(table.lines.values()), "missing": table.missing, "failed": table.failed, **own})
     return 1 if table.failed else 0
 
