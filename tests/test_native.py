@@ -19,7 +19,7 @@ from spikeloom.compile import compile_network, reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
 from spikeloom.runtime import run
-from spikeloom.runtime.backends import _chain, _dense, _plain, native
+from spikeloom.runtime.backends import _chain, _dense, _latency, _plain, native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
 from spikeloom.runtime.backends._latency import OneSample, one_sample
 from spikeloom.runtime.backends._program import prepare
@@ -66,12 +66,8 @@ def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: s
     check(network, reference.encode(network, samples(network, seed, count)), TWO)
 
 
-@settings(max_examples=30, deadline=None)
-@given(seeds, st.sampled_from([63, 64, 130, 581]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans(), st.sampled_from([ONE, TWO]))
-def test_halving_neurons_fused_with_their_sums(
-    seed: int, count: int, timesteps: int, levels: int, held: bool, options: BackendOptions
-) -> None:
-    """What most networks are made of, in layers wider and narrower than a tile, with removed neurons; parts of a block run otherwise."""
+def halving_network(seed: int, timesteps: int, levels: int, held: bool) -> Network:
+    """Three layers of neurons that halve, wider and narrower than a tile, with removed neurons and shifted sums."""
     rng = np.random.default_rng(seed)
     sizes, names = rng.integers(40, 150, 4), ("input", "first", "second", "output")
     made = [Population("input", (int(sizes[0]),), None)]
@@ -84,13 +80,41 @@ def test_halving_neurons_fused_with_their_sums(
         neuron = IntegerLIF(-1 if held and i == 1 else 4095, 2048, int(rng.integers(1, 400 << exponent)))
         made.append(Population(names[i], (int(sizes[i]),), neuron, alive=None if alive.all() else alive))
         joined.append(Projection(f"p{i}", names[i - 1], names[i], Synapses.from_dense(weights.astype(np.int32)), exponent, 8))
-    network = Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
+    return Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([63, 64, 130, 581]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans(), st.sampled_from([ONE, TWO]))
+def test_halving_neurons_fused_with_their_sums(
+    seed: int, count: int, timesteps: int, levels: int, held: bool, options: BackendOptions
+) -> None:
+    """What most networks are made of; parts of a block run otherwise."""
+    network = halving_network(seed, timesteps, levels, held)
     program = prepare(network)
     assert program is not None and all(layer.fused for layer in program.layers)
     events = reference.encode(network, samples(network, seed, count))
     check(network, events, options)
     fired = native.simulate(network, events, replace(options, rasters=False)).fired or {}
-    assert (_chain.prepare(program) is not None) == ("input" in fired) == (sizes[0] >= CHUNK)
+    assert (_chain.prepare(program) is not None) == ("input" in fired) == (network.populations[0].size >= CHUNK)
+
+
+@pytest.mark.parametrize("event", [0, _latency.EVENT, 1 << 40])
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(1, 20), st.sampled_from([1, 4, 127]), st.booleans())
+def test_single_samples_by_events_and_by_eight_steps(event: int, seed: int, timesteps: int, levels: int, held: bool) -> None:
+    """Any number of steps, more and fewer neurons than a tile has; both forms, and the faster one of each layer."""
+    network = halving_network(seed, timesteps, levels, held)
+    events = reference.encode(network, samples(network, seed, 3))
+    expected, runner = reference.simulate(network, events), one_sample(network)
+    assert runner is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_latency, "EVENT", event)
+        for i in range(3):
+            found = runner.run(events[i])
+            assert all((found[name] == raster[i]).all() for name, raster in expected.items())
+    events[0, 0, 0] = levels + 1
+    with pytest.raises(BackendError, match=f"payload is {levels + 1}"):
+        runner.run(events[0])
 
 
 def test_a_payload_above_the_levels_is_refused_in_a_chain() -> None:

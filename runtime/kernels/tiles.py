@@ -114,7 +114,7 @@ def _strip_type(typing: Any, source: Any, at: Any, pitch: Any, out: Any, to: Any
     return types.void(source, i, i, out, i, i), _emit_strip
 
 
-_strip: Any = intrinsic(_strip_type)
+strip: Any = intrinsic(_strip_type)
 """Write  out[to + i apart + j] = source[at + j pitch + i],  i < 64, j < 8, of flat arrays of bytes."""
 
 
@@ -185,4 +185,4 @@ def scatter_strips(source: Any, at: int, spikes: Any, first: int) -> None:
     into, pitch, apart = spikes.reshape(spikes.size), steps * CHUNK, steps * neurons
     for t in range(steps):
         for c in range(0, neurons, 8):
-            _strip(source, at + c * pitch + t * CHUNK, pitch, into, first * apart + t * neurons + c, apart)
+            strip(source, at + c * pitch + t * CHUNK, pitch, into, first * apart + t * neurons + c, apart)
