@@ -28,6 +28,7 @@ from peers.case import Case, Run, load_case  # noqa: E402
 
 MISSING = 3
 LEAST_SECONDS = 0.3  # of a round: shorter runs are repeated within it
+MOST_REPEATS = 100  # of a run whose own seconds came out as next to nothing
 
 
 class Engine(Protocol):
@@ -78,7 +79,7 @@ def measure(case: Case, run: Run, rounds: int) -> dict[str, Any]:
     """Run the case once for nothing, then `rounds` times; return the median time with what else the line holds."""
     run()
     once, spikes = _timed(run, 1)
-    repeats = max(1, math.ceil(LEAST_SECONDS / once))
+    repeats = min(max(1, math.ceil(LEAST_SECONDS / once)), MOST_REPEATS)
     times = [once] if repeats == 1 else []
     while len(times) < rounds:
         times.append(_timed(run, repeats)[0])

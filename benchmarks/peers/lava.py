@@ -13,7 +13,7 @@ from spikeloom.runtime.backends._base import BackendOptions
 from .case import Case, Outcome, Run
 from .native import network_of
 
-SAMPLES = (500, 50)
+SAMPLES = (4096, 200)  # so that they take longer than what the time to start varies by
 
 
 def prepare(case: Case) -> Run:
