@@ -1,4 +1,4 @@
-"""The native simulator of this checkout and of another one in turns, which a machine whose speed changes by the minute does not blur.
+"""The native simulator and the rate code of this checkout and of another in turns: a machine whose speed changes does not blur that.
 
 python benchmarks/runtime_pair.py OTHER [--turns 4] [--densities 0.01,0.05]
 
@@ -13,6 +13,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -21,19 +23,29 @@ SAMPLES, RUNS, THREADS = 4096, 25, (1, 2)
 
 def measure(densities: list[float]) -> dict[str, float]:
     """Return samples a second of the fastest run, by density and threads, of the checkout that this interpreter has."""
+    import numpy as np
     from peers.case import make_case
-    from peers.native import prepare
+    from peers.native import network_of, prepare
+    from spikeloom.compile.network import InputSpec
+    from spikeloom.runtime.encoding import encode
 
     found: dict[str, float] = {}
+
+    def fastest(name: str, run: Callable[[], object]) -> None:
+        times: list[float] = []
+        for _ in range(RUNS):
+            begun = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begun)
+        found[name] = SAMPLES / min(times)
+
     for density in densities:
         case = make_case(density, SAMPLES)
         for threads in THREADS:
-            run, times = prepare(case, threads), list[float]()
-            for _ in range(RUNS):
-                begun = time.perf_counter()
-                run()
-                times.append(time.perf_counter() - begun)
-            found[f"{density:.0%}, {threads} thread{'s' * (threads > 1)}"] = SAMPLES / min(times)
+            fastest(f"{density:.0%}, {threads} thread{'s' * (threads > 1)}", prepare(case, threads))
+    network = replace(network_of(make_case(densities[0], 1)), input=InputSpec(255, 1 / 255, "rate"))
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, network.populations[0].size)).astype(np.uint8)
+    fastest("rate code, 1 thread", lambda: encode(network, pixels))
     return found
 
 
