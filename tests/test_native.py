@@ -88,7 +88,7 @@ def halving_network(seed: int, timesteps: int, levels: int, held: bool) -> Netwo
 def test_halving_neurons_fused_with_their_sums(
     seed: int, count: int, timesteps: int, levels: int, held: bool, options: BackendOptions
 ) -> None:
-    """What most networks are made of; parts of a block run otherwise."""
+    """What most networks are made of, in whole blocks and parts of one."""
     network = halving_network(seed, timesteps, levels, held)
     program = prepare(network)
     assert program is not None and all(layer.fused for layer in program.layers)

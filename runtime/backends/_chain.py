@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.chain import run_chain
-from ..kernels.coding import count_events
 from ..kernels.fused import STATE
 from ..kernels.lanes import CHUNK, LINE
 from ._program import Arriving, Program
-from ._worker import Worker, roomy, taken
+from ._worker import roomy, taken
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,10 @@ def _places(program: Program, a: Arriving, begin: int, pitch: int) -> NDArray[np
 
 
 class ChainWorker:
-    """A thread of a chain; it has what `_worker.Worker` has for those that run it. `entering`: payloads that are not 0, by input."""
+    """A thread of a chain; it has what `_worker.Worker` has for those that run it. `entering`: payloads that are not 0, by input.
+
+    What is left of a block is filled up with silence, in which no such neuron has a state: it has no bias.
+    """
 
     def __init__(self, chain: Chain, by_step: bool = False) -> None:
         """Make the buffers."""
@@ -83,31 +85,27 @@ class ChainWorker:
         self.counted, self.steps = np.zeros((2, len(chain.alive)), np.int64), dict[str, NDArray[np.int64]]()
         self.entering = np.zeros(chain.program.grids[chain.program.entry].channels, np.int64)
 
-    @cached_property
-    def rest(self) -> Worker:
-        """Runs what is left of a block layer by layer."""
-        return Worker(self.chain.program)
-
     @property
     def sums(self) -> dict[str, NDArray[np.int64]]:
         """Spikes and active updates by layer, (2, neurons)."""
-        left = self.rest.sums if "rest" in self.__dict__ else dict[str, NDArray[np.int64]]()
-        return {name: self.counted[:, rows] + left.get(name, 0) for name, rows in self.chain.rows.items()}
+        return {name: self.counted[:, rows] for name, rows in self.chain.rows.items()}
 
     def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
         """Take blocks of samples until there are none; write their spikes into place."""
-        events = np.ascontiguousarray(events)
+        events, out = np.ascontiguousarray(events), spikes[self.chain.program.layers[-1].name].view(np.uint8)
         for samples in taken(blocks):
-            whole = len(samples) // CHUNK * CHUNK
-            if whole:
-                self._run_whole(samples[:whole], events, spikes)
-            if whole < len(samples):
-                self.entering += count_events(events[samples.start + whole : samples.stop])
-                self.rest.run_blocks(samples[whole:], events, spikes)
+            whole = samples.start + len(samples) // CHUNK * CHUNK
+            self._run_whole(samples.start, whole, events, out)
+            left = samples.stop - whole
+            if left:
+                filled, found = np.zeros((CHUNK, *events.shape[1:]), np.uint8), np.empty((CHUNK, *out.shape[1:]), np.uint8)
+                filled[:left] = events[whole : samples.stop]
+                self._run_whole(0, CHUNK, filled, found)
+                out[whole : samples.stop] = found[:left]
 
-    def _run_whole(self, samples: range, events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
-        c, out = self.chain, spikes[self.chain.program.layers[-1].name].view(np.uint8)
+    def _run_whole(self, start: int, stop: int, events: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        c = self.chain
         given = (c.indptr, c.places, c.weights, c.registers, c.layers, c.alive, self.buffer, c.pitch, c.origin, self.scratch)
-        seen = int(run_chain(events, samples.start, samples.stop, *given, out, self.counted, self.entering))
+        seen = int(run_chain(events, start, stop, *given, out, self.counted, self.entering))
         if max(seen.to_bytes(8, "little", signed=True)) > c.program.levels:
-            c.program.check(events[samples.start : samples.stop])
+            c.program.check(events[start:stop])
