@@ -37,6 +37,8 @@ class _PlainRoot:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the hook for all folders: one in this file alone would see no more than those below."""
     config.pluginmanager.register(_PlainRoot())
+    if hasattr(config, "workerinput"):  # a test process a core: torch's own threads would take the cores from each other
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background; the processes that tests interrupt would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
