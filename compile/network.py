@@ -168,6 +168,11 @@ class InputSpec:
         """Whether a sample has a value for every time step."""
         return self.encoding == "events"
 
+    @property
+    def is_once(self) -> bool:
+        """Whether the payload comes at the first step alone; a current that never decays holds it."""
+        return self.encoding in ("current", "host")
+
 
 @dataclass(frozen=True)
 class Stage:

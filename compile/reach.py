@@ -44,7 +44,7 @@ def highest_potential(network: Network, population: Population, neuron: IntegerL
     """
     keep = 1.0 - neuron.dv / DECAY_ONE
     steps = float(network.timesteps) if keep == 1.0 else (1.0 - keep**network.timesteps) / (1.0 - keep)
-    once = network.input.encoding in ("current", "host") and neuron.du == NEVER_DECAYS
+    once = network.input.is_once and neuron.du == NEVER_DECAYS
     held = network.timesteps if neuron.du != NO_MEMORY and not once else 1
     each = input_range(network, population, alive)[0].astype(np.float64) * held + population.biases / float(1 << ALIGN)
     return np.where(each > 0.0, each * steps, each)

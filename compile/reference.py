@@ -62,7 +62,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     events = np.zeros((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
     if network.input.is_temporal:
         events[:] = flat
-    elif network.input.encoding in ("current", "host"):
+    elif network.input.is_once:
         events[:, 0] = flat
     elif network.input.encoding == "graded":
         events[:] = flat[:, None]

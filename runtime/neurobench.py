@@ -28,7 +28,6 @@ from .counts import Counts
 __all__ = ["evaluations", "metrics"]
 
 WORD = 4  # bytes of a register, a bias, a potential or a current: 12 to 24 bits
-ONCE = ("current", "host")  # encodings that send the input at the first step alone
 
 
 def metrics(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def metrics(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
 
 def evaluations(network: Network, projection: Projection) -> int:
     """Return how often a projection is evaluated in a sample: at every time step, or once where the input is sent once."""
-    once = projection.source == network.populations[0].name and network.input.encoding in ONCE
+    once = projection.source == network.populations[0].name and network.input.is_once
     return 1 if once else network.timesteps
 
 

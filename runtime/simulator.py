@@ -193,7 +193,6 @@ def _run_batches(
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
-    once = network.input.encoding in ("current", "host")  # what comes at the first step alone
     size = _batch_size(network, module.BATCH)
     few = None if check or size is None else RATED  # whose spikes are asked for, which takes longer
     for start, batch in batches(values, begin, end, size or end - begin, few):
@@ -208,7 +207,7 @@ def _run_batches(
         if check:
             compared += compare(reference.simulate(network, events), spikes, backend, start)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
-        tally.add(events[:, :1] if once else events, fired, active, entry)
+        tally.add(events[:, :1] if network.input.is_once else events, fired, active, entry)
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         decisions.append(reference.decide(spikes[output], deployed.network.votes))

@@ -71,7 +71,7 @@ def _lower(network: Network, population: Population, gate: Threshold) -> Network
             f"Layer {population.name}: a gate of level {gate.level:g} over sums of {int(low.min()):,} to {int(high.max()):,}; the chip's "
             f"neuron tells levels up to {LARGEST:,} and sums above -{LARGEST:,} apart exactly. Use smaller windows or fewer branches."
         )
-    held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
+    held = network.input.is_once and any(p.source == network.populations[0].name for p in arriving)
     neuron = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, NO_MEMORY, 2 * top - 1)
     bias = None if population.bias is None else ((top - levels) << (ALIGN + EXPONENT)).astype(np.int32)
     network = network.with_population(replace(population, neuron=neuron, bias=bias))

@@ -139,7 +139,7 @@ class Pass:
             for p, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True)
         }
         _check_alive(population, arriving, changed)
-        held = network.input.encoding in ("current", "host") and any(p.source == network.populations[0].name for p in arriving)
+        held = network.input.is_once and any(p.source == network.populations[0].name for p in arriving)
         registers = IntegerLIF(NEVER_DECAYS if held else current_decay(neuron.tau_syn), chosen.dv, chosen.vth, neuron.soft_reset)
         rounded = round_bias_plain if self.plain else round_bias
         bias = None if population.bias is None else rounded(population.bias, chosen.gain)
@@ -185,7 +185,7 @@ def _gates(network: Network, group: tuple[Population, ...], streams: Streams) ->
     entry = network.populations[0].name
     if network.input.encoding != "rate" and any(p.source == entry for g in group for p in network.inputs_of(g.name)):
         real = streams[entry] * network.input.scale
-        held = np.broadcast_to(real[:, :1], real.shape) if network.input.encoding in ("current", "host") else real
+        held = np.broadcast_to(real[:, :1], real.shape) if network.input.is_once else real
         streams = streams | {entry: held}
     return reference.float_component(network, group, streams)
 

@@ -170,7 +170,7 @@ def prepare(network: Network, few: bool = False) -> Program | None:
     maps = any(g.plane > 1 for g in found.values())
     packing = (STEPS if few else SAMPLES) if maps and all(_narrow(p) for p in network.projections) else BYTES
     lanes = FLAT_LANES if not maps else MAP_LANES if packing == SAMPLES else 1
-    live = 1 if network.input.encoding in ("current", "host") else network.timesteps
+    live = 1 if network.input.is_once else network.timesteps
     levels = 1 if network.input.encoding == "rate" else network.input.levels
     empty = Program(network.populations[0].name, network.timesteps, lanes, packing, live, levels, found, ())
     return replace(empty, layers=tuple(_layer(network, p, empty) for p in network.spiking))

@@ -267,6 +267,6 @@ def _prepare(
             heard = tuple(Arriving(a.source, a.lag, 0, a.sums, a.limits, a.row) for a in heard)
         return _layer(population, heard, shapes[population.name], device)
 
-    live = 1 if network.input.encoding in ("current", "host") else network.timesteps
+    live = 1 if network.input.is_once else network.timesteps
     groups = [tuple(layer(p) for p in group) for group in network.components()]
     return _Program(network, device, shapes, live, groups, Fuser(device, compile_neurons))

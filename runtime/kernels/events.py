@@ -11,21 +11,21 @@ from numba.extending import intrinsic
 from .jit import jit
 from .lanes import CHUNK
 from .llvm import BYTE, INT, LONG, SHORT, data_of, host_form, pick, read, splat, vector, write
-from .tiles import strip
+from .row_sums import pair_products
+from .tiles import exchanged, strip
 
 EIGHT = 8  # steps side by side, and neurons
-_PAIRS = [p for i in range(EIGHT) for p in (i, EIGHT + i)]
 
 
 def _products(b: Any, x: Any, y: Any, pair: Any) -> Any:
     """Return  w0 x + w1 y  of eight bytes each, 16 bits; `pair`: both weights."""
     out, size = vector(SHORT, EIGHT), 2 * EIGHT
     if host_form() == "plain":
-        low, high = b.ashr(b.shl(pair, ir.Constant(SHORT, 8)), ir.Constant(SHORT, 8)), b.ashr(pair, ir.Constant(SHORT, 8))
-        return b.add(b.mul(b.zext(x, out), splat(b, low, EIGHT)), b.mul(b.zext(y, out), splat(b, high, EIGHT)))
+        return pair_products(b, "plain", x, y, pair)[0]
     kind = ir.FunctionType(out, [vector(BYTE, size)] * 2)
     multiply = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.ssse3.pmadd.ub.sw.128")
-    return b.call(multiply, [pick(b, x, y, _PAIRS), b.bitcast(splat(b, pair, EIGHT), vector(BYTE, size))])
+    turns = [p for i in range(EIGHT) for p in (i, EIGHT + i)]
+    return b.call(multiply, [pick(b, x, y, turns), b.bitcast(splat(b, pair, EIGHT), vector(BYTE, size))])
 
 
 def _emit_row(context: Any, b: Any, signature: Any, args: Any) -> Any:
@@ -58,10 +58,7 @@ def _emit_turn(context: Any, b: Any, signature: Any, args: Any) -> Any:
     acc, at, totals, to, pitch, left, right = args
     begin, into = (data_of(context, b, signature.args[i], array, INT) for i, array in ((0, acc), (2, totals)))
     rows = [read(b, b.gep(begin, [b.add(at, ir.Constant(LONG, EIGHT * i))]), vector(INT, EIGHT)) for i in range(EIGHT)]
-    for _ in range(3):  # a perfect shuffle of the rows, three times, transposes eight by eight
-        halves = [(rows[i], rows[i + EIGHT // 2]) for i in range(EIGHT // 2)]
-        rows = [pick(b, x, y, _PAIRS[first : first + EIGHT]) for x, y in halves for first in (0, EIGHT)]
-    for t, row in enumerate(rows):
+    for t, row in enumerate(exchanged(b, rows)):
         place = b.gep(into, [b.add(to, b.mul(pitch, ir.Constant(LONG, t)))])
         shifted = b.ashr(b.shl(row, splat(b, b.trunc(left, INT), EIGHT)), splat(b, b.trunc(right, INT), EIGHT))
         write(b, b.add(shifted, read(b, place, row.type)), place)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from ...hwmodels.fixed_point import STATE_LIMIT
 from .jit import jit, variant
 from .lanes import BYTES, SAMPLES, STEPS
-from .llvm import BYTE, INT, LONG, Form, data_of, host_form, pick, read, splat, vector, write
+from .llvm import BYTE, INT, LONG, Form, data_of, host_form, read, splat, vector, write
 
 Decay = Literal["simple", "shift", "product"]
 """How a neuron is computed. `shift`, `product`: all of it, the decay by a shift or by products. `simple`: the potential halves, the sums
@@ -54,10 +54,7 @@ class Neurons:
     """Emits LIF neurons, one a lane: states and counts stay in registers over all steps."""
 
     def __init__(self, b: Any, registers: Any, biases: Any, decay: Decay, packing: int) -> None:
-        """Take the builder, the address of the registers, the biases as a vector, the form of the decay, and how spikes lie.
-
-        `order`: the lanes in which bytes of spikes are written.
-        """
+        """Take the builder, the address of the registers, the biases as a vector, the form of the decay, and how spikes lie."""
         self.b, self.bias, self.packing, self.decay, size = b, biases, packing, decay, biases.type.count
         right, left, held, keep, places, bar, soft = (b.load(b.gep(registers, [ir.Constant(LONG, i)])) for i in range(7))
         self.right, self.left, self.held, self.keep, self.bar, self.soft = (splat(b, x, size) for x in (right, left, held, keep, bar, soft))
@@ -65,7 +62,6 @@ class Neurons:
         wide, narrow = (ir.Constant(vector(element, size), None) for element in (INT, BYTE))
         zeros = (wide, wide, narrow, narrow, narrow)
         self.v, self.u, self.fires, self.busy, self.eight = (cgutils.alloca_once_value(b, zero) for zero in zeros)
-        self.order = list(range(size))
         for slot, zero in zip((self.v, self.u, self.fires, self.busy, self.eight), zeros, strict=True):
             b.store(zero, slot)  # an alloca is filled where the function begins, not each time round
 
@@ -102,7 +98,7 @@ class Neurons:
         elif self.packing == SAMPLES:
             write(b, b.bitcast(fired, ir.IntType(new.type.count)), b.gep(out, [b.mul(t, pitch)]))
         else:
-            write(b, pick(b, spikes, spikes, self.order), b.gep(out, [b.mul(t, pitch)]))
+            write(b, spikes, b.gep(out, [b.mul(t, pitch)]))
         self.count(fired, spikes, b.icmp_signed("!=", b.or_(u, new), ir.Constant(new.type, None)))
 
     def count(self, fired: Any, spikes: Any, busy: Any) -> None:

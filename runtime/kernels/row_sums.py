@@ -28,7 +28,7 @@ def most_synapses(payload: int, weight: int = 127) -> int:
     return most // 2 * 2 or most
 
 
-def _pair_products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> list[Any]:
+def pair_products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> list[Any]:
     """Return  w0 x + w1 y  of two vectors of bytes as vectors of 16 bits; `pair`: both weights, 8 bits each. See `_in_order`."""
     size = x.type.count
     if form == "plain":
@@ -47,7 +47,7 @@ def _pair_products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> list[Any]:
 
 
 def _in_order(b: Any, sums: list[Any]) -> list[Any]:
-    """Return the 16-bit sums of `_pair_products` as vectors of 16 lanes in the lanes' order."""
+    """Return the 16-bit sums of `pair_products` as vectors of 16 lanes in the lanes' order."""
     if len(sums) == 1:
         return [pick(b, sums[0], sums[0], list(range(i, i + 16))) for i in range(0, sums[0].type.count, 16)]
     size = sums[0].type.count
@@ -67,7 +67,7 @@ SPANS: dict[Form, int] = {"avx512": CHUNK, "avx2": 32, "plain": CHUNK}
 
 
 def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: Any) -> list[list[Any]]:
-    """Emit the sum of a row over `chunks * CHUNK` bytes of a stream; return, span by span, the slots of what `_pair_products` gives.
+    """Emit the sum of a row over `chunks * CHUNK` bytes of a stream; return, span by span, the slots of what `pair_products` gives.
 
     `args`, of types `kinds`, begin with source, base, places, weights, begin, end as in `sum_pairs`.
     """
@@ -86,7 +86,7 @@ def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: A
         pair = read(b, b.gep(pairs, [k]), SHORT)
         for start, held in zip(starts, slots, strict=True):
             x_part, y_part = (read(b, b.gep(a, [ir.Constant(LONG, start)]), vector(BYTE, span)) for a in (x, y))
-            for s, product in zip(held, _pair_products(b, form, x_part, y_part, pair), strict=True):
+            for s, product in zip(held, pair_products(b, form, x_part, y_part, pair), strict=True):
                 b.store(b.add(b.load(s), product), s)
     return slots
 

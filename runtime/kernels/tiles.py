@@ -33,8 +33,8 @@ def _columns(b: Any, rows: list[Any]) -> list[Any]:
     return [b.bitcast(row, vector(LONG, CHUNK // 8)) for row in rows]
 
 
-def _exchanged(b: Any, rows: list[Any]) -> list[Any]:
-    """Transpose eight vectors of eight words."""
+def exchanged(b: Any, rows: list[Any]) -> list[Any]:
+    """Transpose eight vectors of eight."""
     for _ in range(3):
         pairs = zip(rows[:4], rows[4:], strict=True)
         rows = [pick(b, x, y, [p for i in range(first, first + 4) for p in (i, 8 + i)]) for x, y in pairs for first in (0, 4)]
@@ -68,7 +68,7 @@ def _transposition(counts: bool) -> Any:
                 few = b.add(few, b.select(b.icmp_unsigned("<", row, one), row, one)) if counts else few
             words.append(_columns(b, rows))
         for k, of_groups in enumerate(zip(*words, strict=True)):
-            for w, row in enumerate(_exchanged(b, list(of_groups))):
+            for w, row in enumerate(exchanged(b, list(of_groups))):
                 column = ir.Constant(LONG, LANE * (w // 2) + 2 * k + w % 2)
                 write(b, row, b.gep(into, [b.mul(apart, column)]))
         if counts:
