@@ -6,12 +6,12 @@ STAMP := $(VENV)/.installed
 LAVA_STAMP := $(VENV)/.lava
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help install lava demo test test-all lint format bench-peers clean
+.PHONY: help install lava demo test test-chains test-all lint format bench-peers clean
 
 help:
 	@echo "make install   virtual environment in .venv with everything, Lava included"
 	@echo "make demo      train on the built-in digits, compile, run, check against Lava, report"
-	@echo "make test      fast tests;  make test-all: all of them;  make lint: ruff and pyright"
+	@echo "make test      fast tests;  make test-chains: whole chains in processes of their own;  make test-all: all;  make lint: ruff and pyright"
 	@echo "make bench-peers   other simulators for benchmarks/runtime_speed.py, each in a folder of .peers"
 
 $(STAMP): pyproject.toml Makefile
@@ -35,11 +35,17 @@ install: $(STAMP) lava
 demo: install
 	@sh examples/demo.sh $(BIN)/python
 
+# worksteal: test files differ in length, and a worker that is done takes what another has not begun.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: install
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST)
+
+test-chains: install
+	$(PYTEST) -m 'chain and not slow'
 
 test-all: install
-	$(BIN)/python -m pytest -n 2 -m ''
+	SPIKELOOM_ALL_EXAMPLES=1 $(PYTEST) -m ''
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -63,14 +65,24 @@ def spikeloom(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network trained in integers on the built-in digits, compiled."""
+    """A small network trained in integers on the built-in digits, compiled; trained once for all workers, and copied."""
+    own = tmp_path_factory.mktemp("runs")
+    first = own.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (first / "digits.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (first / "digits-run" / "model.loom").exists():
+            shutil.rmtree(first / "digits-run", ignore_errors=True)
+            _train_digits(first / "digits-run")
+    shutil.copytree(first / "digits-run", own / "digits")
+    return own / "digits"
+
+
+def _train_digits(folder: Path) -> None:
     from spikeloom.compile import compile_network
     from spikeloom.train import fit
 
-    folder = tmp_path_factory.mktemp("runs") / "digits"
     fit("digits", method="grad-r", sparsity=0.8, epochs=10, hidden=(64,), weight_bits=8, out=folder)
     compile_network(folder).save(folder / "model.loom")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, samples, seeds
@@ -20,7 +21,7 @@ OPTIONS = BackendOptions(threads=1)
 encodings = st.sampled_from(["current", "graded", "rate"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seeds, st.integers(1, 4), densities, encodings, st.integers(1, 70))
 def test_native_equals_reference(seed: int, layers: int, density: float, encoding: str, count: int) -> None:
     network = integer_network(seed, layers=layers, density=density, encoding=encoding)
@@ -28,7 +29,7 @@ def test_native_equals_reference(seed: int, layers: int, density: float, encodin
     compare(reference.simulate(network, events), native.simulate(network, events, OPTIONS).spikes, "native")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.integers(1, 4), densities, encodings)
 def test_onnxruntime_equals_reference(seed: int, layers: int, density: float, encoding: str) -> None:
     network = integer_network(seed, layers=layers, density=density, encoding=encoding)
@@ -36,7 +37,7 @@ def test_onnxruntime_equals_reference(seed: int, layers: int, density: float, en
     compare(reference.simulate(network, events), onnx.simulate(network, events, OPTIONS).spikes, "onnx")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds)
 def test_native_counts_active_updates(seed: int) -> None:
     network = integer_network(seed, layers=1)

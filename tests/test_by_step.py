@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, integer_conv_network, integer_network, samples, seeds
@@ -28,7 +29,7 @@ def tiny_cores() -> Chip:
     return chip.model_copy(update={"limits": limits})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans(), st.sampled_from([1, 2, 9, 70]), st.booleans())
 def test_the_native_simulator_counts_by_step(seed: int, maps: bool, count: int, rasters: bool) -> None:
     network = integer_conv_network(seed) if maps else integer_network(seed, encoding="rate")
@@ -40,7 +41,7 @@ def test_the_native_simulator_counts_by_step(seed: int, maps: bool, count: int, 
         assert (counted == raster.sum(axis=0)).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.sampled_from(["current", "graded", "rate", "host"]))
 def test_a_run_counts_by_core_and_step(seed: int, encoding: str) -> None:
     try:

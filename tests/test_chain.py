@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from budget import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from spikeloom import registry
@@ -41,14 +42,15 @@ def chain_is_exact(recipe: dict[str, Any], chip: str, encoding: Any) -> None:
         assert results.check is not None and results.check.equal and results.check.spikes_compared > 0
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.chain
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CHAINS, CHIPS)
 def test_chains_are_exact(recipe: dict[str, Any], chip: tuple[str, str]) -> None:
     chain_is_exact(recipe, *chip)
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CHAINS, CHIPS)
 def test_many_chains_are_exact(recipe: dict[str, Any], chip: tuple[str, str]) -> None:
     chain_is_exact(recipe, *chip)

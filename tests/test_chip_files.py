@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds
@@ -108,7 +109,7 @@ NAME = st.text("abcdefgh", min_size=1, max_size=4)
 VALUE = st.one_of(st.integers(0, 99).map(str), st.just('"text # [x]"'), st.just("[1, 2]"), st.just("{ a = 1, b = 2 }"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_every_key_is_found_on_its_line(data: st.DataObject) -> None:
     """Documents of tables, arrays of tables and dotted keys, with comments and blank lines."""
@@ -168,7 +169,7 @@ def measured(network: Network, values: np.ndarray, **options: Any) -> tuple[Any,
     return results, deployed.network, spikes
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.sampled_from(["rate", "graded"]))
 def test_baselines_are_what_is_counted_by_hand(seed: int, encoding: str) -> None:
     network = float_network(seed, density=0.6)

@@ -228,6 +228,7 @@ def test_every_command_has_help(spikeloom: Command, words: tuple[str, ...]) -> N
     assert "Usage:" in ended.out
 
 
+@pytest.mark.chain
 def test_ctrl_c_says_what_is_left_and_training_goes_on(tmp_path: Path) -> None:
     words = [
         sys.executable,

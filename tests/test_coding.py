@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import integer_network, samples, seeds
@@ -29,7 +30,7 @@ def test_philox_is_the_published_one(rounds: int, word: int, expected: str) -> N
     assert " ".join(f"{int(w):08x}" for w in words) == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(seeds, st.integers(0, 2**63), st.integers(0, 2**40), st.integers(1, 20), st.integers(1, 150), st.integers(1, 255))
 def test_the_kernel_draws_what_the_definition_draws(seed: int, key: int, first: int, count: int, inputs: int, levels: int) -> None:
     """Any number of inputs, levels that 2^16 is no multiple of, the values 0 and `levels`."""
@@ -72,7 +73,7 @@ def test_values_out_of_range_are_refused_by_both() -> None:
         encode(network, values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.integers(0, 60), st.integers(1, 9), st.integers(1, 40))
 def test_events_are_counted(seed: int, count: int, timesteps: int, inputs: int) -> None:
     """Past the 255 that a byte counts, and in arrays that are not contiguous."""

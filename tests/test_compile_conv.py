@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, integer_conv_network, samples, seeds
@@ -54,7 +55,7 @@ def output_of(network: Network, events: np.ndarray) -> np.ndarray:
 # --- the passes keep the function ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans())
 def test_flattening_keeps_every_spike_of_the_neurons_that_are_left(seed: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -75,7 +76,7 @@ def test_flattening_keeps_every_spike_of_the_neurons_that_are_left(seed: int, te
         assert (network.fan_in(p)[ends[1]] == q.synapses.unrolled().fan_in).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.booleans(), st.booleans(), st.floats(0.05, 0.6))
 def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal: bool, integer: bool, share: float) -> None:
     """Channels without taps go, taps that no live pair of neurons uses go, and nothing else changes."""
@@ -103,7 +104,7 @@ def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal:
         assert p.synapses.used(*ends).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans())
 def test_what_training_exports_in_integers_deploys_with_no_change_of_a_spike(seed: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -120,7 +121,7 @@ def test_what_training_exports_in_integers_deploys_with_no_change_of_a_spike(see
     compare(spikes, onnx.simulate(deployed, events, OPTIONS).spikes, "onnx")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seeds)
 def test_gates_between_integer_layers_are_lowered_too(seed: int) -> None:
     """Training in integers may hand its gates over as what they are, with float weights of 1."""
@@ -143,7 +144,7 @@ def test_gates_between_integer_layers_are_lowered_too(seed: int) -> None:
     assert (output_of(network, events) == output_of(deployed, events)).all()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds, st.booleans())
 def test_quantised_networks_run_the_same_everywhere(seed: int, temporal: bool) -> None:
     network = conv_network(seed, temporal=temporal)
@@ -180,7 +181,7 @@ def gate_network(rng: np.random.Generator, level: float, *, biased: bool, inputs
     return Network(populations, (Projection("p", "input", "gate", Synapses.from_dense(weights)),), 12, spec or InputSpec(1, 1.0, "events"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.floats(0.1, 40.0), st.booleans(), st.sampled_from([0.02, 0.3, 0.9]))
 def test_gates_are_lowered_exactly(seed: int, level: float, biased: bool, density: float) -> None:
     rng = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from budget import examples
 from conftest import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,7 +106,7 @@ def conv_ann(rng: np.random.Generator, path: Path) -> Path:
 # What is read is what onnxruntime computes
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seeds)
 def test_layers_give_onnxruntimes_outputs(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -135,7 +136,7 @@ def rates(converted: Converted, values: Array, timesteps: int) -> reference.Spik
     return {name: raster.mean(axis=1) for name, raster in rasters.items()}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seeds)
 def test_rates_of_the_first_layer_are_within_one_over_t(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """A soft reset keeps what is above the threshold, so T steps of a constant current a give floor(T a) spikes, but for rounding."""
@@ -150,7 +151,7 @@ def test_rates_of_the_first_layer_are_within_one_over_t(tmp_path_factory: pytest
         assert (found <= wanted + 1e-4).all() and (found > wanted - 1.0 / timesteps - 1e-4).all()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(seeds)
 def test_the_error_of_rates_falls_as_one_over_t(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -375,19 +376,19 @@ def same_everywhere(network: Network, seed: int) -> None:
     assert all((one[name] == expected[name][:1]).all() for name in expected)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds, st.sampled_from(["graded", "current", "rate"]))
 def test_flat_networks_with_a_soft_reset_spike_the_same_everywhere(seed: int, encoding: str) -> None:
     same_everywhere(softened(integer_network(seed, encoding=encoding)), seed)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seeds)
 def test_maps_with_a_soft_reset_spike_the_same_everywhere(seed: int) -> None:
     same_everywhere(softened(integer_conv_network(seed)), seed)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seeds)
 def test_float_neurons_with_a_soft_reset_are_handed_over(seed: int) -> None:
     network = softened(conv_network(seed))

@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, graph_network, samples, seeds
@@ -38,7 +39,7 @@ def relays_of(before: Network, after: Network) -> list[str]:
     return [p.name for p in after.populations if p.name not in known]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(seeds, st.integers(1, 8), longest, st.booleans(), st.integers(0, 2))
 def test_balancing_keeps_every_spike(seed: int, hidden: int, max_delay: int, lags: bool, backward: int) -> None:
     network = graph_network(seed, hidden=hidden, lags=lags, backward=backward, slack=True)
@@ -55,7 +56,7 @@ def test_balancing_keeps_every_spike(seed: int, hidden: int, max_delay: int, lag
     compare(found, native_spikes, "native")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 6), st.sampled_from([0, 1]))
 def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int) -> None:
     network = graph_network(seed, hidden=hidden)
@@ -71,7 +72,7 @@ def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int
         assert alive is None or alive[wire.synapses.unrolled().indices].all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.integers(2, 8), st.sampled_from([0, 1, 2]))
 def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(seed: int, hidden: int, max_delay: int) -> None:
     network = graph_network(seed, hidden=hidden)
@@ -90,7 +91,7 @@ def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(s
         assert (fan_out > 0).all(), "a relay that nobody hears"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(seeds, st.integers(1, 6), longest, st.integers(0, 2), st.data())
 def test_the_proof_notices_every_wrong_delay(seed: int, hidden: int, max_delay: int, backward: int, data: st.DataObject) -> None:
     network = balance.Pass(max_delay).run(graph_network(seed, hidden=hidden, lags=True, backward=backward, slack=True)).network
@@ -116,7 +117,7 @@ def check_lava(seed: int, hidden: int, max_delay: int) -> None:
 
 
 @needs_lava
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seeds, st.integers(2, 5), longest)
 def test_lava_agrees_with_delays_and_relays(seed: int, hidden: int, max_delay: int) -> None:
     check_lava(seed, hidden, max_delay)
@@ -124,7 +125,7 @@ def test_lava_agrees_with_delays_and_relays(seed: int, hidden: int, max_delay: i
 
 @needs_lava
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seeds, st.integers(2, 6), longest)
 def test_lava_agrees_with_many_delays_and_relays(seed: int, hidden: int, max_delay: int) -> None:
     check_lava(seed, hidden, max_delay)
@@ -215,7 +216,7 @@ def test_relays_of_a_layer_on_the_host_and_on_a_current() -> None:
         assert run(deployed, data, check=True).latency.steps == network.timesteps + (2 if encoding == "host" else 3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds, st.booleans())
 def test_relays_behind_convolutions(seed: int, back: bool) -> None:
     """The branches of a random convolutional network differ in length; with `back` a convolution leads from a layer to itself."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples
@@ -31,7 +32,7 @@ def test_round_trip_keeps_everything(deployed: DeployedNetwork, tmp_path: Path) 
     assert run(again, data).sops_per_sample == run(deployed, data).sops_per_sample
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10**7), flip=st.integers(1, 255))
 def test_any_flipped_byte_is_an_error_or_harmless(deployed: DeployedNetwork, tmp_path: Path, position: int, flip: int) -> None:
     content = bytearray(deployed.save(tmp_path / "good.loom").read_bytes())

@@ -108,6 +108,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.chain
 def test_the_tutorial(tutorial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tutorial)
     assert (tutorial / "runs/tutorial/report.html").exists() and (tutorial / "runs/tutorial/loihi.loom").exists()
@@ -116,6 +117,7 @@ def test_the_tutorial(tutorial: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "synaptic operations a digit" in capsys.readouterr().out
 
 
+@pytest.mark.chain
 def test_the_files_of_a_run_are_all_described(tutorial: Path) -> None:
     page = text_of("files.md")
     for path in (tutorial / "runs/tutorial").iterdir():
@@ -123,6 +125,7 @@ def test_the_files_of_a_run_are_all_described(tutorial: Path) -> None:
         assert f"`{name}" in page or path.name == "loihi.loom", path.name
 
 
+@pytest.mark.chain
 def test_the_parts_of_ones_own(tutorial: Path, tmp_path: Path, spikeloom: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the page on extending shows is found in a user's folder, and does what the page says."""
     from spikeloom import registry

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from netgen import Labelled, conv_network, float_network, samples, seeds
 from spikeloom.compile import compile_network
@@ -21,7 +22,7 @@ from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import run
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(seeds)
 def test_bounds_hold_and_counts_agree(seed: int) -> None:
     """On networks that can be mapped: never more cores than the mapping's own bound, and a run's SOPs from its own rates."""

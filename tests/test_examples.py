@@ -31,6 +31,7 @@ def example(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.chain
 def test_a_chip_of_ones_own(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(run_folder, tmp_path / "run"))
     large, small = example("own_chip.py", folder, monkeypatch, capsys)
@@ -40,23 +41,27 @@ def test_a_chip_of_ones_own(run_folder: Path, tmp_path: Path, monkeypatch: pytes
     assert int(cores) > 1
 
 
+@pytest.mark.chain
 def test_crossbars(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = example("truenorth_digits.py", run_folder, monkeypatch, capsys)
     assert [line.split(":")[0] for line in lines] == ["ternary", "codebook", "exact"]
     assert "cores," in lines[1]
 
 
+@pytest.mark.chain
 def test_reading_results(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = example("reading_results.py", run_folder, monkeypatch, capsys)
     assert "SOPs a sample" in lines[0]
     assert lines[-1].startswith("  core 0 is the busiest")
 
 
+@pytest.mark.chain
 def test_nir_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = example("nir_from_elsewhere.py", tmp_path / "nir", monkeypatch, capsys)
     assert line.startswith("1 core, spikes per neuron and step: lif1 0.")
 
 
+@pytest.mark.chain
 def test_a_pruning_rule_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from spikeloom.train import methods
 

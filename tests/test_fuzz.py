@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from budget import examples
 from fuzzed import READERS, attempt, forked, fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-QUICK, LONG = 10, 400
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 damages = st.randoms(use_true_random=False)
 
@@ -33,7 +33,7 @@ def damaged_files_are_read_or_refused(name: str, originals: dict[str, Path], scr
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=QUICK, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=CHECKS)
 @given(rng=damages)
 def test_damaged_files_are_read_or_refused(
     name: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: Random
@@ -44,7 +44,7 @@ def test_damaged_files_are_read_or_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=LONG, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=CHECKS)
 @given(rng=damages)
 def test_many_damaged_files_are_read_or_refused(
     name: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: Random

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, densities, float_network, integer_conv_network, integer_network, samples, seeds
@@ -44,7 +45,7 @@ def steps_of(network: Network, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     return values, steps.astype(np.float32).astype(np.float64)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, densities)
 def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
     network = float_network(seed, density=max(density, 0.2))
@@ -57,14 +58,14 @@ def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
         assert (raster == spikes[name]).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.integers(1, 4), densities)
 def test_integer_networks_round_trip(seed: int, layers: int, density: float) -> None:
     network = integer_network(seed, layers=layers, density=density)
     assert same(handover.from_bytes(handover.to_bytes(network)), network)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.sampled_from([0.2, 1.0]), st.booleans())
 def test_convolutions_round_trip_and_run(seed: int, density: float, temporal: bool) -> None:
     network = conv_network(seed, density=density, temporal=temporal)
@@ -80,7 +81,7 @@ def test_convolutions_round_trip_and_run(seed: int, density: float, temporal: bo
         assert np.array_equal(raster, spikes[name]), name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans())
 def test_integer_convolutions_round_trip_and_run(seed: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -107,7 +108,7 @@ def test_the_file_passes_onnx_checker_and_keeps_metadata(tmp_path: Path) -> None
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_truncated_files_are_refused(cut: int) -> None:
     content = handover.to_bytes(float_network(2))
     with pytest.raises(FormatError, match=r"truncated|damaged|holds an empty graph|not one that spikeloom"):
@@ -115,7 +116,7 @@ def test_truncated_files_are_refused(cut: int) -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255), st.sampled_from([integer_network, conv_network, integer_conv_network]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_flipped_bytes_never_crash(position: int, flip: int, kind: Callable[[int], Network]) -> None:
     content = bytearray(handover.to_bytes(kind(2)))
     content[position % len(content)] ^= flip

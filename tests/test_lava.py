@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -87,8 +88,9 @@ CASES = given(
 )
 
 
+@pytest.mark.chain
 @needs_lava
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @CASES
 def test_random_networks(seed: int, timesteps: int, samples: int, batch_size: int | None, graded: bool) -> None:
     check_random(seed, timesteps, samples, batch_size, graded)
@@ -96,7 +98,7 @@ def test_random_networks(seed: int, timesteps: int, samples: int, batch_size: in
 
 @needs_lava
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @CASES
 def test_many_random_networks(seed: int, timesteps: int, samples: int, batch_size: int | None, graded: bool) -> None:
     check_random(seed, timesteps, samples, batch_size, graded)

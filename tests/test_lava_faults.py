@@ -135,6 +135,7 @@ def test_interpreter_that_does_not_exist(tmp_path: Path) -> None:
         simulate(1, lava_python=str(tmp_path / "nowhere"))
 
 
+@pytest.mark.chain
 def test_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_lava_child, "GRACE", 0.5)
     deaf = script(tmp_path, 'trap "" TERM\nwhile :; do sleep 0.2; done')
@@ -145,6 +146,7 @@ def test_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyte
     assert not [p for p in processes(parent=os.getpid()) if deaf.encode() in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
+@pytest.mark.chain
 @needs_lava
 def test_time_limit(own: Path) -> None:
     seen: list[tuple[int, list[int], set[str]]] = []
@@ -160,6 +162,7 @@ def test_time_limit(own: Path) -> None:
     assert not list(own.iterdir())
 
 
+@pytest.mark.chain
 @needs_lava
 @pytest.mark.parametrize("victim", ["worker", "child"])
 def test_killed(victim: str, own: Path) -> None:
@@ -182,6 +185,7 @@ def test_killed(victim: str, own: Path) -> None:
     assert not list(own.iterdir())
 
 
+@pytest.mark.chain
 @needs_lava
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_caller_ended(number: signal.Signals, own: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
@@ -86,7 +87,7 @@ def brute_loads(network: Network, core_of: np.ndarray, rates: dict[str, np.ndarr
     return loads, messages
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     seeds,
     st.integers(1, 4),
@@ -120,7 +121,7 @@ def test_every_mapping_holds_every_limit(
     assert (again.core_of == mapping.core_of).all() and again.strategy == mapping.strategy
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.integers(1, 4), densities, st.integers(1, 12))
 def test_loads_of_any_assignment_are_the_brute_count(seed: int, layers: int, density: float, cores: int) -> None:
     network, chip = integer_network(seed, layers=layers, density=density), chips.load("loihi")
@@ -153,7 +154,7 @@ def from_rows(matrix: np.ndarray) -> Wiring:
 
 
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=80, unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_words_are_the_formats_cost(targets: list[int]) -> None:
     assert words_of(sorted(targets), chips.load("loihi")) == brute_words(sorted(targets), 8, chips.load("loihi"))
 
@@ -192,7 +193,7 @@ def test_tiles_save_messages_and_cores_on_maps() -> None:
 
 
 @pytest.mark.parametrize("name", registry.names(strategies))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seed=seeds, maps=st.booleans(), neurons=st.integers(2, 40))
 def test_every_strategy_orders_every_neuron_once(name: str, seed: int, maps: bool, neurons: int) -> None:
     network = map_network(seed, (3, 5, 4), 0.4) if maps else integer_network(seed, layers=3)
@@ -210,7 +211,7 @@ def test_every_strategy_orders_every_neuron_once(name: str, seed: int, maps: boo
     assert misfit < 0 and (np.bincount(core_of) <= neurons).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(2, 4), densities, st.integers(2, 8))
 def test_fills_take_as_many_as_fit(seed: int, layers_: int, density: float, words: int) -> None:
     """A core ends where one more neuron of the order would break a limit."""
@@ -228,7 +229,7 @@ def test_fills_take_as_many_as_fit(seed: int, layers_: int, density: float, word
             assert bool((core_loads(wiring, held, chip)[core, [0, 1, 2]] > limits(chip)[:3]).any()) == over
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, densities, st.integers(2, 12), st.integers(2, 6))
 def test_refinement_never_costs_and_holds_the_limits(seed: int, density: float, neurons: int, cores: int) -> None:
     network, chip = integer_network(seed, layers=4, density=density), small_chip(neurons=4 * neurons, synapse_words=60 * neurons)
@@ -246,7 +247,7 @@ def test_refinement_never_costs_and_holds_the_limits(seed: int, density: float, 
         assert fewer.max() < cores and (brute_loads(network, fewer, rates, chip)[0] <= limits(chip)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, densities, st.integers(1, 8), st.integers(2, 30), st.integers(10, 60))
 def test_no_partition_beats_the_bounds(seed: int, density: float, cores: int, neurons: int, words: int) -> None:
     """Whatever the assignment, as long as it holds the limits."""
@@ -324,7 +325,7 @@ def test_bound_is_met_where_it_can_be() -> None:
     assert bounds.cores_bound(wiring, small_chip(neurons=16)) == 4 == mapping.cores
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.integers(2, 6), st.integers(2, 12), st.integers(1, 40), st.integers(1, 12))
 def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neurons: int, outputs: int, silent: int) -> None:
     """Nothing else moves, no message more is sent, every limit is held, and no core is added."""

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, integer_conv_network, integer_network, samples, seeds
@@ -59,7 +60,7 @@ def _counts_agree(expected: dict[str, np.ndarray], recording: Recording, other: 
         assert (recording.active[name] == other.active[name]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.sampled_from([1, 7, 63, 64, 65, 130]), st.integers(1, 3), st.sampled_from(["graded", "current", "rate"]))
 def test_flat_networks_in_blocks(seed: int, count: int, layers: int, encoding: str) -> None:
     network = integer_network(seed, layers=layers, encoding=encoding)
@@ -83,7 +84,7 @@ def halving_network(seed: int, timesteps: int, levels: int, held: bool) -> Netwo
     return Network(tuple(made), tuple(joined), timesteps, InputSpec(levels, 1 / levels, "current" if held else "graded"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.sampled_from([63, 64, 130, 581]), st.integers(1, 20), st.sampled_from([1, 4]), st.booleans(), st.sampled_from([ONE, TWO]))
 def test_halving_neurons_fused_with_their_sums(
     seed: int, count: int, timesteps: int, levels: int, held: bool, options: BackendOptions
@@ -99,7 +100,7 @@ def test_halving_neurons_fused_with_their_sums(
 
 
 @pytest.mark.parametrize("event", [0, _latency.EVENT, 1 << 40])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.integers(1, 20), st.sampled_from([1, 4, 127]), st.booleans())
 def test_single_samples_by_events_and_by_eight_steps(event: int, seed: int, timesteps: int, levels: int, held: bool) -> None:
     """Any number of steps, more and fewer neurons than a tile has; both forms, and the faster one of each layer."""
@@ -132,7 +133,7 @@ def test_a_payload_above_the_levels_is_refused_in_a_chain() -> None:
         native.simulate(network, events, options)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.sampled_from([1, 2, 8, 9, 17]), st.booleans())
 def test_convolutional_networks_in_blocks(seed: int, count: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -142,7 +143,7 @@ def test_convolutional_networks_in_blocks(seed: int, count: int, temporal: bool)
 GEOMETRY = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.sampled_from([6, 8, 9, 16]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, GEOMETRY, st.integers(1, 9), st.integers(-2, 3), st.sampled_from([127, 2000]), st.booleans())
 def test_maps_of_every_geometry(
     seed: int, geometry: tuple[int, int, int, int, int], channels: int, exponent: int, limit: int, graded: bool
@@ -178,7 +179,7 @@ def test_maps_of_every_geometry(
     check(replace(network, timesteps=11), events[:2, [*range(5), *range(5), 0]])  # one by one, more steps than a byte holds
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.sampled_from([1, 5, 64, 150]), st.sampled_from([1, 100, 127]), st.booleans())
 @pytest.mark.usefixtures("always_products")
 def test_dense_networks_through_matrix_products(seed: int, count: int, levels: int, held: bool) -> None:
@@ -245,7 +246,7 @@ def test_what_is_neither_sparse_nor_dense_takes_the_faster_form(slow: str, monke
     assert set(runs) <= {CHUNK}  # measured, and not run
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 3), st.sampled_from(["graded", "current", "rate"]))
 def test_single_samples_event_by_event(seed: int, layers: int, encoding: str) -> None:
     """One prepared network, sample after sample: nothing of one is left in the next."""
@@ -264,7 +265,7 @@ def test_single_samples_event_by_event(seed: int, layers: int, encoding: str) ->
         assert all((single.active[n] * 2 == twice.active[n]).all() for n in expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.booleans())
 def test_single_samples_of_maps(seed: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -309,7 +310,7 @@ def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
     assert (spikes["p"] == (grouped >= (1 if vth == 1 else 2))).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.sampled_from([1, 9]), st.booleans(), st.sampled_from(["graded", "rate"]))
 def test_without_numba_the_spikes_and_counts_are_the_same(seed: int, count: int, maps: bool, encoding: str) -> None:
     network = integer_conv_network(seed) if maps else integer_network(seed, layers=3, encoding=encoding)

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netxgen import CUBA, PlainNeurons, plain_netx, put, random_file, seeds
@@ -20,7 +21,7 @@ from spikeloom.compile.readers._netx_weights import parts
 from spikeloom.errors import FormatError, SpikeloomError
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds)
 def test_a_file_spikes_as_netx_equations_say(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("net") / "random.net"
@@ -32,7 +33,7 @@ def test_a_file_spikes_as_netx_equations_say(tmp_path_factory: pytest.TempPathFa
     assert (spikes[network.populations[-1].name][0] == plain_netx(path, events)).all()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.lists(st.integers(-256, 255), min_size=1, max_size=6), st.sampled_from([1, 2, 4]))
 def test_parts_add_up_to_the_weights(weights: list[int], step: int) -> None:
     whole = np.array(weights) // step * step

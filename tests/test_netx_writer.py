@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from conftest import Command
 from hypothesis import given, settings
 from netgen import sparse_integers
@@ -21,7 +22,7 @@ from spikeloom.errors import NetworkError, UsageError
 from test_handover import same
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seeds)
 def test_what_is_written_is_read_again_and_spikes_the_same(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("net") / "chain.net"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
@@ -32,7 +33,7 @@ def streams(network: Network, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {network.populations[0].name: events, **reference.simulate(network, events)}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seeds, st.sampled_from(["current", "graded", "rate", "host"]))
 def test_metrics_equal_sums_over_every_synapse(seed: int, encoding: str) -> None:
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
@@ -78,7 +79,7 @@ def check_same(network: Network, again: Network, values: Any) -> None:
     assert (network.timesteps, network.votes, network.input) == (again.timesteps, again.votes, again.input)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds)
 def test_random_graphs_step_as_nir_defines(seed: int) -> None:
     sketch = Generator(seed).make()
@@ -103,7 +104,7 @@ def test_the_generator_draws_what_is_read() -> None:
 # --- back again -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans(), st.sampled_from(["above", "reached"]))
 def test_networks_of_training_come_back(seed: int, temporal: bool, spike_when: Any) -> None:
     for network in (conv_network(seed, temporal=temporal), float_network(seed, v_reset=-0.5)):
@@ -114,7 +115,7 @@ def test_networks_of_training_come_back(seed: int, temporal: bool, spike_when: A
             assert p.neuron == q.neuron and np.array_equal(p.living, q.living) and np.array_equal(p.biases, q.biases)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds)
 def test_networks_that_were_read_come_back(seed: int) -> None:
     """Synaptic currents, neurons without a leak, lags and loops."""
@@ -397,7 +398,7 @@ def test_files_of_ours_run_in_spikingjelly(tmp_path: Path) -> None:
 # --- deployed -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds)
 def test_deployed_as_the_reference(seed: int) -> None:
     """What is read is compiled and runs natively to the integer reference's spikes: loops, currents that decay, neurons without a leak."""

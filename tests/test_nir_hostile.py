@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nirgen import Generator, nir
@@ -257,7 +258,7 @@ def places(document: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.integers(0, 40), st.integers(0, 2**32), st.integers(1, 3))
 def test_mutated_graphs_are_read_or_refused(seed: int, draws: int, count: int) -> None:
     """No crash, no error but ours, whatever the fields hold."""

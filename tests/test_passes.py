@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from netgen import densities, float_network, integer_network, samples, seeds
 from spikeloom import registry
@@ -22,7 +23,7 @@ def calibration(network: Network) -> Calibration:
     return Calibration(samples(network, 11, 40), np.zeros(40, np.int64))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, densities)
 def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -> None:
     network = integer_network(seed, layers=3, density=density)
@@ -39,7 +40,7 @@ def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -
     assert again.changes == ()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds)
 def test_folding_the_reset_keeps_every_spike(seed: int) -> None:
     network = float_network(seed, v_reset=-0.25)
@@ -51,7 +52,7 @@ def test_folding_the_reset_keeps_every_spike(seed: int) -> None:
     assert all(p.neuron.v_reset == 0.0 for p in folded.spiking if isinstance(p.neuron, LIF))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds)
 def test_quantised_networks_stay_close_to_float(seed: int) -> None:
     network = float_network(seed, sizes=(40, 30, 10), timesteps=8)

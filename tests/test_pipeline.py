@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, float_network, integer_conv_network, integer_network, samples, seeds
@@ -56,7 +57,7 @@ def test_a_pass_that_does_not_exist_is_named() -> None:
         run_passes(float_network(1), stop_after="quantize")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.booleans(), st.booleans())
 def test_dumps_load_again(tmp_path_factory: pytest.TempPathFactory, seed: int, integer: bool, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal) if integer else conv_network(seed, temporal=temporal)
@@ -133,7 +134,7 @@ def test_what_a_pass_may_not_leave_behind() -> None:
 # --- exact passes keep the function ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.booleans(), st.booleans())
 def test_passes_before_and_after_quantisation_keep_the_output(seed: int, maps: bool, temporal: bool) -> None:
     """Of integer networks: every pass but `encode`, which sets what enters; on the same events the output never changes."""
@@ -209,7 +210,7 @@ def test_every_layer_gets_its_bits(bits: str) -> None:
         assert np.abs(projection.synapses.data).max() <= arithmetic.largest_weight(wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(3, 8), st.integers(1, 5), st.booleans())
 def test_channels_are_stored_as_finely_as_they_fit(seed: int, bits: int, groups: int, maps: bool) -> None:
     """Each weight lies within half a step of what it stands for, the step of a layer's exponent at most; no weight is lost or doubled."""
@@ -244,7 +245,7 @@ def test_channels_are_stored_as_finely_as_they_fit(seed: int, bits: int, groups:
     assert sum(p.synapses.count for p in made) == synapses.count
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.sampled_from(["3", "8"]), st.booleans())
 def test_networks_by_channel_run_and_are_kept(tmp_path_factory: pytest.TempPathFactory, seed: int, bits: str, maps: bool) -> None:
     network = conv_network(seed) if maps else float_network(seed)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
@@ -94,7 +95,7 @@ def brute_routes(between: Any, entering: np.ndarray, places: np.ndarray, chip: C
     return hops, links, ports
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.integers(1, 40), st.booleans())
 def test_hops_and_links_equal_a_walk_of_every_message(seed: int, cores: int, single: bool) -> None:
     chip = small_system(cores=40, columns=5, rows=4).limited_to(1) if single else small_system()
@@ -118,7 +119,7 @@ def test_hops_and_links_equal_a_walk_of_every_message(seed: int, cores: int, sin
     assert system.hop_energy(between, entering, places, chip) == pytest.approx(sum(h * p for h, p in zip(hops, prices, strict=True)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(2, 40))
 def test_the_busiest_link_is_the_one_in_use_longest(seed: int, cores: int) -> None:
     chip, times = small_system(), (4.1, 6.5, 50.0, 2.1)
@@ -138,7 +139,7 @@ def problem_of(seed: int, cores: int, chip: Chip) -> Problem:
     return placing.problem(placing.symmetric(between), entering, places, chip)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 40))
 def test_the_annealers_cost_is_the_energy_of_the_hops(seed: int, cores: int) -> None:
     chip = small_system()
@@ -148,7 +149,7 @@ def test_the_annealers_cost_is_the_energy_of_the_hops(seed: int, cores: int) -> 
     assert cost(problem, slot_of) == pytest.approx(system.hop_energy(between, entering, problem.place[slot_of], chip))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 40), st.integers(0, 5000), st.sampled_from([0.0, 0.1, 3.0]))
 def test_annealing_never_costs_more_than_its_start_and_keeps_slots_distinct(seed: int, cores: int, moves: int, heat: float) -> None:
     problem = problem_of(seed, cores, small_system())
@@ -171,7 +172,7 @@ def test_annealing_finds_the_best_of_all_placements() -> None:
         assert min(found) == pytest.approx(best)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 45), st.integers(0, 3))
 def test_a_placement_uses_each_slot_once_and_the_fewest_chips(seed: int, cores: int, draw: int) -> None:
     chip = small_system()
@@ -220,7 +221,7 @@ def test_the_hilbert_curve_visits_every_place_once_and_neighbours_in_squares(col
         assert (np.abs(np.diff(ordered, axis=0)).sum(axis=1) == 1).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.integers(5, 80))
 def test_eigenvectors_solve_the_laplacian(seed: int, cores: int) -> None:
     """Against the dense solution: the same smallest eigenvalues, so that as little traffic is cut."""
@@ -237,7 +238,7 @@ def test_eigenvectors_solve_the_laplacian(seed: int, cores: int) -> None:
         assert float(x @ laplacian / (x @ x)) == pytest.approx(values[k + 1], abs=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, st.integers(1, 12))
 def test_traffic_is_sparse_and_equals_a_loop_over_synapses(seed: int, cores: int) -> None:
     rng = np.random.default_rng(seed)
@@ -292,7 +293,7 @@ def test_a_network_spills_onto_the_next_chips_and_its_file_says_so(deployed: Dep
         load(wrong.save(tmp_path / "wrong.loom"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.integers(10, 40), st.integers(5, 60))
 def test_counts_and_time_on_several_chips_equal_brute_force(seed: int, first: int, second: int) -> None:
     network = float_network(seed, sizes=(30, first, second, 10), density=0.6)

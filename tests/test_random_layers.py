@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
@@ -31,7 +32,7 @@ def moment(theta: float, balls: int, boxes: int) -> float:
     return math.log(float((chance * np.exp(-theta * hit)).sum()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.floats(0.05, 8.0), st.integers(1, 120), st.integers(1, 60))
 def test_moments_are_bounded_closely(theta: float, balls: int, boxes: int) -> None:
     exact = moment(theta, balls, boxes)
@@ -40,7 +41,7 @@ def test_moments_are_bounded_closely(theta: float, balls: int, boxes: int) -> No
     assert found <= max(0.6 * exact, exact + 3.5)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(seed=seeds, neurons=st.sampled_from([20, 50]), axons=st.sampled_from([150, 10**6]))
 def test_no_partition_that_is_found_beats_them(seed: int, neurons: int, axons: int) -> None:
     """Two layers of 300 targets with 8 synapses each on average: a few networks, each of which may fail once in a thousand times."""

@@ -40,6 +40,7 @@ def commands() -> list[str]:
     return [line for line in lines if line]
 
 
+@pytest.mark.chain
 def test_the_commands_of_the_readme(
     spikeloom: Callable[..., Any], few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def test_the_make_targets_exist() -> None:
             assert f"\n{line.split()[1]}:" in makefile
 
 
+@pytest.mark.chain
 def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in blocks("python"):
@@ -79,6 +81,7 @@ def test_the_links_of_the_readme() -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.chain
 def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import runpy
     import sys
@@ -88,6 +91,7 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (tmp_path / "quick/report.html").exists()
 
 
+@pytest.mark.chain
 def test_the_sweep_example(tmp_path: Path) -> None:
     import os
     import subprocess

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, graph_network, samples, seeds
@@ -69,7 +70,7 @@ def in_plain_loops(network: Network, events: NDArray[Any]) -> dict[str, NDArray[
     return {p.name: streams[p.name] > 0 for p in network.spiking}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seeds, st.integers(1, 7), st.sampled_from(["rate", "graded"]), st.fixed_dictionaries(graphs))
 def test_the_reference_is_what_plain_loops_give(seed: int, timesteps: int, encoding: str, graph: dict[str, Any]) -> None:
     network = graph_network(seed, timesteps=timesteps, encoding=encoding, **graph)
@@ -77,7 +78,7 @@ def test_the_reference_is_what_plain_loops_give(seed: int, timesteps: int, encod
     compare(in_plain_loops(network, events), reference.simulate(network, events), "reference")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seeds, st.integers(1, 7), st.sampled_from(["rate", "graded"]), st.integers(1, 70), st.booleans(), st.fixed_dictionaries(graphs))
 def test_native_equals_reference(seed: int, timesteps: int, encoding: str, count: int, dead: bool, graph: dict[str, Any]) -> None:
     network = graph_network(seed, timesteps=timesteps, encoding=encoding, **graph)
@@ -125,7 +126,7 @@ LAVA = given(
 
 
 @needs_lava
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @LAVA
 def test_lava_equals_reference(
     seed: int, timesteps: int, count: int, batch_size: int | None, max_delay: int, graph: dict[str, Any]
@@ -135,7 +136,7 @@ def test_lava_equals_reference(
 
 @needs_lava
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @LAVA
 def test_lava_equals_reference_on_many(
     seed: int, timesteps: int, count: int, batch_size: int | None, max_delay: int, graph: dict[str, Any]
@@ -161,7 +162,7 @@ def test_no_spike_gets_into_the_next_sample(max_delay: int) -> None:
 # --- what cannot matter ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.fixed_dictionaries(graphs))
 def test_dropping_the_dead_keeps_every_output_spike(seed: int, graph: dict[str, Any]) -> None:
     network = graph_network(seed, **graph)
@@ -265,7 +266,7 @@ def calibration(network: Network) -> Calibration:
     return Calibration(samples(network, 11, 40), np.zeros(40, np.int64))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seeds, st.booleans())
 def test_quantised_cycles_stay_close_to_float(seed: int, calibrated: bool) -> None:
     network = encode.Pass(chips.load("loihi2"), "graded").run(looped(seed)).network
@@ -311,7 +312,7 @@ def test_a_recurrent_network_compiles_and_runs(backend: str) -> None:
     assert results.sops_per_sample != run(bare, data).sops_per_sample, "the loops change nothing: the test shows nothing"
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seeds, st.booleans())
 def test_counts_equal_brute_force(seed: int, relays: bool) -> None:
     chip = tiny_cores()

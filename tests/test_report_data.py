@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import results
@@ -36,7 +37,7 @@ def deployed() -> DeployedNetwork:
     return compile_network(float_network(3, sizes=(30, 25, 8)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.sampled_from([2, 4, 8]))
 def test_histograms_hold_every_weight_in_its_bin(seed: int, bits: int) -> None:
     network = float_network(seed, sizes=(20, 15, 12, 6))

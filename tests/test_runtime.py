@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
@@ -26,7 +27,7 @@ def tiny_cores() -> Chip:
     return chip.model_copy(update={"limits": limits, "mesh": chip.mesh.model_copy(update={"cores_per_tile": 1, "columns": 16, "rows": 8})})
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seeds, st.sampled_from(["current", "graded", "rate", "host"]))
 def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
     try:

@@ -30,6 +30,7 @@ def child(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.chain
 @pytest.mark.parametrize("density", [0.02, 1.0])
 def test_the_exact_engines_give_the_references_spikes(cases: Any, density: float) -> None:
     case = cases.make_case(density, 70, seed=3)

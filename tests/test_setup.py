@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,18 @@ def test_help_is_the_default_target(clone: Path) -> None:
     assert "make test" in done.stdout
 
 
-def test_ci_calls_lint_and_test() -> None:
+def test_ci_calls_lint_tests_and_chains() -> None:
     script = (ROOT / ".ci/run").read_text()
-    assert "make lint" in script
-    assert "make test" in script
+    assert re.findall(r"^make (\S+)", script, re.MULTILINE) == ["lint", "test", "test-chains"]
 
 
+def test_every_property_test_asks_how_many_examples_to_try() -> None:
+    fixed = {path.name: re.findall(r"max_examples=(?!examples\()\S+", path.read_text()) for path in ROOT.glob("tests/**/*.py")}
+    fixed.pop("test_setup.py")
+    assert not {name: found for name, found in fixed.items() if found}
+
+
+@pytest.mark.chain
 def test_a_folder_of_any_name_holds_the_repository(tmp_path: Path) -> None:
     folder = tmp_path / "my-clone"
     (folder / "tests").mkdir(parents=True)

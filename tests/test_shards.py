@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
@@ -97,7 +98,7 @@ def figures(results: Results | dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     seeds,
     st.integers(2, 4),
@@ -228,6 +229,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("spikeloom: ")]
 
 
+@pytest.mark.chain
 def test_torchrun_finds_what_one_process_finds(spikeloom: Any, digits_run: Path, tmp_path: Path) -> None:
     words = ("run", digits_run / "model.loom", "--data", "digits", "--samples", 201, "--check", "--json", "--out")
     done = torchrun("-m", "spikeloom", *words, tmp_path / "two.json")
@@ -240,6 +242,7 @@ def test_torchrun_finds_what_one_process_finds(spikeloom: Any, digits_run: Path,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.json", "two.json"]
 
 
+@pytest.mark.chain
 @pytest.mark.skipif(lava.available() is not None, reason="Lava is not installed")
 def test_torchrun_with_lava(digits_run: Path, tmp_path: Path) -> None:
     """The share of the cores that each process takes by itself is nothing that Lava could refuse."""

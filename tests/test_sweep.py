@@ -24,6 +24,7 @@ def run(spikeloom: Callable[..., Any], out: Path, *more: str, methods: str = "de
     return spikeloom("sweep", *SMALL, "--methods", methods, "--sparsities", sparsities, "--out", str(out), *more)
 
 
+@pytest.mark.chain
 def test_a_grid_runs_and_goes_on(spikeloom: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     first = run(spikeloom, out, "--json", sparsities="0.5")
@@ -44,6 +45,7 @@ def test_a_grid_runs_and_goes_on(spikeloom: Callable[..., Any], tmp_path: Path) 
     assert "esl" in second.out and "70.00%" not in second.out.split("dense")[0]
 
 
+@pytest.mark.chain
 def test_what_fails_is_told_and_the_others_go_on(spikeloom: Callable[..., Any], tmp_path: Path) -> None:
     ended = run(spikeloom, tmp_path / "sweep", "--no-deploy", methods="grad-r,esl", sparsities="0.9999,0.5")
     assert ended.code == 1 and "2 of 4 cells failed" in ended.err and "synapses" in ended.err
@@ -53,6 +55,7 @@ def test_what_fails_is_told_and_the_others_go_on(spikeloom: Callable[..., Any], 
     assert "2 failed" in page and "sops" not in cells[1]
 
 
+@pytest.mark.chain
 def test_two_jobs_train_what_one_does(spikeloom: Callable[..., Any], tmp_path: Path) -> None:
     for name, jobs in (("one", "1"), ("two", "2")):
         ended = run(spikeloom, tmp_path / name, "--jobs", jobs, "--threads", "1", "--no-deploy", methods="esl", sparsities="0.5,0.8")
@@ -101,6 +104,7 @@ def test_a_process_that_dies_takes_only_its_own_piece() -> None:
     assert done == dict.fromkeys(others)
 
 
+@pytest.mark.chain
 def test_ctrl_c_ends_the_children_and_the_sweep_goes_on(spikeloom: Callable[..., Any], tmp_path: Path) -> None:
     words = ["sweep", *SMALL, "--epochs", "15", "--methods", "esl", "--sparsities", "0.5,0.6,0.7", "--no-deploy", "--out", str(tmp_path)]
     begun = subprocess.Popen([sys.executable, "-m", "spikeloom", *words, "--jobs", "2"], stderr=subprocess.PIPE, text=True)

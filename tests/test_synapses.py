@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import sparse_integers
@@ -15,7 +16,7 @@ from torch.nn import functional
 SIZES = st.tuples(*[st.integers(1, 4)] * 2, *[st.integers(3, 10)] * 2, *[st.integers(1, 3)] * 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**31), SIZES, st.integers(1, 3), st.integers(0, 2), st.integers(1, 3), st.sampled_from([0.0, 0.3, 1.0]))
 def test_unrolled_is_torch_s_convolution(seed: int, sizes: tuple[int, ...], stride: int, padding: int, pool: int, density: float) -> None:
     channels, outputs, height, width, rows, columns = sizes
@@ -38,7 +39,7 @@ def test_unrolled_is_torch_s_convolution(seed: int, sizes: tuple[int, ...], stri
         assert (np.diff(unrolled.indices[unrolled.indptr[row] : unrolled.indptr[row + 1]]) > 0).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.integers(0, 2**31), SIZES, st.integers(1, 3), st.integers(0, 2), st.integers(1, 3), st.sampled_from([0.0, 0.1, 0.5]))
 def test_taps_give_the_sums_of_their_unrolled_synapses(
     seed: int, sizes: tuple[int, ...], stride: int, padding: int, pool: int, density: float

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, graph_network, integer_conv_network, integer_network, samples, seeds
@@ -48,14 +49,14 @@ def formats(recording: Recording) -> dict[str, str]:
     return {row["projection"]: row["format"] for row in recording.arithmetic["projections"]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.integers(1, 4), densities, encodings, st.integers(1, 40), orders)
 def test_flat_networks(seed: int, layers: int, density: float, encoding: str, count: int, order: tuple[str, ...] | None) -> None:
     network = integer_network(seed, layers=layers, density=density, encoding=encoding)
     check(network, reference.encode(network, samples(network, seed, count), seed=seed), replace(CPU, formats=order))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seeds, st.sampled_from([1, 5]), st.booleans(), orders)
 def test_convolutional_networks(seed: int, count: int, temporal: bool, order: tuple[str, ...] | None) -> None:
     network = integer_conv_network(seed, temporal=temporal)
@@ -65,7 +66,7 @@ def test_convolutional_networks(seed: int, count: int, temporal: bool, order: tu
 GEOMETRY = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.sampled_from([6, 9]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seeds, GEOMETRY, st.integers(1, 9), st.integers(-2, 3), st.sampled_from([127, 2000]), st.booleans(), orders)
 def test_maps_of_every_geometry(
     seed: int,
@@ -111,7 +112,7 @@ def test_maps_of_every_geometry(
 GRAPHS = {"hidden": st.integers(0, 5), "backward": st.integers(0, 4), "lags": st.booleans(), "slack": st.booleans()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.integers(1, 7), st.sampled_from(["rate", "graded", "current"]), st.booleans(), st.fixed_dictionaries(GRAPHS))
 def test_lags_and_recurrence(seed: int, timesteps: int, encoding: str, dead: bool, graph: dict[str, Any]) -> None:
     network = graph_network(seed, timesteps=timesteps, encoding=encoding, **graph)
@@ -122,7 +123,7 @@ def test_lags_and_recurrence(seed: int, timesteps: int, encoding: str, dead: boo
     check(network, reference.encode(network, samples(network, seed, 4), seed=seed))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.integers(1, 3), st.integers(1, 300), st.integers(0, 40))
 def test_crossbar_neurons(seed: int, layers: int, threshold: int, leak: int) -> None:
     network = integer_network(seed, layers=layers, encoding="rate")
@@ -131,7 +132,7 @@ def test_crossbar_neurons(seed: int, layers: int, threshold: int, leak: int) -> 
     check(replace(network, populations=populations), reference.encode(network, samples(network, seed), seed=seed))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.sampled_from([-1, 0, 700, 4094]), st.integers(0, 4095), st.integers(0, 3))
 def test_currents_that_wrap_and_potentials_that_saturate(seed: int, du: int, dv: int, exponent: int) -> None:
     """Inputs far beyond 24 bits: the chip's one wrap and its clipped potential, in 64 bits."""
@@ -282,7 +283,7 @@ def test_cuda_is_refused_where_there_is_none() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.booleans(), st.sampled_from([None, ("float16", "float64"), ("float32", "float64")]))
 def test_cuda_equals_reference(seed: int, maps: bool, order: tuple[str, ...] | None) -> None:
     network = integer_conv_network(seed) if maps else graph_network(seed, lags=True, backward=2)

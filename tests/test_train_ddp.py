@@ -79,6 +79,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "one", folder / "two"
 
 
+@pytest.mark.chain
 def test_two_processes_match_one(pair: tuple[Path, Path]) -> None:
     one, two = (load_file(folder / "model.safetensors") for folder in pair)
     assert list(one) == list(two)
@@ -107,6 +108,7 @@ def test_every_method_prunes_alike_in_two_processes(method: str, tmp_path: Path)
     assert float(torch.isclose(one, two, rtol=1e-2, atol=1e-3).double().mean()) > 0.98
 
 
+@pytest.mark.chain
 def test_two_processes_resume_to_the_same_bits(pair: tuple[Path, Path], tmp_path: Path) -> None:
     train = ("-m", "spikeloom", "train", "--data", "digits", "--hidden", "60", *WORDS, "--out", tmp_path / "run")
     killing = tmp_path / "kill.py"
@@ -118,6 +120,7 @@ def test_two_processes_resume_to_the_same_bits(pair: tuple[Path, Path], tmp_path
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (pair[1] / "model.safetensors").read_bytes()
 
 
+@pytest.mark.chain
 def test_processes_that_drift_apart_are_stopped(tmp_path: Path) -> None:
     script = tmp_path / "drift.py"
     script.write_text(DRIFTING)
@@ -134,6 +137,7 @@ def test_the_parts_of_a_batch_are_the_batch() -> None:
     assert [len(p) for p in parts] == [4, 4, 3]
 
 
+@pytest.mark.chain
 def test_a_batch_smaller_than_the_processes_is_refused(tmp_path: Path) -> None:
     parts = Parts.of(TrainSettings("digits", batch_size=2, device="cpu", net_options={"hidden": (5,)}))
     data = load_dataset("digits")

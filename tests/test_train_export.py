@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from graphgen import LEVELS, check_exact, dataset_of, random_network, single_threaded, spikes_of, warmed_up  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from spikeloom.train.networks import fc
 from torch import Tensor, nn
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 2**31))
 def test_random_graphs_hand_over_every_spike(seed: int) -> None:
     model = warmed_up(random_network(seed), seed)
@@ -61,7 +62,7 @@ def test_folding_changes_rounding_only() -> None:
     assert differing / total < 1e-4
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 2**31))
 def test_folded_parts(seed: int) -> None:
     """No normalisation, dropout or average is left; what was pruned stays so; synapses number as positions say."""

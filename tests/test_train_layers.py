@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from graphgen import random_network, samples, single_threaded  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,7 +78,7 @@ def test_dropout_silences_the_same_neurons_at_every_step(static: bool) -> None:
     assert torch.equal(connection.eval()(s), s)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 2**31))
 def test_pools_and_ands_are_those_of_bits(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -105,7 +106,7 @@ def test_gradients_reach_everything() -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all()) or not bool(p.grad.any())] == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -267,7 +268,7 @@ def is_binary(spikes: dict[str, Tensor]) -> bool:
     return all(set(s.unique().tolist()) <= {0.0, 1.0} for s in spikes.values())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**31))
 def test_random_graphs_spike_in_zeros_and_ones(seed: int) -> None:
     model = random_network(seed)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -312,7 +313,7 @@ def as_on_cuda() -> Generator[None]:
 
 
 @pytest.mark.parametrize("name", list(FORMS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(size=st.integers(1, 3000), seed=st.integers(0, 1 << 30), scale=st.floats(0.1, 10))
 def test_both_forms_of_a_kernel_agree(name: str, size: int, seed: int, scale: float) -> None:
     kernel, numbers, flags = FORMS[name]
@@ -327,7 +328,7 @@ def test_both_forms_of_a_kernel_agree(name: str, size: int, seed: int, scale: fl
             assert int(differ.sum()) <= int(a.is_floating_point())  # one may lie so near to a bound that rounding decides its side
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     values=st.lists(st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0, math.inf]), min_size=1, max_size=60),
     share=st.floats(0, 1),
@@ -342,7 +343,7 @@ def test_choices_in_torch_are_those_of_numpy(values: list[float], share: float) 
 
 
 @pytest.mark.parametrize("name", registry.names(methods))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(seed=st.integers(0, 1000), sparsity=st.floats(0.3, 0.97))
 def test_a_method_in_torch_alone_takes_the_same_steps(name: str, seed: int, sparsity: float) -> None:
     results: list[torch.Tensor] = []

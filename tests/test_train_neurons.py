@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeloom.hwmodels import fixed_point
@@ -33,7 +34,7 @@ def theirs(**options: float | bool) -> neuron.LIFNode:
     double=st.booleans(),
     static=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_fused_is_spikingjelly_bit_for_bit(
     seed: int, steps: int, size: int, tau: float, reset: float, decay_input: bool, detach: bool, double: bool, static: bool
 ) -> None:
@@ -141,7 +142,7 @@ def integer_reference(layer: SpikingLayer, chip: IntegerArithmetic, x: np.ndarra
     gain=st.floats(0.1, 30.0),
     density=st.floats(0.02, 1.0),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_integer_layer_is_the_deployed_arithmetic(
     seed: int, inputs: int, outputs: int, steps: int, bits: int, first: bool, gain: float, density: float
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from budget import examples
 from conftest import Command
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ def compiled(network: Network, mode: str, **options: str) -> DeployedNetwork:
 # --- weights and neurons ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds, st.sampled_from(MODES), st.integers(0, 40))
 def test_weights_are_sums_of_levels(seed: int, mode: str, count: int) -> None:
     rng = np.random.default_rng(seed)
@@ -65,7 +66,7 @@ def test_weights_are_sums_of_levels(seed: int, mode: str, count: int) -> None:
         assert ((formed - wanted) ** 2).sum() <= ((nearest - wanted) ** 2).sum() + 4.0 * count
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(-STATE_MAX, STATE_MAX), st.integers(-(10**6), 10**6), st.integers(1, 10**5), st.integers(0, 10**5))
 def test_a_neuron_against_its_equations(v: int, a: int, threshold: int, leak: int) -> None:
     total = max(-STATE_MAX, min(STATE_MAX, v + a))
@@ -119,7 +120,7 @@ def check_cores(deployed: DeployedNetwork) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(seed=seeds, wide=st.booleans())
 def test_the_cores_spike_as_the_mapped_network(mode: str, seed: int, wide: bool) -> None:
     sizes = (40, 60, 30, 6) if wide and mode != "exact" else (14, 12, 5)
@@ -159,7 +160,7 @@ def branching(seed: int) -> Network:
     return Network(populations, projections, 6, InputSpec())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.sampled_from(["rate", "host"]))
 @example(seed=1880, encoding="host")  # of the host's layer, neurons were removed
 def test_pools_branches_and_a_first_layer_on_the_host(seed: int, encoding: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
@@ -32,7 +33,7 @@ def padded(sizes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds, payload=st.sampled_from([1, 4, 127]), chunks=st.integers(1, 19))
 def test_sums_of_pairs(form: Form, seed: int, payload: int, chunks: int) -> None:
     """Rows of any length, so that sums go past 16 bits; every form, every number of chunks, payloads to the limit."""
@@ -52,7 +53,7 @@ def test_sums_of_pairs(form: Form, seed: int, payload: int, chunks: int) -> None
         assert (out[:5] == -7).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=seeds, limit=st.sampled_from([3, 127, 2000, 32767]), chunks=st.integers(1, 19))
 def test_sums_of_bits(seed: int, limit: int, chunks: int) -> None:
     rng = np.random.default_rng(seed)
@@ -68,7 +69,7 @@ def test_sums_of_bits(seed: int, limit: int, chunks: int) -> None:
     assert (out[:5] == -7).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=seeds, limit=st.sampled_from([3, 127, 32767]), positions=st.integers(1, 90))
 def test_sums_of_bits_of_steps(seed: int, limit: int, positions: int) -> None:
     """A byte is eight steps of a position; the sums come out step by step."""
@@ -89,7 +90,7 @@ def test_sums_of_bits_of_steps(seed: int, limit: int, positions: int) -> None:
 NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), st.booleans(), st.integers(-3, 3), st.booleans())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packing=st.sampled_from([BYTES, SAMPLES, STEPS]))
 def test_neurons(seed: int, neuron: tuple[int, bool, int, bool], n: int, steps: int, packing: int) -> None:
     """Decays by shift and by product, currents that are held, biases, shifts of the sums, saturation; spikes as bytes and as bits."""
@@ -152,7 +153,7 @@ def row_within(rng: np.random.Generator, sources: int, payload: int, exponent: i
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     seed=seeds,
     payload=st.sampled_from([1, 127]),
@@ -200,7 +201,7 @@ def test_what_is_simple() -> None:
     assert not _registers(neuron, 0)[7]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds, width=st.integers(CHUNK, 3 * CHUNK), steps=st.integers(1, 5), dropped=st.integers(0, 2))
 def test_tiles(seed: int, width: int, steps: int, dropped: int) -> None:
     """Samples to lanes and back, of any width from a tile on; what was read is told by its OR."""
