@@ -28,6 +28,14 @@ def write_mnist(folder: Path, train: int = 12, test: int = 5) -> Path:
     return folder
 
 
+def test_digits_are_those_of_the_library_wherever_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikeloom.train.datasets import digits
+
+    read = digits._table()
+    monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: None)  # then the library reads them
+    assert np.array_equal(read, digits._table())
+
+
 def test_digits_are_split_once_and_for_all(tmp_path: Path) -> None:
     first, again = load_dataset("digits", tmp_path), load_dataset("digits", None)
     assert (first.shape, first.levels, first.classes, len(first.train) + len(first.test)) == ((8, 8), 16, 10, 1797)
