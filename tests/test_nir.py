@@ -420,7 +420,7 @@ def test_a_synaptic_current_keeps_its_spikes_on_the_chip() -> None:
     first, second = rng.normal(0.1, 0.3, (30, 12)).astype(np.float32), rng.normal(0.05, 0.3, (8, 30)).astype(np.float32)
     graph = chain(nir.Input(np.array([12])), nir.Affine(first, np.full(30, 0.05, np.float32)), cuba(30), nir.Linear(second), cuba(8))
     network = read(graph, dt=1e-4)
-    assert [p.name for p in network.populations] == ["input", "one", "n1", "n3"]
+    assert [p.name for p in network.populations] == ["input", "n1.bias", "n1", "n3"]
     values = events((12,), 5, 40)
     deployed = compile_network(network, calibration=Calibration(values.reshape(40, -1), np.zeros(40, np.int64)), effort="fast")
     assert [p.neuron.du for p in deployed.network.on_chip if p.name in ("n1", "n3")] == [1023, 1023]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]

@@ -165,11 +165,17 @@ def _spikes(inputs: NDArray[np.int64], neuron: CrossbarLIF) -> NDArray[np.bool_]
 
 
 def _check(network: Network) -> None:
+    late = next((p for p in network.projections if p.lag), None)
+    if late is not None:
+        raise NetworkError(
+            f"Projection {late.name} has a lag; recurrent networks, and delays, are not compiled for crossbars. Use --target lava."
+        )
     for population in network.spiking:
         if isinstance(population.neuron, IntegerLIF):
             raise NetworkError(f"Layer {population.name} was trained in Loihi's integers. Train without --weight-bits for crossbars.")
         if isinstance(population.neuron, LIF) and population.neuron.tau_syn != 1.0 and population.place == "chip":
             raise NetworkError(f"Layer {population.name} has a synaptic current that decays, which a crossbar's neurons do not have.")
+    for population in network.spiking:  # after the rest: a bias in front of a decaying current is a population that the user did not name
         if population.bias is not None and population.bias.any() and population.place == "chip":
             raise NetworkError(
                 f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases and "

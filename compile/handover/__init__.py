@@ -31,7 +31,7 @@ from ..network import (
     Threshold,
 )
 from .reader import from_bytes
-from .writer import to_bytes
+from .writer import check, to_bytes
 
 __all__ = [
     "LIF",
@@ -45,6 +45,7 @@ __all__ = [
     "Stage",
     "Synapses",
     "Threshold",
+    "check",
     "from_bytes",
     "read",
     "to_bytes",

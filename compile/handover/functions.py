@@ -14,6 +14,7 @@ DOMAIN = "spikeloom"
 OPSET = 21
 SOFT_RESET = "SoftReset"
 FIXED = frozenset({"Synapses", "Shift", "Spread", "Alive", "LIF", "LIFUndecayedInput", "Threshold", "IntegerLIF"})
+SILENCE = {False: "Silence", True: "IntegerSilence"}  # by whether the neurons are integers
 CONVOLUTION = "Convolution"
 GEOMETRY = ("source_shape", "kernel", "stride", "padding", "pool")
 
@@ -42,6 +43,12 @@ def soft_reset(kind: str) -> onnx.FunctionProto:
     lowered = "height = Sub(threshold, rest)\n    above = Sub(charged, height)\n    v_out = Where(spike, above, charged)"
     body = _LIF.replace("CHARGE", charge).replace("v_out = Where(spike, rest, charged)", lowered)
     return _function(kind, ["x", "v"], ["spike", "v_out"], body, ["tau", "v_threshold", "v_reset"])
+
+
+def silence(*, integer: bool) -> onnx.FunctionProto:
+    """Return the function of what arrives at a population without projections: zeros (N, neurons); other files do not hold it."""
+    body = _SILENCE.replace("KIND", "INT64" if integer else "DOUBLE")
+    return _function(SILENCE[integer], ["s"], ["a"], body, ["neurons"])
 
 
 def double(value: float) -> onnx.TensorProto:
@@ -173,6 +180,13 @@ _SPREAD = """
 """
 _ALIVE = """
     live = And(s, alive)
+"""
+_SILENCE = """
+    samples = Shape(s, start=0, end=1)
+    neurons = Ints(@neurons)
+    shape = Concat(samples, neurons, axis=0)
+    zeros = ConstantOfShape(shape)
+    a = Cast(zeros, KIND)
 """
 _THRESHOLD = """
     level = Double(@level)

@@ -27,7 +27,7 @@ from ..network import (
     Threshold,
     row_pointers,
 )
-from .functions import CONVOLUTION, FIXED, SOFT_RESET
+from .functions import CONVOLUTION, FIXED, SILENCE, SOFT_RESET
 from .writer import FORMAT_VERSION
 
 MAX_NEURONS = 1 << 24
@@ -77,7 +77,7 @@ class _Reader:
 
     def __init__(self, model: onnx.ModelProto, document: dict[str, Any]) -> None:
         names = {f.name for f in model.functions}
-        if not names >= FIXED or any(not n.startswith(f"{CONVOLUTION}_") for n in names - FIXED - set(SOFT)):
+        if not names >= FIXED or any(not n.startswith(f"{CONVOLUTION}_") for n in names - FIXED - {*SOFT, *SILENCE.values()}):
             raise FormatError("it lacks the functions of its operators, so it is truncated or damaged. Export it again.")
         self.nodes, self.document = model.graph.node, document
         self.sparse = {s.values.name: s for s in model.graph.sparse_initializer}
@@ -115,6 +115,8 @@ class _Reader:
         if kind == "Synapses" or kind.startswith(f"{CONVOLUTION}_"):
             self.pending[node.output[0]] = Projection(node.name, self.outputs[node.input[0]], "", self._weights(node))
             self.arriving[node.output[0]] = [node.output[0]]
+        elif kind in SILENCE.values():
+            self.arriving[node.output[0]] = []
         elif kind == "Shift":
             self._shift(node)
         elif kind in ("Spread", "Constant"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -23,11 +24,9 @@ def to_bytes(network: Network) -> bytes:
     """Serialise `network` as an ONNX model; see the package's text for its inputs and outputs.
 
     Raises:
-        NetworkError: a projection with a lag, which the file has no place for.
+        NetworkError: a projection with a lag, which the file has no place for, or names that collide in it.
     """
-    lagging = next((p for p in network.projections if p.lag), None)
-    if lagging is not None:
-        raise NetworkError(f"Projection {lagging.name} has a lag of {lagging.lag}, which a hand-over file of one time step does not hold.")
+    check(network)
     nodes: list[onnx.NodeProto] = []
     inputs = [_value("input", _FLOAT, network.populations[0].size)]
     outputs: list[onnx.ValueInfoProto] = []
@@ -39,6 +38,7 @@ def to_bytes(network: Network) -> bytes:
         inputs += [_value(s, state_type, population.size) for s in states]
         outputs.append(_value(f"s_{population.name}", _BOOL, population.size))
         outputs += [_value(f"{s}_out", state_type, population.size) for s in states]
+    _check_distinct([*(v.name for v in inputs), *(out for n in nodes for out in n.output)])
     graph = helper.make_graph(nodes, "spikeloom", inputs, outputs, _initializers(network), sparse_initializer=_sparse(network, weights))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, functions=_functions(network), producer_name="spikeloom", ir_version=10)
@@ -46,12 +46,43 @@ def to_bytes(network: Network) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
+def check(network: Network) -> None:
+    """Refuse what the file has no place for.
+
+    Raises:
+        NetworkError: a projection with a lag, or neurons of a crossbar, or with a synaptic current in floating point; each by name.
+    """
+    lagging = next((p for p in network.projections if p.lag), None)
+    if lagging is not None:
+        raise NetworkError(
+            f"Projection {lagging.name} has a lag of {lagging.lag}, which a hand-over file of one time step does not hold. "
+            f"Export to nir, which holds lags as Delay nodes."
+        )
+    for population in network.spiking:
+        _neuron_attributes(population)
+
+
 def _functions(network: Network) -> list[onnx.FunctionProto]:
     convolutions = [p.synapses for p in network.projections if isinstance(p.synapses, Convolution)]
     by_geometry = {functions.convolution_name(c): c for c in convolutions}
     kinds = {_neuron_attributes(p)[0] for p in network.spiking}
+    quiet = {isinstance(p.neuron, IntegerLIF) for p in network.spiking if not network.inputs_of(p.name)}
     soft = [functions.soft_reset(kind) for kind in sorted(kinds) if kind.endswith(functions.SOFT_RESET)]
-    return [*functions.fixed(), *soft, *(functions.convolution(c) for c in by_geometry.values())]
+    return [
+        *functions.fixed(),
+        *soft,
+        *(functions.silence(integer=i) for i in sorted(quiet)),
+        *(functions.convolution(c) for c in by_geometry.values()),
+    ]
+
+
+def _check_distinct(names: list[str]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise NetworkError(
+            f"Two values of the hand-over file would be called {twice}. Give the layers other names: none may be called as "
+            f"another with _out, _d or _shifted at its end."
+        )
 
 
 def _weight_names(network: Network) -> dict[int, str]:
@@ -91,6 +122,10 @@ def _population_nodes(network: Network, population: Population, states: list[str
         source = "input" if projection.source == network.populations[0].name else f"s_{projection.source}"
         nodes += _projection_nodes(projection, source, weights[id(projection.synapses)])
         arriving.append(nodes[-1].output[0])
+    if not arriving:
+        kind = functions.SILENCE[isinstance(population.neuron, IntegerLIF)]
+        nodes.append(helper.make_node(kind, ["input"], [f"a_{population.name}"], domain=DOMAIN, neurons=[population.size]))
+        arriving.append(f"a_{population.name}")
     bias = [f"b_{population.name}"]
     if population.bias is not None:
         spread = [population.shape[0], population.size // population.shape[0]]

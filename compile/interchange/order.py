@@ -159,7 +159,7 @@ class _Made:
             synapses = self._single(term.link, layer.shape)
             if not synapses.weights:
                 continue
-            source = self._one() if term.source == ONE else term.source
+            source = self._one(layer.name) if term.source == ONE else term.source
             lag = term.lag or int((term.source, layer.name) in late)
             self.projections.append(Projection(self._free(f"{source}_{layer.name}"), source, layer.name, synapses, lag=lag))
 
@@ -183,10 +183,10 @@ class _Made:
         self.taken.add(free)
         return free
 
-    def _one(self) -> str:
-        """Return the name of a neuron that spikes at every step."""
+    def _one(self, layer: str) -> str:
+        """Return the name of a neuron that spikes at every step, after the first layer that needs it."""
         if self.ones is None:
-            self.ones = "one"
+            self.ones = f"{layer}.bias"
             while self.ones in self.names:
                 self.ones += "_"
             neuron = LIF(1.0, 1.0, 0.0, decay_input=False)

@@ -101,6 +101,12 @@ def _check_ends(network: Network, before: Population, population: Population) ->
     if not isinstance(population.neuron, IntegerLIF):
         raise NetworkError(f"Layer {population.name} has no integer neurons of Loihi, all that a .net file holds. {WAY_OUT}")
     sources = {p.source for p in network.inputs_of(population.name)}
+    if not sources and population is not network.populations[-1]:
+        fed = ", ".join(p.target for p in network.outputs_of(population.name)) or "nothing"
+        raise NetworkError(
+            f"A neuron that spikes at every step gives a constant input to {fed} (a bias in front of a synaptic current that decays), and "
+            f"netx has layers one after another, no others. Train without that bias, or put it behind the current (v_leak in NIR)."
+        )
     others = sorted(sources - {before.name, population.name})
     if others or before.name not in sources:
         raise NetworkError(

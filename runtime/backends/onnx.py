@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...compile import handover
 from ...compile.network import Network, Synapses
-from ...errors import BackendError
+from ...errors import BackendError, SpikeloomError
 from ._base import BackendOptions, Recording
 
 BATCH = 1024
@@ -50,7 +51,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     """Run the integer network; see `backends._base` for the interface.
 
     Raises:
-        BackendError: matrices too large to be filled with zeros, or projections with a lag.
+        BackendError: matrices too large to be filled with zeros, projections with a lag, or onnxruntime fails.
     """
     lagging = next((p for p in network.projections if p.lag), None)
     if lagging is not None:
@@ -64,5 +65,22 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
             f"onnxruntime holds sparse weights as full matrices, {weights:,} numbers for this network; the limit is {MOST_WEIGHTS:,}. "
             f"Use --backend native, or lava on a few samples."
         )
-    model = session(handover.to_bytes(network), options.threads)
-    return Recording(step_through(model, events, network.timesteps))
+    handover.check(network)
+    names = {p.name: f"p{i}" for i, p in enumerate(network.populations)}  # whatever layers are called, values of the file differ
+    try:
+        model = session(handover.to_bytes(_renamed(network, names)), options.threads)
+        found = step_through(model, events, network.timesteps)
+    except SpikeloomError:
+        raise
+    except Exception as error:  # onnxruntime's own exception classes share no base that it exports
+        raise BackendError(
+            f"onnxruntime does not run the network of the layers {', '.join(p.name for p in network.spiking)} ({type(error).__name__}). "
+            f"Use --backend native."
+        ) from error
+    return Recording({name: found[names[name]] for name in (p.name for p in network.spiking)})
+
+
+def _renamed(network: Network, names: dict[str, str]) -> Network:
+    populations = tuple(replace(p, name=names[p.name]) for p in network.populations)
+    projections = (replace(p, name=f"w{i}", source=names[p.source], target=names[p.target]) for i, p in enumerate(network.projections))
+    return replace(network, populations=populations, projections=tuple(projections))
