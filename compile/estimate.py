@@ -71,7 +71,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     rate = {p.name: _living(p, _rates(rates, p)) for p in senders}
     steps, bits = network.timesteps, max((p.weight_bits or 0 for p in network.projections), default=1)
     held = capacity(np.concatenate(fan_in), bits_of_synapse(bits, chip), chip)
-    reach = {name: -(-out // held) for name, out in fan_out.items()}
+    reach = {p.name: -(-_targets(network, p, chip_names) // held) for p in senders}
     neurons = sum(p.count for p in network.on_chip)
     cores_for = _cores(fan_out, reach, chip_names, bits, neurons, held, chip)
     cores = max(1, *cores_for.values())
@@ -99,6 +99,16 @@ def _fan(network: Network, population: Population, chip: set[str]) -> Int:
     """Return the synapses that leave each live neuron for the chip."""
     leaving = [network.fan_out(p) for p in network.outputs_of(population.name) if p.target in chip]
     return _living(population, sum(leaving, np.zeros(population.size, np.int64)))
+
+
+def _targets(network: Network, population: Population, chip: set[str]) -> Int:
+    """Return the neurons that each live neuron reaches on the chip, at least: projections side by side may reach the same ones."""
+    most: dict[str, Int] = {}
+    for p in network.outputs_of(population.name):
+        if p.target in chip:
+            leaving = network.fan_out(p)
+            most[p.target] = np.maximum(most[p.target], leaving) if p.target in most else leaving
+    return _living(population, sum(most.values(), np.zeros(population.size, np.int64)))
 
 
 def _living(population: Population, values: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from spikeloom.errors import DataError, UsageError
@@ -30,6 +30,10 @@ def _loop(times: list[int], addresses: list[int], size: int, binning: Binning) -
     return np.minimum(frames, binning.clip).astype(np.uint8)
 
 
+@example([(0, 0), (1, 0)], 2, "time", 255)  # the last event falls into the last part ...
+@example([(5, 0), (6, 0), (7, 0)], 3, "time", 255)  # ... as long as parts of one microsecond
+@example([(7, 1), (7, 2)], 4, "time", 1)
+@example([(3, 1), (3, 2), (1, 0)], 3, "count", 255)  # equal times keep their order
 @given(
     st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 6)), max_size=60),
     st.integers(1, 12),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from spikeloom.hwmodels import fixed_point
@@ -33,6 +33,10 @@ def lif(u: int, v: int, a: int, du: int, dv: int, vth: int, bias: int) -> tuple[
 biases = st.integers(-fixed_point.BIAS_MAX, fixed_point.BIAS_MAX)
 
 
+@example(0, 0, -(2**17), 4095, 0, 131071, 0)  # u at exactly -2^23, which wraps, ...
+@example(0, 0, 2**17, 4095, 0, 131071, 0)  # ... and at 2^23, which does not
+@example(-1, -1, 0, 0, 1, 0, 0)  # decays round toward zero
+@example(0, 2**23 - 1, 1, 4095, 0, 131071, 0)  # the potential saturates
 @given(states, states, st.integers(-(2**18), 2**18), st.integers(-1, 4095), st.integers(0, 4095), st.integers(0, 131071), biases)
 def test_lif_step_is_the_equation(u: int, v: int, a: int, du: int, dv: int, vth: int, bias: int) -> None:
     got = fixed_point.lif_step(np.array([u]), np.array([v]), np.array([a]), du=du, dv=dv, vth=vth, bias=np.array([bias]))

@@ -21,7 +21,7 @@ from spikeloom.compile.network import IntegerLIF, Network
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError
 from spikeloom.hwmodels import chip as chips
-from spikeloom.runtime import Results, run
+from spikeloom.runtime import Results, pricing, run
 from spikeloom.runtime import weights as weight_tables
 from spikeloom.runtime.pricing import ENERGY_PARTS, LATENCY_PARTS
 from spikeloom.runtime.report import core_map, histogram, html, models, raster
@@ -141,6 +141,20 @@ def test_crossbars_are_priced_by_crossbars_alone_and_their_two_models_are_never_
     assert section is not None and section["quantities"][0]["totals"] == both
 
 
+def test_a_part_is_as_sure_as_the_least_sure_number_in_it() -> None:
+    rows = [
+        ("spikes out", 2.0, "published"),
+        ("messages", 3.0, "derived"),
+        ("hops, vertical", 4.0, "published"),
+        ("hops, horizontal", 0.0, "assumed"),
+    ]
+    components = [{"name": name, "joules_per_sample": value, "status": status} for name, value, status in rows]
+    found = {part["name"]: part for part in pricing._parts(components, "joules_per_sample", ENERGY_PARTS, 2)}
+    assert found["spikes and messages"] == {"name": "spikes and messages", "value": 10.0, "status": "derived"}
+    assert found["hops"]["status"] == "published"  # a number that is zero adds no doubt
+    assert found["static power"] == {"name": "static power", "value": 0, "status": ""}
+
+
 def test_a_model_that_cannot_price_several_chips_is_left_out_with_its_reason() -> None:
     chip = chips.load("loihi2")
     few = chip.limits.model_copy(
@@ -156,7 +170,6 @@ def test_a_model_that_cannot_price_several_chips_is_left_out_with_its_reason() -
     made = compile_network(float_network(3, sizes=(12, 20, 6)), chip=small)
     assert made.mapping.chips > 1
     alone = small.model_copy(update={"system": None, "name": "alone"})
-    from spikeloom.runtime import pricing
     from spikeloom.runtime.counts import Tally, count
 
     tally = Tally(made)

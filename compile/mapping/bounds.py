@@ -22,21 +22,30 @@ def core_capacity(wiring: Wiring, chip: Chip) -> int:
 
 def capacity(fan_in: Int, bits: float, chip: Chip) -> int:
     """Return `core_capacity` of neurons with these fan-ins, of `bits` a synapse."""
-    held = int(np.searchsorted(np.cumsum(np.sort(fan_in)) * bits, chip.limit("synapse_words") * chip.word_bits, side="right"))
+    room = chip.limit("synapse_words") * chip.word_bits * (1.0 + 1e-12)  # a share of a prefix rounds: what fits exactly has to fit
+    held = int(np.searchsorted(np.cumsum(np.sort(fan_in)) * bits, room, side="right"))
     return max(1, min(chip.limit("neurons"), held))
 
 
 def reach_bound(wiring: Wiring, chip: Chip) -> Int:
     """Return, by source, a number of cores that it reaches in any partition.
 
-    Its targets are too many for fewer cores (fan-out / `core_capacity`), or all the synapses that arrive at them take too many words.
+    Its targets are too many for fewer cores (targets / `core_capacity`), or all the synapses that arrive at them take too many words. A
+    target that parallel projections reach more than once counts once.
     """
-    by_count = -(-wiring.fan_out // core_capacity(wiring, chip))
-    arriving = np.bincount(wiring.sources, weights=np.diff(wiring.indptr)[wiring.rows], minlength=wiring.fan_out.size)
-    if (np.diff(wiring.sources)[np.diff(wiring.rows) == 0] == 0).any():
-        return by_count  # parallel projections would count a target twice
+    first, size = _first(wiring), wiring.fan_out.size
+    sources, fan_in = wiring.sources[first], np.diff(wiring.indptr)[wiring.rows[first]]
+    by_count = -(-np.bincount(sources, minlength=size) // core_capacity(wiring, chip))
+    arriving = np.bincount(sources, weights=fan_in, minlength=size)
     by_words = np.ceil(arriving * (bits_of_synapse(wiring.weight_bits, chip) / (chip.limit("synapse_words") * chip.word_bits)) - 1e-9)
     return np.maximum(by_count, by_words.astype(np.int64))
+
+
+def _first(wiring: Wiring) -> NDArray[np.bool_]:
+    """Return which synapses are the first of their source and target: parallel projections repeat them."""
+    first = np.ones(wiring.sources.size, np.bool_)
+    first[1:] = (np.diff(wiring.sources) != 0) | (np.diff(wiring.rows) != 0)
+    return first
 
 
 def cores_bound(wiring: Wiring, chip: Chip) -> int:
@@ -62,9 +71,8 @@ def arriving_bound(wiring: Wiring, chip: Chip, rates: Float) -> float:
     D: the summed rates of each neuron's sources, descending. A core gets at least what its busiest neuron needs, and the core of the i-th
     busiest one, leaving out those before, begins at the latest at D[capacity * i].
     """
-    distinct = np.ones(wiring.sources.size, np.bool_)
-    distinct[1:] = (np.diff(wiring.sources) != 0) | (np.diff(wiring.rows) != 0)
-    summed = np.bincount(wiring.rows[distinct], weights=rates[wiring.sources[distinct]], minlength=wiring.neurons)
+    first = _first(wiring)
+    summed = np.bincount(wiring.rows[first], weights=rates[wiring.sources[first]], minlength=wiring.neurons)
     return float(np.sort(summed)[::-1][:: core_capacity(wiring, chip)].sum())
 
 

@@ -73,12 +73,13 @@ def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple
 def list_words(count: int, span: int, fillers: Int, layouts: Int, word_bits: int) -> int:
     """Return the words of one list in the cheapest format.
 
-    `span`: numbers from its first to its last target; `fillers`: by format, zero weights that bridge gaps beyond the skip field.
+    `span`: numbers from its first to its last target, of which parallel projections may reach one more than once; `fillers`: by format,
+    zero weights that bridge gaps beyond the skip field.
     """
     best = -1
     for f in range(layouts.shape[0]):
         kind, per_entry, per_synapse, _, most = layouts[f]
-        slots = count if kind == SPARSE else count + fillers[f] if kind == RUNLENGTH else span
+        slots = count if kind == SPARSE else count + fillers[f] if kind == RUNLENGTH else max(count, span)
         bits = -(-slots // most) * per_entry + slots * per_synapse
         words = -(-bits // word_bits)
         if best < 0 or words < best:
