@@ -13,12 +13,13 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 from budget import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from netgen import Labelled, float_network, integer_conv_network, integer_network, samples, seeds
+from netgen import Labelled, float_network, graph_network, integer_conv_network, integer_network, samples, seeds
 from spikeloom.compile import compile_network, reference
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
+from spikeloom.hwmodels import fixed_point
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import _chain, _dense, _latency, _plain, native
 from spikeloom.runtime.backends._base import BackendOptions, Recording
@@ -310,15 +311,48 @@ def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
     assert (spikes["p"] == (grouped >= (1 if vth == 1 else 2))).all()
 
 
-@settings(max_examples=examples(30), deadline=None)
-@given(seeds, st.sampled_from([1, 9]), st.booleans(), st.sampled_from(["graded", "rate"]))
-def test_without_numba_the_spikes_and_counts_are_the_same(seed: int, count: int, maps: bool, encoding: str) -> None:
-    network = integer_conv_network(seed) if maps else integer_network(seed, layers=3, encoding=encoding)
+PLAIN_NETWORKS = {
+    "flat": lambda seed, encoding: integer_network(seed, layers=3, encoding=encoding),
+    "maps": lambda seed, encoding: integer_conv_network(seed, temporal=encoding == "events"),
+    "graph": lambda seed, encoding: graph_network(seed, encoding=encoding if encoding != "current" else "graded"),
+}
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(seeds, st.sampled_from([1, 9]), st.sampled_from(sorted(PLAIN_NETWORKS)), st.sampled_from(["graded", "rate", "current", "events"]))
+def test_the_plain_form_gives_the_references_spikes_and_counts(seed: int, count: int, kind: str, encoding: str) -> None:
+    network = PLAIN_NETWORKS[kind](seed, encoding)
     events = reference.encode(network, samples(network, seed, count))
-    expected, found = native.simulate(network, events, ONE), _plain.simulate(network, events, ONE)
-    compare(expected.spikes, found.spikes, "plain")
-    assert expected.active is not None and found.active is not None
-    assert all((expected.active[name] == counted).all() for name, counted in found.active.items())
+    active: dict[str, np.ndarray] = {}
+    expected, found = reference.simulate(network, events, active=active), _plain.simulate(network, events, ONE)
+    compare(expected, found.spikes, "plain")
+    assert found.active is not None
+    assert all((active[name] == counted).all() for name, counted in found.active.items())
+
+
+@given(
+    st.integers(-1, 4095),
+    st.integers(0, 4095),
+    st.integers(0, 131071),
+    st.booleans(),
+    st.lists(st.integers(-(2**19), 2**19), min_size=1, max_size=12),
+    st.integers(-(2**19), 2**19),
+)
+@example(-1, 0, 131071, False, [2**17, 0, -(2**18), -1], 0)  # a current at exactly 2^23, and past the other end
+@example(2047, 2048, 1, True, [-1, -1, 3, 3], -5)
+@settings(max_examples=examples(200), deadline=None)
+def test_a_plain_neuron_is_the_definitions(du: int, dv: int, vth: int, soft: bool, sums: list[int], bias: int) -> None:
+    neuron = IntegerLIF(du, dv, vth, soft)
+    population = Population("a", (1,), neuron, bias=np.array([bias], np.int32))
+    spikes = np.zeros((1, len(sums), 1), np.bool_)
+    busy = _plain._run_neurons(neuron, population, np.array(sums, np.int64)[:, None, None], spikes)
+    u = v = np.zeros((1, 1), np.int64)
+    expected, counted = [], 0
+    for a in sums:
+        u, v, fired = fixed_point.lif_step(u, v, np.array([[a]], np.int64), du=du, dv=dv, vth=vth, bias=bias, soft_reset=soft)
+        expected.append(bool(fired[0, 0]))
+        counted += int(bool(fired[0, 0] or u[0, 0] or v[0, 0]))
+    assert spikes[0, :, 0].tolist() == expected and busy.tolist() == [counted]
 
 
 NO_NUMBA = """
