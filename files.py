@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -98,9 +99,17 @@ def write_text(path: Path, text: str) -> Path:
     return write_bytes(path, text.encode())
 
 
+_NUMBERS = re.compile(r"\[\n\s*(-?\d+(?:,\n\s*-?\d+)*)\n\s*\]")  # no text of JSON holds a line feed, so only lists match
+
+
+def numbers_in_lines(written: str) -> str:
+    """Return JSON that was indented, with every list of whole numbers on one line."""
+    return _NUMBERS.sub(lambda found: f"[{','.join(found[1].replace(',', ' ').split())}]", written)
+
+
 def write_json(path: Path, document: Any) -> Path:
-    """Write `document` to `path` atomically, as indented JSON without NaN."""
-    return write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Write `document` to `path` atomically, as indented JSON without NaN; a list of whole numbers takes one line."""
+    return write_text(path, numbers_in_lines(json.dumps(document, indent=2, allow_nan=False)) + "\n")
 
 
 def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:

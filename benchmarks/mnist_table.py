@@ -45,6 +45,7 @@ def row(sparsity: float, options: argparse.Namespace, *, weight_bits: int | None
     trained = train(sparsity, options, weight_bits=weight_bits)
     results = deploy(trained, options)
     floating = trained.stages[0].accuracy
+    assert results.accuracy is not None  # the test set has labels
     how = "in integers" if weight_bits else "calibrated"
     cells = [
         f"{sparsity:.2f}",

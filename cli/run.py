@@ -28,7 +28,9 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Data set whose test split is run, or a .npy of samples [default: the one it was trained on].")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy; without one there is no accuracy.")
+    ] = None,
     backend: Annotated[str, typer.Option(help=f"What runs it: {listed('runtime.backends')}.")] = "native",
     device: Annotated[str | None, typer.Option(help="Of the torch backend: auto, cpu or cuda [default: auto].")] = None,
     samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
@@ -45,12 +47,13 @@ def run(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a deployed network: accuracy, spikes, SOPs, messages, energy and latency; writes results.json.
+    """Run a deployed network: predictions, accuracy, spikes, SOPs, messages, energy and latency; writes results.json.
 
     Under torchrun the processes share the samples: torchrun --nproc-per-node 4 -m spikeloom run ...
     """
     from ..runtime import BackendOptions
     from ..runtime import run as run_network
+    from ..runtime.arrays import INLINE
     from ..runtime.shards import together
 
     if device is not None and backend != "torch":
@@ -79,7 +82,7 @@ def run(
             return
     path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
-        print_json(results.document())
+        print_json(results.document(INLINE))
         return
     from ..runtime.report.terminal import summary
 

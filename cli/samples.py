@@ -55,21 +55,19 @@ def threads_each(threads: int | None, backend: str) -> int | None:
 
 
 def what_to_run(network: Path, data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[DeployedNetwork, str, Samples]:
-    """Load the network and its samples: a data set's test split, or a pair of mapped files; also return the data's name.
+    """Load the network and its samples: a data set's test split, or a mapped file with or without one of labels; also return its name.
 
     Raises:
-        UsageError: samples without labels or the other way round, or no data set that could be meant.
+        UsageError: labels without samples, or no data set that could be meant.
         SpikeloomError: files that are missing or damaged.
     """
     from ..compile.deployed import load
 
     deployed = load(network)
     if data is not None and data.endswith(".npy"):
-        from ..runtime.streaming import open_pair
+        from ..runtime.streaming import open_samples
 
-        if labels is None:
-            raise UsageError(f"--data {data} holds samples only. Name the file of their labels with --labels LABELS.npy.")
-        return deployed, data, open_pair(Path(data), labels, deployed.network.classes)
+        return deployed, data, open_samples(Path(data), labels, deployed.network.classes)
     if labels is not None:
         raise UsageError(f"--labels {labels} belongs to samples in a file: --data SAMPLES.npy. Data sets have their own.")
     from ..train.data import load_dataset

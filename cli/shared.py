@@ -26,7 +26,9 @@ def listed(part: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2))
+    from ..files import numbers_in_lines
+
+    print(numbers_in_lines(json.dumps(document, indent=2)))
 
 
 def render(*parts: Any) -> None:

@@ -227,8 +227,8 @@ def float_step(neuron: LIF | Threshold, v: NDArray[np.float64], x: NDArray[np.fl
     return np.where(fired, v - (neuron.v_threshold - neuron.v_reset) if neuron.soft_reset else neuron.v_reset, v), fired
 
 
-def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
-    """Return the class with the most output spikes; the lowest index wins a tie.
+def class_counts(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
+    """Return the output spikes of each class over all time steps, (samples, classes).
 
     Args:
         output: (samples, timesteps, classes * votes), the neurons of a class side by side.
@@ -237,4 +237,9 @@ def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
     counts = np.zeros((output.shape[0], output.shape[2]), np.int64)
     for t in range(output.shape[1]):  # three times as fast as the sum along an axis in the middle
         counts += output[:, t]
-    return counts.reshape(len(counts), -1, votes).sum(axis=2).argmax(axis=1)
+    return counts.reshape(len(counts), output.shape[2] // votes, votes).sum(axis=2)
+
+
+def decide(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]:
+    """Return the class with the most output spikes, (samples,); the lowest index wins a tie. The arguments are those of `class_counts`."""
+    return class_counts(output, votes).argmax(axis=1)

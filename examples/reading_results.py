@@ -14,7 +14,10 @@ from spikeloom.runtime import load_results
 def main(run: str) -> None:
     """Print what RUN_FOLDER/results.json holds."""
     results = load_results(Path(run) / "results.json")
-    print(f"{results.accuracy:.2%} of {results.samples} samples of {results.data}, {results.sops_per_sample:,.0f} SOPs a sample")
+    right = "no labels" if results.accuracy is None else f"{results.accuracy:.2%}"
+    print(f"{right} of {results.samples} samples of {results.data}, {results.sops_per_sample:,.0f} SOPs a sample")
+    if results.predictions is not None:
+        print(f"  predictions of the first: {results.predictions[:10].tolist()}")
     for layer in results.layers:
         print(
             f"  {layer['name']}: {layer['neurons']} neurons, {layer['spike_rate']:.3f} spikes a step, {layer['sops_per_sample']:,.0f} SOPs"

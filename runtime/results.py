@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError
 from ..files import read_json, write_json
+from . import arrays
+from .arrays import PerSample, SamplesByClasses
 
 FORMAT = "spikeloom.results"
 VERSION = 1
@@ -84,7 +86,13 @@ class Check(_Model):
 
 
 class Results(_Model):
-    """What one run found. The tables that only the report reads are kept as plain rows."""
+    """What one run found. The tables that only the report reads are kept as plain rows.
+
+    `accuracy`: share of the predictions that are the labels; None where the samples had none.
+    `predictions`: (samples,) int64, of each sample the class whose output neurons spiked most, the lowest where several did.
+    `output_counts`: (samples, classes) int64, the spikes that this was decided by: of all output neurons of a class, over all time steps.
+    `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in results of before they were kept.
+    """
 
     format: str = FORMAT
     version: int = VERSION
@@ -92,7 +100,10 @@ class Results(_Model):
     data: str
     backend: str
     samples: int = Field(ge=1)
-    accuracy: float = Fraction
+    accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
+    predictions: PerSample | None = None
+    output_counts: SamplesByClasses | None = None
+    sample_ids: PerSample | None = None
     wall_seconds: float
     samples_per_second: float
     sops_per_sample: float
@@ -123,19 +134,34 @@ class Results(_Model):
     warnings: list[str] = []
     provenance: dict[str, Any] = {}
 
-    def document(self) -> dict[str, Any]:
-        """Return the results as a dictionary of JSON values."""
-        return self.model_dump(mode="json")
+    def __eq__(self, other: object) -> bool:
+        return self.document() == other.document() if isinstance(other, Results) else NotImplemented
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def document(self, most: int | None = None) -> dict[str, Any]:
+        """Return the results as a dictionary of JSON values; arrays of more than `most` numbers are left out."""
+        return self.model_dump(mode="json", exclude=set(self._large(most)))
+
+    def _large(self, most: int | None) -> dict[str, Any]:
+        """Return the arrays of more than `most` numbers, by name."""
+        held = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in held.items() if array is not None and most is not None and array.size > most}
 
     def save(self, path: Path | str) -> Path:
-        """Write results.json, atomically."""
-        return write_json(Path(path), self.document())
+        """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it."""
+        place = Path(path)
+        said = arrays.write(place, self._large(arrays.INLINE))
+        return write_json(place, self.document(arrays.INLINE) | ({} if said is None else {"arrays": said}))
 
     def write_report(self, path: Path | str) -> Path:
         """Write the HTML page of these results, atomically."""
         from .report import html
 
         return html.write(self.document(), Path(path))
+
+
+_ARRAYS = ("predictions", "output_counts", "sample_ids")
 
 
 def load(path: Path | str) -> Results:
@@ -150,7 +176,8 @@ def load(path: Path | str) -> Results:
     if document.get("version") != VERSION:
         raise FormatError(f"{path} has format version {document.get('version')!r}; this spikeloom reads {VERSION}. Update spikeloom.")
     try:
-        return Results.model_validate(document)
+        found: dict[str, Any] = {name: value for name, value in document.items() if name != "arrays"}
+        return Results.model_validate(found | arrays.read(Path(path), document.get("arrays")))
     except ValidationError as error:
         first = error.errors()[0]
         raise FormatError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the network again.") from error

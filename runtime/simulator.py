@@ -30,7 +30,7 @@ from .encoding import encode
 from .rates import StepRates
 from .results import Results, StageResult
 from .shards import ALONE, Peers
-from .streaming import batches
+from .streaming import batches, opened
 
 RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
@@ -48,8 +48,8 @@ class Samples(Protocol):
         ...
 
     @property
-    def labels(self) -> NDArray[Any]:
-        """(samples,) classes."""
+    def labels(self) -> NDArray[Any] | None:
+        """(samples,) classes; None where they are not known."""
         ...
 
 
@@ -58,7 +58,7 @@ class _Run:
     """What came out of the batches."""
 
     tally: Tally
-    predictions: NDArray[np.int64]
+    counts: NDArray[np.int64]  # (samples, classes), the output spikes of each class
     first: dict[str, NDArray[np.bool_]]
     seconds: float
     compared: int
@@ -69,7 +69,7 @@ class _Run:
 
 def run(
     network: DeployedNetwork | Path | str,
-    data: Samples,
+    data: Samples | NDArray[Any] | tuple[Any, NDArray[Any]],
     *,
     backend: str = "native",
     samples: int | None = None,
@@ -87,7 +87,7 @@ def run(
 
     Args:
         network: what `compile_network` returned, or the path of a `.loom`.
-        data: a split with `values` and `labels`.
+        data: a split with `values` and `labels`, a pair (values, labels), or values alone. Without labels there is no accuracy.
         backend: native, torch, onnx, lava or truenorth.
         samples: how many of the first samples; all if None. Where there are fewer, all are run, with a warning.
         check: compare every spike of every population with the integer reference.
@@ -110,10 +110,11 @@ def run(
         BackendError: a backend that is missing, hangs or dies.
     """
     module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model))
-    values, labels, start, stop = shards.together(peers, partial(_take, data, samples, peers))
+    values, labels, size, start, stop = shards.together(peers, partial(_take, data, samples, peers))
     work = partial(_run_batches, deployed, values, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers)
-    done = _of_all(shards.together(peers, work), start, len(labels), peers)
-    accuracy = float((done.predictions == labels).mean())
+    done = _of_all(shards.together(peers, work), start, size, peers)
+    predictions = done.counts.argmax(axis=1)
+    accuracy = None if labels is None else float((predictions == labels).mean())
     counts = count(deployed, done.tally)
     latency = energy.latency(deployed, counts, model)
     if folder is None and not isinstance(network, DeployedNetwork):
@@ -121,10 +122,13 @@ def run(
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
-        "samples": len(labels),
+        "samples": size,
         "accuracy": accuracy,
+        "predictions": predictions,
+        "output_counts": done.counts,
+        "sample_ids": np.arange(size),
         "wall_seconds": done.seconds,
-        "samples_per_second": len(labels) / done.seconds,
+        "samples_per_second": size / done.seconds,
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
         "baselines": baselines(deployed, counts),
@@ -133,11 +137,11 @@ def run(
         "weights": weights.tables(deployed, folder),
         "rates": done.rates.document(deployed.network),
         "by_step": None if done.steps is None else table(deployed, done.steps),
-        "stages": _stages(deployed, backend, accuracy, len(labels)),
-        "check": _check_row(deployed, backend, len(labels), done.compared) if check else None,
+        "stages": _stages(deployed, backend, accuracy, size),
+        "check": _check_row(deployed, backend, size, done.compared) if check else None,
         "raster": _raster(deployed, done, labels) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, len(labels)), *_fewer(samples, len(labels))],
+        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, size), *_fewer(samples, size)],
         "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
@@ -161,15 +165,13 @@ def _model(deployed: DeployedNetwork, name: str) -> chips.Chip:
     return chips.load(name)
 
 
-def _take(data: Samples, samples: int | None, peers: Peers) -> tuple[Any, NDArray[np.int64], int, int]:
-    """Return the samples as they lie, which reads nothing, the labels of those that are run, and which of them this process runs."""
+def _take(data: Any, samples: int | None, peers: Peers) -> tuple[Any, NDArray[np.int64] | None, int, int, int]:
+    """Return the samples as they lie, which reads nothing, the labels of those that run, their number, and which this process runs."""
     if samples is not None and samples < 1:
         raise UsageError(f"--samples is {samples}; it must be at least 1.")
-    values, labels = data.values, np.asarray(data.labels)
-    if not len(values) or len(values) != len(labels):
-        raise UsageError(f"There are {len(values)} samples and {len(labels)} labels; a run needs at least one of each, and as many.")
-    labels = labels[:samples].astype(np.int64)
-    return values, labels, *shards.part(len(labels), peers)
+    values, labels = opened(data)
+    size = len(values) if samples is None else min(samples, len(values))
+    return values, None if labels is None else labels[:samples].astype(np.int64), size, *shards.part(size, peers)
 
 
 def _run_batches(
@@ -188,7 +190,7 @@ def _run_batches(
     """Run samples `begin` to `end`."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
-    tally, decisions, compared, seconds = Tally(deployed), [], 0, 0.0
+    tally, output_counts, compared, seconds = Tally(deployed), [], 0, 0.0
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
@@ -210,14 +212,14 @@ def _run_batches(
         tally.add(events[:, :1] if network.input.is_once else events, fired, active, entry)
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
-        decisions.append(reference.decide(spikes[output], deployed.network.votes))
+        output_counts.append(reference.class_counts(spikes[output], network.votes))
         if start < RATED:
             rates.add({name: raster[: RATED - start] for name, raster in spikes.items()})
         first = first or {name: raster[0].copy() for name, raster in spikes.items()}
         arithmetic = recording.arithmetic
         if progress:
             progress(start + len(batch) - begin, end - begin)
-    return _Run(tally, np.concatenate(decisions), first, seconds, compared, arithmetic, steps, rates)
+    return _Run(tally, np.concatenate(output_counts), first, seconds, compared, arithmetic, steps, rates)
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
@@ -228,11 +230,11 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
     if done.steps is not None:
         shards.add_up(done.steps, peers)
     shards.add_up(done.rates, peers)
-    predictions = shards.gather_rows(done.predictions, start, samples, peers)
+    counts = shards.gather_rows(done.counts, start, samples, peers)
     nanoseconds = np.zeros(peers.size, np.int64)
     nanoseconds[peers.rank] = round(done.seconds * 1e9)
     compared = int(peers.add(np.array([done.compared], np.int64))[0])
-    return replace(done, predictions=predictions, seconds=float(peers.add(nanoseconds).max()) / 1e9, compared=compared)
+    return replace(done, counts=counts, seconds=float(peers.add(nanoseconds).max()) / 1e9, compared=compared)
 
 
 def _batch_size(network: Network, wish: int | None) -> int | None:
@@ -314,8 +316,10 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     }
 
 
-def _stages(deployed: DeployedNetwork, backend: str, accuracy: float, samples: int) -> list[StageResult]:
+def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, samples: int) -> list[StageResult]:
     before = [StageResult(name=s.name, accuracy=s.accuracy, samples=s.samples, split=s.split) for s in deployed.network.stages]
+    if accuracy is None:
+        return before
     return [*before, StageResult(name=f"deployed ({backend})", accuracy=accuracy, samples=samples)]
 
 
@@ -324,9 +328,9 @@ def _fewer(wanted: int | None, found: int) -> list[str]:
     return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
 
 
-def _accuracy_warning(deployed: DeployedNetwork, accuracy: float, samples: int) -> list[str]:
+def _accuracy_warning(deployed: DeployedNetwork, accuracy: float | None, samples: int) -> list[str]:
     """Name a fall from the first stage by more than 2 points and two standard errors: nobody shall meet it unawares."""
-    if not deployed.network.stages:
+    if accuracy is None or not deployed.network.stages:
         return []
     first = deployed.network.stages[0]
     error = float(np.sqrt(first.accuracy * (1.0 - first.accuracy) / samples))
@@ -350,7 +354,7 @@ def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: 
     }
 
 
-def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64]) -> dict[str, Any]:
+def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None) -> dict[str, Any]:
     populations: list[dict[str, Any]] = []
     for population in deployed.network.spiking:
         every = -(-population.size // RASTER_NEURONS)  # of many neurons only every so-manieth, over the whole layer
@@ -359,8 +363,8 @@ def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64]) ->
         populations.append({"name": population.name, **shown})
     return {
         "sample": 0,
-        "label": int(labels[0]),
-        "prediction": int(done.predictions[0]),
+        "label": None if labels is None else int(labels[0]),
+        "prediction": int(done.counts[0].argmax()),
         "timesteps": deployed.network.timesteps,
         "populations": populations,
     }

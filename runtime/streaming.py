@@ -7,7 +7,7 @@ command line offers.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
-__all__ = ["Mapped", "batches", "open_pair"]
+__all__ = ["Mapped", "batches", "open_samples", "opened"]
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A split whose samples lie in a file."""
+    """A split whose samples lie in a file; `labels` is None where they are not known."""
 
     values: Any
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
 
 
-def open_pair(samples: Path, labels: Path, classes: int) -> Mapped:
-    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1. Nothing pickled is read.
+def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
+    """Return the samples and labels of a split, of a pair (values, labels), or of values alone, which have no labels; nothing is read.
+
+    Raises:
+        UsageError: no samples, other labels than one whole number a sample, or what holds neither.
+    """
+    split: Any = data
+    values, labels = split if isinstance(data, tuple) and len(split) == 2 else (split, None)
+    if hasattr(split, "values") and not callable(split.values):
+        values, labels = split.values, getattr(split, "labels", None)
+    if isinstance(values, Mapping | str | bytes) or not (hasattr(values, "__len__") and hasattr(values, "__getitem__")):
+        raise UsageError(
+            f"A run needs an array of samples (N, ...), with or without labels, or a split of a data set; it got {type(data).__name__}."
+        )
+    if labels is None and len(values):
+        return values, None
+    known = np.asarray([] if labels is None else labels)
+    if not len(values) or known.shape != (len(values),):
+        raise UsageError(
+            f"There are {len(values)} samples and {len(known)} labels; a run needs at least one sample, and a label each or none."
+        )
+    if known.dtype.kind not in "iu":
+        raise UsageError(f"The labels are {known.dtype}; labels are integers, the classes. Leave them out where they are not known.")
+    return values, known
+
+
+def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
+    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1, if any. Nothing pickled is read.
 
     Raises:
         DataError: a file that is missing, no `.npy`, cut short, of another type or shape; or labels outside their range.
     """
-    values, classes_of = _open(samples, "samples"), _open(labels, "labels")
+    values = _open(samples, "samples")
     if values.ndim < 2:
         raise DataError(f"{samples} has shape {values.shape}; samples are (N, ...), e.g. (N, 784).")
     if not values.flags.c_contiguous:
         raise DataError(f"{samples} lies column by column, so that each sample is all over it. Save np.ascontiguousarray(...) of it.")
+    if labels is None:
+        return Mapped(values, None)
+    classes_of = _open(labels, "labels")
     if classes_of.shape != values.shape[:1]:
         raise DataError(f"{labels} has shape {classes_of.shape}; {samples} holds {len(values)} samples, which need as many labels.")
     read = np.array(classes_of, np.int64)

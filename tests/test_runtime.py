@@ -114,7 +114,7 @@ def test_a_fall_in_accuracy_is_a_warning() -> None:
     network = replace(float_network(6, sizes=(40, 30, 10)), stages=(Stage("float", 0.98, 1000),))
     data = Labelled(samples(network, 1, 50), np.full(50, 9))
     results = run(compile_network(network), data)
-    assert results.accuracy < 0.9
+    assert results.accuracy is not None and results.accuracy < 0.9
     assert any("Accuracy fell from 98.00% (float)" in w for w in results.warnings)
 
 

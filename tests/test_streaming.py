@@ -16,7 +16,7 @@ from spikeloom.compile import compile_network
 from spikeloom.errors import DataError, UsageError
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.streaming import batches, open_pair
+from spikeloom.runtime.streaming import batches, open_samples
 from spikeloom.train import load_dataset
 from test_shards import figures
 
@@ -116,7 +116,7 @@ GOOD = np.zeros((4, 3), np.uint8), np.arange(4)
 )
 def test_files_of_another_kind(tmp_path: Path, values: Any, labels: Any, text: str) -> None:
     with pytest.raises(DataError, match=text):
-        open_pair(*save(tmp_path, values, labels), classes=10)
+        open_samples(*save(tmp_path, values, labels), classes=10)
 
 
 def test_damaged_files(tmp_path: Path) -> None:
@@ -125,21 +125,19 @@ def test_damaged_files(tmp_path: Path) -> None:
     for damaged in (content[:-1], content[:20], b"PK\x03\x04", b""):
         samples_.write_bytes(damaged)
         with pytest.raises(DataError, match=r"v.npy is no .npy of samples"):
-            open_pair(samples_, labels, 10)
+            open_samples(samples_, labels, 10)
     with pytest.raises(DataError, match="Cannot read the samples"):
-        open_pair(tmp_path / "none.npy", labels, 10)
+        open_samples(tmp_path / "none.npy", labels, 10)
 
 
-def test_half_a_pair(spikeloom: Any, digits_run: Path, pair: tuple[Path, Path]) -> None:
-    ended = spikeloom("run", digits_run / "model.loom", "--data", pair[0])
-    assert ended.code == 2 and "Name the file of their labels with --labels" in ended.err
+def test_labels_of_a_data_set_are_its_own(spikeloom: Any, digits_run: Path, pair: tuple[Path, Path]) -> None:
     ended = spikeloom("run", digits_run / "model.loom", "--data", "digits", "--labels", pair[1])
     assert ended.code == 2 and "belongs to samples in a file" in ended.err
 
 
 def test_no_samples() -> None:
     network = compile_network(float_network(6, sizes=(40, 30, 10)))
-    with pytest.raises(UsageError, match="needs at least one of each"):
+    with pytest.raises(UsageError, match="needs at least one sample"):
         run(network, Labelled(np.zeros((0, 40), np.uint8), np.zeros(0, np.int64)))
 
 
@@ -152,9 +150,9 @@ from spikeloom.compile import compile_network
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends._base import BackendOptions
-from spikeloom.runtime.streaming import Mapped, open_pair
+from spikeloom.runtime.streaming import Mapped, open_samples
 network = compile_network(float_network(6, sizes=({inputs}, 30, 10), density=0.02, timesteps=2))
-data = open_pair(Path(sys.argv[1]), Path(sys.argv[2]), 10)
+data = open_samples(Path(sys.argv[1]), Path(sys.argv[2]), 10)
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 run(network, Mapped(data.values[:8192], data.labels[:8192]), options=BackendOptions(threads=1))

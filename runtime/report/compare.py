@@ -19,6 +19,7 @@ FORMAT = "spikeloom.comparison"
 VERSION = 1
 Row = dict[str, Any]
 _DRAWN = 4
+NO_LABELS = "no labels"
 
 
 def rows(runs: Sequence[tuple[str, Row]]) -> list[Row]:
@@ -127,7 +128,8 @@ def _checked(row: Row) -> str:
 
 
 def _change(row: Row) -> str:
-    return points(None if row["float_accuracy"] is None else row["accuracy"] - row["float_accuracy"])
+    before, after = row["float_accuracy"], row["accuracy"]
+    return points(None if before is None or after is None else after - before)
 
 
 Column = tuple[str, bool, Callable[[Row], str], str, int]
@@ -137,7 +139,7 @@ COLUMNS: tuple[Column, ...] = (
     ("data", False, lambda r: shorten(r["data"], 24), "", 0),
     ("method", False, lambda r: shorten(r["method"] or MISSING, 16), "", 0),
     ("connectivity", True, lambda r: percent(r["connectivity"]), "", 0),
-    ("accuracy", True, lambda r: percent(r["accuracy"]), "accuracy", 1),
+    ("accuracy", True, lambda r: NO_LABELS if r["accuracy"] is None else percent(r["accuracy"]), "accuracy", 1),
     ("samples", True, lambda r: count(r["samples"]), "", 0),
     ("from float", True, _change, "", 0),
     ("SOPs", True, lambda r: compact(r["sops"]), "sops", -1),

@@ -101,9 +101,11 @@ def _add(table: Table, *cells: str) -> None:
 
 def _headline(results: dict[str, Any]) -> RenderableType:
     network, chip = results.get("network") or {}, results.get("chip") or {}
+    accuracy, samples = results.get("accuracy"), count(results.get("samples"))
+    found = f"{samples} samples, which had no labels," if accuracy is None else f"{percent(accuracy)} of {samples} samples right"
     said = (
         f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 40)}, backend {shorten(results.get('backend'), 40)}: "
-        f"{percent(results.get('accuracy'))} of {count(results.get('samples'))} samples right in {duration(results.get('wall_seconds'))} "
+        f"{found} in {duration(results.get('wall_seconds'))} "
         f"({count(results.get('samples_per_second'))} samples/s). {count(network.get('neurons'))} neurons, "
         f"{count(network.get('synapses'))} synapses, T {count(network.get('timesteps'))}."
     )

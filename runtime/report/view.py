@@ -100,7 +100,11 @@ def headlines(results: dict[str, Any]) -> Rows:
     power, time, mapping = (results.get(k) or {} for k in ("energy", "latency", "mapping"))
     chip = results.get("chip") or {}
     return [
-        {"name": "accuracy", "figure": percent(results.get("accuracy")), "note": f"{count(results.get('samples'))} samples"},
+        {
+            "name": "accuracy",
+            "figure": percent(results.get("accuracy")),
+            "note": f"{count(results.get('samples'))} samples{'' if results.get('accuracy') is not None else ', no labels'}",
+        },
         {
             "name": "synaptic operations",
             "figure": compact(results.get("sops_per_sample")),
