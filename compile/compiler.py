@@ -218,7 +218,7 @@ def check_size(network: Network, limit: int = MAX_SYNAPSES) -> None:
         raise DoesNotFitError(
             f"The network has {total:,} synapses, most of them in layer {largest.target} ({network.synapses_of(largest):,}); the compiler "
             f"holds {limit:,}, which take {8 * limit / 1e9:.1f} GB and several times that while cores are filled. "
-            f"Train with a higher --sparsity or fewer channels."
+            f"Train with a higher sparsity or fewer channels."
         )
 
 
@@ -229,7 +229,7 @@ def _check_limits(mapping: CoreMapping, chip: Chip) -> None:
             if need > chip.limit(name):
                 raise DoesNotFitError(
                     f"Core {core} needs {int(need):,} {name.replace('_', ' ')}; {chip.name} allows {chip.limit(name):,}. "
-                    f"Try a higher --sparsity or another --chip."
+                    f"Try a higher sparsity or another --chip."
                 )
     if len(set(mapping.slot_of.tolist())) != mapping.cores:
         raise DoesNotFitError("Two cores were placed on one slot of the mesh.")

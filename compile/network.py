@@ -31,6 +31,7 @@ __all__ = [
     "Neuron",
     "Population",
     "Projection",
+    "Reading",
     "Stage",
     "Synapses",
     "Threshold",
@@ -185,6 +186,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a reader says of a file that another tool wrote, beside the network in it.
+
+    `format`: netx, NIR; `warnings`: what the file leaves open and was taken for granted; `if_silent`: a sentence, what its user can do
+    where a layer cannot spike.
+    """
+
+    format: str
+    warnings: tuple[str, ...] = ()
+    if_silent: str = ""
+
+
+@dataclass(frozen=True)
 class Network:
     """Populations in order: `populations[0]` is the input, `populations[-1]` the output.
 
@@ -201,6 +215,7 @@ class Network:
     stages: tuple[Stage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
     votes: int = 1  # output neurons a class, side by side; the class whose neurons spike most is the answer
+    reading: Reading | None = field(default=None, compare=False)  # of another tool's file; not kept in ours
 
     def __post_init__(self) -> None:
         _check_network(self)

@@ -179,7 +179,7 @@ def run(
     if stop_after is not None and stop_after not in [name for name, _ in chain]:
         raise _no_pass(stop_after, [name for name, _ in chain])
     records: list[PassRecord] = []
-    warnings: list[str] = []
+    warnings = [] if network.reading is None else list(network.reading.warnings)
     drift: dict[str, float] = {}
     rates: Rates | None = None
     for number, (name, instance) in enumerate(chain, 1):

@@ -316,7 +316,7 @@ def test_what_arrives_together_shares_its_gain() -> None:
 
 def test_too_many_synapses_are_refused_by_layer_count_limit_and_way_out() -> None:
     network = conv_network(1)
-    with pytest.raises(DoesNotFitError, match=r"most of them in layer \w+ \([\d,]+\); the compiler holds 100, .*higher --sparsity"):
+    with pytest.raises(DoesNotFitError, match=r"most of them in layer \w+ \([\d,]+\); the compiler holds 100, .*higher sparsity"):
         check_size(network, limit=100)
     check_size(network)
 

@@ -12,13 +12,16 @@ import h5py
 import numpy as np
 import pytest
 from budget import examples
+from conftest import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netxgen import CUBA, PlainNeurons, plain_netx, put, random_file, seeds
 from spikeloom.compile import reference
+from spikeloom.compile.deployed import load
+from spikeloom.compile.network import IntegerLIF
 from spikeloom.compile.readers import netx as reader
 from spikeloom.compile.readers._netx_weights import parts
-from spikeloom.errors import FormatError, SpikeloomError
+from spikeloom.errors import FormatError, NetworkError, SpikeloomError, UsageError
 
 
 @settings(max_examples=examples(12), deadline=None)
@@ -48,7 +51,7 @@ def test_an_input_with_neurons_takes_bytes(tmp_path: Path) -> None:
     path = tmp_path / "input.net"
     with h5py.File(path, "w") as file:
         put(file, 0, "input", CUBA | {"vThMant": 25}, shape=(3, 4, 4), weight=np.array([40.0]), bias=np.array([36.0]))
-    network = reader.read(path)
+    network = reader.read(path, reader.Options(timesteps=16))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 48))
     deployed = replace(network, input=replace(network.input, encoding="graded"))
     spikes = reference.simulate(deployed, np.repeat(pixels[:, None], 16, axis=1))["input0"][0]
@@ -64,7 +67,7 @@ def test_the_last_average_is_votes(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         put(file, 0, "dense", CUBA, shape=(6, 1, 1), weight=np.ones((6, 4)))
         put(file, 1, "average", shape=(3, 1, 1))
-    assert reader.read(path).votes == 2
+    assert reader.read(path, reader.Options(timesteps=16)).votes == 2
 
 
 # Files that are damaged, hostile, or hold what is not carried
@@ -77,6 +80,7 @@ def damaged(path: Path, change: Callable[[Any], None]) -> Path:
         put(file, 1, "conv", CUBA, shape=(2, 3, 3), weight=np.ones((2, 1, 2, 2)), **window)
         put(file, 2, "flatten", shape=(18, 1, 1))
         put(file, 3, "dense", CUBA, shape=(5, 1, 1), weight=np.ones((5, 18)))
+        file.create_dataset("simulation/tSample", data=16)
         change(file)
     return path
 
@@ -96,13 +100,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("layer/3/neuron/refDelay", 4, r"Layer 3 \(dense\): its neurons have refDelay 4: a refractory period"),
     ("layer/3/neuron/gradedSpike", True, "gradedSpike 1"),
     ("layer/3/neuron/wgtExp", 2, "wgtExp 2"),
-    ("layer/3/neuron/vThMant", 131072, "beyond the 131,071 of 17 bits"),
+    ("layer/1/neuron/vThMant", 131071, r"Layer 1 \(conv\): its threshold of 131,071, .* so the layers behind it hear nothing"),
+    ("layer/1/neuron", None, "it has no neuron, so the layers behind it hear nothing"),
     ("layer/3/neuron/vThMant", -4, "vThMant is -4"),
     ("layer/3/neuron/vThMant", np.nan, "not finite"),
     ("layer/3/neuron/vThMant", None, "no numbers 'neuron/vThMant'"),
     ("layer/3/neuron/vDecay", 4096, "no memory at all"),
     ("layer/3/neuron/iDecay", np.arange(5), "iDecay has 5 different values"),
-    ("layer/3/neuron", None, "reads out a membrane potential"),
     ("layer/3/weight", np.ones((5, 17)), "its weights take 17 inputs"),
     ("layer/3/weight", np.full((5, 18), 300), "Loihi's synapses hold"),
     ("layer/3/weight", np.full((5, 18), 0.5), "no integers"),
@@ -135,6 +139,35 @@ def test_what_is_not_carried_is_refused_by_layer(key: str, value: Any, says: str
     path = damaged(tmp_path / "d.net", replaced(key, value))
     with pytest.raises(FormatError, match=says):
         reader.read(path)
+
+
+READOUTS: list[tuple[str, Any]] = [("neuron/vThMant", 131071), ("neuron/vThMant", 131072), ("neuron", None)]
+
+
+@pytest.mark.parametrize(("key", "value"), READOUTS)
+def test_a_membrane_readout_is_named_and_gets_a_threshold_where_one_is_asked_for(key: str, value: Any, tmp_path: Path) -> None:
+    path = damaged(tmp_path / "d.net", replaced(f"layer/3/{key}", value))
+    with pytest.raises(NetworkError, match=r"Layer 3 \(dense\), the last, is a membrane readout.*--set readout="):
+        reader.read(path)
+    network = reader.read(path, reader.Options(readout=70))
+    du, dv = (int(CUBA["iDecay"]) - 1, int(CUBA["vDecay"])) if value else (4095, 0)
+    assert network.populations[-1].neuron == IntegerLIF(du, dv, 70)
+    spiking = damaged(tmp_path / "s.net", lambda _: None)
+    with pytest.raises(UsageError, match="readout is for a last layer that reads out"):
+        reader.read(spiking, reader.Options(readout=70))
+
+
+def test_time_steps_are_asked_for_where_the_file_has_none(spikeloom: Command, tmp_path: Path) -> None:
+    path = damaged(tmp_path / "t.net", replaced("simulation/tSample", None))
+    with pytest.raises(UsageError, match=r"no simulation/tSample.*--timesteps"):
+        reader.read(path)
+    assert reader.read(path, reader.Options(timesteps=9)).timesteps == 9
+    assert reader.read(damaged(tmp_path / "u.net", lambda _: None), reader.Options(timesteps=9)).timesteps == 9
+    with h5py.File(path, "w") as file:
+        put(file, 0, "dense", CUBA, shape=(3, 1, 1), weight=np.full((3, 4), 120))
+    ended = spikeloom("compile", path, "-T", 9, "--json")
+    assert ended.code == 0, ended.err
+    assert load(tmp_path / "model.loom").network.timesteps == 9
 
 
 def huge(file: Any) -> None:

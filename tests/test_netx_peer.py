@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def test_lava_dls_own_files(tmp_path: Path) -> None:
     folder = next((p for p in places if (p / "tiny.net").exists()), None)
     if folder is None:
         pytest.skip("lava-dl's tests are not installed with it")
-    network = reader.read(folder / "tiny.net")
+    network = reader.read(folder / "tiny.net", reader.Options(timesteps=16))
     known = folder / "gts" / "tinynet"
     entering = np.load(known / "input.npy")[0].reshape(768, -1).T[1:] > 0  # its first step is not of the sample
     streams: dict[str, NDArray[Any]] = {"input0": entering[None]}
@@ -103,6 +102,6 @@ def test_lava_dls_own_files(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["layer/5"]  # the average, which netx does not run
     events = np.load(folder / "gts/ntidigits/input.npy")[:, :300]
-    delayed = replace(reader.read(path), timesteps=300)
+    delayed = reader.read(path, reader.Options(timesteps=300))
     ours = reference.simulate(delayed, events.T.astype(np.int64)[None])["dense4"][0]
     assert ours.any() and (run_netx(path, events, 300)[3:] == ours[:297]).all()

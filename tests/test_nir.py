@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -27,6 +28,7 @@ from spikeloom.compile.writers.nir import graph_of, write
 from spikeloom.errors import FormatError, NetworkError, SpikeloomError, UsageError
 
 LEVELS, STEPS = 8, 7
+ABOVE_ONE = float(np.nextafter(1.0, 2.0))
 
 
 def read(graph: Any, **options: Any) -> Network:
@@ -470,6 +472,106 @@ def test_a_readout_gets_neurons_where_they_are_asked_for() -> None:
     assert (made.name, made.neuron) == ("n3", LIF(10.0, 2.5, 0.5))
     made = read(chain(entry, matrix, lif(2), matrix), dt=1e-4, readout=2.0, spike_when="reached").populations[-1]
     assert (made.name, made.neuron) == ("output", LIF(np.inf, 2.0, decay_input=False))
+
+
+def test_a_readout_acts_on_the_output_only() -> None:
+    """An LI before neurons is their synaptic current, whether a threshold is given for the output or not."""
+    entry, matrix = nir.Input(np.array([2])), nir.Linear(np.ones((2, 2), np.float32))
+    inner = nir.LI(tau=np.full(2, 4 * DT), r=np.full(2, 2.0), v_leak=np.zeros(2))
+    for options in ({}, {"readout": 2.0}):
+        network = read(chain(entry, inner, matrix, lif(2, dt=DT)), **options)
+        assert [(p.name, p.neuron) for p in network.spiking] == [("n2", LIF(2.0, ABOVE_ONE, tau_syn=4.0))]
+        assert (network.projections[0].synapses.unrolled().to_dense() == 0.5).all()
+    readout = nir.LI(tau=np.full(2, 8 * DT), r=np.ones(2), v_leak=np.zeros(2))
+    network = read(chain(entry, matrix, lif(2, dt=DT), inner, matrix, readout), readout=2.0, spike_when="reached")
+    assert [(p.name, p.neuron) for p in network.spiking] == [("n1", LIF(2.0)), ("n4", LIF(8.0, 2.0, tau_syn=4.0))]
+    with pytest.raises(NetworkError, match=r"n4 \(LI\) does not spike.*readout"):
+        read(chain(entry, matrix, lif(2, dt=DT), inner, matrix, readout))
+
+
+LEAKS = st.sampled_from([0.0, 0.5])
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(seeds, st.sampled_from([1, 2, 4, 8]), LEAKS, LEAKS, st.booleans())
+def test_a_current_before_neurons_steps_as_nir_defines(seed: int, tau: int, before: float, rest: float, reset: bool) -> None:
+    """Affine - LI - Affine - LIF in plain loops: constants before the LI rise with it, those behind it are there at once."""
+    rng = np.random.default_rng(seed)
+    whole = lambda *shape: rng.integers(-4, 9, shape).astype(np.float32) / 4  # noqa: E731
+    first, second = nir.Affine(whole(3, 2), np.full(3, before, np.float32)), nir.Affine(whole(4, 3), whole(4))
+    filters = nir.LI(tau=np.full(3, tau * DT), r=np.ones(3), v_leak=np.full(3, rest))
+    network = read(chain(nir.Input(np.array([2])), first, filters, second, lif(4, dt=DT)), reset="subtract" if reset else "zero")
+    values = events((2,), seed)
+    spikes = reference.simulate_float(network, values)["n3"]
+    for sample, found in zip(values / LEVELS, spikes, strict=True):
+        i, v = np.full(3, rest), np.zeros(4)
+        for x, row in zip(sample, found, strict=True):
+            i = i + (rest - i + first.weight @ x + first.bias) / tau
+            v = v + (second.weight @ i + second.bias - v) / 2
+            assert np.array_equal(row, v > 1)
+            v = np.where(v > 1, v - 1 if reset else 0.0, v)
+
+
+def test_currents_that_no_neuron_has_are_refused() -> None:
+    entry, matrix = nir.Input(np.array([2])), nir.Linear(np.ones((2, 2), np.float32))
+    inner = nir.LI(tau=np.full(2, 4 * DT), r=np.ones(2), v_leak=np.zeros(2))
+    several = nir.LI(tau=np.array([4 * DT, 8 * DT]), r=np.ones(2), v_leak=np.zeros(2))
+    cuba = nir.CubaLIF(*(np.full(2, n) for n in (2 * DT, 4 * DT, 1.0, 0.0, 1.0, 0.0, 1.0)))
+    for graph, says in (
+        (
+            chain(entry, inner, matrix, inner, matrix, lif(2, dt=DT)),
+            r"n2 \(LI\) does not spike and lies before other.*one LI before each",
+        ),
+        (chain(entry, nir.I(np.ones(2)), lif(2, dt=DT)), r"n0 \(I\) does not spike and lies before other neurons"),
+        (
+            chain(entry, several, matrix, lif(2, dt=DT)),
+            r"n0 \(LI\) filters .* 2 different .* 4\.\.8 steps.*one tau for all of n0",
+        ),
+        (chain(entry, inner, matrix, cuba), "n2 has a synaptic current of its own"),
+    ):
+        with pytest.raises(NetworkError, match=says):
+            read(graph, readout=1.0)
+
+
+def test_a_file_cannot_say_which_reset_and_ours_does() -> None:
+    graph = chain(nir.Input(np.array([2])), nir.Linear(np.full((2, 2), 1.5, np.float32)), lif(2, tau=4.0, r=4.0, dt=DT))
+    unsaid = read(graph)
+    assert unsaid.reading is not None and any("--set reset=subtract" in w for w in unsaid.reading.warnings)
+    soft = read(graph, reset="subtract")
+    assert soft.reading is not None and not soft.reading.warnings
+    values = events((2,), 3)
+    spikes, v = reference.simulate_float(soft, values)["n1"], np.zeros((len(values), 2))
+    for t in range(STEPS):
+        v = v + (4 * 1.5 * (values[:, t] / LEVELS).sum(axis=1, keepdims=True) - v) / 4
+        assert np.array_equal(spikes[:, t], v > 1)
+        v = v - (v > 1)
+    assert not np.array_equal(spikes, reference.simulate_float(unsaid, values)["n1"])
+    deployed = compile_network(unsaid, calibration=Calibration(values.reshape(len(values), -1), np.zeros(len(values), np.int64)))
+    assert unsaid.reading.warnings[0] in deployed.warnings
+    again = from_document(graph_of(soft, WriterOptions(DT, reset="subtract")).to_dict())
+    assert again.reading is None
+    check_same(soft, again, values)
+    with pytest.raises(NetworkError, match=r"--set reset=subtract is for networks of which no layer does"):
+        graph_of(read(graph, reset="zero"), WriterOptions(reset="subtract"))
+
+
+def test_time_constants_that_do_not_fit_the_step_name_one_that_does() -> None:
+    """Sinabs writes no dt: R of its IF is 1. Others write time constants in steps."""
+    entry, matrix = nir.Input(np.array([2])), nir.Linear(np.ones((2, 2), np.float32))
+    spiking = nir.IF(r=np.ones(2), v_threshold=np.ones(2), v_reset=np.zeros(2))
+    for cell, says in (
+        (spiking, r"R = 1,.* try --dt 1\."),
+        (lif(2, tau=10.0, dt=1.0), r"time constants of the file, 10, .*: try --dt 1\."),
+    ):
+        network = from_document(chain(entry, matrix, cell).to_dict(), Options(timesteps=STEPS, input="events", reset="zero"))
+        assert network.reading is not None
+        assert re.search(says, network.reading.warnings[0]) and re.search(says, network.reading.if_silent)
+        with pytest.raises(NetworkError, match=says):
+            compile_network(network)
+        fitting = from_document(chain(entry, matrix, cell).to_dict(), Options(dt=1.0, timesteps=STEPS, input="events", reset="zero"))
+        assert fitting.reading is not None and not fitting.reading.warnings
+    slow = from_document(chain(entry, matrix, lif(2, tau=200.0)).to_dict(), Options(timesteps=STEPS))
+    assert slow.reading is not None and "try a longer --dt (0.002857 makes it last one)" in slow.reading.if_silent
 
 
 def test_what_does_not_fit_is_named() -> None:

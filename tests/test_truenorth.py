@@ -203,7 +203,7 @@ def test_fan_in_past_the_axons_is_refused_by_name() -> None:
     ):
         compiled(network, "exact")
     assert compiled(network, "ternary").mapping.cores >= 2
-    with pytest.raises(DoesNotFitError, match=r"the mode ternary needs \d+ axons; a core has 256. Try a higher --sparsity."):
+    with pytest.raises(DoesNotFitError, match=r"the mode ternary needs \d+ axons; a core has 256. Try a higher sparsity."):
         compiled(float_network(1, sizes=(600, 10, 4), density=1.0), "ternary")
 
 

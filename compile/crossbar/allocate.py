@@ -116,12 +116,12 @@ def _check(population: Population, needs: list[list[Axon]], copies: list[int], m
             sources, other = len({a[0] for a in axons}), "" if mode == "ternary" else "--mode ternary, which takes 1 or 2 a source, or "
             raise DoesNotFitError(
                 f"Layer {population.name}: neuron {j} hears {sources:,} sources, for which the mode {mode} needs {len(axons):,} axons; "
-                f"a core has {room.axons}. Try {other}a higher --sparsity."
+                f"a core has {room.axons}. Try {other}a higher sparsity."
             )
         if times > room.slots:
             raise DoesNotFitError(
                 f"Layer {population.name}: neuron {j} sends to {times:,} axons, each from a copy of its own; "
-                f"a core has {room.slots} neurons. Try a higher --sparsity."
+                f"a core has {room.slots} neurons. Try a higher sparsity."
             )
 
 

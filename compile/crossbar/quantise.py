@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ...hwmodels.crossbar import STATE_MAX, crossbar_step
 from .. import reference
+from ..advice import if_silent
 from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
 from ..passes.check import rate_warnings, reach_warnings
@@ -139,7 +140,7 @@ def _out_of_reach(network: Network) -> list[str]:
         dead = int((network.timesteps * (most - neuron.leak) < neuron.threshold)[population.living].sum())
         refusal = (
             f"Layer {population.name}: its threshold {neuron.threshold:,} cannot be reached; the strongest input adds "
-            f"{most.max():,.0f} a step, of which {neuron.leak:,} leak away. Use more time steps, another --mode or a lower --sparsity."
+            f"{most.max():,.0f} a step, of which {neuron.leak:,} leak away. Try another --mode. {if_silent(network)}"
         )
         warnings += reach_warnings(population, dead, refusal)
     return warnings
@@ -188,7 +189,7 @@ def _fitted(integer: Network, network: Network, population: Population, mode: st
     arriving = [replace(p, synapses=p.synapses.unrolled(), origin=p.trained) for p in network.inputs_of(population.name)]
     top = max((float(np.abs(p.synapses.data).max(initial=0.0)) for p in arriving), default=0.0)
     if top == 0.0:
-        raise NetworkError(f"Layer {population.name}: every weight is zero. Train with a lower --sparsity.")
+        raise NetworkError(f"Layer {population.name}: every weight is zero. {if_silent(network)}")
     unit = RANGE[mode] / (top * clip)
     levels = np.zeros((population.size, 4), np.int64)
     data = [np.zeros(p.synapses.weights, np.int64) for p in arriving]
@@ -203,7 +204,7 @@ def _fitted(integer: Network, network: Network, population: Population, mode: st
             start += span.stop - span.start
     changed = {p.name: _integer(p, values, unit) for p, values in zip(arriving, data, strict=True)}
     if not any(p.synapses.weights for p in changed.values()):
-        raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. Train with a lower --sparsity.")
+        raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. {if_silent(network)}")
     made = replace(integer, projections=tuple(changed.get(p.name, p) for p in integer.projections))
     return made.with_population(replace(population, neuron=CrossbarLIF(), levels=levels, bias=None)), unit
 

@@ -13,7 +13,7 @@ from ...errors import DoesNotFitError, FormatError, NetworkError
 from ..network import LIF, InputSpec, Network, Neuron, Threshold
 from . import order, signals
 from .graph import Graph, Node, numbers
-from .neurons import INTEGRATORS, NEURONS, SpikeWhen, Stepped, bar, spread, stepped
+from .neurons import INTEGRATORS, NEURONS, Reset, SpikeWhen, Stepped, bar, filtered, spread, stepped
 from .shapes import kernel_of, one_dimensional, pool_of, shapes
 from .signals import ONE, Signal
 
@@ -23,18 +23,20 @@ MAX_PARTS = 64  # of a layer of several time constants
 LONGEST = 4096  # steps of a delay: of a network's samples
 MAX_DENSE = 1 << 28  # entries of a matrix that stands for the same one along every row of a map
 LARGEST_WHOLE = 127  # of a gate's weights
+PASSES_ON = ("Flatten", "Identity")  # nodes that change no value
 
 
 @dataclass(frozen=True)
 class Steps:
     """How continuous time becomes steps: `dt` in seconds; whether neurons spike above their threshold or when they reach it.
 
-    `readout`: the threshold that non-spiking outputs get; None: they are refused.
+    `readout`: the threshold that non-spiking outputs get; None: they are refused. `reset`: what a spike does to the potential.
     """
 
     dt: float
     spike_when: SpikeWhen = "above"
     readout: float | None = None
+    reset: Reset = "zero"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class _Builder:
 
     def layers(self) -> tuple[list[Layer], str]:
         """Return every layer, in the order of the file, and the name of the output."""
-        cells = [n for n in self.graph.nodes.values() if self._is_cell(n)]
+        cells = [n for n in self.graph.nodes.values() if n.kind in (*NEURONS, "Threshold")]
         self.signals = {n.name: self._sent(n) for n in cells}
         self.signals[self.entry] = signals.of_source(self.entry, self.shapes[self.entry])
         for name in order.linear_order(self.graph, set(self.signals)):
@@ -87,8 +89,7 @@ class _Builder:
         shape = self.shapes[node.name]
         if node.kind == "Threshold":
             return signals.of_source(node.name, shape)
-        made = stepped(node, shape, self.steps.dt, self.steps.spike_when, self.steps.readout)
-        self.stepped[node.name] = made
+        made = self.stepped[node.name] = self._stepped(node)
         if len(made.neurons) == 1:
             return signals.of_source(node.name, shape)
         if len(made.neurons) > MAX_PARTS:
@@ -100,19 +101,15 @@ class _Builder:
         self.owner |= dict.fromkeys(parts, f"{node.name}/")
         return signals.joined(parts, shape)
 
+    def _stepped(self, node: Node) -> Stepped:
+        steps = self.steps
+        return stepped(node, self.shapes[node.name], steps.dt, steps.spike_when, steps.readout, steps.reset)
+
     def _part(self, name: str, number: int) -> str:
         part = f"{name}.{number}"
         while part in self.graph.nodes:
             part += "_"
         return part
-
-    def _is_cell(self, node: Node) -> bool:
-        if node.kind in INTEGRATORS and self.steps.readout is None:
-            raise NetworkError(
-                f"the node {node.name} ({node.kind}) does not spike, and a chip sends and counts spikes. Train with neurons that spike, or "
-                f"give it a threshold above rest with --set readout=1.0, which changes the network"
-            )
-        return node.kind in (*NEURONS, *INTEGRATORS, "Threshold")
 
     def _arriving(self, node: Node) -> Signal:
         """Return the sum of what leads into a node."""
@@ -137,11 +134,41 @@ class _Builder:
         if node.kind in ("SumPool2d", "AvgPool2d"):
             size, stride, padding = pool_of(node)
             return signals.pooled(x, size, stride, padding, 1.0 / (size[0] * size[1]) if node.kind == "AvgPool2d" else 1.0, where)
+        x = replace(x, shape=shape)
         if node.kind == "Scale":
-            return signals.scaled(replace(x, shape=shape), spread(node, numbers(node, "scale"), shape, "scale").astype(np.float64), where)
+            return signals.scaled(x, spread(node, numbers(node, "scale"), shape, "scale").astype(np.float64), where)
         if node.kind == "Delay":
-            return signals.delayed(replace(x, shape=shape), self._delays(node, shape), where)
-        return replace(x, shape=shape)
+            return signals.delayed(x, self._delays(node, shape), where)
+        return self._filtered(node, x, where) if node.kind in INTEGRATORS else x
+
+    def _filtered(self, node: Node, x: Signal, where: str) -> Signal:
+        """Return what an LI sends, a current that decays; of an output, which gets neurons for it, nobody hears that."""
+        if x.size != int(np.prod(x.shape)) or node.kind != "LI" or any(t.tau != 1.0 for t in x.terms):
+            if self._is_readout(node.name):
+                return signals.of_source(node.name, x.shape)
+            raise NetworkError(
+                f"{where} does not spike and lies before other neurons. An LI there is their synaptic current; two of them, one behind "
+                f"another, a CubaLI or an I is more than a neuron of a chip has. Train with one LI before each layer of neurons"
+            )
+        tau, gain, rest = filtered(node, x.shape, self.steps.dt)
+        if (tau != tau[0]).any():
+            if self._is_readout(node.name):
+                return signals.of_source(node.name, x.shape)
+            raise NetworkError(
+                f"{where} filters what neurons hear with {np.unique(tau).size:,} different time constants, {tau.min():g}..{tau.max():g} "
+                f"steps; a layer of neurons has one synaptic current of one time constant. Train one tau for all of {node.name}"
+            )
+        if x.bias.any():
+            x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
+        sent = signals.scaled(x, gain, where)
+        return replace(sent, terms=tuple(replace(t, tau=float(tau[0])) for t in sent.terms), bias=rest)
+
+    def _is_readout(self, name: str) -> bool:
+        """Whether a node leads to the Output and nowhere else, through nodes that change no value."""
+        onward = self.graph.out_of()
+        while len(onward[name]) == 1 and onward[name] != [self.end] and self.graph.nodes[onward[name][0]].kind in PASSES_ON:
+            name = onward[name][0]
+        return onward[name] == [self.end] and len(self.into[self.end]) == 1
 
     def _linear(self, node: Node, x: Signal, shape: tuple[int, ...], where: str) -> Signal:
         weight = numbers(node, "weight")
@@ -192,11 +219,12 @@ class _Builder:
         made, where = self.stepped[node.name], f"the node {node.name}"
         x = signals.scaled(arriving, made.gain, where)
         if len(made.neurons) == 1:
-            return [_layer(node.name, made.neurons[0], x, made.drive, made.alive)]
+            return [self._layer(node.name, node.name, made.neurons[0], x, made.drive, made.alive)]
         layers: list[Layer] = []
         for i, neuron in enumerate(made.neurons):
             part = np.flatnonzero(made.group == i)
-            layers.append(_layer(self._part(node.name, i), neuron, signals.rows_of(x, part, where), made.drive[part], made.alive[part]))
+            rows, name = signals.rows_of(x, part, where), self._part(node.name, i)
+            layers.append(self._layer(name, node.name, neuron, rows, made.drive[part], made.alive[part]))
         return layers
 
     def _gate(self, node: Node, shape: tuple[int, ...], x: Signal) -> Layer:
@@ -208,33 +236,78 @@ class _Builder:
         bias = x.bias + np.where(alive, top - np.where(alive, level, 0.0), 0.0)
         whole = all(_is_whole(signals.matrix_of(t.link, shape).data) and t.source not in (ONE, self.entry) for t in x.terms)
         reached = bar(top, self.steps.spike_when)
-        neuron = Threshold(reached) if whole else LIF(1.0, reached, 0.0, decay_input=False)
+        if whole and all(t.tau == 1.0 for t in x.terms):
+            return Layer(node.name, shape, Threshold(reached), x, bias, alive)
+        neuron = self._with_current(node.name, LIF(1.0, reached, 0.0, decay_input=False), x)
         return Layer(node.name, shape, neuron, x, bias, alive)
+
+    def _layer(self, name: str, node: str, neuron: LIF, x: Signal, drive: NDArray[np.float64], alive: NDArray[np.bool_]) -> Layer:
+        """Return neurons on the signal x.
+
+        Its constant enters a current of the neurons' own that decays as a source of its own, since it takes its time to rise.
+        """
+        held = self._with_current(node, neuron, x)
+        if neuron.tau_syn != 1.0 and x.bias.any():
+            x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
+        return Layer(name, x.shape, held, x, x.bias + drive, alive)
+
+    def _with_current(self, node: str, neuron: LIF, x: Signal) -> LIF:
+        """Return neurons with the synaptic current that an LI before them is."""
+        taus = {t.tau for t in x.terms}
+        if taus <= {1.0}:
+            return neuron
+        if len(taus) > 1 or neuron.tau_syn != 1.0:
+            what = "has a synaptic current of its own" if neuron.tau_syn != 1.0 else "hears others too, or others that filter otherwise"
+            raise NetworkError(
+                f"an LI filters what the node {node} hears, and {node} {what}; a layer of neurons has one synaptic current. Train with the "
+                f"same LI before all that it hears, or with none"
+            )
+        return replace(neuron, tau_syn=taus.pop())
 
     def _with_output(self, layers: list[Layer], sent: Signal) -> tuple[list[Layer], str]:
         """Return the layers and the name of the one that the Output hears; a linear output gets neurons, if they were asked for."""
         last = sent.terms[0] if len(sent.terms) == 1 else None
-        if last is not None and last.link is None and not last.lag and not sent.bias.any() and last.source != self.entry:
+        plain = last is not None and last.link is None and not last.lag and last.tau == 1.0 and not sent.bias.any()
+        if last is not None and plain and last.source in self.stepped.keys() | {n.name for n in self.graph.of_kind("Threshold")}:
             return layers, last.source
-        ends = [name for name in self.stepped if len(sent.terms) > 1 and sent.terms == self.signals[name].terms]
-        if ends and not sent.bias.any():  # the parts of a split layer: a gate for each neuron brings them together
-            one = np.ones(sent.size, np.bool_)
-            return [*layers, Layer(ends[0], sent.shape, Threshold(1.0), sent, sent.bias, one)], ends[0]
+        readout = self._readout()
+        if readout is not None:
+            return self._read_out(layers, readout)
+        split = [name for name in self.stepped if len(sent.terms) > 1 and sent.terms == self.signals[name].terms]
+        if split and not sent.bias.any():
+            return [*layers, _joined(split[0], sent)], split[0]
         if self.steps.readout is None:
             raise NetworkError(
                 f"the Output {self.end} hears numbers, not the spikes of one layer of neurons, and a chip counts spikes. Let a layer of "
                 f"neurons lead straight to it, or put neurons with a threshold there with --set readout=1.0, which changes the network"
             )
-        neuron = LIF(np.inf, bar(self.steps.readout, self.steps.spike_when), 0.0, decay_input=False)
+        soft, reached = self.steps.reset == "subtract", bar(self.steps.readout, self.steps.spike_when)
+        neuron = self._with_current(self.end, LIF(np.inf, reached, 0.0, decay_input=False, soft_reset=soft), sent)
         shape = (sent.size,)
         return [*layers, Layer(self.end, shape, neuron, replace(sent, shape=shape), sent.bias, np.ones(sent.size, np.bool_))], self.end
 
+    def _readout(self) -> Node | None:
+        """Return the integrator that alone leads to the Output, through nodes that change no value, if one does."""
+        sources = self.into[self.end]
+        while len(sources) == 1 and self.graph.nodes[sources[0]].kind in PASSES_ON:
+            sources = self.into[sources[0]]
+        found = [self.graph.nodes[s] for s in sources]
+        return found[0] if len(found) == 1 and found[0].kind in INTEGRATORS else None
 
-def _layer(name: str, neuron: LIF, x: Signal, drive: NDArray[np.float64], alive: NDArray[np.bool_]) -> Layer:
-    """Return neurons on the signal x; its constant enters a current that decays as a source of its own, since it takes its time to rise."""
-    if neuron.tau_syn != 1.0 and x.bias.any():
-        x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
-    return Layer(name, x.shape, neuron, x, x.bias + drive, alive)
+    def _read_out(self, layers: list[Layer], node: Node) -> tuple[list[Layer], str]:
+        """Return the layers with neurons in place of the integrator at the Output: the same equation, with a threshold."""
+        if self.steps.readout is None:
+            raise NetworkError(
+                f"the node {node.name} ({node.kind}) does not spike, and a chip sends and counts spikes. Train "
+                f"with neurons that spike, or give it a threshold above rest with --set readout=1.0, which changes the network"
+            )
+        sent, made = self._sent(node), self._layers_of(node)
+        return [*layers, *made, *([] if len(made) == 1 else [_joined(node.name, sent)])], node.name
+
+
+def _joined(name: str, parts: Signal) -> Layer:
+    """Return a gate for each neuron of a layer that was split, which brings the spikes of its parts together."""
+    return Layer(name, parts.shape, Threshold(1.0), parts, parts.bias, np.ones(parts.size, np.bool_))
 
 
 def _is_whole(data: NDArray[Any]) -> bool:

@@ -2,7 +2,8 @@ r"""NIR's neurons in steps of dt, by forward Euler, as the neurons and gains of 
 
     LIF      v <- v + (dt/tau) (v_leak - v + R x)            IF    v <- v + dt R x
     CubaLIF  i <- i + (dt/tau_syn) (-i + w_in x);   v <- v + (dt/tau_mem) (v_leak - v + R i),  the i of this very step
-    spike when v > v_threshold, then v <- v_reset;  v begins at v_reset, i at 0
+    spike when v > v_threshold, then v <- v_reset, or where the threshold is subtracted  v <- v - (v_threshold - v_reset)
+    v begins at v_reset, i at 0
 
 (Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15, 2024, has the equations in continuous time.)
 
@@ -25,8 +26,9 @@ from ...errors import FormatError, NetworkError
 from ..network import LIF
 from .graph import Node, numbers
 
-__all__ = ["INTEGRATORS", "NEURONS", "SpikeWhen", "Stepped", "bar", "spread", "stepped"]
+__all__ = ["INTEGRATORS", "NEURONS", "Reset", "SpikeWhen", "Stepped", "bar", "filtered", "spread", "stepped"]
 
+Reset = Literal["zero", "subtract"]
 SpikeWhen = Literal["above", "reached"]
 Float = NDArray[np.float64]
 NEURONS = ("LIF", "IF", "CubaLIF")
@@ -70,11 +72,14 @@ def spread(node: Node, values: NDArray[Any], shape: tuple[int, ...], what: str) 
     raise FormatError(f"{what} of the node {node.name} ({node.kind}) has the shape {values.shape}; what arrives has {shape}")
 
 
-def stepped(node: Node, shape: tuple[int, ...], dt: float, spike_when: SpikeWhen, readout: float | None = None) -> Stepped:
+def stepped(
+    node: Node, shape: tuple[int, ...], dt: float, spike_when: SpikeWhen, readout: float | None = None, reset: Reset = "zero"
+) -> Stepped:
     """Return the neurons of a node, in steps of `dt` seconds.
 
     Args:
         readout: threshold above v_leak that integrators (LI, CubaLI, I) get.
+        reset: what a spike does to v: sets it to v_reset (`zero`), or takes v_threshold - v_reset off it.
 
     Raises:
         FormatError: parameters that are missing or of another shape.
@@ -104,9 +109,27 @@ def stepped(node: Node, shape: tuple[int, ...], dt: float, spike_when: SpikeWhen
     )
     pairs, group = np.unique(np.stack([memory.tau, memory.tau_syn]), axis=1, return_inverse=True)
     neurons = tuple(
-        LIF(float(tau), bar(v_threshold, spike_when), v_reset, memory.decay_input, tau_syn=float(tau_syn)) for tau, tau_syn in pairs.T
+        LIF(float(tau), bar(v_threshold, spike_when), v_reset, memory.decay_input, reset == "subtract", float(tau_syn))
+        for tau, tau_syn in pairs.T
     )
     return Stepped(neurons, group.ravel().astype(np.int64), memory.gain / span, drive, alive)
+
+
+def filtered(node: Node, shape: tuple[int, ...], dt: float) -> tuple[Float, Float, Float]:
+    """Return an LI as a synaptic current:  v = v_leak + u,  u <- u - u / tau + gain x.
+
+    Returns:
+        tau in steps, gain and v_leak, (size,) each.
+
+    Raises:
+        FormatError: parameters that are missing or of another shape.
+        NetworkError: a time constant below a step.
+    """
+    values = {n: numbers(node, n) for n in FIELDS["LIF"]}
+    exact = {n: np.finfo(v.dtype).eps for n, v in values.items()}
+    full = {n: spread(node, v, shape, n).astype(np.float64) for n, v in values.items()}
+    tau = _steps(node, "tau", full, exact, dt)
+    return tau, _rounded(full["r"] / tau, max(exact.values())), full["v_leak"]
 
 
 def _same(values: Float) -> bool:

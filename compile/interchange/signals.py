@@ -1,6 +1,6 @@
 """What runs along the edges between two layers of neurons: sums of delayed linear maps of spikes, and a constant.
 
-    x(t) = sum over terms  A_k s_k(t - lag_k)  +  bias
+    x(t) = sum over terms  A_k i_k(t - lag_k)  +  bias,   i_k <- i_k - i_k / tau_k + s_k,  which is s_k itself where tau_k is 1
 
 NIR's linear nodes (Affine, Conv2d, SumPool2d, Scale, Delay, ...) map one signal to the next, so a chain of them is one projection in the
 end. Convolutions stay taps, and pooled windows stay windows, wherever one map of the chain can hold them; else they are multiplied out
@@ -59,11 +59,12 @@ Link = Pool | Synapses | Convolution | None  # None: as it is
 
 @dataclass(frozen=True)
 class Term:
-    """The spikes of `source`, `lag` steps ago, through a map."""
+    """The spikes of `source`, `lag` steps ago, through a map and a current with the time constant `tau` in steps, in either order."""
 
     source: str
     link: Link = None
     lag: int = 0
+    tau: float = 1.0
 
 
 @dataclass(frozen=True)

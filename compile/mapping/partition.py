@@ -133,7 +133,7 @@ def _filled(wiring: Wiring, chip: Chip, proposal: Proposal, share: float = 1.0) 
         if (sizes[over] == 1).all():
             raise DoesNotFitError(
                 f"Core {int(over[0])} reaches more cores than its {chip.limit('output_axons'):,} output axons on {chip.name}. "
-                f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
+                f"Try a higher sparsity or a smaller network{_other_chip(chip)}."
             )
         core_of = _halved(core_of, over[sizes[over] > 1], rank)
 
@@ -200,7 +200,7 @@ def _too_many(wiring: Wiring, chip: Chip, cores: str, cores_allowed: int) -> Doe
     return DoesNotFitError(
         f"The network needs {cores}; {_held(chip, cores_allowed)}. "
         f"Most of it is layer {heaviest.name} with {_synapses(wiring, heaviest):,} synapses. "
-        f"Try a higher --sparsity or a smaller network{_other_chip(chip)}."
+        f"Try a higher sparsity or a smaller network{_other_chip(chip)}."
     )
 
 

@@ -79,7 +79,7 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
     if chip.chips_for(cores) > chip.chips:
         raise DoesNotFitError(
             f"The network needs {chip.chips_for(cores):,} {chip.name} chips for {cores:,} cores; {chip.chips:,} may be used, with "
-            f"{chip.cores_available:,} cores. Try more --chips, a higher --sparsity or a smaller network."
+            f"{chip.cores_available:,} cores. Try more --chips, a higher sparsity or a smaller network."
         )
     slots, places = slots_in_use(chip, cores)
     found = _search(between, entering, places, chip, seed, effort)

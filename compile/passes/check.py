@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from .. import reference
+from ..advice import if_silent
 from ..network import IntegerLIF, Network, Population
 from ..pipeline import Calibration, CompileOptions, PassResult, Rates
 from ..reach import highest_potential, input_range
@@ -88,6 +89,6 @@ def _check_population(network: Network, population: Population) -> list[str]:
     dead = int((potential <= neuron.vth)[population.living].sum())
     refusal = (
         f"Layer {population.name}: its threshold {neuron.vth:,} cannot be reached; the strongest input and bias over "
-        f"{network.timesteps} steps add up to {int(potential.max()):,}. Use more time steps, a lower threshold or a lower --sparsity."
+        f"{network.timesteps} steps add up to {int(potential.max()):,}. {if_silent(network)}"
     )
     return reach_warnings(population, dead, refusal)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError
+from ..advice import if_silent
 from ..liveness import able, heard
 from ..network import Convolution, Network, Population, Projection
 from ..pipeline import CompileOptions, PassResult
@@ -69,7 +70,7 @@ def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) ->
     stored = sum(p.synapses.weights for p in network.inputs_of(deaf))
     raise NetworkError(
         f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses can bring a neuron to its threshold that leads from "
-        f"the input to the output, so the network would answer the same to every sample. Train with a lower --sparsity or threshold."
+        f"the input to the output, so the network would answer the same to every sample. {if_silent(network)}"
     )
 
 

@@ -28,6 +28,7 @@ from ...hwmodels.quantise import (
     round_bias_plain,
 )
 from .. import reference
+from ..advice import if_silent
 from ..bits import Bits
 from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import Calibration, CompileOptions, PassResult, differing, payload
@@ -138,7 +139,7 @@ class Pass:
             p.name: parts(p, exponent, step, bits, groups)
             for p, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True)
         }
-        _check_alive(population, arriving, changed)
+        _check_alive(network, population, arriving, changed)
         held = network.input.is_once and any(p.source == network.populations[0].name for p in arriving)
         registers = IntegerLIF(NEVER_DECAYS if held else current_decay(neuron.tau_syn), chosen.dv, chosen.vth, neuron.soft_reset)
         rounded = round_bias_plain if self.plain else round_bias
@@ -224,9 +225,9 @@ def _without_zeros(network: Network) -> Network:
     return replace(network, projections=tuple(replace(p, synapses=p.synapses.select(p.synapses.data != 0)) for p in network.projections))
 
 
-def _check_alive(population: Population, arriving: list[Projection], changed: dict[str, list[Projection]]) -> None:
+def _check_alive(network: Network, population: Population, arriving: list[Projection], changed: dict[str, list[Projection]]) -> None:
     if arriving and not any(p.synapses.data.any() for made in changed.values() for p in made):
-        raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. Train with a lower --sparsity.")
+        raise NetworkError(f"Layer {population.name}: every weight is zero after quantisation. {if_silent(network)}")
 
 
 def _describe(network: Network, name: str, clip: float) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +20,88 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ...errors import FormatError, NetworkError
-from ...hwmodels.fixed_point import ALIGN, BIAS_BITS, VTH_MAX
-from ..network import InputSpec, IntegerLIF, Network, Population, Projection
+from ...errors import FormatError, NetworkError, UsageError
+from ...hwmodels.fixed_point import ALIGN, BIAS_BITS, NO_MEMORY, VTH_MAX
+from ..network import InputSpec, IntegerLIF, Network, Population, Projection, Reading
 from ._netx_file import Arrays, Layer, layers_of, read_arrays
 from ._netx_weights import HIGHEST_WEIGHT, LOWEST_WEIGHT, MAX_SYNAPSES, Geometry, projections, spread
 
 SUFFIXES = (".net",)
-TIMESTEPS = 16  # of a sample, where the file has no simulation/tSample
 MAX_NEURONS = 1 << 24
 MAX_DELAY = 62  # netx clamps longer ones
 BIAS_LIMIT = (1 << (BIAS_BITS - 1)) - 1
 NEURONS = ("CUBA", "LOIHI")
 DOCUMENT = "spikeloom/document"
+IF_SILENT = (
+    "Give it more time steps with -T, or samples of the levels that SLAYER trained it on (--set levels= where events count beyond 1)."
+)
 
 
-def read(path: Path) -> Network:
+@dataclass(frozen=True)
+class Options:
+    """What a .net file may not say.
+
+    Args:
+        timesteps: of a sample; None: simulation/tSample of the file, which SLAYER's exporter leaves out.
+        levels: events count 0..levels; 1. For a file whose input has no neurons.
+        readout: threshold, a mantissa as vThMant, of a last layer that reads out a membrane potential; None: it is refused.
+        data: name of the data set, for the record.
+    """
+
+    timesteps: int | None = None
+    levels: int | None = None
+    readout: int | None = None
+    data: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, most in (
+            ("timesteps", self.timesteps, 4096),
+            ("levels", self.levels, 255),
+            ("readout", self.readout, VTH_MAX - 1),
+        ):
+            if value is not None and not 1 <= value <= most:
+                raise UsageError(f"{name} is {value}; it must lie in 1..{most:,}.")
+
+
+def read(path: Path, options: Options | None = None) -> Network:
     """Read a network of integers.
 
     Raises:
         FormatError: a file that is damaged or of another kind, or a layer that the network could not carry, by number and type.
+        NetworkError: a last layer that never spikes, and no threshold was given for it.
+        UsageError: nothing says how many time steps a sample has, or an option does not go with the file.
     """
     arrays = read_arrays(path)
     try:
-        return _Reader(arrays).network()
+        return _Reader(arrays, options or Options()).network()
+    except UsageError:
+        raise
+    except _ReadoutError as error:
+        raise NetworkError(f"{path}: {error}") from error
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except (NetworkError, ValueError, ValidationError, IndexError, OverflowError, MemoryError) as error:
         raise FormatError(f"{path} holds layers that do not go together: {error!s}") from error
 
 
+class _ReadoutError(FormatError):
+    """A layer that reads out a membrane potential."""
+
+
 class _Reader:
     """Walks the layers; `shape` is that of the last population, (n,) once it is flat."""
 
-    def __init__(self, arrays: Arrays) -> None:
+    def __init__(self, arrays: Arrays, options: Options) -> None:
         self.layers = layers_of(arrays)
         self.document = _document(arrays)
-        self.timesteps = _timesteps(arrays)
+        self.options = options
+        self.timesteps = _timesteps(arrays, options)
+        self.last = max((layer.index for layer in self.layers if layer.kind != "average"), default=0)
+        self.reads_out = False
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.shape: tuple[int, ...] = ()
-        self.spec = InputSpec(1, 1.0, "events")
+        self.spec = InputSpec(options.levels or 1, 1.0, "events")
         self.votes = 1
 
     def network(self) -> Network:
@@ -81,8 +122,15 @@ class _Reader:
             readers[layer.kind](layer)
         if len(self.populations) < 2:
             raise FormatError("no layer has neurons. Export the network again.")
+        if self.options.readout is not None and not self.reads_out:
+            raise UsageError(
+                "readout is for a last layer that reads out a membrane potential; this file's last layer spikes. Leave it out."
+            )
         network = Network(tuple(self.populations), tuple(self.projections), self.timesteps, self.spec, votes=self.votes)
-        return _as_documented(replace(network, provenance={"format": "netx"}), self.document)
+        network = _as_documented(replace(network, provenance={"format": "netx"}), self.document)
+        if self.options.data is not None:
+            network = replace(network, provenance={**network.provenance, "data": self.options.data})
+        return network if self.document else replace(network, reading=Reading("netx", if_silent=IF_SILENT))
 
     @property
     def source(self) -> str:
@@ -109,8 +157,12 @@ class _Reader:
         geometry = Geometry((shape[0], shape[1], shape[2]), (1, 1), (0, 0)) if len(shape) == 3 else None
         made = projections(layer.name, ("input", layer.name), identity if geometry else identity[:, :, 0, 0], geometry)
         self.projections += [replace(p, exponent=p.exponent - 8) for p in made]  # x in 0..1 is a byte / 256
+        if self.options.levels not in (None, 255):
+            raise UsageError(
+                f"levels is {self.options.levels}, and the input of this file has neurons that take bytes, 0..255. Leave it out."
+            )
         self.spec = InputSpec(255, 1.0 / 255.0, "direct")
-        self._add(Population(layer.name, shape, _neuron(layer), bias=biases))
+        self._add(Population(layer.name, shape, self._neuron(layer), bias=biases))
 
     def _flatten(self, layer: Layer) -> None:
         if not self.shape:
@@ -142,7 +194,7 @@ class _Reader:
                 raise layer.wrong(f"its recurrent weights have the shape {back.shape} (or delays), which is not carried")
             own = projections(f"{layer.name}.rec", (layer.name, layer.name), back, None)
             made += [replace(p, lag=1) for p in own]
-        self._add(Population(layer.name, (size,), _neuron(layer), bias=_biases(layer, size)))
+        self._add(Population(layer.name, (size,), self._neuron(layer), bias=_biases(layer, size)))
         self.projections += made
 
     def _conv(self, layer: Layer) -> None:
@@ -158,7 +210,23 @@ class _Reader:
         if made[1] * made[2] * int(np.count_nonzero(weights)) > MAX_SYNAPSES and geometry.stride[0] != geometry.stride[1]:
             raise layer.wrong("strides that differ along rows and columns are unrolled, and it would have too many synapses")
         self.projections += projections(layer.name, (self.source, layer.name), weights, geometry)
-        self._add(Population(layer.name, made, _neuron(layer), bias=_biases(layer, made[0])))
+        self._add(Population(layer.name, made, self._neuron(layer), bias=_biases(layer, made[0])))
+
+    def _neuron(self, layer: Layer) -> IntegerLIF:
+        """Return a layer's neurons; a membrane readout at the end gets the threshold that was given for it."""
+        why = None if self.document else _membrane_readout(layer)
+        if why is None:
+            return _neuron(layer, VTH_MAX)
+        if layer.index != self.last:
+            raise layer.wrong(f"{why}, so the layers behind it hear nothing", "Train with spiking neurons there.")
+        if self.options.readout is None:
+            raise _ReadoutError(
+                f"Layer {layer.index} ({layer.kind}), the last, is a membrane readout: {why}, and classes are told by counting spikes. "
+                f"Train with spiking neurons there, or give it a threshold, a mantissa as vThMant, with --set readout=64, which changes "
+                f"the network: the accuracy has to be measured again."
+            )
+        self.reads_out = True
+        return _neuron(layer, self.options.readout) if layer.has("neuron") else IntegerLIF(NO_MEMORY, 0, self.options.readout)
 
 
 def _checked(layer: Layer, key: str) -> NDArray[np.int64]:
@@ -227,12 +295,21 @@ def _biases(layer: Layer, channels: int) -> NDArray[np.int32] | None:
     return biases if biases.any() else None
 
 
-def _neuron(layer: Layer) -> IntegerLIF:
+def _membrane_readout(layer: Layer) -> str | None:
+    """Return why a layer reads out a membrane potential and never spikes, None where it does spike.
+
+    SLAYER's exporter writes the largest mantissa of 17 bits where the threshold was out of reach on purpose.
+    """
     if not layer.has("neuron"):
-        raise layer.wrong(
-            "it has no neuron, so it reads out a membrane potential and never spikes; answers are told from spikes here",
-            "Train with spiking neurons in the last layer.",
-        )
+        return "it has no neuron"
+    if "neuron/vThMant" not in layer.values:
+        return None
+    threshold = layer.number("neuron/vThMant", 0, 1 << 20)
+    return None if threshold < VTH_MAX else f"its threshold of {threshold:,}, the largest of 17 bits or beyond, is never passed"
+
+
+def _neuron(layer: Layer, most: int) -> IntegerLIF:
+    """Return the registers of a layer's neurons, their threshold at most `most`."""
     kind = layer.text("neuron/type")
     if kind not in NEURONS:
         raise layer.wrong(f"its neurons are {kind!r}", f"Carried: {', '.join(NEURONS)}.")
@@ -245,19 +322,20 @@ def _neuron(layer: Layer) -> IntegerLIF:
     ):
         if key in [name.removeprefix("neuron/") for name in layer.values] and not low <= layer.number(f"neuron/{key}", -512, 512) <= high:
             raise layer.wrong(f"its neurons have {key} {layer.number(f'neuron/{key}', -512, 512)}: {why}; that is not carried")
-    threshold = layer.number("neuron/vThMant", 0, 1 << 20)
-    if threshold > VTH_MAX:
-        raise layer.wrong(
-            f"its threshold {threshold:,} is beyond the {VTH_MAX:,} of 17 bits, so it never spikes: it reads out a membrane potential",
-            "Train with spiking neurons in the last layer.",
-        )
+    threshold = min(layer.number("neuron/vThMant", 0, 1 << 20), most)
     if (leak := layer.number("neuron/vDecay", 0, 4096)) == 4096:
         raise layer.wrong("its vDecay is 4,096, no memory at all; the chip's register of 12 bits ends at 4,095")
     return IntegerLIF(layer.number("neuron/iDecay", 0, 4096) - 1, leak, threshold)
 
 
-def _timesteps(arrays: Arrays) -> int:
-    return Layer(0, "simulation", arrays).number("simulation/tSample", 1, 4096, TIMESTEPS)
+def _timesteps(arrays: Arrays, options: Options) -> int:
+    if "simulation/tSample" not in arrays and options.timesteps is None:
+        raise UsageError(
+            "This .net file has no simulation/tSample, so it does not say how many time steps a sample has. Say it with --timesteps (-T), "
+            "or name a data set of events with --data."
+        )
+    said = Layer(0, "simulation", arrays).number("simulation/tSample", 1, 4096, options.timesteps)
+    return options.timesteps or said
 
 
 def _document(arrays: Arrays) -> dict[str, Any]:

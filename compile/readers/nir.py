@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,19 @@ import numpy as np
 
 from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from ..interchange.build import Steps, build
+from ..interchange.dt import hint_of_dt
 from ..interchange.graph import Graph, flatten
 from ..interchange.hdf5 import read_tree
-from ..network import InputSpec, Network
+from ..network import LIF, InputSpec, Network, Reading
 
 SUFFIXES = (".nir",)
+RESETS = ("zero", "subtract")
 DT = 1e-4
+UNSAID_RESET = (
+    "A NIR file cannot say whether a spike sets the potential to v_reset or takes the threshold off it; taken here: it is set. snnTorch, "
+    "Sinabs and Rockpool subtract by default (--set reset=subtract), SpikingJelly, Norse and Lava-dl do not (--set reset=zero); the spikes "
+    "differ. Say which."
+)
 NOTE = "spikeloom"  # metadata that our writer leaves: what NIR has no place for
 
 
@@ -30,6 +37,8 @@ class Options:
         timesteps: of a sample; there is no default.
         spike_when: neurons spike `above` their threshold, as NIR's equations have it, or when it is `reached`, as SpikingJelly's do;
             above.
+        reset: a spike sets the potential to v_reset (`zero`), or takes v_threshold - v_reset off it (`subtract`); zero, with a warning,
+            since a file cannot say which.
         input: samples are one value for all time steps (`static`), or have one for each (`events`); static.
         levels: samples are integers 0..levels that stand for 0..1; 255, of events 1.
         readout: threshold above rest of neurons put in place of a non-spiking output; None: it is refused.
@@ -39,6 +48,7 @@ class Options:
     dt: float | None = None
     timesteps: int | None = None
     spike_when: Literal["above", "reached"] | None = None
+    reset: Literal["zero", "subtract"] | None = None
     input: Literal["static", "events"] | None = None
     levels: int | None = None
     readout: float | None = None
@@ -85,9 +95,29 @@ def _network(document: Mapping[str, Any], options: Options) -> Network:
     if timesteps is None:
         raise UsageError("A NIR file does not say how many time steps a sample has. Say it with --timesteps, or name a data set of events.")
     graph = _in_order(graph, noted.get("layers", []))
-    steps = Steps(options.dt or noted.get("dt") or DT, options.spike_when or noted.get("spike_when") or "above", options.readout)
+    steps = Steps(
+        options.dt or noted.get("dt") or DT,
+        options.spike_when or noted.get("spike_when") or "above",
+        options.readout,
+        options.reset or noted.get("reset") or "zero",
+    )
     provenance = noted.get("provenance", {}) | ({} if options.data is None else {"data": options.data})
-    return build(graph, steps, timesteps, _input(options, noted), provenance, noted.get("votes", 1))
+    network = build(graph, steps, timesteps, _input(options, noted), provenance, noted.get("votes", 1))
+    return replace(network, reading=None if noted else _reading(graph, network, options, steps.dt))
+
+
+def _reading(graph: Graph, network: Network, options: Options, dt: float) -> Reading:
+    """Return what a file of another tool leaves open, and what to try where a layer stays silent."""
+    hint = hint_of_dt(graph, dt, network.timesteps)
+    warnings: list[str] = []
+    if options.reset is None and any(isinstance(p.neuron, LIF) and p.neuron.tau > 1.0 for p in network.spiking):
+        warnings.append(UNSAID_RESET)
+    if options.dt is None and hint.certain:
+        warnings.append(f"{hint.text} With the default of {DT:g} s a step, spikes are not those of the tool that wrote the file.")
+    silent = (
+        hint.text or f"Check --dt (now {dt:g} s), the levels of the samples and --set spike_when= against the tool that wrote the file."
+    )
+    return Reading("NIR", tuple(warnings), silent)
 
 
 def _input(options: Options, noted: Mapping[str, Any]) -> InputSpec:
@@ -114,11 +144,13 @@ def _noted(graph: Graph) -> dict[str, Any]:
         made |= {
             "dt": float(noted["dt"]),
             "input": str(noted["input"]),
+            "reset": str(noted.get("reset", "zero")),
             "provenance": {str(k): str(v) for k, v in noted["provenance"].items()},
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FormatError(f"its note of spikeloom is damaged ({error})") from error
     usable = 1 <= made["timesteps"] <= 4096 and 1 <= made["levels"] <= 255 and made["votes"] >= 1 and 0.0 < made["dt"] < np.inf
-    if not usable or made["input"] not in ("static", "events") or made["spike_when"] not in ("above", "reached"):
+    words = (("input", ("static", "events")), ("spike_when", ("above", "reached")), ("reset", RESETS))
+    if not usable or any(made[name] not in known for name, known in words):
         raise FormatError("its note of spikeloom holds values out of range")
     return made

@@ -78,7 +78,7 @@ def build(
     if crossbars.cores > chip.cores_available:
         raise DoesNotFitError(
             f"The network needs {crossbars.cores:,} cores; {chip.name} has {chip.cores_available:,}. "
-            f"Try --mode ternary, or a higher --sparsity."
+            f"Try --mode ternary, or a higher sparsity."
         )
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
     axons = (crossbars.axon_type >= 0).sum(axis=1)

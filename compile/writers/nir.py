@@ -40,10 +40,13 @@ class Options:
         dt: seconds of a time step.
         spike_when: who reads it has neurons that spike `above` their threshold, as NIR's equations have it, or when it is `reached`, as
             SpikingJelly's do.
+        reset: NIR has no word for a soft reset (the threshold is taken off the potential); `subtract` writes a network of neurons that
+            have one for who subtracts by itself, such as snnTorch. None: such a network is refused.
     """
 
     dt: float = 1e-4
     spike_when: Literal["above", "reached"] = "above"
+    reset: Literal["subtract"] | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.dt < np.inf:
@@ -99,6 +102,7 @@ class _Writer:
                 "votes": self.network.votes,
                 "dt": self.options.dt,
                 "spike_when": self.options.spike_when,
+                "reset": self.options.reset or "zero",
                 "layers": [self.names[p.name] for p in self.network.populations],
                 "provenance": dict(self.network.provenance),
             }
@@ -297,8 +301,7 @@ class _Writer:
                 f"Layer {population.name} has a chip's neurons, which NIR does not have. Write the float network: train without "
                 f"--weight-bits."
             )
-        if neuron.soft_reset:
-            raise NetworkError(f"Layer {population.name} takes its threshold off the potential (soft reset), which NIR cannot say.")
+        self._check_reset(population, neuron)
         bar, reset = self._bar(population, neuron.v_threshold), np.full(shape, neuron.v_reset)
         if np.isinf(neuron.tau):
             if neuron.tau_syn != 1.0:
@@ -314,6 +317,18 @@ class _Writer:
             return self.nir.LIF(tau=tau, r=r, v_leak=rest, v_threshold=bar, v_reset=reset)
         syn, w_in = np.full(shape, _seconds(neuron.tau_syn, dt)), np.full(shape, neuron.tau_syn)
         return self.nir.CubaLIF(tau_syn=syn, tau_mem=tau, r=r, v_leak=rest, v_threshold=bar, v_reset=reset, w_in=w_in)
+
+    def _check_reset(self, population: Population, neuron: LIF) -> None:
+        if neuron.soft_reset and self.options.reset is None:
+            raise NetworkError(
+                f"Layer {population.name} takes its threshold off the potential (soft reset), which NIR cannot say. For a reader that "
+                f"subtracts by itself, as snnTorch does, write it with --set reset=subtract."
+            )
+        if not neuron.soft_reset and neuron.tau > 1.0 and self.options.reset == "subtract":
+            raise NetworkError(
+                f"Layer {population.name} sets its potential to v_reset, and --set reset=subtract is for networks of which no layer does. "
+                f"Leave it out."
+            )
 
     def _bar(self, population: Population, reached: float) -> NDArray[np.float64]:
         """Return the thresholds of a layer; those of neurons that were removed are infinite."""

@@ -35,6 +35,7 @@ class Lif:
     dv: int
     bar: int
     narrow: bool
+    soft_reset: bool = False
 
     def rest(self, samples: int, bias: Tensor) -> State:
         """Return the state before the first step."""
@@ -50,7 +51,7 @@ class Lif:
             u = torch.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, torch.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u))
         v = (self._decay(state[1], self.dv) + u + bias).clamp(1 - STATE_LIMIT, STATE_LIMIT - 1)
         fired = v > self.bar
-        return (u, v * ~fired), fired, (u | v) != 0
+        return (u, v - fired * self.bar if self.soft_reset else v * ~fired), fired, (u | v) != 0
 
     def _decay(self, state: Tensor, constant: int) -> Tensor:
         """Return  tz(state (4096 - constant) / 4096)."""

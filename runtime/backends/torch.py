@@ -114,7 +114,7 @@ def _layer(population: Population, heard: tuple[Arriving, ...], shape: Shape, de
     neurons = (
         Crossbar(neuron.threshold, neuron.leak)
         if isinstance(neuron, CrossbarLIF)
-        else Lif(neuron.du, neuron.dv, neuron.vth << ALIGN, narrow)
+        else Lif(neuron.du, neuron.dv, neuron.vth << ALIGN, narrow, neuron.soft_reset)
     )
     return _Layer(population.name, shape, neurons, heard, values, alive)
 
