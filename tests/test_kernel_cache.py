@@ -1,25 +1,183 @@
-"""Compiled kernels are forgotten when any of their sources changes."""
+"""Compiled kernels are found again only where everything that they were made of is the same, and processes do not mix theirs up."""
 
 from __future__ import annotations
 
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-from spikeloom.runtime import kernels
+import pytest
+import spikeloom
+
+ROOT = Path(spikeloom.__file__).resolve().parent
+# A package of two files: a kernel, what it calls, a constant, and an intrinsic with a helper.
+CALLER = """
+from spikeloom.jit import jit, jit_parallel, prange
+from . import callee
+from .callee import ADDED, emitted, scaled
+
+@jit
+def answer(values):
+    total = values[0]
+    for i in range(values.size):
+        total += scaled(values[i]) + ADDED + emitted(values[i])
+    return total
+
+@jit_parallel
+def shared(values):
+    for i in prange(values.size):
+        values[i] = callee.scaled(values[i])
+"""
+CALLEE = """
+from numba.extending import intrinsic
+from spikeloom.jit import jit, jit_inline
+
+ADDED = 100
+
+def helper(b, x):
+    return b.add(x, x)
+
+@intrinsic
+def emitted(typing, x):
+    def emit(context, b, signature, args):
+        return helper(b, args[0])
+    return x(x), emit
+
+@jit_inline
+def scaled(x):
+    return x * 10
+"""
+ASK = """
+import sys, numpy as np
+from toy import caller
+values = np.array([1, 2], sys.argv[1] if len(sys.argv) > 1 else "int64")
+result = caller.answer(values)
+caller.shared(values)
+print(result, values[0], sum(caller.answer.stats.cache_hits.values()), sum(caller.shared.stats.cache_hits.values()))
+"""
+EDITS = {
+    "the code of a kernel in another file": ("x * 10", "x * 20", "267 20"),
+    "a constant of another file": ("ADDED = 100", "ADDED = 200", "437 10"),
+    "a helper of an intrinsic": ("b.add(x, x)", "b.mul(x, x)", "236 10"),
+}
 
 
-def test_stale_code_is_forgotten(tmp_path: Path) -> None:
-    folder = tmp_path / "runtime" / "kernels"
-    cache = folder / "__pycache__"
-    cache.mkdir(parents=True)
-    (tmp_path / "hwmodels").mkdir()
-    (tmp_path / "hwmodels" / "fixed_point.py").write_text("LIMIT = 1")
-    (folder / "sums.py").write_text("a = 1")
-    (cache / "sums.x-1.nbc").write_text("old")
-    kernels._forget_stale(folder)  # pyright: ignore[reportPrivateUsage]
-    assert not (cache / "sums.x-1.nbc").exists()
-    (cache / "sums.x-1.nbc").write_text("new")
-    kernels._forget_stale(folder)  # pyright: ignore[reportPrivateUsage]
-    assert (cache / "sums.x-1.nbc").exists()
-    (folder / "sums.py").write_text("a = 2")
-    kernels._forget_stale(folder)  # pyright: ignore[reportPrivateUsage]
-    assert not (cache / "sums.x-1.nbc").exists()
+def toy(folder: Path) -> Path:
+    package = folder / "toy"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("caller", CALLER), ("callee", CALLEE)):
+        (package / f"{name}.py").write_text(text)
+    return package
+
+
+def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, "-c", ASK, *words]
+    return subprocess.Popen(command, cwd=folder, env=clean | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ask(folder: Path, *words: str, **environment: str) -> str:
+    """What the toy's kernels give in a process of its own, and which of them were found compiled."""
+    child = start(folder, *words, **environment)
+    out, err = child.communicate()
+    assert child.returncode == 0, err
+    return out.strip()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "NUMBA_CACHE_DIR"])
+def test_an_edit_of_anything_below_a_kernel_is_seen(elsewhere: bool, tmp_path: Path) -> None:
+    package = toy(tmp_path)
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")} if elsewhere else {}
+    assert ask(tmp_path, **environment) == "237 10 0 0"
+    assert ask(tmp_path, **environment) == "237 10 1 1", "nothing was found again"
+    files = len([*tmp_path.rglob("*.nbc")])
+    for before, after, result in list(EDITS.values())[: 1 if elsewhere else None]:
+        (package / "callee.py").write_text(CALLEE.replace(before, after))
+        assert ask(tmp_path, **environment) == f"{result} 0 0", after
+    assert len([*tmp_path.rglob("*.nbc")]) == files, "files of old code pile up"
+    assert ([*package.rglob("*.nbc")] == []) == elsewhere
+
+
+def test_processes_that_compile_at_once_do_not_mix(tmp_path: Path) -> None:
+    toy(tmp_path)
+    kinds = ("int64", "int32", "int16")
+    children = [start(tmp_path, kind) for kind in kinds]
+    assert [child.communicate()[0].split()[:2] for child in children] == [["237", "10"]] * len(kinds)
+    for kind in kinds:
+        assert ask(tmp_path, kind).split()[:2] == ["237", "10"]
+
+
+def test_damaged_files_are_as_good_as_none(tmp_path: Path) -> None:
+    toy(tmp_path)
+    ask(tmp_path)
+    for suffix in (".nbc", ".nbi"):
+        for path in tmp_path.rglob(f"*{suffix}"):
+            path.write_bytes(path.read_bytes()[:-20])
+        assert ask(tmp_path) == "237 10 0 0"
+        assert ask(tmp_path) == "237 10 1 1"
+
+
+DIGESTS = """
+import sys
+from spikeloom import jit
+from spikeloom.compile.mapping import anneal, fill, refine_kernels
+from spikeloom.runtime.backends import _dense, _lanes, _recurrent, truenorth
+from spikeloom.train import kernels, optimiser_kernels
+for name, module in sorted(sys.modules.items()):
+    if name.startswith("spikeloom."):
+        for known, value in sorted(vars(module).items()):
+            if hasattr(value, "py_func") and value.py_func.__module__ == name:
+                print(f"{name}.{known}", jit.made_of(value.py_func))
+"""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", DIGESTS], env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
+    """In a copy of the package: the kernels that an edit reaches, in every package that has some, and no others."""
+    copy = tmp_path / "spikeloom"
+    for name in ("compile", "runtime", "train", "hwmodels"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, copy)
+    before = digests(tmp_path)
+    assert len(before) > 80 and before == digests(tmp_path)
+    for edited, old, new in (
+        ("compile/mapping/kernels.py", "\nSPARSE, RUNLENGTH = 0, 1", "\nSPARSE, RUNLENGTH = 1, 0"),
+        ("runtime/kernels/llvm.py", "value.align = 1", "value.align = 2"),
+        ("train/kernels.py", "BLOCK = 1024", "BLOCK = 512"),
+    ):
+        source = copy / edited
+        assert old in source.read_text()
+        source.write_text(source.read_text().replace(old, new))
+    after = digests(tmp_path)
+    changed = {name.removeprefix("spikeloom.") for name, digest in before.items() if after[name] != digest}
+    reached = {
+        "compile.mapping.fill._fill",
+        "runtime.kernels.row_sums.sum_pairs",
+        "runtime.kernels.sums.sum_rows",
+        "train.kernels.lif_forward",
+    }
+    assert reached <= changed
+    kept = {name.removeprefix("spikeloom.") for name in before} - changed
+    assert {"runtime.backends.truenorth._run", "runtime.kernels.moves.gather", "train.optimiser_kernels._masked_cpu"} <= kept
+
+
+def test_nothing_but_jit_calls_the_compiler() -> None:
+    """Numba's decorators by themselves keep code that is out of date; `jit` has one for every purpose."""
+    decorators = re.compile(r"(numba\.)?(n?jit|vectorize|guvectorize|cfunc|stencil)")
+    for path in (p for p in ROOT.rglob("*.py") if not {".venv", "tests", "benchmarks"} & set(p.relative_to(ROOT).parts)):
+        if path == ROOT / "jit.py" or "numba" not in (text := path.read_text()):
+            continue
+        tree = ast.parse(text)
+        used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used |= {f"numba.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "numba" for a in n.names}
+        assert not [name for name in used if name.startswith("numba.") and decorators.fullmatch(name)], path

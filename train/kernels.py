@@ -7,9 +7,10 @@ Arrays are (steps, elements); an input of one row is static: every step takes th
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ..jit import jit_parallel, prange
 
 Floats = NDArray[np.floating]
 
@@ -18,7 +19,7 @@ STATE_MAX = float((1 << 23) - 1)
 STATE_WRAP = float(1 << 24)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def lif_forward(
     x: Floats, v: Floats, tau: float, v_threshold: float, v_reset: float, decay_input: bool, spikes: Floats, charged: Floats
 ) -> None:  # pragma: no cover - compiled
@@ -33,7 +34,7 @@ def lif_forward(
     moving = 1 if x.shape[0] > 1 else 0
     one = spikes.dtype.type(1)
     zero = spikes.dtype.type(0)
-    for block in numba.prange((size + BLOCK - 1) // BLOCK):
+    for block in prange((size + BLOCK - 1) // BLOCK):
         low = block * BLOCK
         high = min(low + BLOCK, size)
         for t in range(steps):
@@ -48,7 +49,7 @@ def lif_forward(
                 vt[i] = v_reset if fired else h
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def integer_lif_forward(
     total: Floats, factor: float, keep: float, threshold: float, spikes: Floats, charged: Floats
 ) -> None:  # pragma: no cover - compiled
@@ -68,7 +69,7 @@ def integer_lif_forward(
     one = spikes.dtype.type(1)
     zero = spikes.dtype.type(0)
     half = STATE_WRAP / 2.0
-    for block in numba.prange((size + BLOCK - 1) // BLOCK):
+    for block in prange((size + BLOCK - 1) // BLOCK):
         low = block * BLOCK
         high = min(low + BLOCK, size)
         v = np.zeros(BLOCK, np.float64)
@@ -86,7 +87,7 @@ def integer_lif_forward(
                 v[i] = 0.0 if fired else h
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def lif_backward(
     grad_spikes: Floats,
     grad_v: Floats,
@@ -115,7 +116,7 @@ def lif_backward(
     moving = 1 if grad_x.shape[0] > 1 else 0
     one = charged.dtype.type(1)
     zero = charged.dtype.type(0)
-    for block in numba.prange((size + BLOCK - 1) // BLOCK):
+    for block in prange((size + BLOCK - 1) // BLOCK):
         low = block * BLOCK
         high = min(low + BLOCK, size)
         if moving == 0:

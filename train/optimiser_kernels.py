@@ -15,12 +15,12 @@ import importlib.util
 import math
 from collections.abc import Callable, Sequence
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..jit import jit_inline, jit_parallel, prange
 from . import devices, threads
 from .methods._random import hashed
 
@@ -78,7 +78,7 @@ def _adam(grad: Tensor, mean: Tensor, square: Tensor, numbers: Sequence[Tensor])
 # --- Grad R ------------------------------------------------------------------------------------------------------------
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def _rewiring_cpu(
     theta: Floats, sign: Integers, weight: Floats, grad: Floats, mean: Floats, square: Floats,
     beta1: float, beta2: float, rate: float, root: float, eps: float, pull: float, mu: float, floor: float, frozen: bool,
@@ -86,7 +86,7 @@ def _rewiring_cpu(
     """See `REWIRING`."""
     one = theta.dtype.type(1)
     zero = theta.dtype.type(0)
-    for i in numba.prange(theta.size):
+    for i in prange(theta.size):
         g = grad[i]
         m = beta1 * mean[i] + (one - beta1) * g
         q = beta2 * square[i] + (one - beta2) * g * g
@@ -128,7 +128,7 @@ synapses stay dead and live ones keep at least `floor`."""
 # --- Deep R and soft Deep R ----------------------------------------------------------------------------------------------
 
 
-@numba.njit(inline="always")
+@jit_inline
 def _mix(x: np.uint32) -> np.uint32:  # pragma: no cover - compiled
     """The hash of `methods/_random.py`."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
@@ -138,7 +138,7 @@ def _mix(x: np.uint32) -> np.uint32:  # pragma: no cover - compiled
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def _langevin_cpu(
     theta: Floats, sign: Integers, weight: Floats, grad: Floats, mean: Floats, square: Floats, key: Integers, normals: Floats,
     beta1: float, beta2: float, rate: float, root: float, eps: float, pull: float, noise: float, lowest: float, floor: float,
@@ -148,7 +148,7 @@ def _langevin_cpu(
     one = theta.dtype.type(1)
     zero = theta.dtype.type(0)
     first, key0, key1 = np.uint32(key[2]), np.uint32(key[0]), np.uint32(key[1])
-    for i in numba.prange(theta.size):
+    for i in prange(theta.size):
         g = grad[i]
         m = beta1 * mean[i] + (one - beta1) * g
         q = beta2 * square[i] + (one - beta2) * g * g
@@ -196,7 +196,7 @@ stay dead and live ones keep at least `floor`."""
 # --- STDS ----------------------------------------------------------------------------------------------------------------
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def _soft_threshold_cpu(
     theta: Floats, weight: Floats, grad: Floats, mean: Floats, square: Floats,
     beta1: float, beta2: float, rate: float, root: float, eps: float, width: float, floor: float, frozen: bool,
@@ -205,7 +205,7 @@ def _soft_threshold_cpu(
     one = theta.dtype.type(1)
     zero = theta.dtype.type(0)
     least = width + floor
-    for i in numba.prange(theta.size):
+    for i in prange(theta.size):
         g = grad[i]
         m = beta1 * mean[i] + (one - beta1) * g
         q = beta2 * square[i] + (one - beta2) * g * g
@@ -242,7 +242,7 @@ they are and live ones keep their sign and at least `floor`."""
 # --- A fixed mask: ESL between two rewirings, fine-tuning in UPR ------------------------------------------------------------
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def _masked_cpu(
     weight: Floats, mask: Integers, grad: Floats, mean: Floats, square: Floats,
     beta1: float, beta2: float, rate: float, root: float, eps: float, floor: float,
@@ -250,7 +250,7 @@ def _masked_cpu(
     """See `MASKED`."""
     one = weight.dtype.type(1)
     zero = weight.dtype.type(0)
-    for i in numba.prange(weight.size):
+    for i in prange(weight.size):
         g = grad[i]
         m = beta1 * mean[i] + (one - beta1) * g
         q = beta2 * square[i] + (one - beta2) * g * g
@@ -283,7 +283,7 @@ SINGLE = np.float32
 LN2_HIGH, LN2_LOW = SINGLE(0.693359375), SINGLE(math.log(2.0) - 0.693359375)  # n LN2_HIGH is exact
 
 
-@numba.njit(inline="always")
+@jit_inline
 def _exp(x: np.float32) -> np.float32:  # pragma: no cover - compiled
     """e^x to 2e-7 in operations that vectorise, which a call of exp does not:  2^n e^r, n whole, |r| <= ln(2)/2, Taylor to r^7."""
     x = min(max(x, SINGLE(-87)), SINGLE(88))
@@ -298,7 +298,7 @@ def _exp(x: np.float32) -> np.float32:  # pragma: no cover - compiled
     return (p * r * r + r + SINGLE(1)) * power.view(SINGLE)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@jit_parallel
 def _mask_search_cpu(
     raw: Floats, score: Floats, opening: Floats, weight: Floats, grad: Floats, mean: Floats, square: Floats,
     score_mean: Floats, score_square: Floats,
@@ -306,7 +306,7 @@ def _mask_search_cpu(
 ) -> None:  # fmt: skip # pragma: no cover - compiled
     """See `MASK_SEARCH`."""
     one = raw.dtype.type(1)
-    for i in numba.prange(raw.size):
+    for i in prange(raw.size):
         w, a, o = raw[i], score[i], opening[i]
         slope = beta * o * (one - o)
         g = grad[i] * o

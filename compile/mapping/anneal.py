@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit, jit_allocating
+from ...jit import jit, jit_allocating
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
+from ...jit import jit, jit_allocating
 from . import kernels
-from .jit import jit, jit_allocating
 from .load import Wiring, layouts, least_words, limits
 
 Int = NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit, jit_allocating, jit_inline
+from ...jit import jit, jit_allocating, jit_inline
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

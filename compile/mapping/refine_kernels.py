@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import jit, jit_allocating
+from ...jit import jit, jit_allocating
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

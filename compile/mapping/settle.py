@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
-from .jit import jit
+from ...jit import jit
 from .load import RESOURCES, Wiring, core_loads, limits
 
 Int = NDArray[np.int64]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import Network
-from ..kernels.jit import jit
+from ...jit import jit
 from ..kernels.lanes import BYTES
 from ..kernels.lif import run_lanes
 from ..kernels.neurons import begin

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.network import IntegerLIF, Network, Population
 from ...errors import BackendError
+from ...jit import jit_allocating
 from ._base import BackendOptions, Recording
 
 LANES = 64
@@ -94,7 +94,7 @@ def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], f
     return active
 
 
-@numba.njit(cache=True, nogil=True)
+@jit_allocating
 def _accumulate(indptr: Any, indices: Any, weights: Any, exponent: int, source: Any, current: Any) -> None:
     """current[j, t, lane] += (sum over synapses of w * source[i, t, lane]) << exponent."""
     steps, lanes = source.shape[1], source.shape[2]
@@ -113,7 +113,7 @@ def _accumulate(indptr: Any, indices: Any, weights: Any, exponent: int, source: 
                 current[j, t, lane] += value << exponent if exponent >= 0 else value >> -exponent
 
 
-@numba.njit(cache=True, nogil=True)
+@jit_allocating
 def _step(a: Any, biases: Any, du: int, dv: int, vth: int, soft: bool, filled: int, u: Any, v: Any, spikes: Any, active: Any) -> None:
     """One step of hwmodels.fixed_point.lif_step on (neurons, lanes), state in place; counts updates that found or left a state."""
     limit = np.int64(1 << 23)

@@ -12,7 +12,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from ...compile.crossbar.artefact import AXONS, SLOTS, Crossbars
 from ...compile.network import Network
 from ...errors import BackendError
 from ...hwmodels.crossbar import STATE_MAX
+from ...jit import jit_allocating
 from ._base import BackendOptions, Recording
 
 BATCH = 256
@@ -77,7 +77,7 @@ def _recording(network: Network, crossbars: Crossbars, rasters: list[NDArray[np.
     return Recording(spikes)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit_allocating
 def _run(
     sample: Any,
     inputs: Any,

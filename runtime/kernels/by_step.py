@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import jit
+from ...jit import jit
 from .lanes import BYTES, SAMPLES
 from .layers import ones
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...jit import jit
 from .fused import STATE, run_fused
-from .jit import jit
 from .lanes import CHUNK
 from .tiles import gather_block, scatter_strips
 

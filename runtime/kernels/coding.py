@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...compile import coding, reference
 from ...compile.network import Network
-from .jit import jit
+from ...jit import jit
 from .llvm import BYTE, INT, LONG, SHORT, data_of, pick, read, splat, vector, write
 
 BLOCKS = 8  # of the generator side by side, in lanes of 64 bits

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .jit import jit
+from ...jit import jit
 from .lanes import CHUNK
 from .llvm import BYTE, INT, LONG, SHORT, data_of, host_form, pick, read, splat, vector, write
 from .row_sums import pair_products

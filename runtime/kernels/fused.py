@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .jit import variant
+from ...jit import variant
 from .lanes import CHUNK, LINE
 from .llvm import BYTE, INT, LONG, SHORT, Form, data_of, host_form, pick, read, splat, vector, write
 from .row_sums import emit_sums

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import jit, variant
+from ...jit import jit, variant
 from .lanes import BYTES, CHUNK, STEPS
 from .moves import spread
 from .neurons import begin, run_states

@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ...hwmodels.fixed_point import STATE_LIMIT
-from .jit import jit, variant
+from ...jit import jit, variant
 from .lanes import BYTES, SAMPLES, STEPS
 from .llvm import BYTE, INT, LONG, Form, data_of, host_form, read, splat, vector, write
 

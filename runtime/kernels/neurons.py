@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...hwmodels.fixed_point import STATE_LIMIT
-from .jit import jit
+from ...jit import jit
 from .lanes import BYTES, SAMPLES, STEPS
 from .lif import run_lanes
 

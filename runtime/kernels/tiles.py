@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .jit import jit
+from ...jit import jit
 from .lanes import CHUNK
 from .llvm import BYTE, INT, LONG, data_of, pick, prefetch, read, vector, write
 

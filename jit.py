@@ -1,0 +1,250 @@
+"""How kernels are compiled: the one place that calls numba's compiler. Where numba is missing, kernels run as the Python that they are.
+
+Compiled code is kept on disk (beside the sources, or where NUMBA_CACHE_DIR says). numba finds it again as long as the file of the
+function itself is the same, although others are compiled into it. Here it is found again only if everything that it was made of is the
+same: the source file and the code of the function and of all that it reaches (kernels, intrinsics and their helpers, in whatever file), and
+the values of the globals and closures that they read, which a compiled function has built in. What changed is compiled again and the old
+files of that function are deleted, so that they do not pile up; only those of a function that was renamed stay.
+
+numba also numbers the files of a function's signatures as it finds them free: two processes that compile different ones at the same moment
+take the same number, and a later one runs the wrong code. Here a file is named by what is in it. A file that is damaged or cannot be
+written is as good as none.
+
+numba counts references to every array that a kernel is given, up and down at each call and atomically: a hundred nanoseconds. A kernel
+that makes no arrays and keeps none needs no counts: `jit`, with which numba refuses to compile one that makes some. One that does is
+`jit_allocating`. All run without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["jit", "jit_allocating", "jit_inline", "jit_parallel", "prange", "variant"]
+
+try:
+    import numba
+    from numba.core import caching
+except ImportError:
+    numba = None
+    caching: Any = None
+
+Kernel = Callable[..., Any]
+PACKAGE = __name__.rpartition(".")[0]
+DAMAGED = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError)
+prange: Any = range if numba is None else numba.prange
+
+
+def jit(function: Kernel) -> Any:
+    """Compile a kernel that makes no arrays."""
+    return _compiled(function, _nrt=False)
+
+
+def jit_allocating(function: Kernel) -> Any:
+    """Compile a kernel that makes arrays."""
+    return _compiled(function)
+
+
+def jit_inline(function: Kernel) -> Any:
+    """Compile a kernel into those that call it."""
+    return _compiled(function, inline="always")
+
+
+def jit_parallel(function: Kernel) -> Any:
+    """Compile a kernel whose loops over `prange` are shared out among numba's threads."""
+    return _compiled(function, parallel=True)
+
+
+def variant(function: Kernel, name: str, **names: Any) -> Any:
+    """Compile a copy of a kernel that makes no arrays, of another name, in which these global names stand for something else."""
+    copy = FunctionType(function.__code__, function.__globals__ | names, name, function.__defaults__)
+    copy.__qualname__ = name
+    return jit(copy)
+
+
+def _compiled(function: Kernel, **options: Any) -> Any:
+    if numba is None:
+        return function
+    dispatcher: Any = numba.njit(nogil=True, **options)(function)
+    with suppress(RuntimeError):  # there is no folder that compiled code could be kept in
+        dispatcher._cache = _kept(function, repr(sorted(options.items())))
+    return dispatcher
+
+
+def _kept(function: Any, options: str) -> Any:
+    """Return numba's cache of a function, with files of ours in place of its own."""
+    found: Any = caching.FunctionCache(function)
+    _digest_of_file(function.__code__.co_filename)  # now: it may be edited before the function is called
+    found._cache_file = _files(found.cache_path, function, options)
+    return found
+
+
+if numba is not None:
+
+    class _Files(caching.IndexDataCacheFile):
+        """The files of one function: an index of its signatures, stamped with what the function was made of, and a file for each."""
+
+        def __init__(self, folder: str, base: str, function: Any, options: str) -> None:
+            super().__init__(cache_path=folder, filename_base=base, source_stamp=None)
+            self.base, self.function, self.options, self.stamped = base, function, options, False
+
+        def stamp(self) -> None:
+            """Look at what the function is made of, once, when code is first asked for: all that it calls is defined by then."""
+            if not self.stamped:
+                self._source_stamp, self.stamped = made_of(self.function, self.options), True
+
+        def load(self, key: Any) -> Any:
+            """Return the compiled code of a signature, None if there is none."""
+            self.stamp()
+            try:
+                return super().load(key)
+            except DAMAGED:
+                return None
+
+        def _load_index(self) -> dict[Any, str]:
+            try:
+                return super()._load_index()
+            except DAMAGED:
+                return {}
+
+        def save(self, key: Any, data: Any) -> None:
+            """Keep the compiled code of a signature."""
+            self.stamp()
+            content = f"{self._source_stamp} {key!r}"
+            name = self._data_name(int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big"))
+            with suppress(OSError):
+                self._save_data(name, data)  # before the index says that it is there
+                known = self._load_index()
+                if not known:
+                    self._forget(name)
+                if known.get(key) != name:
+                    self._save_index(known | {key: name})
+
+        def _forget(self, kept: str) -> None:
+            """Delete the function's files but one: they were made of something else. A process that still wants one compiles it again."""
+            pattern = re.compile(re.escape(self.base) + r"\.\d+\.nbc")
+            for path in Path(self._cache_path).iterdir():
+                if path.name != kept and pattern.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+
+
+def _files(folder: str, function: Any, options: str) -> Any:
+    name = f"{Path(function.__code__.co_filename).stem}.{function.__qualname__}".replace("<", "").replace(">", "")
+    return _Files(folder, f"{name}.{sys.implementation.cache_tag}{sys.abiflags}", function, options)
+
+
+# --- What a function is made of --------------------------------------------------------------------------------------------------
+
+
+def made_of(function: Any, options: str = "") -> str:
+    """Return a digest of the sources, code and constants of a function and of all functions of its package and ours that it reaches."""
+    roots = frozenset({PACKAGE, function.__module__.partition(".")[0]})
+    seen, left = set[int](), [function]
+    parts = {f"options {options}", _digest_of_file(__file__)}
+    while left:
+        value = _function_in(left.pop())
+        if id(value) not in seen and _belongs(value, roots):
+            seen.add(id(value))
+            texts, members = _of_one(value, roots)
+            parts |= texts
+            left += members
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+
+
+@cache
+def _of_one(value: Any, roots: frozenset[str]) -> tuple[frozenset[str], tuple[Any, ...]]:
+    """Describe what one function or class is made of; return that, and the things that it reads."""
+    if isinstance(value, type):
+        return frozenset({_file_of(value)}), tuple(v for v in vars(value).values() if isinstance(v, FunctionType))
+    texts, members = {_file_of(value), _digest_of_code(value.__code__)}, list[Any]()
+    for name, read in _reads(value, roots):
+        texts.add(f"{value.__module__}.{value.__qualname__} {name} {_text(read)}")
+        members += _members(read)
+    return frozenset(texts), tuple(members)
+
+
+def _function_in(value: Any) -> Any:
+    """Return the Python function that a dispatcher or an intrinsic of numba's was made of; anything else as it is."""
+    if isinstance(value, FunctionType | type):
+        return value
+    return getattr(value, "py_func", None) or getattr(value, "_defn", None) or value
+
+
+def _belongs(value: Any, roots: frozenset[str]) -> bool:
+    return isinstance(value, FunctionType | type) and str(value.__module__).partition(".")[0] in roots
+
+
+def _reads(function: FunctionType, roots: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the globals, closures and defaults that a function reads, by name; of modules of ours what may be read of them."""
+    names, known = _names(function.__code__), function.__globals__
+    for name in names:
+        if name not in known:
+            continue
+        value = known[name]
+        if not isinstance(value, ModuleType):
+            yield name, value
+        elif value.__name__.partition(".")[0] in roots:
+            yield from ((f"{name}.{n}", vars(value)[n]) for n in names if n in vars(value))
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # it is still empty
+            yield name, cell.cell_contents
+    yield from ((f"default {i}", value) for i, value in enumerate(function.__defaults__ or ()))
+
+
+def _members(value: Any) -> list[Any]:
+    """Return a value, or what is in it if it is a collection."""
+    if isinstance(value, dict):
+        return [m for v in value.values() for m in _members(v)]
+    return [m for v in value for m in _members(v)] if isinstance(value, tuple | list | set | frozenset) else [value]
+
+
+def _text(value: Any) -> str:
+    """Write a constant so that the same one is written the same in every process; other things by their type."""
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{_text(k)}:{_text(v)}' for k, v in value.items()))}}}"
+    if isinstance(value, tuple | list | set | frozenset):
+        texts = [_text(v) for v in value]
+        return ",".join(("(", *(texts if isinstance(value, tuple | list) else sorted(texts)), ")"))
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "dtype") and hasattr(value, "tobytes"):  # of NumPy
+        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, CodeType):
+        return _digest_of_code(value)
+    return repr(value) if value is None or isinstance(value, bool | int | float | complex | str | bytes) else type(value).__name__
+
+
+@cache
+def _names(code: CodeType) -> frozenset[str]:
+    """Return the names that code reads or may read, that of functions and comprehensions within it included."""
+    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return frozenset(code.co_names).union(*inner)
+
+
+@cache
+def _digest_of_code(code: CodeType) -> str:
+    constants = _text(code.co_consts)
+    text = f"{code.co_name} {code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars} {code.co_flags} {constants}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_of(value: Any) -> str:
+    """Name the file that a function or class comes from, with its digest."""
+    path = value.__code__.co_filename if isinstance(value, FunctionType) else getattr(sys.modules.get(value.__module__), "__file__", None)
+    return f"{value.__module__} {_digest_of_file(path or '')}"
+
+
+@cache
+def _digest_of_file(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:  # typed in at a prompt, or in an archive: its code is known all the same
+        return ""
