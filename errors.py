@@ -8,6 +8,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# What code that takes a document or an array at its word raises where it is not what it says. Boundaries turn all of these into an error
+# of ours; a list of one's own misses the one that comes next.
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError, StopIteration, EOFError)
+
 
 class SpikeloomError(Exception):
     """Something that Spikeloom can explain. The message names the thing, the limit, the need and a way out."""

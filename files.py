@@ -10,11 +10,12 @@ import math
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from .errors import FormatError, OutputError
+from .errors import DAMAGE, FormatError, OutputError
 
 
 def make_folder(folder: Path) -> Path:
@@ -155,8 +156,27 @@ def read_json(path: Path, what: str, way_out: str = "") -> Any:
     """
     try:
         return json.loads(read_bytes(path, what, way_out), parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+    except DAMAGE as error:
         raise FormatError(f"{path} is not {what}: {error}. Write it again.") from error
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Parse a TOML file; whole numbers are of 64 bits, as TOML has them (Python takes more, and then refuses to write them).
+
+    Raises:
+        ValueError, RecursionError: it is not TOML, in UTF-8; the message says where.
+    """
+    document = tomllib.loads(content.decode())
+    _check_whole(document, "")
+    return document
+
+
+def _check_whole(value: Any, where: str) -> None:
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(cast("list[Any]", value)) if isinstance(value, list) else ()
+    for name, member in inner:
+        _check_whole(member, f"{where}.{name}" if where else str(name))
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{where} is a whole number of {value.bit_length()} bits; TOML has those of 64")
 
 
 def _finite(text: str) -> float:

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from .errors import UsageError, unknown_name
 
 Built = TypeVar("Built")
+LONGEST = 200  # characters of a value in a message
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -98,7 +99,16 @@ def _typed(value: Any, hint: Any, what: str) -> Any:
     try:
         return _read(value, hint)
     except (TypeError, ValueError):
-        raise UsageError(f"{what} is {value!r}; it must be {_described(hint)}.") from None
+        raise UsageError(f"{what} is {_shown(value)}; it must be {_described(hint)}.") from None
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message; Python refuses to write whole numbers of more than 4,300 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _read(value: Any, hint: Any) -> Any:
@@ -158,9 +168,18 @@ def _read_plain(value: Any, hint: Any) -> Any:
     if hint is str:
         return value if isinstance(value, str) else _refuse()
     if hint in (int, float):
-        allowed = (str, int) if hint is int else (str, int, float)
-        return hint(value) if isinstance(value, allowed) and not isinstance(value, bool) else _refuse()
+        return _read_number(value, hint)
     return value if isinstance(value, hint) else _refuse()
+
+
+def _read_number(value: Any, hint: type[int] | type[float]) -> Any:
+    allowed = (str, int) if hint is int else (str, int, float)
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        return _refuse()
+    try:
+        return hint(value)
+    except OverflowError:  # a whole number that no double holds
+        return _refuse()
 
 
 def _read_bool(text: str) -> bool:

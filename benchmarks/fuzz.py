@@ -116,8 +116,7 @@ def in_a_process(batch: Batch, most: int, seconds: float, memory: float) -> Batc
         batch.outcomes = Counter({"hang" if still else "crash": 1, "not counted": batch.count - 1})
         batch.failures = {"crash": f"number {number}: exit {code}{', stood still' if still else ''}"}
     else:
-        held = json.loads(said)
-        batch = Batch(**held | {"outcomes": Counter(held["outcomes"])})
+        batch = _batch(json.loads(said))
     batch.seconds = time.monotonic() - began
     return batch
 
@@ -144,10 +143,13 @@ def logged(path: Path | None) -> list[Batch]:
     """Read the batches of earlier runs."""
     if path is None or not path.exists():
         return []
-    fields = Batch.__dataclass_fields__
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    kept = [{name: value for name, value in line.items() if name in fields} for line in lines]
-    return [Batch(**line | {"outcomes": Counter(line["outcomes"])}) for line in kept]
+    return [_batch(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _batch(line: dict[str, Any]) -> Batch:
+    held: dict[str, Any] = {name: value for name, value in line.items() if name in Batch.__dataclass_fields__}
+    held["outcomes"] = Counter(held["outcomes"])
+    return Batch(**held)
 
 
 def log(path: Path | None, batch: Batch, revision: str) -> None:

@@ -65,12 +65,13 @@ def arrays_of(network: Network) -> Arrays:
     return arrays
 
 
+@np.errstate(invalid="raise")  # NaN where whole numbers belong
 def rebuild(document: dict[str, Any], arrays: Arrays) -> Network:
     """Return the network of a document and its arrays; arrays of other names are left alone.
 
     Raises:
         FormatError: shapes, weights or registers out of range.
-        NetworkError, KeyError, ValueError, TypeError, IndexError, AttributeError: what is damaged otherwise.
+        NetworkError, and those of `DAMAGE`: what is damaged otherwise.
     """
     return Network(
         tuple(_population(p, arrays) for p in document["populations"]),
@@ -145,7 +146,8 @@ def _projection(document: dict[str, Any], arrays: Arrays) -> Projection:
 def _synapses(document: dict[str, Any], name: str, arrays: Arrays, kind: type[Any]) -> Connectivity:
     rows, columns = (int(d) for d in document["shape"])
     data = arrays[f"{name}.data"].astype(kind)
-    matrix = Synapses(arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32), data, (rows, columns))
+    indptr, indices = arrays[f"{name}.indptr"].astype(np.int64), arrays[f"{name}.indices"].astype(np.int32)
+    matrix = Synapses(indptr, indices, data, (rows, columns))
     if "kernel" not in document:
         return matrix
     source = TypeAdapter(tuple[int, int, int]).validate_python(document["source_shape"])

@@ -48,7 +48,7 @@ class Bits:
 
 
 def _bits(text: str) -> int:
-    value = TERNARY if text.strip() == "ternary" else int(text) if text.strip().isdigit() else 0
+    value = TERNARY if text.strip() == "ternary" else int(text) if text.strip() in tuple("2345678") else 0
     if not 2 <= value <= 8:
         raise UsageError(f"--weight-bits is {text.strip()!r}; the compiler quantises to 2..8 bits, or ternary, which is 2: -1, 0 and 1.")
     return value

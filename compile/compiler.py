@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .. import registry
-from ..errors import DoesNotFitError, FormatError, UsageError
+from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
 from . import pipeline, readers, targets
@@ -202,7 +202,7 @@ def _calibration(path: Path) -> Calibration | None:
     try:
         tensors = load_file(path)
         return Calibration(tensors["values"].reshape(len(tensors["values"]), -1), tensors["labels"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, *DAMAGE) as error:
         raise FormatError(f"{path} does not hold calibration samples, or is truncated ({error}). Train again, or remove it.") from error
 
 

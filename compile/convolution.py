@@ -102,8 +102,14 @@ class Convolution:
     @cached_property
     def positions(self) -> NDArray[np.int64]:
         """Synapses that one tap at (ky, kx) stands for, (kernel height, kernel width)."""
-        along = [np.array([len(self._valid(axis, k)[0]) for k in range(self.kernel[axis])]) for axis in (0, 1)]
-        return np.outer(*along).astype(np.int64) * self.pool**2
+        return np.outer(self._along(0), self._along(1)).astype(np.int64) * self.pool**2
+
+    def _along(self, axis: int) -> NDArray[np.int64]:
+        """Along an axis, how many output positions have each tap of the kernel inside the map: of any map, in the memory of a kernel."""
+        shift = self.padding - np.arange(self.kernel[axis])  # output y reads window y * stride - shift
+        first = np.maximum(-(-shift // self.stride), 0)
+        last = np.minimum((self.pooled_shape[axis] - 1 + shift) // self.stride, self.target_shape[1 + axis] - 1)
+        return np.maximum(last - first + 1, 0)
 
     @property
     def count(self) -> int:

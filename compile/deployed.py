@@ -16,11 +16,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..errors import DoesNotFitError, FormatError, NetworkError
+from ..errors import DAMAGE, DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from .archive import Arrays, arrays_of, document_of, rebuild
@@ -118,12 +118,12 @@ def load(path: Path | str) -> DeployedNetwork:
         with safe_open(str(path), framework="numpy") as handle:
             header: dict[str, str] = handle.metadata() or {}
             arrays: Arrays = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except (SafetensorError, OSError, *DAMAGE) as error:
         raise FormatError(f"{path} is not a .loom file, or is truncated ({error}). Compile the network again.") from error
     _check_header(path, header, arrays)
     try:
         return _rebuild(json.loads(header["document"]), arrays)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration, ValidationError, NetworkError) as error:
+    except (NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} is damaged: {error}. Compile the network again.") from error
     except DoesNotFitError as error:
         raise FormatError(f"{path} does not fit its chip: {error} Compile the network again.") from error
@@ -134,7 +134,7 @@ def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> None:
         raise FormatError(f"{path} is a safetensors file, but not a deployed network. Name a model.loom that spikeloom compile wrote.")
     version = header.get("version", "")
     if version != str(VERSION):
-        older = version.isdecimal() and int(version) < VERSION
+        older = version.isdecimal() and len(version) < 10 and int(version) < VERSION
         way_out = "Compile the network again." if older else "Update spikeloom."
         raise FormatError(f"{path} has format version {version!r}; this spikeloom reads {VERSION}. {way_out}")
     if header.get("sha256") != _digest(header.get("document", ""), arrays):

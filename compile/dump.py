@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..errors import FormatError, NetworkError
+from ..errors import DAMAGE, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes, write_text
 from .archive import Arrays, arrays_of, document_of, rebuild
 from .network import Convolution, Network, Population, Projection
@@ -45,7 +45,7 @@ def load(path: Path | str) -> Network:
         if header.get("format") != FORMAT:
             raise FormatError(f"{path} is a safetensors file, but no dump of a pass.")
         return rebuild(json.loads(header["document"]), arrays)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, NetworkError) as error:
+    except (SafetensorError, OSError, NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} is no dump of a pass, or is damaged ({error}). Write it again with --dump-dir.") from error
 
 

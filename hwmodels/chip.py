@@ -6,7 +6,6 @@ printed numbers, the source says how) or `assumed` (no public source; the source
 
 from __future__ import annotations
 
-import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ..errors import FormatError, UsageError, unknown_name
-from ..files import sha256
+from ..errors import DAMAGE, FormatError, UsageError, unknown_name
+from ..files import parse_toml, sha256
 from .chip_file import faults
 
 Status = Literal["published", "derived", "assumed"]
@@ -278,9 +277,9 @@ def load(name: str) -> Chip:
 def parse(content: bytes, where: str) -> Chip:
     """Parse a chip file; see `load` for the errors."""
     try:
-        document = tomllib.loads(content.decode())
+        document = parse_toml(content)
         return Chip.model_validate(document | {"digest": sha256(content)})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{where} is not a TOML file: {error}.") from error
     except ValidationError as error:
         raise FormatError(f"{where} breaks the chip schema. {faults(error, content.decode(), where, Chip)}") from error
+    except DAMAGE as error:
+        raise FormatError(f"{where} is not a TOML file: {error}.") from error

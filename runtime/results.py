@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import FormatError
+from ..errors import DAMAGE, FormatError
 from ..files import read_json, write_json
 from . import arrays
 from .arrays import PerSample, SamplesByClasses
@@ -192,7 +192,7 @@ def legible(*paths: Path) -> Generator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, UndefinedError) as error:
+    except (UndefinedError, *DAMAGE) as error:
         named = ", ".join(map(str, paths))
         raise FormatError(f"The results in {named} are damaged: {type(error).__name__}: {error}. Run the network again.") from error
 

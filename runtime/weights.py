@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from ..compile.compiler import read_source
 from ..compile.deployed import DeployedNetwork
 from ..compile.network import Network, Projection
-from ..errors import SpikeloomError
+from ..errors import DAMAGE, SpikeloomError
 
 __all__ = ["tables"]
 
@@ -131,7 +131,7 @@ def _copies(network: Network, path: Path) -> _Before:
                 key = f"layers.{p.target}.connections.0.op.weight"
                 if key in names and handle.get_slice(key).get_shape() == list(p.synapses.shape):
                     found[p.name] = np.asarray(handle.get_tensor(key), dtype=np.float64)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, *DAMAGE) as error:
         return _Before(
             {}, f"The network was trained in integers, and the float copies behind them ({path.name}) could not be read: {error}."
         )

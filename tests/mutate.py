@@ -23,6 +23,7 @@ VALUES: tuple[Any, ...] = (
     2**31,
     2**63,
     10**40,
+    10**400,
     0.5,
     -1e308,
     float("nan"),
@@ -49,12 +50,15 @@ TOKENS = (
     "-inf",
     "9223372036854775808",
     "1" * 400,
+    "0x" + "f" * 5000,
     '""',
     "[]",
     "{}",
     "true",
     "1979-05-27",
     "[" * 300,
+    "[" * 5000,
+    "9" * 5000,
     '"',
 )
 
@@ -126,11 +130,20 @@ def _places(value: Any) -> Any:
             yield from _places(value[key])
 
 
+def text(held: str, rng: Random) -> str:
+    """Change a JSON text: its values, or now and then with what Python's own reader gives up on."""
+    changed = json.dumps(document(json.loads(held), rng))
+    if rng.random() < 0.05:
+        place = rng.randrange(len(changed))
+        changed = changed[:place] + rng.choice(("[" * 100_000, '{"a":' * 100_000, "9" * 5000, "\\ud800", "NaN")) + changed[place:]
+    return changed
+
+
 def json_file(path: Path, rng: Random) -> None:
     """Change a JSON file, or one line of a file of JSON lines."""
     lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
     number = rng.randrange(len(lines))
-    lines[number] = json.dumps(document(json.loads(lines[number]), rng))
+    lines[number] = text(lines[number], rng)
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -230,7 +243,7 @@ def _change_model(model: Any, rng: Random) -> None:
         case 2 if model.metadata_props:
             entry = rng.choice(model.metadata_props)
             try:
-                entry.value = json.dumps(document(json.loads(entry.value), rng))
+                entry.value = text(entry.value, rng)
             except ValueError:
                 entry.value = "nothing"
         case 3 if node.attribute:
@@ -272,7 +285,7 @@ def safetensors_file(path: Path, rng: Random) -> None:
     inner = header.get("__metadata__", {})
     match rng.randrange(3):
         case 0 if "document" in inner:
-            inner["document"] = json.dumps(document(json.loads(inner["document"]), rng))
+            inner["document"] = text(inner["document"], rng)
         case 1:
             data = damage(data, rng)
         case _:

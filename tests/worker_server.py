@@ -16,11 +16,12 @@ import select
 import signal
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-import h5py  # noqa: F401  (the programs import it; here it is loaded once)
+import_module("h5py")  # once, for all programs
 
 
 def limit_memory(gibibytes: float) -> None:

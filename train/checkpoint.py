@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..errors import FormatError
+from ..errors import DAMAGE, FormatError
 from ..files import read_bytes, write_bytes
 
 VERSION = "1"
@@ -55,7 +55,7 @@ def read(path: Path) -> Checkpoint:
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         version, document = metadata.get(KEY), json.loads(metadata.get("document", "null"))
-    except (SafetensorError, ValueError, RecursionError, AttributeError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise FormatError(f"{damaged}: {error}. Train again, with another --out.") from error
     if version is not None and version != VERSION:
         raise FormatError(f"{path} has checkpoint version {version!r}; this spikeloom reads {VERSION}. Update spikeloom.")

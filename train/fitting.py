@@ -17,7 +17,7 @@ from torch import nn
 from .._version import VERSION
 from ..compile import handover
 from ..compile.handover import Stage
-from ..errors import FormatError, UsageError
+from ..errors import DAMAGE, FormatError, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
 from . import export
@@ -338,5 +338,5 @@ def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
             float(document["validation_accuracy"]),
             seconds,
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except DAMAGE as error:
         raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import FormatError
+from ..errors import DAMAGE, FormatError
 from ..files import read_bytes
 
 __all__ = ["METRICS", "read_metrics", "row_of"]
@@ -41,7 +41,7 @@ def read_metrics(folder: Path) -> list[Row]:
     for number, line in enumerate(read_bytes(path, "the metrics").splitlines(), 1):
         try:
             rows.append(row_of(json.loads(line)))
-        except (ValueError, RecursionError) as error:
+        except DAMAGE as error:
             raise FormatError(f"{path} is damaged in line {number}: {error}. Remove {folder} and train again.") from error
     if not rows:
         raise FormatError(f"{path} is empty. Remove {folder} and train again.")

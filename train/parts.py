@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from .. import registry
-from ..errors import FormatError, UsageError
+from ..errors import DAMAGE, FormatError, UsageError
 from ..files import read_bytes
 from . import datasets, methods, networks
 from .data import Dataset, load_dataset
@@ -132,7 +132,7 @@ def load_init(model: SpikingNetwork, source: Path) -> None:
     content = read_bytes(path, "the weights to start from", "Name a finished run, or its model.safetensors, with --init.")
     try:
         tensors: Mapping[str, torch.Tensor] = load(content)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise FormatError(f"{path} is damaged or no safetensors file: {error}. Name a finished run with --init.") from error
     take_gates(model, tensors)
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import UsageError, unknown_name
-from ..files import read_bytes
+from ..errors import DAMAGE, UsageError, unknown_name
+from ..files import parse_toml, read_bytes
 from .settings import OPTIONS, TrainSettings
 
 __all__ = ["merged", "read_recipe"]
@@ -25,8 +24,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UsageError: it is no TOML, or has a key that is no setting; the message names the nearest.
     """
     try:
-        document = tomllib.loads(read_bytes(path, "the recipe", "Name a TOML file with --recipe.").decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = parse_toml(read_bytes(path, "the recipe", "Name a TOML file with --recipe."))
+    except DAMAGE as error:
         raise UsageError(f"{path} is not a TOML file: {error}. A line of a recipe is like  epochs = 20.") from error
     for name, value in document.items():
         _require_setting(name, f"setting in {path}")

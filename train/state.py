@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..errors import FormatError
+from ..errors import DAMAGE, FormatError
 from ..hwmodels.quantise import LayerRegisters
 from .checkpoint import Checkpoint
 from .metrics import row_of
@@ -68,7 +68,7 @@ def restore(trainer: Trainer, saved: Checkpoint, path: Path) -> None:
     """
     try:
         _restore(trainer, saved)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+    except (RuntimeError, *DAMAGE) as error:
         raise FormatError(f"{path} is damaged: {error}. Train again, with another --out.") from error
 
 

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from ...errors import FormatError
+from ...errors import DAMAGE, FormatError
 from ...files import read_bytes
 from ..network import Connectivity, Convolution, Synapses
 from ._nodes import MAX_NUMBERS, WAYS_OUT, Float, attributes_of, name_of, refused, same, spread
@@ -95,7 +95,7 @@ def read_ann(path: Path) -> Ann:
         return _Reader(model, content).ann()
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, AttributeError) as error:
+    except DAMAGE as error:
         raise FormatError(f"{path} is damaged: {error!s}. Export it again.") from error
 
 
@@ -353,7 +353,8 @@ class _Reader:
     def _floats(self, node: onnx.NodeProto, index: int) -> Float:
         if index >= len(node.input):
             raise refused(node, f"its input {index} is missing")
-        values = self._array(node, node.input[index], FLOATS).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaNs, which are refused below
+            values = self._array(node, node.input[index], FLOATS).astype(np.float64)
         if not np.isfinite(values).all():
             raise refused(node, f"{node.input[index]!r} has values that are not finite")
         return values

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ...errors import FormatError, NetworkError
+from ...errors import DAMAGE, FormatError, NetworkError
 from ..network import (
     LIF,
     Connectivity,
@@ -51,11 +51,12 @@ def from_bytes(content: bytes, name: str = "model.onnx") -> Network:
         )
     version = props["spikeloom.version"]
     if version != str(FORMAT_VERSION):
-        way_out = "Train the network again" if version.isdecimal() and int(version) < FORMAT_VERSION else "Update spikeloom"
-        raise FormatError(f"{name} has format version {version!r}; this spikeloom reads {FORMAT_VERSION}. {way_out}.")
+        older = version.isdecimal() and len(version) < 10 and int(version) < FORMAT_VERSION
+        way_out = "Train the network again" if older else "Update spikeloom"
+        raise FormatError(f"{name} has format version {version[:20]!r}; this spikeloom reads {FORMAT_VERSION}. {way_out}.")
     try:
         return _Reader(model, json.loads(props["spikeloom.network"])).network()
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError, RecursionError, AttributeError, NetworkError) as error:
+    except (NetworkError, *DAMAGE) as error:
         raise FormatError(f"{name} is damaged: {error!s}. Export it again.") from error
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import FormatError
+from ...errors import DAMAGE, FormatError
 from ...files import reading_time, require_readable
 
 WORKER = Path(__file__).with_name("_netx_worker.py")
@@ -113,7 +113,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         try:
             with np.load(out, allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, *DAMAGE) as error:
             raise FormatError(f"{path} cannot be read as a netx file: {error}. Export it again.") from error
 
 

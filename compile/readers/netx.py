@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from ...errors import FormatError, NetworkError, UsageError
+from ...errors import DAMAGE, FormatError, NetworkError, UsageError
 from ...hwmodels.fixed_point import ALIGN, BIAS_BITS, NO_MEMORY, VTH_MAX
 from ..network import InputSpec, IntegerLIF, Network, Population, Projection, Reading
 from ._netx_file import Arrays, Layer, layers_of, read_arrays
@@ -80,7 +80,7 @@ def read(path: Path, options: Options | None = None) -> Network:
         raise NetworkError(f"{path}: {error}") from error
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-    except (NetworkError, ValueError, ValidationError, IndexError, OverflowError, MemoryError) as error:
+    except (NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} holds layers that do not go together: {error!s}") from error
 
 
@@ -344,7 +344,7 @@ def _document(arrays: Arrays) -> dict[str, Any]:
         return {}
     try:
         document = json.loads(str(arrays[DOCUMENT]))
-    except (ValueError, RecursionError) as error:
+    except DAMAGE as error:
         raise FormatError(f"its note {DOCUMENT} is not JSON: {error}. Export it again.") from error
     if not isinstance(document, dict):
         raise FormatError(f"its note {DOCUMENT} is no document. Export it again.")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
+from ...errors import DAMAGE, DoesNotFitError, FormatError, NetworkError, UsageError
 from ..interchange.build import Steps, build
 from ..interchange.dt import hint_of_dt
 from ..interchange.graph import Graph, flatten
@@ -84,7 +84,7 @@ def from_document(document: Mapping[str, Any], options: Options | None = None, *
         raise
     except (FormatError, NetworkError, DoesNotFitError) as error:
         raise type(error)(f"{name}: {str(error).removesuffix('.')}.") from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError) as error:
+    except DAMAGE as error:
         raise FormatError(f"{name} is damaged: {error}. Write it again.") from error
 
 
@@ -147,7 +147,7 @@ def _noted(graph: Graph) -> dict[str, Any]:
             "reset": str(noted.get("reset", "zero")),
             "provenance": {str(k): str(v) for k, v in noted["provenance"].items()},
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise FormatError(f"its note of spikeloom is damaged ({error})") from error
     usable = 1 <= made["timesteps"] <= 4096 and 1 <= made["levels"] <= 255 and made["votes"] >= 1 and 0.0 < made["dt"] < np.inf
     words = (("input", ("static", "events")), ("spike_when", ("above", "reached")), ("reset", RESETS))

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
+from ...errors import DAMAGE, DataError
 
 CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 RECONSTRUCT = frozenset(f"{core} _reconstruct" for core in CORES)
@@ -174,7 +174,7 @@ def read(content: bytes, path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} holds {error}, which the files of CIFAR do not; nothing of it was executed. Get it again, or use the binary layout."
         ) from error
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is truncated or damaged: {error}; it must be a pickled dictionary of CIFAR. Get it again.") from error
 
 
