@@ -123,7 +123,7 @@ def load(path: Path | str) -> DeployedNetwork:
     _check_header(path, header, arrays)
     try:
         return _rebuild(json.loads(header["document"]), arrays)
-    except (NetworkError, *DAMAGE) as error:
+    except (FormatError, NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} is damaged: {error}. Compile the network again.") from error
     except DoesNotFitError as error:
         raise FormatError(f"{path} does not fit its chip: {error} Compile the network again.") from error

@@ -43,9 +43,9 @@ def load(path: Path | str) -> Network:
             header: dict[str, str] = handle.metadata() or {}
             arrays: Arrays = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118
         if header.get("format") != FORMAT:
-            raise FormatError(f"{path} is a safetensors file, but no dump of a pass.")
+            raise FormatError("it is a safetensors file of another kind")
         return rebuild(json.loads(header["document"]), arrays)
-    except (SafetensorError, OSError, NetworkError, *DAMAGE) as error:
+    except (SafetensorError, OSError, FormatError, NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} is no dump of a pass, or is damaged ({error}). Write it again with --dump-dir.") from error
 
 

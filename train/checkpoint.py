@@ -59,6 +59,6 @@ def read(path: Path) -> Checkpoint:
         raise FormatError(f"{damaged}: {error}. Train again, with another --out.") from error
     if version is not None and version != VERSION:
         raise FormatError(f"{path} has checkpoint version {version!r}; this spikeloom reads {VERSION}. Update spikeloom.")
-    if version is None or not isinstance(document, dict):
+    if version is None or not isinstance(document, dict) or not isinstance(document.get("settings", {}), dict):
         raise FormatError(f"{damaged}. Train again, with another --out.")
     return Checkpoint(tensors, document)

@@ -24,6 +24,8 @@ def copy(source: Path, target: Path) -> None:
         times, units, labels = (file[key] for key in ("spikes/times", "spikes/units", "labels"))
         if labels.ndim != 1 or times.shape != labels.shape or units.shape != labels.shape or len(labels) > MAX_SAMPLES:
             raise ValueError(f"labels, times and units are of shape {labels.shape}, {times.shape} and {units.shape}")
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"labels are {labels.dtype}, not whole numbers")
         rows = [(np.asarray(times[index]), np.asarray(units[index])) for index in range(len(labels))]
         if any(t.ndim != 1 or t.shape != u.shape or t.dtype.kind != "f" or u.dtype.kind not in "iu" for t, u in rows):
             raise ValueError("a sample's times and units do not go together")
