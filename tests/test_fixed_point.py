@@ -36,13 +36,15 @@ biases = st.integers(-fixed_point.BIAS_MAX, fixed_point.BIAS_MAX)
 @example(0, 0, -(2**17), 4095, 0, 131071, 0)  # u at exactly -2^23, which wraps, ...
 @example(0, 0, 2**17, 4095, 0, 131071, 0)  # ... and at 2^23, which does not
 @example(-1, -1, 0, 0, 1, 0, 0)  # decays round toward zero
-@example(0, 2**23 - 1, 1, 4095, 0, 131071, 0)  # the potential saturates
+@example(0, 2**23 - 1, 1, 4095, 0, 131071, 0)  # the potential saturates, ...
+@example(0, -(2**23) + 1, -1, 4095, 0, 131071, 0)  # ... on both sides
 @given(states, states, st.integers(-(2**18), 2**18), st.integers(-1, 4095), st.integers(0, 4095), st.integers(0, 131071), biases)
 def test_lif_step_is_the_equation(u: int, v: int, a: int, du: int, dv: int, vth: int, bias: int) -> None:
     got = fixed_point.lif_step(np.array([u]), np.array([v]), np.array([a]), du=du, dv=dv, vth=vth, bias=np.array([bias]))
     assert tuple(int(x[0]) for x in got) == tuple(int(x) for x in lif(u, v, a, du, dv, vth, bias))
 
 
+@example(2048, 1)  # 4096: one more than a mantissa of 13 bits
 @given(st.integers(-4096, 4095), st.integers(0, 7))
 def test_biases_of_13_bits_and_an_exponent_are_held(mantissa: int, exponent: int) -> None:
     bias = np.array([mantissa << exponent])

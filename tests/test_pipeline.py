@@ -123,6 +123,7 @@ def test_what_a_pass_may_not_leave_behind() -> None:
     )
     with pytest.raises(NetworkError, match="no integers of 3 bits"):
         validate(network.with_projection(wide), "quantise")
+    validate(network.with_projection(replace(wide, weight_bits=4, exponent=7)), "quantise")  # as large as it may be
     high = replace(wide, weight_bits=8, exponent=8)
     with pytest.raises(NetworkError, match="exponent 8 exceeds 7"):
         validate(network.with_projection(high), "quantise")

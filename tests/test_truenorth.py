@@ -68,6 +68,10 @@ def test_weights_are_sums_of_levels(seed: int, mode: str, count: int) -> None:
 
 @settings(max_examples=examples(200), deadline=None)
 @given(st.integers(-STATE_MAX, STATE_MAX), st.integers(-(10**6), 10**6), st.integers(1, 10**5), st.integers(0, 10**5))
+@example(STATE_MAX, 1, 10**5, 1)  # saturates before it leaks
+@example(-STATE_MAX, -1, 10**5, 1)
+@example(7, 0, 7, 0)
+@example(3, 0, 10**5, 5)  # leaks no further than to 0
 def test_a_neuron_against_its_equations(v: int, a: int, threshold: int, leak: int) -> None:
     total = max(-STATE_MAX, min(STATE_MAX, v + a))
     total = max(0, total - leak) if total > 0 else min(0, total + leak)

@@ -51,15 +51,15 @@ def _first(wiring: Wiring) -> NDArray[np.bool_]:
 def cores_bound(wiring: Wiring, chip: Chip) -> int:
     """Return a number of cores below which no partition can go.
 
-    The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format;
-    what `reach_bound` and `arriving_bound` ask for in all, against the input axons; and `reach_bound` of the chip's own sources against
-    the output axons.
+    The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format; what `reach_bound`
+    asks for in all against the input axons, and that of the chip's own sources against the output axons. (`arriving_bound` would add
+    nothing: each of its terms fits a core, and there are neurons / `core_capacity` of them.)
     """
     fan_out, reached = wiring.fan_out, reach_bound(wiring, chip)
     words = np.min([format_words(fan_out, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)
     needs = {
         "synapse_words": int(words.sum()),
-        "input_axons": max(int(reached.sum()), int(arriving_bound(wiring, chip, np.ones(fan_out.size)))),
+        "input_axons": int(reached.sum()),
         "output_axons": int(reached[wiring.outside :].sum()),
     }
     return max(1, -(-wiring.neurons // core_capacity(wiring, chip)), *(-(-need // chip.limit(name)) for name, need in needs.items()))
