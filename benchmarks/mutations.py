@@ -100,7 +100,10 @@ def outcome(fault: Fault, seed: int, limit: float) -> tuple[str, str]:
     """Return how the tests took a fault, and what pytest said."""
     with copied() as copy:
         path = copy / fault.path
-        path.write_text(fault.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
+        try:
+            path.write_text(fault.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
+        except ValueError as error:  # the code has moved on
+            return BROKEN, str(error)
         for pattern in COMPILED:  # compiled callers hold what they call
             for compiled in path.parent.glob(f"__pycache__/{pattern}"):
                 compiled.unlink()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from budget import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom import registry
@@ -153,6 +153,8 @@ def from_rows(matrix: np.ndarray) -> Wiring:
     return Wiring.of(network, np.ones(sum(matrix.shape)))
 
 
+@example(list(range(0, 60 * 32, 32)))  # gaps as far as a skip of five bits reaches ...
+@example(list(range(0, 60 * 33, 33)))  # ... and one more
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=80, unique=True))
 @settings(max_examples=examples(60), deadline=None)
 def test_words_are_the_formats_cost(targets: list[int]) -> None:
@@ -218,8 +220,23 @@ def test_fills_take_as_many_as_fit(seed: int, layers_: int, density: float, word
     network, chip = integer_network(seed, layers=layers_, density=density), small_chip(neurons=9, synapse_words=20 * words, input_axons=30)
     wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
     order = np.random.default_rng(seed).permutation(wiring.neurons)
+    check_ends(wiring, chip, order)
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(seeds, st.integers(8, 40))
+@example(3, 20)
+def test_fills_take_as_many_as_the_words_allow(seed: int, words: int) -> None:
+    """Lists with gaps take more words than lists side by side, so that where a core ends is found by exact counts."""
+    wiring = from_rows((np.random.default_rng(seed).random((80, 8)) < 0.3).astype(np.int64))
+    check_ends(wiring, small_chip(synapse_words=words), np.arange(80))
+
+
+def check_ends(wiring: Wiring, chip: Chip, order: np.ndarray) -> None:
     core_of, misfit = fill(wiring, chip, order)
-    if misfit >= 0:
+    if misfit >= 0:  # alone on a core
+        apart = np.where(np.arange(wiring.neurons) == misfit, 1, 0)
+        assert (core_loads(wiring, apart, chip)[1, [0, 1, 2, 4]] > limits(chip)[[0, 1, 2, 4]]).any()
         return
     ends = np.flatnonzero(np.diff(core_of[order])) + 1
     for core, end in enumerate(ends):
