@@ -93,3 +93,13 @@ def test_zeros_of_a_kernel_that_was_unrolled_are_those_of_its_synapses(origin: T
     populations = (Population("input", (3,), None), Population("layer", (2,), IntegerLIF()))
     projection = Projection("p", "input", "layer", Synapses.from_dense(np.array([[1, 1, 0], [0, 1, 1]])), 0, 8, origin=origin)
     assert neurobench._zeros(Network(populations, (projection,), 4, InputSpec(1, 1.0, "rate"))) == (zero, possible)
+
+
+@pytest.mark.parametrize(("index", "fits"), [(-1, False), (0, True), (2, True), (3, False)])
+def test_sources_of_synapses_lie_within_the_matrix(index: int, fits: bool) -> None:
+    arrays = np.array([0, 1]), np.array([index], np.int32), np.ones(1, np.int32)
+    if fits:
+        assert Synapses(*arrays, (1, 3)).to_dense()[0, index] == 1
+    else:
+        with pytest.raises(FormatError, match=r"outside 0\.\.2"):
+            Synapses(*arrays, (1, 3))
