@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .foreign import fed, named
-from .shared import AsJson, DataDir, Seed, print_json, render, say
+from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
 
@@ -105,4 +105,4 @@ def compile_(
     if explain:
         render(explanation(document["passes"]), "")
     render(mapping_summary(document | {"cores": document["cores_table"]}))
-    say(f"Wrote {path}. Next: spikeloom run {path} --data {deployed.network.provenance.get('data', 'NAME')}")
+    say(f"Wrote {path}. {next_step('run', path, '--data', deployed.network.provenance.get('data', 'NAME'))}")

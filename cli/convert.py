@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import AsJson, DataDir, print_json, render, say
+from .shared import AsJson, DataDir, next_step, print_json, render, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -70,7 +70,7 @@ def convert(
         print_json(document)
         return
     render(*_tables(converted, own, found))
-    say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out}")
+    say(f"Wrote {out}/model.onnx. {next_step('compile', out)}")
 
 
 def _progress() -> Progress:

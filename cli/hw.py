@@ -131,4 +131,6 @@ def _chip_tables(chip: Chip) -> list[Any]:
         f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})"
         for f in chip.formats
     ]
-    return [*tables, "", shape, *formats, f"input as: {', '.join(chip.encodings)}"]
+    held = chip.weight_widths
+    widths = [] if held is None else [f"weights of {', '.join(map(str, held.bits))} bits, {held.status}: {held.source}"]
+    return [*tables, "", shape, *formats, *widths, f"input as: {', '.join(chip.encodings)}"]

@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
-from .shared import AsJson, DataDir, Seed, listed, print_json, render, say
+from .shared import AsJson, DataDir, Seed, listed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
 
@@ -87,4 +87,4 @@ def run(
     from ..runtime.report.terminal import summary
 
     render(summary(results.document()))
-    say(f"Wrote {path}. Next: spikeloom report {path.parent if path.match('results*.json') else path}")
+    say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "DataDir", "Seed", "listed", "print_json", "render", "say"]
+__all__ = ["AsJson", "DataDir", "Seed", "listed", "next_step", "print_json", "render", "say"]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
@@ -37,6 +38,11 @@ def render(*parts: Any) -> None:
     console = Console()
     for part in parts:
         console.print(part)
+
+
+def next_step(*words: object) -> str:
+    """Return the end of a command's last line: what to type next, quoted for the shell."""
+    return f"Next: {shlex.join(['spikeloom', *map(str, words)])}"
 
 
 def say(text: str) -> None:

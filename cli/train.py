@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UsageError
 from .progress import Bar
-from .shared import AsJson, DataDir, listed, print_json, say
+from .shared import AsJson, DataDir, listed, next_step, print_json, say
 
 __all__ = ["add_to"]
 
@@ -115,7 +115,9 @@ def train(
         return
     stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
     say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
-    say(f"Wrote {out}/model.onnx. Next: spikeloom compile {out} --target lava")
+    for warning in done.warnings:
+        say(f"Warning: {warning}")
+    say(f"Wrote {out}/model.onnx. {next_step('compile', out, '--target', 'lava')}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

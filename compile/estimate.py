@@ -69,7 +69,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     fan_out = {p.name: _fan(network, p, chip_names) for p in senders}
     fan_in = [_living(p, sum((network.fan_in(q) for q in network.inputs_of(p.name)), np.zeros(p.size, np.int64))) for p in network.on_chip]
     rate = {p.name: _living(p, _rates(rates, p)) for p in senders}
-    steps, bits = network.timesteps, max((p.weight_bits or 0 for p in network.projections), default=1)
+    steps, bits = network.timesteps, chip.stored_bits(max((p.weight_bits or 0 for p in network.projections), default=1))
     held = capacity(np.concatenate(fan_in), bits_of_synapse(bits, chip), chip)
     reach = {p.name: -(-_targets(network, p, chip_names) // held) for p in senders}
     neurons = sum(p.count for p in network.on_chip)

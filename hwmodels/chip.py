@@ -80,6 +80,14 @@ class Limits(_Strict):
     soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can take the threshold off its potential instead of setting it to 0
 
 
+class WeightWidths(_Strict):
+    """The widths in which a chip's memory holds weights, in bits with the sign; a chip file without them has every width."""
+
+    bits: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    source: str = Field(min_length=3)
+    status: Status
+
+
 class SynapseFormat(_Strict):
     """How a list of synapses of one (source, core) is encoded in memory words.
 
@@ -187,6 +195,7 @@ class Chip(_Strict):
     formats: tuple[SynapseFormat, ...] = Field(min_length=1)
     energy: EnergyModel
     time: TimeModel
+    weight_widths: WeightWidths | None = None
     system: System | None = None
     digest: str = ""
 
@@ -212,6 +221,11 @@ class Chip(_Strict):
     def limit(self, name: str) -> int:
         """Return a limit by name, e.g. `neurons` or `input_axons`."""
         return int(getattr(self.limits, name).value)
+
+    def stored_bits(self, bits: int) -> int:
+        """Return the bits that a weight of so many takes in memory: the narrowest width of the chip that holds it."""
+        widths = (bits,) if self.weight_widths is None else self.weight_widths.bits
+        return min((width for width in widths if width >= bits), default=bits)
 
     @cached_property
     def tiles(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,7 +206,8 @@ def gather(folder: Path) -> Results:
     """
     paths = sorted(folder.glob("results*.json"), key=lambda p: (p.name != "results.json", p.name))
     if not paths:
-        raise FormatError(f"{folder} holds no results.json. Run the network first: spikeloom run {folder}/model.loom --data NAME.")
+        hint = shlex.join(["spikeloom", "run", f"{folder}/model.loom", "--data", "NAME"])
+        raise FormatError(f"{folder} holds no results.json. Run the network first: {hint}.")
     main, *others = (load(path) for path in paths)
     same = [o for o in others if o.provenance.get("artefact_sha256") == main.provenance.get("artefact_sha256")]
     stages = [*main.stages, *(s for o in same for s in o.stages if s.name == f"deployed ({o.backend})" and o.backend != main.backend)]

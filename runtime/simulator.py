@@ -21,7 +21,7 @@ from ..compile.deployed import DeployedNetwork, load
 from ..compile.network import Network
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
-from . import backends, energy, host, neurobench, pricing, shards, weights
+from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
 from .backends._base import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
@@ -141,7 +141,7 @@ def run(
         "check": _check_row(deployed, backend, size, done.compared) if check else None,
         "raster": _raster(deployed, done, labels) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [*deployed.warnings, *_accuracy_warning(deployed, accuracy, size), *_fewer(samples, size)],
+        "warnings": [*deployed.warnings, *cautions.of_run(deployed, accuracy, done.counts), *_fewer(samples, size)],
         "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
@@ -326,20 +326,6 @@ def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, sam
 def _fewer(wanted: int | None, found: int) -> list[str]:
     """Say so where fewer samples were run than were asked for."""
     return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
-
-
-def _accuracy_warning(deployed: DeployedNetwork, accuracy: float | None, samples: int) -> list[str]:
-    """Name a fall from the first stage by more than 2 points and two standard errors: nobody shall meet it unawares."""
-    if accuracy is None or not deployed.network.stages:
-        return []
-    first = deployed.network.stages[0]
-    error = float(np.sqrt(first.accuracy * (1.0 - first.accuracy) / samples))
-    if accuracy >= first.accuracy - 0.02 - 2.0 * error:
-        return []
-    return [
-        f"Accuracy fell from {first.accuracy:.2%} ({first.name}) to {accuracy:.2%} as deployed. The stages and the "
-        f"drift by layer say where; try more --weight-bits or another --encoding."
-    ]
 
 
 def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> dict[str, Any]:

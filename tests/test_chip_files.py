@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds
 from spikeloom.compile import compile_network, reference
+from spikeloom.compile.mapping.load import core_loads
 from spikeloom.compile.network import Network
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import FormatError, NetworkError
@@ -35,6 +37,28 @@ def changed(tmp_path: Path, old: str, new: str) -> tuple[str, int]:
     path = tmp_path / "my.toml"
     path.write_text(text)
     return str(path), LOIHI[: LOIHI.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_weights_take_a_width_that_the_chip_has(name: str) -> None:
+    """Loihi has no 7 bits; the widths are those that its files state, and hold every width that is asked for."""
+    chip = chips.load(name)
+    stored = [chip.stored_bits(bits) for bits in range(2, chip.limit("weight_bits") + 1)]
+    assert all(width >= bits for bits, width in enumerate(stored, 2)) and chip.stored_bits(8) == 8
+    assert stored == ([2, 3, 4, 5, 6, 8, 8, 9] if name.startswith("loihi") and name != "loihi2" else list(range(2, len(stored) + 2)))
+
+
+@pytest.mark.parametrize("name", ["loihi", "loihi-silicon", "loihi2"])
+def test_seven_bits_are_counted_as_they_are_stored(name: str) -> None:
+    network = float_network(3, sizes=(60, 50, 10))
+    words = {bits: compile_network(network, chip=name, weight_bits=bits, effort="fast", encoding="rate") for bits in (6, 7, 8)}
+    held = {bits: sum(deployed.mapping.load[:, 1]) for bits, deployed in words.items()}
+    rooms = {bits: deployed.network.projections[0].weight_bits for bits, deployed in words.items()}
+    assert rooms == {6: 6, 7: 7, 8: 8}
+    said = [f"weights of 7 bits take 8 bits of memory: {name} has no 7"] if name != "loihi2" else []
+    assert list(words[7].mapping.changes) == said and not words[8].mapping.changes
+    seven = replace(words[7].wiring, weight_bits=8 if said else 7)
+    assert held[7] == sum(core_loads(seven, words[7].mapping.core_of, words[7].chip)[:, 1])
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,23 @@ def write_imagenet(folder: Path, rng: Rng) -> None:
                 Image.fromarray(pixels).save(place / f"{name}_{number}.JPEG", quality=95)
 
 
+@pytest.mark.parametrize("inside", ["NMNIST/Train", "extract/Train", "NMNIST/extract/Train", "n-mnist/train", "Train"])
+def test_n_mnist_where_other_libraries_unpack_it(inside: str, tmp_path: Path) -> None:
+    """Tonic has NMNIST/Train, SpikingJelly extract/Train in the root that it is given."""
+    write_n_mnist(tmp_path / "as-published", np.random.default_rng(0))
+    place, part = (tmp_path / "data" / inside).parent, Path(inside).name
+    place.mkdir(parents=True)
+    for name in ("Train", "Test"):
+        (tmp_path / "as-published/N-MNIST" / name).rename(place / (name if part[0] == "T" else name.lower()))
+    assert len(load_dataset("n-mnist", tmp_path / "data").train.labels) == 30
+
+
+def test_n_mnist_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="NMNIST/extract") as caught:
+        load_dataset("n-mnist", tmp_path)
+    assert all(str(tmp_path / name) in str(caught.value) for name in ("N-MNIST", "extract", "nmnist"))
+
+
 def write_fashion(folder: Path, rng: Rng) -> None:
     write_mnist(folder / "FashionMNIST" / "raw")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikeloom.errors import DataError, UsageError
 from spikeloom.train import events
 from spikeloom.train.datasets import cifar10_dvs, dvs128_gesture, n_mnist
-from spikeloom.train.events import Binning, Events, bin_events, camera_frames
+from spikeloom.train.events import Binning, Events, bin_events, camera_frames, unwrapped
 
 
 def _loop(times: list[int], addresses: list[int], size: int, binning: Binning) -> NDArray[np.uint8]:
@@ -163,6 +163,31 @@ def test_overflow_marks_are_added_to_the_times_that_follow(tmp_path: Path) -> No
     assert _rows(n_mnist.read_events(path)) == [(100, 1, 1, 0), (50 + 8192, 2, 2, 1)]
     path.write_bytes(aedat3_bytes([(100, 1, 1, 0)], overflow=3))
     assert _rows(dvs128_gesture.read_events(path)) == [(100 + (3 << 31), 1, 1, 0)]
+
+
+HALF = 1 << 31
+
+
+@example(2 * HALF - 2, [1, 1, 1, 5])  # runs over at 2^32
+@example(HALF - 1, [1, 1])  # a signed clock runs over at 2^31
+@example(-3, [1, 1, 1, 1])  # negative times first
+@example(10, [-5, 0, HALF - 1, -HALF])  # back and far ahead
+@given(st.integers(-HALF, 2 * HALF - 1), st.lists(st.integers(-HALF, HALF - 1), min_size=1, max_size=20))
+def test_a_clock_of_32_bits_keeps_the_order(start: int, steps: list[int]) -> None:
+    true = start + np.concatenate([[0], np.cumsum(steps)])
+    found = unwrapped(true % (2 * HALF))
+    assert -HALF <= found[0] < HALF and np.array_equal(np.diff(found), steps)
+
+
+@pytest.mark.parametrize("start", [2**32 - 10, -10, 2**31 - 10])
+def test_frames_do_not_depend_on_where_the_clock_ran_over(start: int, tmp_path: Path) -> None:
+    """Twenty events a microsecond apart, of which the first half lies before the jump."""
+    rows: Rows = [((start + i) % 2**32, i, i, 1) for i in range(20)]
+    (tmp_path / "recording").write_bytes(aedat2_bytes(rows))
+    seen = cifar10_dvs.read_events(tmp_path / "recording")
+    for by in ("time", "count"):
+        frames = camera_frames(seen, 128, 128, Binning(2, "time" if by == "time" else "count", 255))
+        assert [np.flatnonzero(frame.sum(axis=(0, 1))).tolist() for frame in frames] == [list(range(10)), list(range(10, 20))]
 
 
 @pytest.mark.parametrize(

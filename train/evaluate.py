@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -15,7 +15,7 @@ from .distributed import World
 from .layers import SpikingNetwork
 from .quantise import IntegerArithmetic
 
-__all__ = ["accuracy", "inputs_of", "with_weights"]
+__all__ = ["accuracy", "inputs_of", "is_silent", "with_weights"]
 
 BATCH = 500
 BATCH_SPIKES = 1 << 26  # of the largest layer over all steps, that a batch may hold: half a GiB in float64
@@ -40,20 +40,33 @@ def accuracy(
         context: entered around the model, e.g. torch.autocast.
     """
     world = world or World()
-    weight = next(model.parameters())
-    training = model.training
-    model.eval()
-    right = torch.zeros((), dtype=torch.int64, device=weight.device)
-    mine, size = range(world.rank, len(split), world.size), _batch_size(model)
-    with torch.no_grad(), context or nullcontext():
-        for low in range(0, len(mine), size):
-            chosen = mine[low : low + size]
-            part = slice(chosen.start, chosen.stop, chosen.step)
-            values, labels = torch.from_numpy(split.values[part].copy()), torch.from_numpy(split.labels[part].copy())
-            output = model(inputs_of(values.to(weight.device), levels, integer=model.is_integer, dtype=weight.dtype))
-            right += (_counts(output, model.votes).argmax(1) == labels.to(weight.device)).sum()
-    model.train(training)
+    right = torch.zeros((), dtype=torch.int64, device=next(model.parameters()).device)
+    for counts, labels in _run(model, split, levels, range(world.rank, len(split), world.size), context):
+        right += (counts.argmax(1) == labels.to(right.device)).sum()
     return int(world.total(right)) / len(split)
+
+
+def is_silent(model: SpikingNetwork, split: Split, levels: int) -> bool:
+    """Return whether no neuron of the output spikes on any sample, in which case every prediction is class 0; see `accuracy`."""
+    return not any(bool(counts.any()) for counts, _ in _run(model, split, levels, range(len(split)), None))
+
+
+def _run(
+    model: SpikingNetwork, split: Split, levels: int, mine: range, context: AbstractContextManager[object] | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the output spikes by class (n, classes) and the labels of the samples `mine`, batch by batch, with dropout off."""
+    weight, training, size = next(model.parameters()), model.training, _batch_size(model)
+    model.eval()
+    try:
+        with torch.no_grad(), context or nullcontext():
+            for low in range(0, len(mine), size):
+                chosen = mine[low : low + size]
+                part = slice(chosen.start, chosen.stop, chosen.step)
+                values, labels = torch.from_numpy(split.values[part].copy()), torch.from_numpy(split.labels[part].copy())
+                output = model(inputs_of(values.to(weight.device), levels, integer=model.is_integer, dtype=weight.dtype))
+                yield _counts(output, model.votes), labels
+    finally:
+        model.train(training)
 
 
 def _batch_size(model: SpikingNetwork) -> int:

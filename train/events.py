@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, UsageError
 from .data import Split
 
-__all__ = ["Binning", "Events", "bin_events", "camera_frames", "check_size", "gather"]
+__all__ = ["Binning", "Events", "bin_events", "camera_frames", "check_size", "gather", "unwrapped"]
 
 MAX_TIMESTEPS = 1000
 Item = TypeVar("Item")
@@ -91,6 +91,21 @@ def bin_events(times: NDArray[np.int64], addresses: NDArray[np.int64], size: int
             part[order] = part.copy()
     counts = np.bincount(part * size + addresses, minlength=steps * size)
     return np.minimum(counts, binning.clip).astype(np.uint8).reshape(steps, size)
+
+
+def unwrapped(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the times of a 32-bit clock without its jumps: they begin at the first, a signed number, and go on where the clock ran over.
+
+        t(0) = times(0),  t(i) = t(i - 1) + ((times(i) - times(i - 1) + 2^31) mod 2^32 - 2^31)
+
+    So equal steps stay equal, back or ahead, as long as none is of 2^31 us (36 minutes) or more, and times below zero come before it.
+
+    Args:
+        times: (n,) as stored, modulo 2^32, in the order of the recording.
+    """
+    half = 1 << 31
+    steps = (np.diff(times, prepend=0) + half) % (2 * half) - half
+    return np.cumsum(steps)
 
 
 def camera_frames(events: Events, sensor: int, size: int, binning: Binning) -> NDArray[np.uint8]:

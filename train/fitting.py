@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from .._version import VERSION
 from ..compile import handover
@@ -22,8 +21,8 @@ from ..files import owned, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
 from . import export
 from .distributed import World, joined, synchronised
-from .evaluate import accuracy, with_weights
-from .layers import SpikingNetwork
+from .evaluate import accuracy, is_silent, with_weights
+from .layers import SpikingNetwork, has_norms
 from .loop import CHECKPOINT, Trainer
 from .parts import WEIGHTS, Parts, load_init, take_gates
 from .progress import ProgressCallback
@@ -41,7 +40,7 @@ class TrainedRun:
     """A finished run.
 
     `accuracy` is that of the network handed over, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
-    weights that was reached, `integer_sparsity` that of the integers (None without weight_bits).
+    weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: what is wrong with it.
     """
 
     folder: Path
@@ -53,6 +52,7 @@ class TrainedRun:
     best_epoch: int
     validation_accuracy: float
     epoch_seconds: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -249,7 +249,7 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
         stages.append(_stage("integer (torch)", trainer, model))
     else:
         model = export.fold(model)
-        if _has_norms(trainer.model):
+        if has_norms(trainer.model):
             stages.append(_stage("folded", trainer, model.double()))
     run = TrainedRun(
         trainer.folder,
@@ -261,6 +261,7 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
         last.epoch,
         last.accuracy,
         tuple(float(row["seconds"]) for row in trainer.rows),
+        _warnings(trainer, model),
     )
     if world.is_first:
         _hand_over(trainer, model, last, run)
@@ -277,8 +278,15 @@ def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: Trained
     write_json(folder / SUMMARY, _summary(run))
 
 
-def _has_norms(model: SpikingNetwork) -> bool:
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:
+    """Say so if the output spikes on no test sample: the accuracy is then that of class 0, and looks like one of a bad network."""
+    test = trainer.dataset.test
+    if not is_silent(model, test, trainer.dataset.levels):
+        return ()
+    return (
+        f"Layer {list(model.layers)[-1]} never spiked on {len(test):,} test samples, so every prediction is class 0. "
+        "Try a lower --sparsity, more --epochs, another --lr, or more --timesteps.",
+    )
 
 
 def _stage(name: str, trainer: Trainer, model: SpikingNetwork) -> Stage:
@@ -337,6 +345,7 @@ def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
             int(document["best_epoch"]),
             float(document["validation_accuracy"]),
             seconds,
+            tuple(str(warning) for warning in document.get("warnings", ())),
         )
     except DAMAGE as error:
         raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error

@@ -94,8 +94,18 @@ class Connection(nn.Module):
         if isinstance(self.op, nn.Linear):
             x = x.flatten(1)
         x = x if self.op is None else self.op(x)
+        if self.training and isinstance(self.norm, nn.BatchNorm2d) and x.numel() == x.shape[1]:
+            raise UsageError(
+                f"The batch normalisation of the connection from {' + '.join(self.sources)} to {x.shape[1]} channels got a single value of "
+                "each: a batch of one sample on maps of one pixel has no variance. Ask for --batch-size 2 or more, or for larger samples."
+            )
         x = x if self.norm is None else self.norm(x)
         return x.unflatten(0, leading)
+
+
+def has_norms(model: nn.Module) -> bool:
+    """Return whether a network has batch normalisation."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 def _outputs(conv: nn.Conv2d, axis: int, side: int) -> int:

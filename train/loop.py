@@ -24,7 +24,7 @@ from .data import Dataset, split_validation
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
-from .layers import SpikingLayer, SpikingNetwork
+from .layers import SpikingLayer, SpikingNetwork, has_norms
 from .methods._base import Method
 from .metrics import METRICS
 from .progress import Clock, ProgressCallback
@@ -85,9 +85,13 @@ class Trainer:
 
     @property
     def batches(self) -> int:
-        """Steps of an epoch. Fewer samples at its end than there are processes are left to another epoch, in another order."""
+        """Steps of an epoch. Samples at its end are left to another epoch, in another order, where there are fewer than processes.
+
+        Batch normalisation has no variance over one sample, so with it they are also left where a process would have one.
+        """
         whole, remainder = divmod(len(self.feed), self.batch_size)
-        return whole + (remainder >= self.world.size)
+        each = 2 if whole and self.batch_size >= 2 * self.world.size and has_norms(self.model) else 1
+        return whole + (remainder >= each * self.world.size)
 
     def run(self, time_limit: float | None = None) -> None:
         """Train the epochs that are left, with a checkpoint after each.

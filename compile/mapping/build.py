@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +66,19 @@ def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *
         UsageError: an unknown effort.
         DoesNotFitError: layer, limit, need and a way out are named.
     """
-    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]))
+    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders])).stored_on(chip)
     parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed)
+    parts = replace(parts, changes=(*parts.changes, *_widened(network, chip)))
     load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
     least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
     return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed)
+
+
+def _widened(network: Network, chip: Chip) -> list[str]:
+    """Say which weights take more bits of memory than they have, since the chip has no such width."""
+    bits = sorted({p.weight_bits for p in network.projections if p.weight_bits})
+    wider = [(b, chip.stored_bits(b)) for b in bits if chip.stored_bits(b) > b]
+    return [f"weights of {b} bits take {stored} bits of memory: {chip.name} has no {b}" for b, stored in wider]
 
 
 def placed_mapping(

@@ -7,7 +7,7 @@ global ones, so a partition is nothing but the core of each neuron.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -54,6 +54,10 @@ class Wiring:
     weight_bits: int
     layers: tuple[Layer, ...]
     places: Int32
+
+    def stored_on(self, chip: Chip) -> Wiring:
+        """Return this wiring with weights of the width that they take in the chip's memory."""
+        return replace(self, weight_bits=chip.stored_bits(self.weight_bits))
 
     @classmethod
     def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ..data import Dataset, Split
 from ..download import Resource, Source
-from ..events import Binning, Events, camera_frames, check_size, gather
+from ..events import Binning, Events, camera_frames, check_size, gather, unwrapped
 from ._files import damaged, files_in, find, missing, read
 
 SENSOR = 128
@@ -94,7 +94,7 @@ def _frames(path: Path, options: Options) -> NDArray[np.uint8]:
 
 
 def read_events(path: Path) -> Events:
-    """Read a recording in AEDAT 2.0; events that are not the camera's pixels (bit 15 or above set) are left out.
+    """Read a recording in AEDAT 2.0; events that are not the camera's pixels (bit 15 or above set) are left out, and times are unwrapped.
 
     Raises:
         DataError: another format, no whole number of events, or none.
@@ -114,4 +114,4 @@ def read_events(path: Path) -> Events:
         raise damaged(path, "a recording with events of a DVS128", "it has none")
     if not pixels.all():
         address, t = address[pixels], t[pixels]
-    return Events(t, 127 - (address >> 8), 127 - ((address >> 1) & 0x7F), 1 - (address & 1))
+    return Events(unwrapped(t), 127 - (address >> 8), 127 - ((address >> 1) & 0x7F), 1 - (address & 1))

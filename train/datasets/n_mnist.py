@@ -24,8 +24,9 @@ CLASSES = 10
 RECORD = 5
 MAX_FILE = 16 << 20  # the official ones have some 20 kB
 OVERFLOW_ROW, OVERFLOW_TIME = 240, 1 << 13
-FOLDERS = ("N-MNIST", "NMNIST", "N-MNIST-small", ".")
-PARTS = ("Train", "Test")
+NAMES = ("N-MNIST", "NMNIST", "n-mnist", "nmnist", "N_MNIST", "N-MNIST-small", ".")
+FOLDERS = tuple(f"{name}{inside}" for name in NAMES for inside in ("", "/extract"))  # Tonic has NMNIST, SpikingJelly extract in its root
+PARTS = (("Train", "Test"), ("train", "test"))
 FILES = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files"
 SOURCE = Source(
     "https://www.garrickorchard.com/datasets/n-mnist",
@@ -54,14 +55,19 @@ class Options(Binning):
 def load(folder: Path, options: Options) -> Dataset:
     """Read N-MNIST from Train/<label>/<number>.bin and Test/<label>/<number>.bin; temporal, shape (2, 34, 34).
 
+    Also where Tonic (NMNIST/Train) and SpikingJelly (extract/Train in its root) unpack them.
+
     Raises:
         DataError: the folders are missing, or a recording is truncated, empty or no recording.
     """
     places = [folder / name for name in FOLDERS]
-    place = find(places, [f"{part}/0" for part in PARTS])
-    if place is None:
-        raise missing("N-MNIST", [f"{part}/<label>/<number>.bin" for part in PARTS], places, SOURCE)
-    train, test = (_split(place / part, options) for part in PARTS)
+    for parts in PARTS:
+        place = find(places, [f"{part}/0" for part in parts])
+        if place is not None:
+            train, test = (_split(place / part, options) for part in parts)
+            break
+    else:
+        raise missing("N-MNIST", [f"{part}/<label>/<number>.bin" for part in PARTS[0]], places, SOURCE)
     return Dataset("n-mnist", train, test, CLASSES, options.clip, (2, SENSOR, SENSOR), temporal=True)
 
 
