@@ -86,4 +86,4 @@ def test_all_hints_are_quoted() -> None:
     root = Path(__file__).parent.parent
     texts = {path.name: path.read_text() for path in (root / "cli").glob("*.py")}
     assert [name for name, text in texts.items() if "Next: " in text] == ["shared.py"]
-    assert all(["next_step(" in texts[f"{name}.py"] for name in ("train", "compile", "run", "convert")])
+    assert all("next_step(" in texts[f"{name}.py"] for name in ("train", "compile", "run", "convert"))
