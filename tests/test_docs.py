@@ -74,7 +74,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     seen, waiting = set[str](), [ROOT / "README.md"]
     while waiting:
         page = waiting.pop()
-        for target in re.findall(r"\]\(((?:docs/)?\w+\.md)\)", page.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(((?:docs/)?[\w-]+\.md)\)", page.read_text(encoding="utf-8")):
             path = (page.parent / target).resolve()
             if path.name not in seen and path.parent == ROOT / "docs":
                 seen.add(path.name)
