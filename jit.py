@@ -18,7 +18,6 @@ that makes no arrays and keeps none needs no counts: `jit`, with which numba ref
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +38,8 @@ except ImportError:
 
 Kernel = Callable[..., Any]
 PACKAGE = __name__.rpartition(".")[0]
-DAMAGED = (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError)
+_DAMAGES = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError)
+DAMAGED = _DAMAGES if numba is None else (*_DAMAGES, caching.pickle.UnpicklingError)  # numba pickles its code; nothing of ours does
 prange: Any = range if numba is None else numba.prange
 
 
