@@ -159,7 +159,7 @@ EXACT = {
     "input axons": (Case(np.kron(np.eye(4, dtype=np.int64), [[1, 1]]), nothing(4), (9, FREE, 2, FREE, FREE), np.ones(12)), 4, 8.0),
     "output axons": (Case(bits("0", "0", "0", "0"), np.eye(4, dtype=np.int64), (9, FREE, FREE, 1, FREE), np.ones(5)), 4, 4.0),
     # two synapses from one source to each neuron are one axon, one message, and two synapses of a list
-    "parallel projections": (Case(bits("1", "1", "1"), nothing(3), (1, 1, FREE, FREE, 1), np.ones(4), twice=True), 3, 3.0),
+    "parallel projections": (Case(bits("1", "1", "1"), nothing(3), (1, 1, 1, FREE, 1), np.ones(4), twice=True), 3, 3.0),
     "parallel projections in dense lists": (
         Case(bits("1", "1"), nothing(2), (2, 2, FREE, FREE, 2), np.ones(3), dense=True, twice=True),
         1,
