@@ -20,12 +20,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import anngen
 import mutate
 import netgen
 import netxgen
 import nirgen
 import numpy as np
-import test_conversion
 import test_datasets
 import test_datasets_layouts as layouts
 import test_datasets_pickle
@@ -33,7 +33,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 from spikeloom.cli import report as cli_report
 from spikeloom.compile import compile_network, deployed, handover
-from spikeloom.compile.conversion.ann import read_ann
+from spikeloom.compile.conversion import read_ann
 from spikeloom.compile.readers import netx
 from spikeloom.compile.readers import nir as nir_reader
 from spikeloom.errors import SpikeloomError
@@ -224,12 +224,19 @@ def inside_gzip(path: Path, rng: Random) -> None:
     path.write_bytes(gzip.compress(mutate.damage(gzip.decompress(path.read_bytes()), rng), 1))
 
 
+def _ann(folder: Path, seed: int) -> Path:
+    (folder / "ann.onnx").write_bytes(anngen.Random(seed).build())
+    return folder / "ann.onnx"
+
+
 READERS: dict[str, Reader] = {
     ".loom": Reader(lambda f: _loom(f, netgen.integer_network(3)), deployed.load, signed_again),
     ".loom, convolutions": Reader(lambda f: _loom(f, netgen.integer_conv_network(4)), deployed.load, signed_again),
     ".onnx, handed over": Reader(lambda f: _handed_over(f, netgen.float_network(3)), handover.read, mutate.onnx_file),
     ".onnx, convolutions": Reader(lambda f: _handed_over(f, netgen.conv_network(3)), handover.read, mutate.onnx_file),
-    ".onnx, an ANN": Reader(lambda f: test_conversion.mlp(np.random.default_rng(0), f / "ann.onnx"), read_ann, mutate.onnx_file),
+    ".onnx, an ANN": Reader(lambda f: anngen.mlp(np.random.default_rng(0), f / "ann.onnx"), read_ann, mutate.onnx_file),
+    ".onnx, an ANN of many operators": Reader(partial(_ann, seed=196), read_ann, mutate.onnx_file),
+    ".onnx, a residual ANN": Reader(partial(_ann, seed=188), read_ann, mutate.onnx_file),
     ".nir": Reader(_nir, lambda p: nir_reader.read(p, nir_reader.Options(timesteps=3)), mutate.hdf5_file),
     ".net": Reader(_netx, netx.read, mutate.hdf5_file),
     "chip TOML": Reader(_chip, lambda p: chips.load(str(p)), mutate.toml_file),

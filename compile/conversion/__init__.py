@@ -7,8 +7,9 @@ are integrate-and-fire with a soft reset, whose rate over T steps is off by less
 
 from __future__ import annotations
 
-from .ann import Ann, Layer, read_ann
+from .ann import Ann, Branch, Layer
 from .evaluate import Accuracy, ann_accuracy, spiking_accuracy
 from .normalise import Converted, convert
+from .reader import read_ann
 
-__all__ = ["Accuracy", "Ann", "Converted", "Layer", "ann_accuracy", "convert", "read_ann", "spiking_accuracy"]
+__all__ = ["Accuracy", "Ann", "Branch", "Converted", "Layer", "ann_accuracy", "convert", "read_ann", "spiking_accuracy"]

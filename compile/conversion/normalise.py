@@ -7,6 +7,11 @@ With lambda_l a high percentile of the activations of layer l on calibration sam
 so that the rate of a neuron tends to  min(a_l / lambda_l, 1)  (Rueckauer et al., Front. Neurosci. 11:682, 2017, section 2.2; the
 maximum instead of a percentile is Diehl et al., IJCNN 2015). Samples enter as a constant current.
 
+A layer of several branches (a residual block) has the W_l lambda_s / lambda_l of each source s, so that their sum is in the same unit; a
+shortcut has W = 1. A ReLU that ends at c (ReLU6: c = 6) needs nothing of its own, since a rate ends at 1:
+
+    min(max(z, 0), c) / lambda = min(max(z, 0) / lambda, 1)    with  lambda = min(c, percentile),  exactly so where lambda = c
+
 The last layer has no ReLU, and its answer is the largest of numbers of either sign. Adding the same to all of them changes no answer, so
 they are shifted until at least the two largest are positive on every calibration sample.
 """
@@ -21,7 +26,8 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError, UsageError
 from ..network import LIF, InputSpec, Network, Population, Projection
-from .ann import Ann, Float
+from .ann import INPUT, Ann, Float, Layer
+from .verify import verify
 
 NEURON = LIF(tau=np.inf, v_threshold=1.0, v_reset=0.0, decay_input=False, soft_reset=True)
 
@@ -51,6 +57,7 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
 
     Raises:
         UsageError: samples of another size, or a percentile or scale out of range.
+        FormatError: onnxruntime computes other outputs of the first samples than the layers as they were read.
         NetworkError: a layer that never activates, by name.
     """
     if not 50.0 < percentile <= 100.0:
@@ -60,21 +67,33 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
     inputs = int(np.prod(ann.shape))
     if values.reshape(len(values), -1).shape[1] != inputs:
         raise UsageError(f"The ANN takes {inputs:,} inputs; the samples have {values.reshape(len(values), -1).shape[1]:,}. Name its data.")
-    activations = ann.activations(values.reshape(len(values), -1) * scale)
+    real = values.reshape(len(values), -1) * scale
+    verify(ann, real)
+    activations = ann.activations(real)
     names = _names(ann)
     shift = 0.0 if ann.layers[-1].relu else _shift(activations[-1])
     activations[-1] = activations[-1] + shift
-    populations, projections, scales = [Population("input", ann.layers[0].source, None)], list[Projection](), dict[str, float]()
-    before = 1.0
+    populations, projections, scales = [Population("input", ann.maps, None)], list[Projection](), dict[str, float]()
     for name, layer, found in zip(names, ann.layers, activations, strict=True):
-        top = _top(name, np.maximum(found, 0.0), percentile, last=layer is ann.layers[-1])
+        top = min(layer.ceiling, _top(name, np.maximum(found, 0.0), percentile, last=layer is ann.layers[-1]))
         bias = ((layer.bias + (shift if layer is ann.layers[-1] else 0.0)) / top).astype(np.float32)
-        populations.append(Population(name, layer.target, NEURON, bias=bias if bias.any() else None))
-        synapses = layer.connectivity(before / top)
-        projections.append(Projection(f"{populations[-2].name}_{name}", populations[-2].name, name, synapses))
-        scales[name] = before = top
+        shape = layer.target if len(bias) == layer.target[0] else (layer.size,)  # a bias that differs within a channel is one a neuron
+        populations.append(Population(name, shape, NEURON, bias=bias if bias.any() else None))
+        scales[name] = top
+        projections += _projections(layer, name, names, scales)
     network = Network(tuple(populations), tuple(projections), timesteps, InputSpec(levels, scale))
     return Converted(network, scales, shift)
+
+
+def _projections(layer: Layer, name: str, names: list[str], scales: dict[str, float]) -> list[Projection]:
+    """Return a projection of each branch, its weights times what a spike of its source stands for, over what one of the layer does."""
+    made: list[Projection] = []
+    for branch in layer.branches:
+        source = "input" if branch.source == INPUT else names[branch.source]
+        taken = sum(p.source == source for p in made)
+        synapses = branch.connectivity(scales.get(source, 1.0) / scales[name])
+        made.append(Projection(f"{source}_{name}" + (f"_{taken + 1}" if taken else ""), source, name, synapses))
+    return made
 
 
 def _shift(logits: Float) -> float:
