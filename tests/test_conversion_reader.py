@@ -109,10 +109,10 @@ def test_converted_graphs_run_on_the_chip_as_the_reference(tmp_path_factory: pyt
 
 def test_a_relu6_saturates_at_6(tmp_path: Path) -> None:
     """lambda = min(6, percentile), so that a rate of 1 is what a ReLU6 ends at."""
-    weights = SQUARE | {
+    weights: dict[str, Array] = SQUARE | {
         "w": 20 * np.eye(4, dtype=np.float32),
-        "low": np.float32(0),
-        "high": np.float32(6),
+        "low": np.array(0, np.float32),
+        "high": np.array(6, np.float32),
         "v": np.eye(4, dtype=np.float32),
     }
     nodes = [FC, node("Clip", "fc", "low", "high", out="clip"), node("Gemm", "clip", "w", out="last")]

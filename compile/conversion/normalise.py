@@ -76,7 +76,7 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
     populations, projections, scales = [Population("input", ann.maps, None)], list[Projection](), dict[str, float]()
     for name, layer, found in zip(names, ann.layers, activations, strict=True):
         top = min(layer.ceiling, _top(name, np.maximum(found, 0.0), percentile, last=layer is ann.layers[-1]))
-        bias = ((layer.bias + (shift if layer is ann.layers[-1] else 0.0)) / top).astype(np.float32)
+        bias = _single(name, (layer.bias + (shift if layer is ann.layers[-1] else 0.0)) / top)
         shape = layer.target if len(bias) == layer.target[0] else (layer.size,)  # a bias that differs within a channel is one a neuron
         populations.append(Population(name, shape, NEURON, bias=bias if bias.any() else None))
         scales[name] = top
@@ -94,6 +94,12 @@ def _projections(layer: Layer, name: str, names: list[str], scales: dict[str, fl
         synapses = branch.connectivity(scales.get(source, 1.0) / scales[name])
         made.append(Projection(f"{source}_{name}" + (f"_{taken + 1}" if taken else ""), source, name, synapses))
     return made
+
+
+def _single(name: str, bias: Float) -> NDArray[np.float32]:
+    if not (np.abs(bias) < np.finfo(np.float32).max).all():
+        raise NetworkError(f"Layer {name} has biases that are too large beside its activations for float32. Check --scale and --data.")
+    return bias.astype(np.float32)
 
 
 def _shift(logits: Float) -> float:

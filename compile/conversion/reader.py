@@ -22,6 +22,7 @@ from .signals import Rates, Sum
 __all__ = ["read_ann"]
 
 MAX_NEURONS = 1 << 24
+LARGEST = 1e30  # of a weight or bias: what follows is in float32
 
 
 def read_ann(path: Path) -> Ann:
@@ -126,8 +127,8 @@ class _Reader(Graph):
         size = sent.size
         if size + sum(x.size for x in self.layers) > MAX_NEURONS:
             raise FormatError(f"node {name!r}: with its {size:,} neurons the network has more than {MAX_NEURONS:,}. Convert a smaller one")
-        if not all(np.isfinite(v).all() for v in (sent.bias, *(b.weights for b in sent.branches))):
-            raise FormatError(f"node {name!r}: with what is folded into it, its weights are not finite. Train the network again")
+        if not all((np.abs(v) < LARGEST).all() for v in (sent.bias, *(b.weights for b in sent.branches))):
+            raise FormatError(f"node {name!r}: with what is folded into it, its weights go beyond {LARGEST:g}. Train the network again")
         self.layers.append(Layer(sent.name or sent.label or name, _merged(sent.branches), sent.bias, sent.target, relu, ceiling))
 
     def _finish(self, sent: Signal) -> None:
