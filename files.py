@@ -10,12 +10,15 @@ import math
 import os
 import re
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import DAMAGE, FormatError, OutputError
+
+LEFT_FOR = 60.0  # seconds without a write after which a temporary file is held to be one of a process that was killed
 
 
 def make_folder(folder: Path) -> Path:
@@ -66,6 +69,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=path.suffix)
         os.close(descriptor)
         temporary = Path(name)
@@ -82,6 +86,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     return path
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it, once it is too old to be still written to."""
+    pattern = re.compile(re.escape(f".{path.name}-") + r"[a-z0-9_]{8}" + re.escape(path.suffix))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):  # noqa: PTH208 (names alone, in folders of many files)
+            if pattern.fullmatch(name):
+                left = path.with_name(name)
+                with contextlib.suppress(OSError):
+                    if time.time() - left.stat().st_mtime > LEFT_FOR:
+                        left.unlink()
 
 
 def _umask() -> int:

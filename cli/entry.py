@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -12,9 +14,11 @@ from typer.core import TyperGroup
 from .._version import VERSION
 from ..errors import SpikeloomError, StoppedError
 from . import compile as compile_
-from . import convert, doctor, estimate, export, hw, report, run, sweep, train
+from . import convert, doctor, ending, estimate, export, hw, report, run, sweep, train
 
 __all__ = ["app", "main"]
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class _Commands(TyperGroup):
@@ -46,21 +50,57 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; ends the process with the exit code: 0 done, 1 failed, 2 usage, 3 does not fit, 4 differs, 5 paused."""
+    ending.prepare_streams()
+    try:
+        with ending.signals_as_exceptions():
+            code = _run()
+    except ending.StoppedBySignal as stop:
+        ending.tell(f"Stopped by {signal.Signals(stop.number).name}. No file was left half-written; --resume goes on with a training.")
+        ending.flush()
+        ending.stop_as_asked(stop.number)
+        code = 128 + stop.number
+    error = ending.flush()
+    if error is not None and code == 0:
+        code = 1
+        if error.errno != errno.EPIPE:  # who closed the pipe, as head does, has read what they wanted
+            ending.tell(f"Standard output could not be written: {error.strerror}. Free space, or name another file.")
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run a command; return its exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SpikeloomError as error:
-        if error.of_process is not None and os.environ.get("RANK", "0") != "0":
-            sys.exit(error.exit_code)  # that process says it, and the first
-        _fail(str(error), error.exit_code)
-    except OSError as error:  # a disk that fills up in the middle of someone else's library
-        _fail(f"The system refused {error.filename or 'a file'}: {error.strerror}. Free space or name another folder.", 1)
+        if error.of_process is None or os.environ.get("RANK", "0") == "0":  # else that process says it, and the first
+            ending.tell(str(error))
+        return error.exit_code
     except KeyboardInterrupt:  # before the command began
-        _fail("Interrupted.", 130)
+        ending.tell("Interrupted.")
+        return StoppedError.exit_code
+    except (OSError, MemoryError, RuntimeError) as error:  # from the middle of someone else's library
+        message = _of_the_system(error)
+        if message is None:
+            raise
+        if message:
+            ending.tell(message)
+        return 1
+    return 0
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"spikeloom: {message}", file=sys.stderr)
-    sys.exit(code)
+def _of_the_system(error: Exception) -> str | None:
+    """Say what the system ran short of; nothing where a reader has gone, as `head` does; None for errors of another kind."""
+    if isinstance(error, OSError):
+        if error.errno == errno.EPIPE:
+            return ""
+        return f"The system refused {error.filename or 'a file'}: {error.strerror}. Free space or name another folder."
+    if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):  # torch has no type of its own for it
+        return None
+    last = str(error).splitlines()[-1:]
+    asked = f": {last[0].removesuffix('.')}" if last and last[0] else ""
+    return f"There is not enough memory{asked}. Make the network, the batch or the number of samples smaller."
 
 
 def _version(wanted: bool) -> None:

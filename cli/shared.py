@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -47,4 +48,5 @@ def next_step(*words: object) -> str:
 
 def say(text: str) -> None:
     """A line for people, on standard error so that standard output stays what a script asked for."""
-    print(text, file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal that closed stops no work
+        print(text, file=sys.stderr)
