@@ -132,7 +132,10 @@ def _places(value: Any) -> Any:
 
 def text(held: str, rng: Random) -> str:
     """Change a JSON text: its values, or now and then with what Python's own reader gives up on."""
-    changed = json.dumps(document(json.loads(held), rng))
+    try:
+        changed = json.dumps(document(json.loads(held), rng))
+    except (ValueError, RecursionError):  # changed so before
+        return held[: len(held) // 2]
     if rng.random() < 0.05:
         place = rng.randrange(len(changed))
         changed = changed[:place] + rng.choice(("[" * 100_000, '{"a":' * 100_000, "9" * 5000, "\\ud800", "NaN")) + changed[place:]

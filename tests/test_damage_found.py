@@ -18,9 +18,10 @@ from fuzzed import RECIPE, forked
 from safetensors.numpy import load, save
 from spikeloom.compile import compile_network, deployed, handover
 from spikeloom.compile.bits import Bits
+from spikeloom.compile.interchange.graph import Node, whole
 from spikeloom.errors import DataError, FormatError, UsageError
 from spikeloom.hwmodels import chip as chips
-from spikeloom.train import checkpoint
+from spikeloom.train import checkpoint, fit
 from spikeloom.train.data import load_dataset
 from spikeloom.train.recipe import merged, read_recipe
 from spikeloom.train.settings import TrainSettings
@@ -124,6 +125,24 @@ def test_a_checkpoint_with_settings_of_another_type_is_refused(tmp_path: Path) -
     path.write_bytes(path.read_bytes().replace(b'{\\"settings\\": {}}', b'{\\"settings\\": []}'))
     with pytest.raises(FormatError, match="checkpoint"):
         checkpoint.read(path)
+
+
+def test_a_checkpoint_without_best_weights_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit("digits", epochs=1, hidden=(4,), timesteps=2, out=run)
+    (run / "train.json").unlink()
+    held = checkpoint.read(run / "checkpoint.safetensors")
+    checkpoint.write(run / "checkpoint.safetensors", checkpoint.Checkpoint(held.tensors, {**held.document, "best": {}}))
+    with pytest.raises(FormatError, match="no best float weights"):
+        fit("digits", epochs=1, hidden=(4,), timesteps=2, out=run, resume=True)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("field", ["padding", "stride"])
+def test_half_precision_in_a_nir_file_is_read(field: str) -> None:
+    """A bound that half precision does not hold is compared in doubles."""
+    node = Node("conv", "Conv2d", {field: np.array([1, 1], np.float16)})
+    assert whole(node, field, 2, least=0) == (1, 1)
 
 
 def test_labels_that_are_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

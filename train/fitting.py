@@ -242,7 +242,11 @@ def _json_object(path: Path, what: str) -> dict[str, Any]:
 
 def _finish(trainer: Trainer, world: World) -> TrainedRun:
     """Use the test set, once, on the state that validation chose; write what is handed over."""
-    last = trainer.best["integer" if trainer.arithmetic else "float"]
+    needed = ("float", "integer") if trainer.arithmetic else ("float",)
+    for stage in needed:
+        if stage not in trainer.best:
+            raise FormatError(f"{trainer.folder / CHECKPOINT} is damaged: it has no best {stage} weights. Train again, with another --out.")
+    last = trainer.best[needed[-1]]
     stages = [_stage("float", trainer, with_weights(trainer.model, trainer.best["float"].state))]
     model = with_weights(trainer.model, last.state, trainer.arithmetic)
     if trainer.arithmetic:

@@ -192,7 +192,7 @@ def whole(node: Node, name: str, count: int, *, least: int, default: int | None 
     Raises:
         FormatError: it is missing, or holds something else.
     """
-    values = np.atleast_1d(numbers(node, name, default=default)).ravel()
+    values = np.atleast_1d(numbers(node, name, default=default)).ravel().astype(np.float64)  # half precision has no LARGEST
     if values.size not in (1, count) or (values != np.rint(values)).any() or values.min() < least or values.max() > LARGEST:
         raise FormatError(
             f"{name} of the node {node.name} ({node.kind}) is {values[:4].tolist()}; it must be {count} whole numbers >= {least}"

@@ -53,7 +53,7 @@ def _entry(graph: Graph, node: Node, heard_by: list[str]) -> Shape | None:
     stored = node.fields.get("shape")
     if stored is None or np.asarray(stored).size == 0:
         return next((s for n in heard_by if (s := _asked(graph.nodes[n])) is not None), None)
-    values = np.atleast_1d(numbers(node, "shape")).ravel()
+    values = np.atleast_1d(numbers(node, "shape")).ravel().astype(np.float64)
     if (values != np.rint(values)).any() or values.min() < 1 or values.max() > LARGEST or values.size > 8:
         raise FormatError(f"the shape of the node {node.name} (Input) is {values[:8].tolist()}; it must be whole numbers from 1 on")
     return _without_batch(tuple(int(v) for v in values))
