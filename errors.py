@@ -20,6 +20,10 @@ class SpikeloomError(Exception):
     of_process: int | None = None  # the process that it comes from, where that was another one of the same run
 
 
+class SpikeloomWarning(UserWarning):
+    """Something that the user should know of a result, which comes all the same."""
+
+
 class UsageError(SpikeloomError):
     """A name, value or combination of options that does not exist or makes no sense."""
 

@@ -46,7 +46,12 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    cuda: Annotated[bool, typer.Option("--cuda/--no-cuda", help="Import torch and ask it for a GPU; takes a second or two.")] = True,
+    cuda: Annotated[
+        bool,
+        typer.Option(
+            "--cuda/--no-cuda", help="Import torch: look for a GPU, and whether products are reproducible; takes a second or two."
+        ),
+    ] = True,
 ) -> None:
     """Look at versions, processor, GPU, Lava and the data folder; exit 1 if what every command needs is missing."""
     from .._version import VERSION
@@ -57,7 +62,7 @@ def doctor(
         *(_package(name, "needed by every command", f"pip install {name}", needed=True) for name in NEEDED),
         *(_package(name, use, way) for name, (use, way) in OPTIONAL.items()),
         _vectors(),
-        *([_gpu()] if cuda else []),
+        *([_products(), _gpu()] if cuda else []),
         _lava(),
         *_data(data_dir),
     ]
@@ -81,6 +86,18 @@ def _vectors() -> Finding:
     from ..runtime.kernels.llvm import host_form
 
     return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
+
+
+def _products() -> Finding:
+    """Whether a training that is resumed can be promised its bits on this CPU."""
+    if importlib.util.find_spec("torch") is None:
+        return Finding("products", "absent", "torch is missing", OPTIONAL["torch"][1])
+    from ..train import platform as found
+
+    texts = found.unreproducible()
+    if texts:
+        return Finding("products", "absent", texts[0], "see docs/training.md, The same bits")
+    return Finding("products", "ok", f"the same bits at every alignment; {found.products()}")
 
 
 def _gpu() -> Finding:

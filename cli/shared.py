@@ -6,12 +6,17 @@ import contextlib
 import json
 import shlex
 import sys
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "DataDir", "Seed", "listed", "next_step", "print_json", "render", "say"]
+from ..errors import SpikeloomWarning
+
+__all__ = ["AsJson", "DataDir", "Seed", "listed", "next_step", "print_json", "render", "said", "say"]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
@@ -44,6 +49,23 @@ def render(*parts: Any) -> None:
 def next_step(*words: object) -> str:
     """Return the end of a command's last line: what to type next, quoted for the shell."""
     return f"Next: {shlex.join(['spikeloom', *map(str, words)])}"
+
+
+@contextmanager
+def said() -> Generator[None]:
+    """Show warnings of ours as lines for people, each once, without the place in our code that they come from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SpikeloomWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, SpikeloomWarning):
+                say(f"Warning: {message}")
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def say(text: str) -> None:

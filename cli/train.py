@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UsageError
 from .progress import Bar
-from .shared import AsJson, DataDir, listed, next_step, print_json, say
+from .shared import AsJson, DataDir, listed, next_step, print_json, said, say
 
 __all__ = ["add_to"]
 
@@ -54,6 +54,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 by autocast [default: float32].")] = None,
     compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Let torch.compile build the training step.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch [default: all cores; with --resume those of the run].")] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option: method.x=, net.x= or data.x=; or a setting. Repeatable."),
@@ -101,12 +102,13 @@ def train(
         "device": device,
         "precision": precision,
         "compile": compile_step,
+        "threads": threads,
         "seed": seed,
         "data_dir": None if data_dir is None else str(data_dir),
     }
     settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
     bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks
-    with bar if speaks else nullcontext():
+    with said(), bar if speaks else nullcontext():
         done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)
     if not speaks:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -180,7 +180,7 @@ def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None) -> 
             yield cell, run_cell(grid, cell)
         return
     share = threads or max(1, (os.cpu_count() or 1) // jobs)
-    yield from workers.each(partial(run_cell, grid), cells, jobs, share, _lost)
+    yield from workers.each(partial(run_cell, grid, threads=threads), cells, jobs, share, _lost)
 
 
 def _named(cell: Cell) -> Row:
@@ -193,11 +193,11 @@ def _lost(cell: Cell, how: str) -> Row:
     }
 
 
-def run_cell(grid: Grid, cell: Cell) -> Row:
-    """Bring one cell to its end; return its row, with an `error` where that failed."""
+def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
+    """Bring one cell to its end; return its row, with an `error` where that failed. `threads`: that were asked for."""
     row = _named(cell)
     try:
-        run = _train(grid, cell)
+        run = _train(grid, cell, threads)
         return row | _trained(run) | (_deployed(grid, run) if grid.deploy else {})
     except SpikeloomError as error:
         return row | {"error": str(error)}
@@ -205,11 +205,13 @@ def run_cell(grid: Grid, cell: Cell) -> Row:
         return row | {"error": f"{type(error).__name__}: {error}"}
 
 
-def _train(grid: Grid, cell: Cell) -> TrainedRun:
+def _train(grid: Grid, cell: Cell, threads: int | None) -> TrainedRun:
     from ..train.fitting import SETTINGS, train_run
 
     # a sweep may be killed after it made the folder and before there was anything in it
-    return train_run(grid.settings_of(cell), cell.folder, resume=(cell.folder / SETTINGS).exists())
+    settings = grid.settings_of(cell)
+    settings = settings if threads is None else replace(settings, threads=threads)
+    return train_run(settings, cell.folder, resume=(cell.folder / SETTINGS).exists())
 
 
 def _trained(run: TrainedRun) -> Row:

@@ -88,6 +88,9 @@ def main(before: bool) -> None:
     for compute, offsets in ((products, range(16)), (training, (0, 1, 2, 7))):
         results = {hashlib.sha256(b"".join(t.contiguous().numpy().tobytes() for t in compute(o))).hexdigest() for o in offsets}
         sys.stdout.write(f"{compute.__name__} {len(results)}\n")
+    from spikeloom.train import platform
+
+    sys.stdout.write(f"warnings {len(platform.unreproducible())}\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,14 @@ def test_here_nothing_is_missing(spikeloom: Command, tmp_path: Path) -> None:
     assert "onnxruntime" in shown
 
 
+def test_products_that_depend_on_alignment_are_said(spikeloom: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {f["name"]: f for f in json.loads(spikeloom("doctor", "--json").out)}
+    assert rows["products"]["state"] == "ok" and "MKL_CBWR" in rows["products"]["found"]
+    monkeypatch.setattr("spikeloom.train.platform.depends_on_alignment", lambda threads: "(2, 3) x (3, 4) has 5 results")
+    rows = {f["name"]: f for f in json.loads(spikeloom("doctor", "--json").out)}
+    assert rows["products"]["state"] == "absent" and "5 results" in rows["products"]["found"]
+
+
 def test_what_is_missing_is_named_with_the_way_out(spikeloom: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from spikeloom import registry
-from spikeloom.errors import FormatError, PausedError, SpikeloomError, UsageError
+from spikeloom.errors import FormatError, PausedError, SpikeloomError, SpikeloomWarning, UsageError
 from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks
 from spikeloom.train.data import Dataset, Split
 from spikeloom.train.feed import Feed
@@ -137,6 +138,48 @@ def test_augmentation_and_one_cycle_resume_to_the_same_bits(tmp_path: Path, monk
     assert_same(whole, stopped_and_resumed(settings, tmp_path / "parts", monkeypatch, 1))
     plain = train_run(replace(settings, augment="none"), tmp_path / "plain")
     assert (plain.folder / "model.safetensors").read_bytes() != (whole.folder / "model.safetensors").read_bytes()
+
+
+def paused(settings: TrainSettings, folder: Path) -> None:
+    """A run that stopped after its first epoch, at a time limit that had passed before it."""
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(PausedError):
+        late = iter([0.0])
+        patched.setattr(loop.Trainer, "_check_time", lambda self, end: next(late, None) is None and _pause())
+        train_run(settings, folder)
+
+
+def _pause() -> None:
+    raise PausedError("paused")
+
+
+def test_a_resume_keeps_the_number_of_threads(tmp_path: Path) -> None:
+    before, settings = torch.get_num_threads(), recipe(threads=3)
+    whole = train_run(settings, tmp_path / "whole")
+    paused(settings, tmp_path / "parts")
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpikeloomWarning)  # of more threads than cores
+        real = loop.Trainer.step
+        patched.setattr(loop.Trainer, "step", lambda *given: (seen.append(torch.get_num_threads()), real(*given))[1])
+        assert_same(whole, train_run(replace(settings, threads=None), tmp_path / "parts", resume=True))
+    assert set(seen) == {3} and torch.get_num_threads() == before
+
+
+def test_a_resume_on_something_else_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused(recipe(threads=2), tmp_path / "run")
+    monkeypatch.setattr("spikeloom.train.platform.products", lambda: "another BLAS")
+    with pytest.warns(SpikeloomWarning) as caught:
+        train_run(recipe(threads=1), tmp_path / "run", resume=True)
+    texts = sorted(str(w.message) for w in caught if w.category is SpikeloomWarning)
+    assert len(texts) == 2 and "goes on with 1 threads, as asked" in texts[0] and "now another BLAS" in texts[1]
+    assert sorted(json.loads((tmp_path / "run" / "train.json").read_text())["warnings"]) == texts
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["threads"] == 1
+
+
+def test_products_that_depend_on_alignment_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikeloom.train.platform.depends_on_alignment", lambda threads: "(2, 3) x (3, 4) has 5 results")
+    with pytest.warns(SpikeloomWarning, match=r"\(2, 3\) x \(3, 4\) has 5 results.*MKL_CBWR"):
+        train_run(recipe(epochs=1), tmp_path / "run")
 
 
 @pytest.mark.parametrize("loss", ["mse", "ce", "tet"])
@@ -352,7 +395,7 @@ def test_fit_passes_every_setting_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "data": "x", "net": "n", "method": "m", "sparsity": 0.5, "epochs": 7, "batch_size": 16, "lr": 0.02, "schedule": "constant",
         "warmup": 0.2, "timesteps": 4, "loss": "ce", "tet_lambda": 0.05, "augment": "published", "seed": 3, "weight_bits": 4,
         "qat_fraction": 0.5, "qat_lr": 0.1, "validation_fraction": 0.2, "init": "i", "device": "cpu", "precision": "bf16", "compile": True,
-        "data_dir": "d", "method_options": {"a": 1}, "net_options": {"b": 2}, "data_options": {"c": 3},
+        "threads": 5, "data_dir": "d", "method_options": {"a": 1}, "net_options": {"b": 2}, "data_options": {"c": 3},
     }  # fmt: skip
     assert {f.name for f in fields(TrainSettings)} == set(given)
     assert set(given) | {"out", "hidden", "resume", "download", "time_limit", "progress"} == set(inspect.signature(fit).parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +17,10 @@ from safetensors.torch import save
 from .._version import VERSION
 from ..compile import handover
 from ..compile.handover import Stage
-from ..errors import DAMAGE, FormatError, UsageError
+from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
-from . import export
+from . import export, platform, threads
 from .distributed import World, joined, synchronised
 from .evaluate import accuracy, is_silent, with_weights
 from .layers import SpikingNetwork, has_norms
@@ -91,6 +92,7 @@ def fit(
     device: Device = "auto",
     precision: Precision = "float32",
     compile: bool = False,  # noqa: A002
+    threads: int | None = None,
     data_dir: Path | str | None = None,
     method_options: Mapping[str, Any] | None = None,
     net_options: Mapping[str, Any] | None = None,
@@ -133,6 +135,7 @@ def fit(
         device=device,
         precision=precision,
         compile=compile,
+        threads=threads,
         data_dir=None if data_dir is None else str(data_dir),
         method_options=method_options or {},
         net_options=dict(net_options or {}) | ({} if hidden is None else {"hidden": tuple(hidden)}),
@@ -156,10 +159,14 @@ def train_run(
         settings: the recipe.
         out: the run folder. Receives settings.json, checkpoint.safetensors, metrics.jsonl, tensorboard/ and, at the end,
             model.onnx, model.safetensors, calibration.safetensors and train.json.
-        resume: continue the run in `out` to the bits it would have had; a finished one is returned as it is.
+        resume: continue the run in `out` to the bits it would have had, with the number of threads that it began with; a finished one
+            is returned as it is.
         download: whether the data set's files may be fetched where they are missing.
         time_limit: seconds after which no further epoch begins.
         progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
+
+    Warns:
+        SpikeloomWarning: the last bits may come out otherwise than they would have: see `platform`. train.json has it, too.
 
     Raises:
         UsageError: a name, option or value that makes no sense; a folder that holds a run, or none to resume; other settings than
@@ -179,12 +186,16 @@ def train_run(
         world.wait()  # until all have looked, nobody writes
         if finished is not None:
             return finished
+        saved = _saved_threads(folder) if resume else None
+        count = settings.threads or saved or torch.get_num_threads()
+        parts = replace(parts, settings=replace(settings, threads=count))
         devices = [world.device] if world.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # the caller's random numbers are none of ours
+        with torch.random.fork_rng(devices=devices), threads.held(count):  # the caller's random numbers and threads are none of ours
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world)
             with owned(folder) if world.is_first else nullcontext():
                 if world.is_first:
                     _begin(trainer, resume)
+                    _warn(trainer, platform.thread_difference(saved, count) + ([] if devices else platform.unreproducible()))
                 trainer.run(time_limit)
                 return _finish(trainer, world)
 
@@ -207,7 +218,22 @@ def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress:
     if saved is not None:
         settings.check_same(cast("dict[str, Any]", saved.document.get("settings", {})), folder)
         trainer.restore(saved)
+        if world.is_first:
+            began = cast("dict[str, Any]", saved.document.get("platform", {}))
+            _warn(trainer, platform.differences(began, platform.record(world.size)))
     return trainer
+
+
+def _warn(trainer: Trainer, found: list[str]) -> None:
+    trainer.warnings += found
+    for text in found:
+        warnings.warn(text, SpikeloomWarning, stacklevel=4)
+
+
+def _saved_threads(folder: Path) -> int | None:
+    """Return the number of threads that the run in a folder began with; None where it was not recorded."""
+    found = _json_object(folder / SETTINGS, "the settings of a run").get("threads")
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
 def _begin(trainer: Trainer, resume: bool) -> None:
@@ -268,18 +294,18 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
         _warnings(trainer, model),
     )
     if world.is_first:
-        _hand_over(trainer, model, last, run)
+        _hand_over(trainer, model, last, run, platform.record(world.size))
     world.wait()
     return run
 
 
-def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun) -> None:
+def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun, where: Mapping[str, str]) -> None:
     folder, dataset = run.folder, trainer.dataset
     network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, _provenance(run))
     write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
     export.write_calibration(folder / CALIBRATION, dataset)
     handover.write(network, folder / MODEL)
-    write_json(folder / SUMMARY, _summary(run))
+    write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": trainer.warnings})
 
 
 def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:

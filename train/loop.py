@@ -76,6 +76,7 @@ class Trainer:
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Best] = {}
+        self.warnings: list[str] = []
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
 
     @property

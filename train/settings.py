@@ -30,7 +30,8 @@ LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
 TIMESTEPS = 8
 # Where the files are may change between a run and its resumption; all else decides the weights.
-FREE_AT_RESUME = ("data_dir",)
+# Threads decide the last bits, too: a resume keeps those of the run unless it is asked for others, and then says so.
+FREE_AT_RESUME = ("data_dir", "threads")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class TrainSettings:
         device: "auto": CUDA where there is one, else the CPU; with weight_bits always the CPU, which alone has the integer arithmetic.
         precision: "bf16": torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
+        threads: of torch on the CPU, in each process; None: as many as it has been given. Sums are split among them, so the last bits of
+            the weights depend on their number.
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
 
     Raises:
@@ -88,6 +91,7 @@ class TrainSettings:
     device: Device = "auto"
     precision: Precision = "float32"
     compile: bool = False
+    threads: int | None = None
     data_dir: str | None = None
     method_options: Mapping[str, Any] = field(default_factory=dict)
     net_options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +105,7 @@ class TrainSettings:
             given = cast("Mapping[str, Any]", getattr(self, name))
             object.__setattr__(self, name, {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})
         _real("sparsity", self.sparsity, 0.0, 1.0, "0 <= sparsity < 1, such as 0.95 for 95 % zeros", include_high=False)
-        for name, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("timesteps", 4096)):
+        for name, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("timesteps", 4096), ("threads", 4096)):
             if name == "epochs" or getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1, most)
         _whole("seed", self.seed, 0, (1 << 63) - 1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import DAMAGE, FormatError
 from ..hwmodels.quantise import LayerRegisters
+from . import platform
 from .checkpoint import Checkpoint
 from .metrics import row_of
 from .quantise import IntegerArithmetic
@@ -46,6 +47,7 @@ def capture(trainer: Trainer) -> Checkpoint:
     bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
     document = {
         "settings": trainer.settings.document(),
+        "platform": platform.record(trainer.world.size),
         "epoch": trainer.epoch,
         "rows": trainer.rows,
         "best": bests,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numba
 import torch
 
-__all__ = ["THREAD_SIZE", "limit", "worth"]
+__all__ = ["THREAD_SIZE", "held", "limit", "worth"]
 
 THREAD_SIZE = 1 << 14  # elements worth a thread: waking one takes as long as some thousand of them, and on a busy machine far longer
 
@@ -22,6 +22,19 @@ def worth(elements: int) -> Generator[None]:
         yield
     finally:
         numba.set_num_threads(most)
+
+
+@contextmanager
+def held(threads: int) -> Generator[None]:
+    """Let torch use exactly so many threads, on which the order of its sums depends, and numba as many of them as there can be."""
+    before, numbas = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        numba.set_num_threads(numbas)
 
 
 def limit(threads: int) -> None:

@@ -1,0 +1,127 @@
+"""What the last bits of a training depend on beside its recipe: processes, the order of sums in products, the processor, torch.
+
+A run records it, and a resume that finds something else says so: the run goes on, but perhaps to other last bits.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..reproducible import STRICT, VARIABLE
+
+__all__ = ["depends_on_alignment", "differences", "record", "thread_difference", "unreproducible"]
+
+LINE = 64  # bytes of a cache line
+OFFSETS = 16  # float32 numbers in it
+# A dense layer forward, one sample of it, its weights' gradient, one output neuron; (rows, inner, columns). On processors whose products
+# depend on alignment one of these does: AMD with AVX2 the first, Intel with SSE4.2 the second and the last.
+SHAPES = ((32, 60, 10), (1, 60, 10), (10, 32, 60), (60, 32, 1))
+
+
+def record(processes: int) -> dict[str, str]:
+    """Return what a run depends on beside its recipe and its number of threads, as text by name.
+
+    Args:
+        processes: that train together.
+    """
+    return {"processes": str(processes), "products": products(), "processor": _processor(), "torch": torch.__version__}
+
+
+def products() -> str:
+    """Say what computes products, and what it was asked for."""
+    if torch.backends.mkl.is_available():
+        return f"MKL, {VARIABLE}={os.environ.get(VARIABLE, '')}"
+    build = dict(word.strip().split("=", 1) for word in torch.__config__.show().split(",") if "=" in word)
+    return build.get("BLAS_INFO", "another BLAS than MKL")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{model or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def differences(saved: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """Say where a run is resumed on something else than it began with.
+
+    Args:
+        saved: the `record` of its checkpoint; what it lacks is not compared.
+        now: that of this process.
+    """
+    changed = [f"{n} {saved[n]}, now {now[n]}" for n in now if isinstance(saved.get(n), str) and saved[n] != now[n]]
+    return [f"The run goes on, perhaps to other last bits than it would have had: it began with {'; '.join(changed)}."] if changed else []
+
+
+def thread_difference(saved: int | None, now: int) -> list[str]:
+    """Say that a run goes on with another number of threads than it began with, or with more than there are cores."""
+    if saved is not None and saved != now:
+        return [
+            f"The run goes on with {now} threads, as asked, perhaps to other last bits: it began with {saved}. "
+            "Leave out --threads to keep them."
+        ]
+    cores = os.cpu_count() or now
+    if saved is not None and now > cores:
+        return [f"The run keeps its {now} threads, and its bits, on {cores} cores, which is slow. --threads {cores} is faster."]
+    return []
+
+
+def unreproducible() -> list[str]:
+    """Say that products on this process's CPU depend on where their operands lie, where they do."""
+    found = depends_on_alignment(torch.get_num_threads())
+    if found is None:
+        return []
+    if torch.backends.mkl.is_available():
+        way_out = (
+            f"MKL reads {VARIABLE} (now {os.environ.get(VARIABLE, 'not set')}) at its first product: import spikeloom before anything is "
+            f"computed, or start the process with {VARIABLE}={STRICT}."
+        )
+    else:
+        way_out = f"This torch computes them with {products()}; builds with MKL have reproducible ones."
+    what = f"Products of this process depend on where their operands lie in memory: {found}. A resumed run may end with other last bits."
+    return [f"{what} {way_out}"]
+
+
+@cache
+def depends_on_alignment(threads: int) -> str | None:
+    """Try products and a convolution at every place in a cache line; return what has several results, None if nothing has.
+
+    Args:
+        threads: of torch, now; what was found is kept for each number.
+    """
+    del threads
+    generator = torch.Generator().manual_seed(0)
+    for rows, inner, columns in SHAPES:
+        a, b = torch.randn(rows, inner, generator=generator), torch.randn(columns, inner, generator=generator)
+        for kind in (torch.float32, torch.float64):
+            left, right = a.to(kind), b.to(kind)
+            for form in ("x W'", "x W"):
+                w = right if form == "x W'" else right.t().contiguous()
+                count = len({_bits(_moved(left, o) @ (_moved(w, o).t() if form == "x W'" else _moved(w, o))) for o in range(OFFSETS)})
+                if count > 1:
+                    return f"({rows}, {inner}) x ({inner}, {columns}) in {str(kind).removeprefix('torch.')} has {count} results"
+    images, taps = torch.randn(2, 3, 8, 8, generator=generator), torch.randn(4, 3, 3, 3, generator=generator)
+    count = len({_bits(torch.conv2d(_moved(images, o), _moved(taps, o), padding=1)) for o in range(OFFSETS)})
+    return f"a convolution has {count} results" if count > 1 else None
+
+
+def _moved(tensor: Tensor, offset: int) -> Tensor:
+    """Return a copy of a contiguous tensor that begins `offset` numbers behind the beginning of a cache line."""
+    size = tensor.element_size()
+    room = torch.empty(tensor.numel() + 2 * LINE, dtype=tensor.dtype)
+    start = -room.data_ptr() % LINE // size + offset
+    return room[start : start + tensor.numel()].view(tensor.shape).copy_(tensor)
+
+
+def _bits(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
