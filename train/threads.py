@@ -29,7 +29,7 @@ def held(threads: int) -> Generator[None]:
     """Let torch use exactly so many threads, on which the order of its sums depends, and numba as many of them as there can be."""
     before, numbas = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportPrivateImportUsage]
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
     try:
         yield
     finally:
