@@ -39,12 +39,19 @@ def compile_(
     dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and to load again.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of each pass what it is for, its options and what it changed.")] = False,
     dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of a model.nir [default: 1e-4].")] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir.")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir or .net.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="Data set that a model.nir is fed: its levels and time steps, and samples to calibrate on.")
+        str | None,
+        typer.Option(
+            help="Data set, .npz or .npy that the network is fed: samples to calibrate on, and what a file of another tool leaves open."
+        ),
     ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader, e.g. spike_when=reached. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="An option of the reader (reset=subtract) or of the data (data.timesteps=20). Repeatable."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
     seed: Seed = 0,
@@ -56,10 +63,7 @@ def compile_(
     from ..compile.summary import passes_document, summary
     from ..runtime.report.terminal import explanation, mapping_summary
 
-    reader = named({"dt": dt, "timesteps": timesteps}, chosen or [])
-    calibration = None
-    if data is not None:
-        reader, calibration = fed(source, data, data_dir, reader)
+    reader, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
     if stop_after is not None:
         stopped = run_passes(
             source,
@@ -70,10 +74,10 @@ def compile_(
             encoding=encoding,  # pyright: ignore[reportArgumentType]
             weight_bits=weight_bits,
             granularity=granularity,
-            calibration=calibration,
             seed=seed,
             mode=mode,
             reader=reader,
+            data=samples,
         )
         document = passes_document(stopped)
         if as_json:
@@ -89,9 +93,9 @@ def compile_(
         encoding=encoding,  # pyright: ignore[reportArgumentType]
         weight_bits=weight_bits,
         granularity=granularity,
-        calibration=calibration,
         mode=mode,
         reader=reader,
+        data=samples,
         dump_dir=dump_dir,
         seed=seed,
         max_chips=max_chips,

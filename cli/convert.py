@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .foreign import only_data
 from .shared import AsJson, DataDir, next_step, print_json, render, say
 
 if TYPE_CHECKING:
@@ -27,7 +29,10 @@ def add_to(app: typer.Typer) -> None:
 
 def convert(
     source: Annotated[Path, typer.Argument(help="An ANN of ReLUs as .onnx.", show_default=False)],
-    data: Annotated[str, typer.Option(help="Data set: training samples calibrate, test samples give the accuracies.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Data set, .npz or .npy: training samples calibrate, test samples give the accuracies; a file's do both."),
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
     percentile: Annotated[float, typer.Option(help="Of a layer's activations, what one spike a step stands for.")] = 99.9,
     timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 64,
@@ -35,6 +40,11 @@ def convert(
         float | None, typer.Option(help="What the ANN saw for one unit of a pixel [default: 1/levels, pixels from 0 to 1].")
     ] = None,
     samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the data, e.g. data.levels=16 of samples in a file. Repeatable."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,19 +53,22 @@ def convert(
     from ..compile.conversion import convert as convert_ann
     from ..compile.conversion.evaluate import steps_of
     from ..compile.conversion.folder import calibration_samples, check_static, write_run
+    from ..compile.sources import Known
     from ..errors import UsageError
     from ..files import make_folder
-    from ..train.data import load_dataset
+    from ..train.samples import samples_of
 
     if not 1 <= timesteps <= 4096:
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")
     if samples is not None and samples < 1:
         raise UsageError(f"--samples is {samples}; it must be at least 1.")
-    ann, dataset = read_ann(source), load_dataset(data, data_dir)
+    ann = read_ann(source)
+    dataset = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
     check_static(data, temporal=dataset.temporal)
-    unit = 1.0 / dataset.levels if scale is None else scale
+    levels = dataset.levels or 255
+    unit = 1.0 / levels if scale is None else scale
     calibration = calibration_samples(dataset.train.values, dataset.train.labels)
-    converted = convert_ann(ann, calibration[0], levels=dataset.levels, scale=unit, percentile=percentile, timesteps=timesteps)
+    converted = convert_ann(ann, calibration[0], levels=levels, scale=unit, percentile=percentile, timesteps=timesteps)
     make_folder(out)
     test = dataset.test.take(slice(0, samples))
     own = ann_accuracy(ann, test.values, test.labels, unit)
@@ -65,7 +78,8 @@ def convert(
         steps = steps_of(timesteps)
         found = spiking_accuracy(converted, ann, test.values, test.labels, steps, progress=lambda n, _: done(completed=n))
     command = shlex.join(["spikeloom", *sys.argv[1:]])
-    document = write_run(out, source, converted, own, found, len(test), calibration, {"data": data, "command": command}, percentile)
+    named = {"data": data, **{f"data.{n}": json.dumps(v) for n, v in dataset.options.items()}} if dataset.again else {}
+    document = write_run(out, source, converted, own, found, len(test), calibration, named | {"command": command}, percentile)
     if as_json:
         print_json(document)
         return

@@ -1,4 +1,4 @@
-"""What the commands ask about files of other tools: options of their readers and writers, and the data that they are fed."""
+"""What the commands ask about networks and data: options of readers and writers, and of the data that a network is fed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..compile.pipeline import Calibration
+    from ..compile.sources import Data
 
-__all__ = ["fed", "named"]
+__all__ = ["fed", "named", "only_data"]
+
+DATA = "data."
 
 
 def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
@@ -26,18 +28,32 @@ def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
     return given
 
 
-def fed(source: Path, data: str, data_dir: Path | None, given: dict[str, Any]) -> tuple[dict[str, Any], Calibration]:
-    """What a data set says of a file that does not know what it is fed, and training samples; what was given goes before it."""
-    from ..compile.compiler import reader_of
-    from ..compile.pipeline import Calibration
-    from ..train.data import CALIBRATION_SAMPLES, load_dataset
+def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[dict[str, Any], Data | None]:
+    """Return the options of the reader, and what the network is fed, whose own options begin with `data.`.
 
-    if not hasattr(reader_of(source)[0], "Options"):
-        raise UsageError(
-            f"{source} knows the data that it was trained on; --data is for files that do not, such as a model.nir. Leave it out."
-        )
-    dataset = load_dataset(data, data_dir)
-    split = dataset.train.evenly(CALIBRATION_SAMPLES)
-    kind = "events" if dataset.temporal else "static"
-    said = {"levels": dataset.levels, "input": kind, "data": data} | ({"timesteps": dataset.timesteps} if dataset.temporal else {})
-    return said | given, Calibration(split.values.reshape(len(split), -1), split.labels)
+    Raises:
+        UsageError: options or labels of data, and no data.
+    """
+    own = {name.removeprefix(DATA): value for name, value in given.items() if name.startswith(DATA)}
+    rest = {name: value for name, value in given.items() if not name.startswith(DATA)}
+    if data is not None:
+        from ..train.samples import samples_of
+
+        return rest, samples_of(data, labels=labels, folder=data_dir, options=own)
+    if own or labels is not None:
+        what = ", ".join([f"--set {DATA}{name}=" for name in own] + ([] if labels is None else ["--labels"]))
+        raise UsageError(f"{what} belongs to data, and none is named. Add --data NAME, SAMPLES.npz or SAMPLES.npy.")
+    return rest, None
+
+
+def only_data(chosen: list[str], command: str) -> dict[str, Any]:
+    """Return the options of the data set among NAME=VALUE words, of a command that has no others.
+
+    Raises:
+        UsageError: another option.
+    """
+    given = named({}, chosen)
+    for name in given:
+        if not name.startswith(DATA):
+            raise UsageError(f"--set {name}= is not for `spikeloom {command}`, which takes options of its data: --set {DATA}NAME=VALUE.")
+    return {name.removeprefix(DATA): value for name, value in given.items()}

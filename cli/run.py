@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from .foreign import only_data
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
 from .shared import AsJson, DataDir, Seed, listed, next_step, print_json, render, say
@@ -26,7 +27,12 @@ def add_to(app: typer.Typer) -> None:
 def run(
     network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
     data: Annotated[
-        str | None, typer.Option(help="Data set whose test split is run, or a .npy of samples [default: the one it was trained on].")
+        str | None,
+        typer.Option(help="Data set whose test split is run, or an .npz or .npy [default: what it was trained on]."),
+    ] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the data set, e.g. data.by=time. Repeatable."),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy; without one there is no accuracy.")
@@ -62,7 +68,7 @@ def run(
     threads = threads_each(threads, backend)
     options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
     with peers() as all_, bar if all_.rank == 0 else nullcontext():
-        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir))
+        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir, only_data(chosen or [], "run")))
         results = run_network(
             deployed,
             split,

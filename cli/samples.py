@@ -54,8 +54,12 @@ def threads_each(threads: int | None, backend: str) -> int | None:
     return max((os.cpu_count() or 1) // int(here), 1)
 
 
-def what_to_run(network: Path, data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[DeployedNetwork, str, Samples]:
+def what_to_run(
+    network: Path, data: str | None, labels: Path | None, data_dir: Path | None, options: Mapping[str, Any]
+) -> tuple[DeployedNetwork, str, Samples]:
     """Load the network and its samples: a data set's test split, or a mapped file with or without one of labels; also return its name.
+
+    Recordings are cut into as many frames as the network has time steps. `options`: of the data set, before those that it was trained on.
 
     Raises:
         UsageError: labels without samples, or no data set that could be meant.
@@ -67,13 +71,15 @@ def what_to_run(network: Path, data: str | None, labels: Path | None, data_dir: 
     if data is not None and data.endswith(".npy"):
         from ..runtime.streaming import open_samples
 
+        if options:
+            raise UsageError(f"--set data.{next(iter(options))}= is for data sets; samples in {data} are run as they are. Leave it out.")
         return deployed, data, open_samples(Path(data), labels, deployed.network.classes)
-    if labels is not None:
-        raise UsageError(f"--labels {labels} belongs to samples in a file: --data SAMPLES.npy. Data sets have their own.")
-    from ..train.data import load_dataset
+    from ..compile.sources import known_of
+    from ..train.samples import samples_of
 
     data = data or _trained_on(deployed.network.provenance)
-    return deployed, data, load_dataset(data, data_dir, _data_options(deployed.network.provenance, data)).test
+    chosen = _data_options(deployed.network.provenance, data) | dict(options)
+    return deployed, data, samples_of(data, labels=labels, folder=data_dir, options=chosen).load(known_of(deployed.network)).test
 
 
 def _trained_on(provenance: Mapping[str, str]) -> str:

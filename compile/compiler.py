@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from .. import registry
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
-from . import pipeline, readers, targets
+from . import pipeline, readers, sources, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, build
 from .mapping.build import Mapping as CoreMapping
@@ -23,6 +23,7 @@ from .mapping.partition import Effort, check_effort
 from .network import Encoding, Network
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions, Pass, PipelineResult
+from .sources import Data, Source
 
 MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
@@ -35,14 +36,6 @@ class RunFolder(Protocol):
     def folder(self) -> Path:
         """The folder that holds model.onnx."""
         ...
-
-
-@dataclass(frozen=True)
-class Source:
-    """A network as read, and the samples found beside it."""
-
-    network: Network
-    calibration: Calibration | None
 
 
 def compile_network(
@@ -60,6 +53,7 @@ def compile_network(
     dump_dir: Path | None = None,
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
+    data: Data | None = None,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
@@ -78,6 +72,8 @@ def compile_network(
         dump_dir: folder for the network as it stands after each pass.
         mode: of the target truenorth: ternary, codebook (if None) or exact.
         reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
+        data: what the network is fed, from `train.samples_of`. It says what a file of another tool leaves open (time steps, levels),
+            calibrates where no `calibration` is given, and measures the accuracy of a float network as it was read, and of its integers.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -90,7 +86,7 @@ def compile_network(
     """
     check_effort(effort)
     rules, model = _target(target, chip, max_chips)
-    read = Source(source, None) if isinstance(source, Network) else read_source(source, reader)
+    read = _read(source, reader, data)
     options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
     result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options))
     rules.check(result.network, model)
@@ -103,7 +99,10 @@ def compile_network(
         mapping = build(result.network, rates, model, effort=effort, seed=seed)
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
-    return DeployedNetwork(result.network, model, mapping, target, result.records, result.warnings, result.drift, crossbars)
+    network = result.network
+    if read.fed is not None:
+        network = replace(network, stages=(*network.stages, *sources.stages(read.network, network, read.fed, seed)))
+    return DeployedNetwork(network, model, mapping, target, result.records, result.warnings, result.drift, crossbars)
 
 
 def _chain(rules: Any, target: str, options: CompileOptions) -> list[tuple[str, Pass]]:
@@ -132,10 +131,11 @@ def run_passes(
     seed: int = 0,
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
+    data: Data | None = None,
 ) -> PipelineResult:
     """Run the passes alone, up to `stop_after`, and map nothing; the other arguments and errors are those of `compile_network`."""
     rules, model = _target(target, chip, None)
-    read = Source(source, None) if isinstance(source, Network) else read_source(source, reader)
+    read = _read(source, reader, data)
     options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
     return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir, chain=_chain(rules, target, options))
 
@@ -163,19 +163,27 @@ def _options(
     return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity, mode)
 
 
-def read_source(source: Path | str | RunFolder, given: Mapping[str, Any] | None = None) -> Source:
-    """Read a run folder or a network file, with the calibration samples beside it.
+def _read(source: Network | Path | str | RunFolder, given: Mapping[str, Any] | None, data: Data | None) -> Source:
+    if not isinstance(source, Network):
+        return read_source(source, given, data)
+    if given:
+        raise UsageError(f"The network is read already; {', '.join(given)} would be for the reader of its file. Leave it out.")
+    return Source(source, None) if data is None else sources.feed(source, data)
+
+
+def read_source(source: Path | str | RunFolder, given: Mapping[str, Any] | None = None, data: Data | None = None) -> Source:
+    """Read a run folder or a network file, with the calibration samples of `data`, or beside it.
 
     Args:
         given: options of the reader by name; a reader that has any takes them as its second argument.
+        data: what the network is fed; see `compile.sources`.
 
     Raises:
         UsageError: no such file, a suffix that no reader knows, or an option that its reader does not have.
     """
     reader, path = reader_of(source)
-    options = registry.options_of(reader, given or {}, f"the reader of {path.suffix} files")
-    network = reader.read(path) if options is None else reader.read(path, options)
-    return Source(network, _calibration(path.parent / "calibration.safetensors"))
+    read = sources.read(reader, path, given or {}, data)
+    return read if data is not None else replace(read, calibration=_calibration(path.parent / "calibration.safetensors"))
 
 
 def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:

@@ -151,6 +151,20 @@ def digits_ann(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_samples_in_a_file_convert_like_the_data_set(digits_ann: Path, spikeloom: Command, tmp_path: Path) -> None:
+    train = load_dataset("digits").train
+    np.savez(tmp_path / "digits.npz", x=train.values, y=train.labels)
+    words = ("convert", digits_ann, "-T", 4, "--samples", 20, "--out")
+    for name, data in (("a", ("digits",)), ("b", (tmp_path / "digits.npz", "--set", "data.levels=16"))):
+        ended = spikeloom(*words, tmp_path / name, "--data", *data)
+        assert ended.code == 0, ended.err
+    a, b = (handover.read(tmp_path / name / "model.onnx") for name in "ab")
+    assert all((p.synapses.data == q.synapses.data).all() for p, q in zip(a.projections, b.projections, strict=True))
+    assert (a.input, a.provenance["data"]) == (b.input, "digits") and "data" not in b.provenance
+    wrong = spikeloom(*words, tmp_path / "c", "--data", "digits", "--set", "levels=16")
+    assert wrong.code == 2 and "takes options of its data" in wrong.err
+
+
 def test_digits_keep_their_accuracy(spikeloom: Command, digits_ann: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = spikeloom("convert", digits_ann, "--data", "digits", "--out", out, "--json")

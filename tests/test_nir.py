@@ -625,4 +625,4 @@ def test_export_and_what_it_refuses(spikeloom: Callable[..., Any], digits_run: P
     wrong = spikeloom("export", tmp_path / "b.nir", "--to", "nir", "--set", "foo=1")
     assert wrong.code == 2 and "no option of nir or of .nir files called 'foo'" in wrong.err
     unknown = spikeloom("compile", digits_run, "--dt", "5e-5")
-    assert unknown.code == 2 and "has no options, but dt was given" in unknown.err
+    assert unknown.code == 2 and "takes no dt: its neurons count in time steps" in unknown.err

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data import load_dataset
     from .fitting import TrainedRun, fit
+    from .samples import samples_of
     from .settings import TrainSettings
 
-__all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset"]
+__all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset", "samples_of"]
 
-_HOMES = {"fit": "fitting", "TrainedRun": "fitting", "TrainSettings": "settings", "load_dataset": "data"}
+_HOMES = {"fit": "fitting", "TrainedRun": "fitting", "TrainSettings": "settings", "load_dataset": "data", "samples_of": "samples"}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from ...errors import DAMAGE, FormatError, NetworkError, UsageError
 from ...hwmodels.fixed_point import ALIGN, BIAS_BITS, NO_MEMORY, VTH_MAX
 from ..network import InputSpec, IntegerLIF, Network, Population, Projection, Reading
+from ..sources import Known, known_of
 from ._netx_file import Arrays, Layer, layers_of, read_arrays
 from ._netx_weights import HIGHEST_WEIGHT, LOWEST_WEIGHT, MAX_SYNAPSES, Geometry, projections, spread
 
@@ -32,6 +33,12 @@ MAX_DELAY = 62  # netx clamps longer ones
 BIAS_LIMIT = (1 << (BIAS_BITS - 1)) - 1
 NEURONS = ("CUBA", "LOIHI")
 DOCUMENT = "spikeloom/document"
+REFUSED = {  # options of other readers, and why this one has no use for them
+    "dt": "its neurons count in time steps, not in seconds",
+    "spike_when": "its registers are those of Lava's neurons, which spike above their threshold",
+    "reset": "Lava's neurons set their potential to 0",
+    "input": "its first layer tells whether samples have time steps of their own",
+}
 IF_SILENT = (
     "Give it more time steps with -T, or samples of the levels that SLAYER trained it on (--set levels= where events count beyond 1)."
 )
@@ -61,6 +68,13 @@ class Options:
         ):
             if value is not None and not 1 <= value <= most:
                 raise UsageError(f"{name} is {value}; it must lie in 1..{most:,}.")
+
+
+def known(path: Path, options: Options) -> Known:
+    """Return what a file says of the samples that it takes; errors are those of `read`."""
+    said = "simulation/tSample" in read_arrays(path)
+    found = known_of(read(path, options if said or options.timesteps else replace(options, timesteps=1)))
+    return found if said or options.timesteps else replace(found, timesteps=None)
 
 
 def read(path: Path, options: Options | None = None) -> Network:

@@ -13,9 +13,10 @@ import numpy as np
 from ...errors import DAMAGE, DoesNotFitError, FormatError, NetworkError, UsageError
 from ..interchange.build import Steps, build
 from ..interchange.dt import hint_of_dt
-from ..interchange.graph import Graph, flatten
+from ..interchange.graph import Graph, flatten, numbers
 from ..interchange.hdf5 import read_tree
 from ..network import LIF, InputSpec, Network, Reading
+from ..sources import Known
 
 SUFFIXES = (".nir",)
 RESETS = ("zero", "subtract")
@@ -63,6 +64,22 @@ class Options:
             raise UsageError(f"levels is {self.levels}; it must lie in 1..255.")
         if self.readout is not None and not (0.0 < self.readout < np.inf):
             raise UsageError(f"readout is {self.readout}; it must be a threshold above 0.")
+
+
+def known(path: Path, options: Options) -> Known:
+    """Return what a file says of the samples that it takes: what our own writer noted, and the Input's shape.
+
+    Raises:
+        FormatError: it is missing, damaged or foreign.
+    """
+    try:
+        graph = flatten(read_tree(path))
+        noted, entry = _noted(graph), graph.of_kind("Input")[0]
+        inputs = int(np.prod(numbers(entry, "shape"))) if "shape" in entry.fields else None
+    except FormatError as error:
+        raise FormatError(f"{path}: {str(error).removesuffix('.')}.") from error
+    kind = options.input or noted.get("input")
+    return Known(options.timesteps or noted.get("timesteps"), None if kind is None else kind == "events", inputs)
 
 
 def read(path: Path, options: Options | None = None) -> Network:

@@ -1,0 +1,256 @@
+"""What a network is read with and fed, resolved in one place for every source, for the command line and for Python.
+
+A file of another tool leaves things open: how many time steps a sample has, what its integers stand for, how long a step is. A data set
+says some of them, the user others, the file itself the rest. In that order of precedence, the first first:
+
+    what was given by name (dt, timesteps, reset, readout, ...)  >  an option of the data set  >  the file  >  the data set's default
+
+Readers say what they take (the fields of their `Options`) and why not the rest (`REFUSED`); nothing that was given is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import registry
+from ..errors import UsageError
+from . import reference
+from .network import Network, Stage
+from .pipeline import Calibration
+
+__all__ = ["Data", "Fed", "Known", "Samples", "Source", "feed", "known_of", "read", "stages"]
+
+CALIBRATION_SAMPLES = 256
+STAGE_WORK = 4e9  # updates of a synapse that measuring the accuracy of one stage may take, a few seconds
+LEAST_SAMPLES = 32  # on which an accuracy says anything
+
+
+class Samples(Protocol):
+    """A split of a data set."""
+
+    @property
+    def values(self) -> Any:
+        """(samples, ...) integers 0..levels; of temporal data (samples, timesteps, ...)."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """(samples,) classes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a network before it is fed; None: it is not known.
+
+    `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it.
+    """
+
+    timesteps: int | None = None
+    temporal: bool | None = None
+    inputs: int | None = None
+
+
+class Fed(Protocol):
+    """Samples as a network takes them."""
+
+    @property
+    def name(self) -> str:
+        """Of the data set or file."""
+        ...
+
+    @property
+    def train(self) -> Samples:
+        """Those that calibrate."""
+        ...
+
+    @property
+    def test(self) -> Samples:
+        """Those on which accuracy is measured."""
+        ...
+
+    @property
+    def levels(self) -> int | None:
+        """The integer that stands for 1; None where nothing says it."""
+        ...
+
+    @property
+    def temporal(self) -> bool:
+        """Whether samples have a value for each time step."""
+        ...
+
+    @property
+    def timesteps(self) -> int | None:
+        """How many, of temporal samples."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Those of the data set, with which it gives the same samples again."""
+        ...
+
+    @property
+    def again(self) -> bool:
+        """Whether it can be named again: a data set, not a file of a user's."""
+        ...
+
+
+class Data(Protocol):
+    """A data set, or samples in files, that is loaded once it is known what they are for; `train.samples_of` makes one."""
+
+    @property
+    def timesteps(self) -> int | None:
+        """The time steps that were asked of it by its own option; None: none were."""
+        ...
+
+    def load(self, known: Known) -> Fed:
+        """Load the samples, recordings cut into as many frames as the network has time steps, if that is known.
+
+        Raises:
+            UsageError: options that contradict what is known.
+            DataError: files that are missing or damaged.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network as read, the samples that calibrate it, and what it was fed."""
+
+    network: Network
+    calibration: Calibration | None
+    fed: Fed | None = None
+
+
+def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = None) -> Source:
+    """Read a file with what was given and what its data says.
+
+    Args:
+        reader: module of `compile.readers`.
+        given: options of the reader by name.
+
+    Raises:
+        UsageError: an option that the file has no use for, by name with the reason; or data that does not fit the network.
+        SpikeloomError: a file that is damaged or foreign.
+    """
+    _check_options(reader, path, given)
+    if data is None:
+        return Source(_network(reader, path, given), None)
+    takes = _takes(reader)
+    if "timesteps" not in takes:
+        network = _network(reader, path, given)
+        fed = data.load(known_of(network))
+    else:
+        known: Known = reader.known(path, _options(reader, path, given)) if hasattr(reader, "known") else Known()
+        fed = data.load(replace(known, timesteps=_first(_whole(given.get("timesteps")), data.timesteps, known.timesteps)))
+        kind = "events" if fed.temporal else "static"
+        said = {"levels": fed.levels, "input": kind, "timesteps": fed.timesteps or data.timesteps}
+        network = _network(reader, path, {n: v for n, v in said.items() if n in takes and v is not None} | dict(given))
+    return _fed(network, fed, f"in {path}", foreign="timesteps" in takes)
+
+
+def feed(network: Network, data: Data) -> Source:
+    """Return a network with the samples of `data`, which have to fit it."""
+    return _fed(network, data.load(known_of(network)), "given", foreign=False)
+
+
+def known_of(network: Network) -> Known:
+    """Return what a network says of the samples that it takes."""
+    return Known(network.timesteps, network.input.is_temporal, network.populations[0].size)
+
+
+def stages(source: Network, integers: Network, fed: Fed, seed: int) -> tuple[Stage, ...]:
+    """Measure what quantising costs: the accuracy of a float network as it was read, and of its integers on the same test samples.
+
+    As many samples, evenly spread, as run within a few seconds. None for a network that was read in integers, or whose training measured
+    it already.
+    """
+    if source.stages or source.is_integer:
+        return ()
+    step = source.synapses + 20 * source.neurons
+    count = min(len(fed.test.labels), max(LEAST_SAMPLES, int(STAGE_WORK / (step * source.timesteps))))
+    chosen = np.linspace(0, len(fed.test.labels) - 1, count).round().astype(np.int64)
+    values, labels = np.asarray(fed.test.values[chosen]), np.asarray(fed.test.labels)[chosen]
+    floats = reference.simulate_float(source, values)[source.populations[-1].name]
+    spikes = reference.simulate(integers, reference.encode(integers, values, seed=seed))[integers.populations[-1].name]
+    found = (("float, as read", floats, source.votes), ("integers", spikes, integers.votes))
+    return tuple(Stage(name, float((reference.decide(raster, votes) == labels).mean()), count) for name, raster, votes in found)
+
+
+def _fed(network: Network, fed: Fed, where: str, *, foreign: bool) -> Source:
+    _check(network, fed, where)
+    return Source(_named(network, fed, foreign=foreign), _calibration(network, fed), fed)
+
+
+def _network(reader: Any, path: Path, given: Mapping[str, Any]) -> Network:
+    options = _options(reader, path, given)
+    network: Network = reader.read(path) if options is None else reader.read(path, options)
+    return network
+
+
+def _options(reader: Any, path: Path, given: Mapping[str, Any]) -> Any:
+    return registry.options_of(reader, given, f"the reader of {path.suffix} files")
+
+
+def _takes(reader: Any) -> set[str]:
+    kind = getattr(reader, "Options", None)
+    return set() if kind is None else {f.name for f in fields(kind)}
+
+
+def _check_options(reader: Any, path: Path, given: Mapping[str, Any]) -> None:
+    refused: Mapping[str, str] = getattr(reader, "REFUSED", {})
+    for name in given:
+        if name not in _takes(reader) and name in refused:
+            raise UsageError(f"{path} takes no {name}: {refused[name]}. Leave it out.")
+
+
+def _first(*values: int | None) -> int | None:
+    return next((v for v in values if v is not None), None)
+
+
+def _whole(value: Any) -> int | None:
+    """Return a number that was given as one or as text; what is none is left to the reader's own check."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
+
+
+def _check(network: Network, fed: Fed, where: str) -> None:
+    if fed.temporal != network.input.is_temporal:
+        has, needs = (
+            ("a value for each time step", "one for all of them") if fed.temporal else ("one value for all time steps", "one for each")
+        )
+        raise UsageError(f"The samples of {fed.name} have {has}; the network {where} takes {needs}. Name other data.")
+    if fed.levels is not None and fed.levels != network.input.levels:
+        raise UsageError(
+            f"The samples of {fed.name} are integers 0..{fed.levels}; the network {where} takes 0..{network.input.levels}. Say which with "
+            f"--set levels= or, of recordings, --set data.clip=."
+        )
+    labels = np.asarray(fed.train.labels)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < network.classes:
+        raise UsageError(
+            f"{fed.name} has labels {labels.min()}..{labels.max()}; the network {where} tells {network.classes} classes apart. "
+            f"Name other data."
+        )
+
+
+def _calibration(network: Network, fed: Fed) -> Calibration:
+    labels = np.asarray(fed.train.labels)
+    chosen = np.linspace(0, len(labels) - 1, min(CALIBRATION_SAMPLES, len(labels))).round().astype(np.int64)
+    values = np.asarray(fed.train.values[chosen])
+    reference.check_values(network, values)
+    return Calibration(np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.uint8, copy=False), labels[chosen].astype(np.int64))
+
+
+def _named(network: Network, fed: Fed, *, foreign: bool) -> Network:
+    """Return the network with the data on record, so that a run takes the same; what a training noted stays."""
+    if not fed.again or ("data" in network.provenance and not foreign):
+        return network
+    kept = {k: v for k, v in network.provenance.items() if k != "data" and not k.startswith("data.")}
+    options = {f"data.{name}": json.dumps(value) for name, value in fed.options.items()}
+    return replace(network, provenance=kept | {"data": fed.name} | options)
