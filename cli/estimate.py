@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .shared import AsJson, Seed, print_json, render
+from .foreign import fed, named
+from .shared import AsJson, DataDir, Seed, print_json, render
 
 if TYPE_CHECKING:
     from ..compile.estimate import Estimate
@@ -31,7 +32,14 @@ def estimate(
     rate: Annotated[
         float | None, typer.Option(help="Spikes per neuron and time step [default: as measured on the run folder's calibration samples].")
     ] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir or .net.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set, .npz or .npy that the network is fed, on which rates are measured.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    chosen: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader or of the data. Repeatable.")
+    ] = None,
     seed: Seed = 0,
+    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Bound what a network needs on a chip, without mapping it: for networks of any size, thousands of chips included."""
@@ -41,7 +49,16 @@ def estimate(
     from ..runtime.report.terminal import paper
 
     model = chips.load(chip or "loihi2")
-    result = run_passes(source, chip=chip, encoding=encoding, weight_bits=weight_bits, seed=seed)  # pyright: ignore[reportArgumentType]
+    reader, samples = fed(named({"timesteps": timesteps}, chosen or []), data, labels, data_dir)
+    result = run_passes(
+        source,
+        chip=chip,
+        encoding=encoding,  # pyright: ignore[reportArgumentType]
+        weight_bits=weight_bits,
+        seed=seed,
+        reader=reader,
+        data=samples,
+    )
     if rate is None and result.rates is None:
         raise UsageError(f"{source} has no calibration samples, so its rates are not known. Give one with --rate, e.g. --rate 0.1.")
     found = on_paper(result.network, model, rate if rate is not None else result.rates or {})

@@ -14,7 +14,6 @@ import nir
 import numpy as np
 from spikeloom import compile as compiler
 from spikeloom import runtime, train
-from spikeloom.compile.pipeline import Calibration
 
 
 def graph() -> Any:
@@ -43,9 +42,8 @@ def main(folder: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     nir.write(path, graph())
     digits = train.load_dataset("digits")
-    samples = Calibration(digits.train.values[:64], digits.train.labels[:64])
-    options = {"dt": 1e-3, "timesteps": 16, "levels": digits.levels}
-    network = compiler.compile_network(path, calibration=samples, reader=options)
+    options = {"dt": 1e-3, "timesteps": 16, "reset": "zero"}  # what the file does not say, beside what the data does
+    network = compiler.compile_network(path, reader=options, data=train.samples_of("digits"))
     results = runtime.run(network, digits.test, check=True, data_name="digits")
     rates = ", ".join(f"{layer['name']} {layer['spike_rate']:.3f}" for layer in results.layers)
     print(f"{network.mapping.cores} core, spikes per neuron and step: {rates}; {results.sops_per_sample:,.0f} SOPs a digit")

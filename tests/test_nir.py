@@ -349,6 +349,24 @@ def test_files_of_snntorch(tmp_path: Path) -> None:
     assert np.array_equal(reference.simulate_float(network, values)["3"], expected) and expected.any()
 
 
+def test_snntorchs_default_reset(tmp_path: Path) -> None:
+    """snn.Leaky with nothing said of its reset: the threshold is taken off a step late."""
+    torch, snn = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    from snntorch.export_nir import export_to_nir  # pyright: ignore[reportMissingImports]
+
+    torch.manual_seed(0)
+    cell = snn.Leaky(beta=torch.full((5,), 0.875), threshold=torch.ones(5), init_hidden=True)
+    layers = torch.nn.Sequential(torch.nn.Linear(8, 5, bias=False), cell)
+    layers[0].weight.data = torch.randint(-34, 67, (5, 8)) / 64
+    nir.write(tmp_path / "model.nir", export_to_nir(layers, torch.rand(1, 8), ignore_dims=[0]))
+    values = (np.random.default_rng(0).random((20, 32, 8)) < 0.4).astype(np.uint8)
+    cell.reset_mem()
+    with torch.no_grad():
+        expected = torch.stack([layers(torch.from_numpy(values[:, t]).float()) for t in range(32)], 1).numpy() > 0
+    network = read_file(tmp_path / "model.nir", Options(timesteps=32, input="events", reset="subtract-late"))
+    assert np.array_equal(reference.simulate_float(network, values)["1"], expected) and expected.any()
+
+
 def test_spikes_of_spikingjelly(tmp_path: Path) -> None:
     """Its exporter's files, in float64, with `reached`: IF, LIF with and without a decaying input, CUBALIF, pools and maps."""
     torch = pytest.importorskip("torch")
@@ -475,13 +493,14 @@ def test_a_readout_gets_neurons_where_they_are_asked_for() -> None:
 
 
 def test_a_readout_acts_on_the_output_only() -> None:
-    """An LI before neurons is their synaptic current, whether a threshold is given for the output or not."""
+    """An LI before neurons is their synaptic current; the threshold is the output's, and refused where that spikes."""
     entry, matrix = nir.Input(np.array([2])), nir.Linear(np.ones((2, 2), np.float32))
     inner = nir.LI(tau=np.full(2, 4 * DT), r=np.full(2, 2.0), v_leak=np.zeros(2))
-    for options in ({}, {"readout": 2.0}):
-        network = read(chain(entry, inner, matrix, lif(2, dt=DT)), **options)
-        assert [(p.name, p.neuron) for p in network.spiking] == [("n2", LIF(2.0, ABOVE_ONE, tau_syn=4.0))]
-        assert (network.projections[0].synapses.unrolled().to_dense() == 0.5).all()
+    network = read(chain(entry, inner, matrix, lif(2, dt=DT)))
+    assert [(p.name, p.neuron) for p in network.spiking] == [("n2", LIF(2.0, ABOVE_ONE, tau_syn=4.0))]
+    assert (network.projections[0].synapses.unrolled().to_dense() == 0.5).all()
+    with pytest.raises(UsageError, match=r"readout is a threshold for an Output that hears numbers; .* hears the spikes of n2"):
+        read(chain(entry, inner, matrix, lif(2, dt=DT)), readout=2.0)
     readout = nir.LI(tau=np.full(2, 8 * DT), r=np.ones(2), v_leak=np.zeros(2))
     network = read(chain(entry, matrix, lif(2, dt=DT), inner, matrix, readout), readout=2.0, spike_when="reached")
     assert [(p.name, p.neuron) for p in network.spiking] == [("n1", LIF(2.0)), ("n4", LIF(8.0, 2.0, tau_syn=4.0))]
@@ -528,9 +547,10 @@ def test_currents_that_no_neuron_has_are_refused() -> None:
             r"n0 \(LI\) filters .* 2 different .* 4\.\.8 steps.*one tau for all of n0",
         ),
         (chain(entry, inner, matrix, cuba), "n2 has a synaptic current of its own"),
+        (chain(entry, matrix, cuba), r"n1 has a synaptic current, and what a reset takes off late"),
     ):
         with pytest.raises(NetworkError, match=says):
-            read(graph, readout=1.0)
+            read(graph, readout=1.0, reset="subtract-late")
 
 
 def test_a_file_cannot_say_which_reset_and_ours_does() -> None:
@@ -553,6 +573,26 @@ def test_a_file_cannot_say_which_reset_and_ours_does() -> None:
     check_same(soft, again, values)
     with pytest.raises(NetworkError, match=r"--set reset=subtract is for networks of which no layer does"):
         graph_of(read(graph, reset="zero"), WriterOptions(reset="subtract"))
+
+
+@settings(max_examples=examples(12), deadline=None)
+@given(seeds, st.sampled_from([1.0, 2.0, 4.0, np.inf]), st.booleans())
+def test_a_threshold_taken_off_late_steps_as_snntorch_defines(seed: int, tau: float, decaying: bool) -> None:
+    """v <- b v + x - c s(t - 1)  (snnTorch 1.0, Leaky with its default reset_delay) in plain loops."""
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-4, 12, (3, 2)).astype(np.float32) / 4
+    cell: Any = nir.IF(*(np.full(3, n) for n in (1 / DT, 1.0, 0.0))) if np.isinf(tau) else lif(3, tau, 1.0 if decaying else tau, dt=DT)
+    network = read(chain(nir.Input(np.array([2])), nir.Linear(weight), cell), reset="subtract-late")
+    values, gain = events((2,), seed), 1 / tau if decaying and np.isfinite(tau) else 1.0
+    spikes = reference.simulate_float(network, values)["n1"]
+    v, s = np.zeros((len(values), 3)), np.zeros((len(values), 3), np.bool_)
+    for t in range(STEPS):
+        v = (1 - 1 / tau) * v + gain * (values[:, t] / LEVELS) @ weight.T - s
+        s = v > 1
+        assert np.array_equal(spikes[:, t], s)
+    deployed = compile_network(network, calibration=Calibration(values.reshape(len(values), -1), np.zeros(len(values), np.int64)))
+    checked = runtime.run(deployed, Labelled(values, np.zeros(len(values), np.int64)), check=True).check
+    assert checked is not None and checked.equal
 
 
 def test_time_constants_that_do_not_fit_the_step_name_one_that_does() -> None:

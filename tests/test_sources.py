@@ -128,6 +128,13 @@ def test_a_trained_run_takes_other_calibration_samples(spikeloom: Command, digit
     assert ended.code == 1 and "MNIST" in ended.err  # named, and its files are missing
 
 
+def test_estimate_reads_what_compile_reads(spikeloom: Command, tmp_path: Path) -> None:
+    path, _, _ = events_file(tmp_path, 6)
+    ended = spikeloom("estimate", netx_file(tmp_path), "--data", path, "--json")
+    assert ended.code == 0 and json.loads(ended.out)["cores"] == 1, ended.err
+    assert spikeloom("estimate", tmp_path / "net.net", "-T", 6, "--rate", 0.1, "--json").code == 0
+
+
 REFUSALS: list[tuple[tuple[Any, ...], str]] = [
     (("compile", "{net}", "--set", "reset=subtract"), "takes no reset: Lava's neurons set their potential to 0"),
     (("compile", "{net}", "--dt", "1"), "takes no dt: its neurons count in time steps"),

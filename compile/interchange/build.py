@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DoesNotFitError, FormatError, NetworkError
-from ..network import LIF, InputSpec, Network, Neuron, Threshold
+from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
+from ..network import LIF, InputSpec, Network, Neuron, Synapses, Threshold
 from . import order, signals
 from .graph import Graph, Node, numbers
 from .neurons import INTEGRATORS, NEURONS, Reset, SpikeWhen, Stepped, bar, filtered, spread, stepped
 from .shapes import kernel_of, one_dimensional, pool_of, shapes
-from .signals import ONE, Signal
+from .signals import ONE, Signal, Term
 
 __all__ = ["Layer", "Steps", "build"]
 
@@ -57,6 +57,7 @@ def build(graph: Graph, steps: Steps, timesteps: int, entry: InputSpec, provenan
     Raises:
         FormatError: nodes that do not fit each other, loops without neurons, or primitives that are not read; each by name.
         NetworkError: what no chip can run as meant: non-spiking outputs, time constants below a step.
+        UsageError: a readout for an output that spikes.
         DoesNotFitError: chains of maps too large to multiply out.
     """
     reader = _Builder(graph, steps)
@@ -247,6 +248,8 @@ class _Builder:
         Its constant enters a current of the neurons' own that decays as a source of its own, since it takes its time to rise.
         """
         held = self._with_current(node, neuron, x)
+        if self.steps.reset == "subtract-late" and np.isfinite(held.tau):
+            x = _subtracted_late(name, node, held, x)
         if neuron.tau_syn != 1.0 and x.bias.any():
             x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
         return Layer(name, x.shape, held, x, x.bias + drive, alive)
@@ -266,25 +269,37 @@ class _Builder:
 
     def _with_output(self, layers: list[Layer], sent: Signal) -> tuple[list[Layer], str]:
         """Return the layers and the name of the one that the Output hears; a linear output gets neurons, if they were asked for."""
-        last = sent.terms[0] if len(sent.terms) == 1 else None
-        plain = last is not None and last.link is None and not last.lag and last.tau == 1.0 and not sent.bias.any()
-        if last is not None and plain and last.source in self.stepped.keys() | {n.name for n in self.graph.of_kind("Threshold")}:
-            return layers, last.source
         readout = self._readout()
         if readout is not None:
             return self._read_out(layers, readout)
-        split = [name for name in self.stepped if len(sent.terms) > 1 and sent.terms == self.signals[name].terms]
-        if split and not sent.bias.any():
-            return [*layers, _joined(split[0], sent)], split[0]
+        spiking = self._spiking_output(sent)
+        if spiking is not None and self.steps.readout is not None:
+            raise UsageError(
+                f"readout is a threshold for an Output that hears numbers; the Output {self.end} hears the spikes of {spiking}. "
+                f"Leave it out."
+            )
+        if spiking is not None:
+            return [*layers, *([_joined(spiking, sent)] if len(sent.terms) > 1 else [])], spiking
         if self.steps.readout is None:
             raise NetworkError(
                 f"the Output {self.end} hears numbers, not the spikes of one layer of neurons, and a chip counts spikes. Let a layer of "
                 f"neurons lead straight to it, or put neurons with a threshold there with --set readout=1.0, which changes the network"
             )
-        soft, reached = self.steps.reset == "subtract", bar(self.steps.readout, self.steps.spike_when)
+        soft, reached = self.steps.reset != "zero", bar(self.steps.readout, self.steps.spike_when)
         neuron = self._with_current(self.end, LIF(np.inf, reached, 0.0, decay_input=False, soft_reset=soft), sent)
         shape = (sent.size,)
         return [*layers, Layer(self.end, shape, neuron, replace(sent, shape=shape), sent.bias, np.ones(sent.size, np.bool_))], self.end
+
+    def _spiking_output(self, sent: Signal) -> str | None:
+        """Return the layer whose spikes, as they are, the Output hears, in parts or whole; None where it hears something else."""
+        if sent.bias.any():
+            return None
+        last = sent.terms[0] if len(sent.terms) == 1 else None
+        if last is not None:
+            plain = last.link is None and not last.lag and last.tau == 1.0
+            cells = self.stepped.keys() | {n.name for n in self.graph.of_kind("Threshold")}
+            return last.source if plain and last.source in cells else None
+        return next((name for name in self.stepped if sent.terms == self.signals[name].terms), None)
 
     def _readout(self) -> Node | None:
         """Return the integrator that alone leads to the Output, through nodes that change no value, if one does."""
@@ -308,6 +323,26 @@ class _Builder:
 def _joined(name: str, parts: Signal) -> Layer:
     """Return a gate for each neuron of a layer that was split, which brings the spikes of its parts together."""
     return Layer(name, parts.shape, Threshold(1.0), parts, parts.bias, np.ones(parts.size, np.bool_))
+
+
+def _subtracted_late(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
+    """Return what arrives at neurons whose threshold is taken off a step after the spike, past the leak of that step.
+
+        v <- b v + x - c s(t - 1),    b = 1 - 1/tau,    c = v_threshold - v_reset
+
+    A soft reset takes c off before the leak, so b c of it is left after; the rest, c / tau, is an inhibition of each neuron by itself.
+
+    Raises:
+        NetworkError: a synaptic current, which would spread that inhibition over steps.
+    """
+    if neuron.tau_syn != 1.0:
+        raise NetworkError(
+            f"the node {node} has a synaptic current, and what a reset takes off late would go through it. Read it with "
+            f"--set reset=subtract, or train with a reset that is not delayed"
+        )
+    amount = (neuron.v_threshold - neuron.v_reset) / (1.0 if neuron.decay_input else neuron.tau)
+    own = Synapses(np.arange(x.size + 1), np.arange(x.size, dtype=np.int32), np.full(x.size, -amount), (x.size, x.size))
+    return replace(x, terms=(*x.terms, Term(name, own, 1)))
 
 
 def _is_whole(data: NDArray[Any]) -> bool:

@@ -28,7 +28,7 @@ from .graph import Node, numbers
 
 __all__ = ["INTEGRATORS", "NEURONS", "Reset", "SpikeWhen", "Stepped", "bar", "filtered", "spread", "stepped"]
 
-Reset = Literal["zero", "subtract"]
+Reset = Literal["zero", "subtract", "subtract-late"]
 SpikeWhen = Literal["above", "reached"]
 Float = NDArray[np.float64]
 NEURONS = ("LIF", "IF", "CubaLIF")
@@ -79,7 +79,7 @@ def stepped(
 
     Args:
         readout: threshold above v_leak that integrators (LI, CubaLI, I) get.
-        reset: what a spike does to v: sets it to v_reset (`zero`), or takes v_threshold - v_reset off it.
+        reset: what a spike does to v: sets it to v_reset (`zero`), or takes v_threshold - v_reset off it (late: the builder adds the rest).
 
     Raises:
         FormatError: parameters that are missing or of another shape.
@@ -109,7 +109,7 @@ def stepped(
     )
     pairs, group = np.unique(np.stack([memory.tau, memory.tau_syn]), axis=1, return_inverse=True)
     neurons = tuple(
-        LIF(float(tau), bar(v_threshold, spike_when), v_reset, memory.decay_input, reset == "subtract", float(tau_syn))
+        LIF(float(tau), bar(v_threshold, spike_when), v_reset, memory.decay_input, reset != "zero", float(tau_syn))
         for tau, tau_syn in pairs.T
     )
     return Stepped(neurons, group.ravel().astype(np.int64), memory.gain / span, drive, alive)

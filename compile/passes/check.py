@@ -39,7 +39,10 @@ class Pass:
         events = reference.encode(network, calibration.values, seed=self.seed)
         spikes = reference.simulate(network, events)
         rates = {name: raster.mean(axis=(0, 1)) for name, raster in spikes.items()}
-        warnings += rate_warnings(rates, len(events))
+        silent = rate_warnings(rates, len(events))
+        if network.reading is not None and any(not by_neuron.any() for by_neuron in rates.values()):
+            silent.append(network.reading.if_silent)
+        warnings += silent
         return PassResult(network, warnings=tuple(warnings), rates=rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))})
 
 

@@ -345,8 +345,8 @@ def _neuron(layer: Layer, most: int) -> IntegerLIF:
 def _timesteps(arrays: Arrays, options: Options) -> int:
     if "simulation/tSample" not in arrays and options.timesteps is None:
         raise UsageError(
-            "This .net file has no simulation/tSample, so it does not say how many time steps a sample has. Say it with --timesteps (-T), "
-            "or name a data set of events with --data."
+            "This .net file has no simulation/tSample, so it does not say how many time steps a sample has. Say it with --timesteps (-T, "
+            "or --set timesteps=), or name a data set of events with --data."
         )
     said = Layer(0, "simulation", arrays).number("simulation/tSample", 1, 4096, options.timesteps)
     return options.timesteps or said

@@ -22,8 +22,9 @@ SUFFIXES = (".nir",)
 RESETS = ("zero", "subtract")
 DT = 1e-4
 UNSAID_RESET = (
-    "A NIR file cannot say whether a spike sets the potential to v_reset or takes the threshold off it; taken here: it is set. snnTorch, "
-    "Sinabs and Rockpool subtract by default (--set reset=subtract), SpikingJelly, Norse and Lava-dl do not (--set reset=zero); the spikes "
+    "A NIR file cannot say whether a spike sets the potential to v_reset or takes the threshold off it; taken here: it is set. By default "
+    "snnTorch takes it off a step late (--set reset=subtract-late), Sinabs and Rockpool at once (reset=subtract), SpikingJelly, Norse and "
+    "Lava-dl set the potential (reset=zero); the spikes "
     "differ. Say which."
 )
 NOTE = "spikeloom"  # metadata that our writer leaves: what NIR has no place for
@@ -38,8 +39,8 @@ class Options:
         timesteps: of a sample; there is no default.
         spike_when: neurons spike `above` their threshold, as NIR's equations have it, or when it is `reached`, as SpikingJelly's do;
             above.
-        reset: a spike sets the potential to v_reset (`zero`), or takes v_threshold - v_reset off it (`subtract`); zero, with a warning,
-            since a file cannot say which.
+        reset: a spike sets the potential to v_reset (`zero`), or takes v_threshold - v_reset off it, at once (`subtract`) or in the
+            next step, past its leak (`subtract-late`); zero, with a warning, since a file cannot say which.
         input: samples are one value for all time steps (`static`), or have one for each (`events`); static.
         levels: samples are integers 0..levels that stand for 0..1; 255, of events 1.
         readout: threshold above rest of neurons put in place of a non-spiking output; None: it is refused.
@@ -49,7 +50,7 @@ class Options:
     dt: float | None = None
     timesteps: int | None = None
     spike_when: Literal["above", "reached"] | None = None
-    reset: Literal["zero", "subtract"] | None = None
+    reset: Literal["zero", "subtract", "subtract-late"] | None = None
     input: Literal["static", "events"] | None = None
     levels: int | None = None
     readout: float | None = None
@@ -110,7 +111,10 @@ def _network(document: Mapping[str, Any], options: Options) -> Network:
     noted = _noted(graph)
     timesteps = options.timesteps or noted.get("timesteps")
     if timesteps is None:
-        raise UsageError("A NIR file does not say how many time steps a sample has. Say it with --timesteps, or name a data set of events.")
+        raise UsageError(
+            "A NIR file does not say how many time steps a sample has. Say it with --timesteps (-T, or --set "
+            "timesteps=), or name a data set of events."
+        )
     graph = _in_order(graph, noted.get("layers", []))
     steps = Steps(
         options.dt or noted.get("dt") or DT,
