@@ -150,6 +150,7 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
     else:
         known: Known = reader.known(path, _options(reader, path, given)) if hasattr(reader, "known") else Known()
         fed = data.load(replace(known, timesteps=_first(_whole(given.get("timesteps")), data.timesteps, known.timesteps)))
+        _check_time(fed, known.temporal, f"in {path}")
         kind = "events" if fed.temporal else "static"
         said = {"levels": fed.levels, "input": kind, "timesteps": fed.timesteps or data.timesteps}
         network = _network(reader, path, {n: v for n, v in said.items() if n in takes and v is not None} | dict(given))
@@ -221,11 +222,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _check(network: Network, fed: Fed, where: str) -> None:
-    if fed.temporal != network.input.is_temporal:
-        has, needs = (
-            ("a value for each time step", "one for all of them") if fed.temporal else ("one value for all time steps", "one for each")
-        )
-        raise UsageError(f"The samples of {fed.name} have {has}; the network {where} takes {needs}. Name other data.")
+    _check_time(fed, network.input.is_temporal, where)
     if fed.levels is not None and fed.levels != network.input.levels:
         raise UsageError(
             f"The samples of {fed.name} are integers 0..{fed.levels}; the network {where} takes 0..{network.input.levels}. Say which with "
@@ -237,6 +234,13 @@ def _check(network: Network, fed: Fed, where: str) -> None:
             f"{fed.name} has labels {labels.min()}..{labels.max()}; the network {where} tells {network.classes} classes apart. "
             f"Name other data."
         )
+
+
+def _check_time(fed: Fed, temporal: bool | None, where: str) -> None:
+    if temporal is None or fed.temporal == temporal:
+        return
+    has, needs = ("a value for each time step", "one for all of them") if fed.temporal else ("one value for all time steps", "one for each")
+    raise UsageError(f"The samples of {fed.name} have {has}; the network {where} takes {needs}. Name other data.")
 
 
 def _calibration(network: Network, fed: Fed) -> Calibration:

@@ -15,7 +15,9 @@ from netxgen import CUBA, put
 from nirgen import nir
 from spikeloom import runtime
 from spikeloom.compile import compile_network
+from spikeloom.compile.compiler import read_source
 from spikeloom.compile.deployed import load
+from spikeloom.compile.writers.nir import write
 from spikeloom.errors import DataError, SpikeloomError, UsageError
 from spikeloom.train import load_dataset, samples_of
 from test_datasets_layouts import write_n_mnist
@@ -116,6 +118,18 @@ def test_which_axis_is_time_is_told_by_the_networks_inputs(tmp_path: Path) -> No
     np.savez(tmp_path / "wrong.npz", x=np.zeros((4, 7), np.uint8), y=np.zeros(4, np.int64))
     with pytest.raises(UsageError, match=r"have the shape \(7,\); the network takes 5 numbers"):
         compile_network(tmp_path / "net.nir", reader={"timesteps": 8}, data=samples_of(tmp_path / "wrong.npz"))
+
+
+def test_what_our_own_file_says_of_its_samples_stands(tmp_path: Path) -> None:
+    """A file that notes events is not read as one of constant samples because the data is; its time steps go before the data set's."""
+    path, _, _ = events_file(tmp_path, 6)
+    weight = np.random.default_rng(4).normal(0.4, 0.5, (3, 5)).astype(np.float32)
+    nir.write(tmp_path / "theirs.nir", chain(nir.Input(np.array([5])), nir.Linear(weight), lif(3)))
+    network = read_source(tmp_path / "theirs.nir", {"timesteps": 6, "input": "events"}).network
+    write(network, tmp_path / "ours.nir")
+    assert compile_network(tmp_path / "ours.nir", data=samples_of(path)).network.timesteps == 6
+    with pytest.raises(UsageError, match=r"have one value for all time steps; the network in .* takes one for each"):
+        read_source(tmp_path / "ours.nir", None, samples_of("digits"))
 
 
 def test_a_trained_run_takes_other_calibration_samples(spikeloom: Command, digits_run: Path, tmp_path: Path) -> None:
