@@ -13,7 +13,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -103,22 +103,39 @@ def clustered(neurons: int, synapses: int, size: int = 1000, inside: float = 0.8
     return Case(wiring_of(keys // neurons, keys % neurons, 0, (Layer("all", 0, neurons, (neurons,)),)))
 
 
-def pruned_convolutions(density: float) -> Case:
-    """Five 3x3 convolutions on 32x32 images, 159,744 neurons; the first is dense, the taps of the others are pruned at random."""
-    rng, shape, outside = np.random.default_rng(0), (3, 32, 32), 3 * 32 * 32
+def convolutions(shape: tuple[int, int, int], layers: Sequence[tuple[int, int, int, int]], densities: Sequence[float]) -> Case:
+    """Convolutions one after another: channels, kernel, stride and padding of each, and which share of its taps, drawn at random, is left.
+
+    A kernel of 0 is as large as the map: a fully connected layer.
+    """
+    rng, outside = np.random.default_rng(0), math.prod(shape)
     rows: list[Int] = []
     columns: list[Int] = []
     found: list[Layer] = []
     start, source = 0, 0
-    for i, (channels, stride) in enumerate(((32, 1), (64, 1), (128, 2), (104, 1), (32, 2))):
-        kept = rng.random((channels, shape[0], 3, 3)) < (density if i else 1.0)
-        taps = Convolution.from_dense(kept.astype(np.int32), shape, stride=stride, padding=1)
+    for i, ((channels, kernel, stride, padding), density) in enumerate(zip(layers, densities, strict=True)):
+        window = (kernel, kernel) if kernel else shape[1:]
+        kept = rng.random((channels, shape[0], *window)) < density
+        taps = Convolution.from_dense(kept.astype(np.int32), shape, stride=stride, padding=padding)
         synapses, size = taps.unrolled(), math.prod(taps.target_shape)
         rows.append(synapses.rows + start)
         columns.append(synapses.indices.astype(np.int64) + source)
-        found.append(Layer(f"conv{i + 1}", start, start + size, taps.target_shape))
+        found.append(Layer(f"layer{i + 1}", start, start + size, taps.target_shape))
         source, start, shape = outside + start, start + size, taps.target_shape
     return Case(wiring_of(np.concatenate(rows), np.concatenate(columns), outside, tuple(found)))
+
+
+def pruned_convolutions(density: float) -> Case:
+    """Five 3x3 convolutions on 32x32 images, 159,744 neurons; the first is dense, the taps of the others are pruned at random."""
+    shapes = [(channels, 3, stride, 1) for channels, stride in ((32, 1), (64, 1), (128, 2), (104, 1), (32, 2))]
+    return convolutions((3, 32, 32), shapes, [1.0, *[density] * 4])
+
+
+def pilotnet() -> Case:
+    """Of the size and build of lava-dl's PilotNet: four strided convolutions on 66 x 200 pixels and four dense layers, unpruned."""
+    maps = [(24, 3, 2, 0), (36, 3, 2, 0), (64, 3, 2, 0), (64, 3, 2, 0)]
+    dense = [(100, 0, 1, 0), (50, 0, 1, 0), (10, 0, 1, 0), (1, 0, 1, 0)]
+    return convolutions((3, 66, 200), [*maps, *dense], [1.0] * 8)
 
 
 def masked(folder: Path) -> Case:
@@ -135,6 +152,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "clustered-100k-1m": lambda: clustered(100_000, 1_000_000),
     "conv-5%": lambda: pruned_convolutions(0.05),
     "conv-1%": lambda: pruned_convolutions(0.01),
+    "pilotnet": pilotnet,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .foreign import fed, named
+from .progress import Bar
 from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
@@ -34,7 +35,7 @@ def compile_(
     ] = "8",
     granularity: Annotated[str, typer.Option(help="One weight exponent a layer, or up to four, by channel.")] = "layer",
     max_chips: Annotated[int | None, typer.Option("--chips", help="Chips it may take [default: all of the chip's system].")] = None,
-    effort: Annotated[str, typer.Option(help="How long the mapping onto cores is worked on: fast, default or best.")] = "default",
+    effort: Annotated[str, typer.Option(help="How long the mapping onto cores is worked on, at most: fast, default or best.")] = "default",
     stop_after: Annotated[str | None, typer.Option(metavar="PASS", help="Run the passes up to this one and map nothing.")] = None,
     dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and to load again.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of each pass what it is for, its options and what it changed.")] = False,
@@ -86,21 +87,23 @@ def compile_(
             render(explanation(document["passes"]))
             say(f"Stopped after {stop_after}; nothing was mapped." + (f" The networks are in {dump_dir}." if dump_dir else ""))
         return
-    deployed = compile_network(
-        source,
-        target=target,
-        chip=chip,
-        encoding=encoding,  # pyright: ignore[reportArgumentType]
-        weight_bits=weight_bits,
-        granularity=granularity,
-        mode=mode,
-        reader=reader,
-        data=samples,
-        dump_dir=dump_dir,
-        seed=seed,
-        max_chips=max_chips,
-        effort=effort,  # pyright: ignore[reportArgumentType]
-    )
+    with Bar("compiling") as bar:
+        deployed = compile_network(
+            source,
+            target=target,
+            chip=chip,
+            encoding=encoding,  # pyright: ignore[reportArgumentType]
+            weight_bits=weight_bits,
+            granularity=granularity,
+            mode=mode,
+            reader=reader,
+            data=samples,
+            dump_dir=dump_dir,
+            seed=seed,
+            max_chips=max_chips,
+            effort=effort,  # pyright: ignore[reportArgumentType]
+            progress=bar.stage,
+        )
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
     document = summary(deployed)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .shared import say
 
 __all__ = ["Bar"]
@@ -18,6 +20,7 @@ class Bar:
         self._console = Console(stderr=True)
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task(title, total=None, note="")
+        self._stage, self._since = "", 0.0
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -36,6 +39,14 @@ class Bar:
         )
         if batch == batches and not self._console.is_terminal:
             say(f"epoch {epoch}/{epochs}  {note}")
+
+    def stage(self, name: str, share: float) -> None:
+        """Show where a compilation is; called by `compile_network`. The time left is the most: a stage may end before that."""
+        if name != self._stage:
+            self._stage, self._since = name, time.monotonic()
+        seconds = (time.monotonic() - self._since) * (1.0 / share - 1.0) if share else 0.0
+        left = f"{int(seconds) // 60}:{int(seconds) % 60:02d} left at most" if seconds >= 1.0 else ""
+        self._bar.update(self._task, total=1.0, completed=share, description=name, note=left)
 
     def samples(self, done: int, total: int) -> None:
         """Show where a run is; called by `runtime.run`."""

@@ -20,6 +20,7 @@ from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, build
 from .mapping.build import Mapping as CoreMapping
 from .mapping.partition import Effort, check_effort
+from .mapping.progress import Progress, quiet
 from .network import Encoding, Network
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions, Pass, PipelineResult
@@ -54,6 +55,7 @@ def compile_network(
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
     data: Data | None = None,
+    progress: Progress = quiet,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
 
@@ -74,6 +76,7 @@ def compile_network(
         reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
         data: what the network is fed, from `train.samples_of`. It says what a file of another tool leaves open (time steps, levels),
             calibrates where no `calibration` is given, and measures the accuracy of a float network as it was read, and of its integers.
+        progress: called now and then with what is being done (a pass, filling cores, refinement, placement) and its share that is done.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
@@ -88,7 +91,7 @@ def compile_network(
     rules, model = _target(target, chip, max_chips)
     read = _read(source, reader, data)
     options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
-    result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options))
+    result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options), progress=progress)
     rules.check(result.network, model)
     rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
     check_size(result.network)
@@ -96,7 +99,7 @@ def compile_network(
     if hasattr(rules, "build"):
         mapping, crossbars = rules.build(result.network, rates, model, mode=mode, effort=effort, seed=seed)
     else:
-        mapping = build(result.network, rates, model, effort=effort, seed=seed)
+        mapping = build(result.network, rates, model, effort=effort, seed=seed, progress=progress)
     _check_limits(mapping, model)
     check_balance(result.network, model.limit("max_delay"))
     network = result.network

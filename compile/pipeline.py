@@ -14,6 +14,7 @@ from .. import registry
 from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
 from . import dump, passes
+from .mapping.progress import Progress, quiet
 from .network import Encoding, Network, Projection
 from .validate import validate
 
@@ -163,6 +164,7 @@ def run(
     stop_after: str | None = None,
     dump_dir: Path | None = None,
     chain: list[tuple[str, Pass]] | None = None,
+    progress: Progress = quiet,
 ) -> PipelineResult:
     """Run the passes on `network`; it is validated after each.
 
@@ -170,6 +172,7 @@ def run(
         stop_after: name of the last pass to run; all if None.
         dump_dir: folder for the network as it stands after each pass, see `dump`.
         chain: the passes by name, where a target has its own; those of `build` if None.
+        progress: called before each pass with its name and the share of the passes that are done.
 
     Raises:
         UsageError: no pass of that name.
@@ -183,6 +186,7 @@ def run(
     drift: dict[str, float] = {}
     rates: Rates | None = None
     for number, (name, instance) in enumerate(chain, 1):
+        progress(name, (number - 1) / len(chain))
         start = time.perf_counter()
         result = instance.run(network)
         seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ from . import bounds, load
 from .load import Wiring, core_loads
 from .partition import Effort, Partition, partition
 from .place import place, traffic
+from .progress import Progress, quiet
 from .system import hops_of_all, joint_places
 
 Int = NDArray[np.int64]
@@ -54,23 +55,33 @@ class Mapping:
         return int(self.chip_of.max(initial=0)) + 1
 
 
-def build(network: Network, rates: dict[str, NDArray[np.float64]], chip: Chip, *, effort: Effort = "default", seed: int = 0) -> Mapping:
+def build(
+    network: Network,
+    rates: dict[str, NDArray[np.float64]],
+    chip: Chip,
+    *,
+    effort: Effort = "default",
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> Mapping:
     """Map an integer network onto a chip.
 
     Args:
         rates: by population, spikes per neuron and time step (calibration's averages; 1.0 where unknown).
         effort: how long partition and placement are worked on; see `partition` and `place`.
         seed: of the partition's refinement and the placement's annealing.
+        progress: called now and then with what is being done and its share that is done.
 
     Raises:
         UsageError: an unknown effort.
         DoesNotFitError: layer, limit, need and a way out are named.
     """
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders])).stored_on(chip)
-    parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed)
+    parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed, progress=progress)
     parts = replace(parts, changes=(*parts.changes, *_widened(network, chip)))
     load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
     least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
+    progress("placement", 0.0)
     return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed)
 
 

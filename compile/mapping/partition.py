@@ -19,7 +19,8 @@ from . import strategies
 from .bounds import cores_bound, messages_bound
 from .fill import fill
 from .load import RESOURCES, Layer, Wiring, core_loads, limits
-from .refine import Schedule, refine, shrink, sweeps
+from .progress import Progress, quiet, within
+from .refine import Schedule, descend, refine, shrink, sweeps, work_of
 from .settle import settle
 from .strategies._base import Proposal
 
@@ -37,6 +38,11 @@ TRIAL = 0.08  # of the work goes into each trial
 TELLING = 4  # sweeps, without which a trial tells nothing
 ROUND = 0.2  # of the work goes into each round on fewer cores
 LOSS = 1.01  # times the messages that fewer cores may cost
+# Pairs, some 15 s: a refinement of more work than this must show a gain before it goes on; not where the best is asked for, since noise
+# may lead on from where descent ends, as it does from parts of Mt-KaHyPar's.
+TRIED = {"default": 5e8, "best": float("inf")}
+DESCENT = 4  # sweeps without noise by which that is tried first; one that fills a core too full is undone, so two would tell little
+STALLED = 0.002  # of the messages: a try that saves less ends the refinement
 OUTPUTS = RESOURCES.index("output_axons")
 
 
@@ -58,13 +64,16 @@ class _Candidate:
     messages: float
 
 
-def partition(wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort = "default", seed: int = 0) -> Partition:
+def partition(
+    wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort = "default", seed: int = 0, progress: Progress = quiet
+) -> Partition:
     """Assign a core to every neuron of the chip.
 
     Args:
         cores_allowed: cores there are, on all chips together.
         effort: `fast`: orders and tiles, filled greedily; `default`: refined; `best`: every strategy, refined for longer.
         seed: of the refinement; the same seed gives the same partition.
+        progress: called now and then with what is being done and its share that is done.
 
     Raises:
         UsageError: an unknown effort.
@@ -76,12 +85,12 @@ def partition(wiring: Wiring, chip: Chip, cores_allowed: int, *, effort: Effort 
     least = cores_bound(wiring, chip)
     if least > cores_allowed:
         raise _too_many(wiring, chip, f"at least {least:,} cores", cores_allowed)
-    candidates, changes = _candidates(wiring, chip, cores_allowed, effort, seed)
+    candidates, changes = _candidates(wiring, chip, cores_allowed, effort, seed, progress)
     best = min(candidates, key=lambda c: (c.cores > cores_allowed, c.messages, c.cores))
     name, core_of = best.name, best.core_of
     improvable = best.messages > messages_bound(wiring, chip) or best.cores > cores_allowed
     if effort != "fast" and improvable and best.cores <= HOPEFUL * cores_allowed:
-        refined = _refined(wiring, chip, best, cores_allowed, _budget(wiring, effort), seed)
+        refined = _refined(wiring, chip, best, cores_allowed, _budget(wiring, effort), TRIED[effort], seed, progress)
         if _count(refined) <= cores_allowed and (best.cores > cores_allowed or wiring.messages(refined) < best.messages):
             name, core_of = f"{best.name} + refinement", refined
     if _count(core_of) > cores_allowed:
@@ -99,11 +108,15 @@ def check_effort(effort: str) -> None:
         raise UsageError(f"There is no effort called {effort!r}. Known: {', '.join(EFFORTS)}.")
 
 
-def _candidates(wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, seed: int) -> tuple[list[_Candidate], list[str]]:
+def _candidates(
+    wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, seed: int, progress: Progress
+) -> tuple[list[_Candidate], list[str]]:
     """Return what each strategy that this effort tries comes to, and why one was left out."""
     found: list[_Candidate] = []
     changes: list[str] = []
-    for name in registry.names(strategies):
+    names = registry.names(strategies)
+    for number, name in enumerate(names):
+        progress("filling cores", number / len(names))
         module: Any = registry.load(strategies, "strategy", name)
         if EFFORTS.index(module.EFFORT) > EFFORTS.index(effort):
             continue
@@ -147,26 +160,51 @@ def _halved(core_of: Int, cores: Int, rank: Int) -> Int:
     return changed
 
 
-def _refined(wiring: Wiring, chip: Chip, start: _Candidate, cores_allowed: int, budget: Schedule, seed: int) -> Int:
-    """Return the candidate refined: short trials with and without room first, then the better on ever fewer cores."""
+def _refined(
+    wiring: Wiring, chip: Chip, start: _Candidate, cores_allowed: int, budget: Schedule, enough: float, seed: int, progress: Progress
+) -> Int:
+    """Return the candidate refined: short trials with and without room first, then the better on ever fewer cores.
+
+    One of more work than `enough` ends as soon as what was tried saves next to nothing: a few sweeps of descent, then the trials.
+    """
     starts = [start.core_of]
     roomy, misfit = fill(wiring, chip, start.proposal.order, start.proposal.breaks, ROOM)
     if misfit < 0 and _holds(wiring, chip, roomy) and (_count(roomy) <= cores_allowed or start.cores > cores_allowed):
         starts.append(roomy)
+    must_gain = start.cores <= cores_allowed and work_of(wiring, start.core_of, budget) > enough
+    if must_gain:
+        progress("refinement", 0.0)
+        tried = [descend(wiring, chip, c, _count(c), DESCENT, seed) for c in starts]
+        if _saved(wiring, start, tried) < STALLED:
+            return _closed(wiring, chip, tried[0])
     telling = sweeps(wiring, starts[-1], _part(budget, TRIAL, HOT)) >= TELLING  # dear sweeps are not spent on trials
-    hot = HOT if telling else COOL
-    if telling:
-        starts = [refine(wiring, chip, c, _count(c), _part(budget, TRIAL, HOT), seed) for c in starts]
+    hot, done = HOT if telling else COOL, 0.0
+    for i in range(len(starts) if telling else 0):
+        told = within(progress, "refinement", done, TRIAL)
+        starts[i] = refine(wiring, chip, starts[i], _count(starts[i]), _part(budget, TRIAL, HOT), seed, told)
+        done += TRIAL
+    if must_gain and telling and _saved(wiring, start, starts) < STALLED:
+        return _closed(wiring, chip, starts[0])
     best = min(starts, key=wiring.messages) if telling else starts[-1]
-    left = 1.0 - len(starts) * TRIAL if telling else 1.0
-    while left > 0.0:
+    while done < 1.0:
         fewer = shrink(wiring, chip, best, ROOM)
-        done = fewer is None or (_count(best) <= cores_allowed and wiring.messages(fewer) > LOSS * wiring.messages(best))
-        best = best if fewer is None or done else fewer
-        share = left if done or left <= 2 * ROUND else ROUND
-        best = refine(wiring, chip, best, _count(best), _part(budget, share, hot), seed)
-        left -= share
-    best = settle(wiring, chip, best)
+        last = fewer is None or (_count(best) <= cores_allowed and wiring.messages(fewer) > LOSS * wiring.messages(best))
+        best = best if fewer is None or last else fewer
+        share = 1.0 - done if last or 1.0 - done <= 2 * ROUND else ROUND
+        told = within(progress, "refinement", done, share)
+        best = refine(wiring, chip, best, _count(best), _part(budget, share, hot), seed, told)
+        done = 1.0 if share == 1.0 - done else done + share
+    return _closed(wiring, chip, best)
+
+
+def _saved(wiring: Wiring, start: _Candidate, tried: list[Int]) -> float:
+    """Return the share of the candidate's messages that the best of some partitions saves."""
+    return 1.0 - min(wiring.messages(core_of) for core_of in tried) / start.messages
+
+
+def _closed(wiring: Wiring, chip: Chip, core_of: Int) -> Int:
+    """Return a refined partition with its silent neurons where there is room, and without cores that can be done without."""
+    best = settle(wiring, chip, core_of)
     fewer = shrink(wiring, chip, best, 1.0)  # nothing moves any more: no room has to be left
     return best if fewer is None or wiring.messages(fewer) > LOSS * wiring.messages(best) else fewer
 

@@ -7,6 +7,7 @@ took over that at the last exact count; whenever an exact count finds a core too
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,8 +77,19 @@ def set_word_limits(state: State, wiring: Wiring, chip: Chip, share: float = 1.0
     return bool((full <= cap).all())
 
 
-def refine(wiring: Wiring, chip: Chip, core_of: Int, cores: int, schedule: Schedule, seed: int) -> Int:
-    """Return a partition with no more messages than `core_of`, on at most `cores` cores, that holds every limit as `core_of` does."""
+def refine(
+    wiring: Wiring,
+    chip: Chip,
+    core_of: Int,
+    cores: int,
+    schedule: Schedule,
+    seed: int,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Int:
+    """Return a partition with no more messages than `core_of`, on at most `cores` cores, that holds every limit as `core_of` does.
+
+    `progress` is called with the share of the sweeps that are made, after each.
+    """
     rng = np.random.default_rng(seed)
     gumbel, random = rng.gumbel(size=GUMBELS), rng.integers(1, 1 << 63, 1, np.uint64)
     state = new_state(wiring, chip, core_of, cores)
@@ -85,8 +97,10 @@ def refine(wiring: Wiring, chip: Chip, core_of: Int, cores: int, schedule: Sched
     kept, share = state.core_of.copy(), 1.0
     movable = np.flatnonzero(np.diff(wiring.indptr))
     unit = float(wiring.rates[wiring.fan_out > 0].mean()) if movable.size else 0.0
-    for temperature in _temperatures(wiring, core_of, schedule):
+    temperatures = _temperatures(wiring, core_of, schedule)
+    for number, temperature in enumerate(temperatures, 1):
         _, moves = refine_kernels.sweep(state, rng.permutation(movable), temperature * unit, gumbel, random)
+        progress(number / len(temperatures))
         if not set_word_limits(state, wiring, chip, share):
             share *= 0.97
             state.core_of[:] = kept
@@ -103,18 +117,34 @@ def refine(wiring: Wiring, chip: Chip, core_of: Int, cores: int, schedule: Sched
     return best
 
 
+def descend(wiring: Wiring, chip: Chip, core_of: Int, cores: int, count: int, seed: int) -> Int:
+    """Return what `count` sweeps of plain descent make of a partition, which holds what `refine` says."""
+    return refine(wiring, chip, core_of, cores, Schedule(count * _pairs(wiring, core_of), most=count, hot=0.0, cold=0.0), seed)
+
+
+def _pairs(wiring: Wiring, core_of: Int) -> float:
+    """Return the (source, core) pairs that a sweep looks at; 1 at least."""
+    return max(float((wiring.reach(core_of) * wiring.fan_out).sum()), 1.0)
+
+
 def _temperatures(wiring: Wiring, core_of: Int, schedule: Schedule) -> list[float]:
     """Return the temperature of each sweep: down in equal ratios, then zeros."""
     total = sweeps(wiring, core_of, schedule)
     calm = min(DESCENTS, (total + 1) // 2)
+    if schedule.hot == 0.0:
+        return [0.0] * total
     warm = np.geomspace(schedule.hot, schedule.cold, total - calm).tolist() if total - calm > 1 else []
     return [*warm, *[0.0] * calm]
 
 
 def sweeps(wiring: Wiring, core_of: Int, schedule: Schedule) -> int:
     """Return how many times a schedule looks at every neuron of a partition; once at least."""
-    pairs = float((wiring.reach(core_of) * wiring.fan_out).sum())
-    return int(min(schedule.most, max(schedule.work / max(pairs, 1.0), 1.0)))
+    return int(min(schedule.most, max(schedule.work / _pairs(wiring, core_of), 1.0)))
+
+
+def work_of(wiring: Wiring, core_of: Int, schedule: Schedule) -> float:
+    """Return the (source, core) pairs that a schedule really looks at: no more than its sweeps do."""
+    return sweeps(wiring, core_of, schedule) * _pairs(wiring, core_of)
 
 
 def shrink(wiring: Wiring, chip: Chip, core_of: Int, share: float) -> Int | None:
