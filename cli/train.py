@@ -117,6 +117,8 @@ def train(
         return
     stages = "   ".join(f"{s.name} {s.accuracy:.2%}" for s in done.stages)
     say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
+    counts = (("weights", done.connectivity), ("synapses", done.connectivity_unrolled), ("reachable synapses", done.connectivity_reachable))
+    say("connectivity: " + "   ".join(f"{name} {share:.2%}" for name, share in counts if share is not None))
     for warning in done.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out}/model.onnx. {next_step('compile', out, '--target', 'lava')}")

@@ -224,6 +224,7 @@ def _trained(run: TrainedRun) -> Row:
         "integer_sparsity": run.integer_sparsity,
         "connectivity": 1.0 - run.sparsity,
         "connectivity_unrolled": kept.get("connectivity_unrolled", 1.0 - run.sparsity),
+        **({} if run.connectivity_reachable is None else {"connectivity_reachable": run.connectivity_reachable}),
         "pruned": sum(row.get("pruned", 0.0) for row in rows),
         "regrown": sum(row.get("regrown", 0.0) for row in rows),
         "stages": {stage.name: stage.accuracy for stage in run.stages},

@@ -17,7 +17,8 @@ __all__ = ["Point", "points", "table", "write_page"]
 NOTE = (
     "Accuracy is that of what was handed over, on the test set; deployed, SOPs and energy are those of the compiled network on all of it. "
     "± is half the way from the lowest to the highest seed, in points; all else are means over the seeds. Connectivity is the share of "
-    "weights that are not zero, unrolled that of synapses. Pruned and regrown are summed over the epochs."
+    "weights that are not zero, unrolled that of synapses, reachable that of synapses which a spike from the input can cross. Pruned and "
+    "regrown are summed over the epochs."
 )
 Row = dict[str, Any]
 Point = dict[str, Any]
@@ -34,7 +35,8 @@ def points(rows: Iterable[Row]) -> list[Point]:
 
 def _point(method: str, sparsity: float, group: list[Row]) -> Point:
     accuracies = [row["accuracy"] for row in group]
-    names = ("connectivity", "connectivity_unrolled", "sparsity", "pruned", "regrown", "deployed_accuracy", "sops", "dynamic_energy_joules")
+    names = ("connectivity", "connectivity_unrolled", "connectivity_reachable", "sparsity", "pruned", "regrown")
+    names += ("deployed_accuracy", "sops", "dynamic_energy_joules")
     means = {name: statistics.fmean(row[name] for row in group) for name in names if all(name in row for row in group)}
     return {
         "method": method,
@@ -49,7 +51,7 @@ def _point(method: str, sparsity: float, group: list[Row]) -> Point:
 
 def table(rows: Iterable[Row]) -> list[list[str]]:
     """Return the head and the lines of the table, one a method and sparsity; `±` is half the way from the lowest to the highest seed."""
-    head = ["method", "connect.", "accuracy", "±", "seeds", "deployed", "SOPs", "dynamic", "unrolled", "pruned", "regrown"]
+    head = ["method", "connect.", "accuracy", "±", "seeds", "deployed", "SOPs", "dynamic", "unrolled", "reachable", "pruned", "regrown"]
     return [head, *([*_cells(point)] for point in points(rows))]
 
 
@@ -63,6 +65,7 @@ def _cells(point: Point) -> Iterable[str]:
     yield f"{point['sops']:,.0f}" if "sops" in point else ""
     yield f"{point['dynamic_energy_joules'] * 1e9:,.0f} nJ" if "dynamic_energy_joules" in point else ""
     yield f"{point['connectivity_unrolled']:.2%}"
+    yield f"{point['connectivity_reachable']:.2%}" if "connectivity_reachable" in point else ""
     yield f"{point['pruned']:,.0f}"
     yield f"{point['regrown']:,.0f}"
 

@@ -158,7 +158,7 @@ def test_what_trains_is_told_apart() -> None:
     assert {n: tuple(w.shape) for n, w in model.weights().items()}["conv3"] == (6, 4, 3, 3)
     assert len(model.others()) == 4 and model.gates() == {}
     gates = model.add_gates()
-    assert {n: tuple(g.shape) for n, g in gates.items()} == {"conv1": (4, 8, 8), "conv2": (4, 8, 8)}  # conv3 reaches the linear layer
+    assert {n: tuple(g.shape) for n, g in gates.items()} == {"conv2": (4, 8, 8), "conv3": (6, 8, 8)}  # conv1 takes the sample
     assert gates == model.gates() == model.add_gates() and len(model.others()) == 4
     every = [*model.weights().values(), *gates.values(), *model.others()]
     assert len({id(p) for p in every}) == len(every) == len(list(model.parameters()))
@@ -176,7 +176,7 @@ def test_a_closed_gate_silences_its_neurons_alone() -> None:
     torch.manual_seed(0)
     model, x = small().eval(), torch.rand(5, 8, 8) * 4
     before = model.populations(x)["conv1"]
-    gate = model.add_gates()["conv1"]
+    gate = model.add_gates(["conv1"])["conv1"]
     assert torch.equal(model.populations(x)["conv1"], before) and before[:, :, 2, 3].any()
     gate.data[2, 3] = 0
     after = model.populations(x)["conv1"]

@@ -202,12 +202,13 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
         ({}, "density", "uniform"), ({}, "growth", "random"), ({}, "share", 0.6), ({}, "decay", "constant"), ({}, "every", 1),
         ({}, "rewirings", 3), ({}, "start", "magnitude"),
     ],
-    "upr": [({}, "control", "open"), ({}, "penalty", 0.1), ({}, "search", 0.9), ({}, "mask_lr", 0.1)],
+    "upr": [({}, "control", "open"), ({}, "penalty", 0.1), ({}, "search", 0.9), ({}, "mask_lr", 0.1), ({}, "layers", "all")],
 }  # fmt: skip
 
 
 def trained(name: str, options: dict[str, Any]) -> Tensor:
     model = conv_network()
+    model.dense = ("conv1",)
     method = method_of(name, model, 0.8, **options)
     run(method, model, 40)
     return flat(model)

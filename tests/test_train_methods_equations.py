@@ -212,9 +212,9 @@ def test_upr(network: Any, gated: bool) -> None:
     raw = [w.detach().double().clone().requires_grad_() for w in model.weights().values()]
     method = method_of("upr", model, penalty=3e-4, mask_lr=0.5, search=0.8)
     scores = [torch.zeros_like(w).requires_grad_() for w in raw]
-    gates = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in ([(7, 8, 8), (9, 4, 4)] if gated else [])]
+    gates = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in ([(9, 4, 4), (5, 4, 4)] if gated else [])]
     e_w = [64.0, 16.0, 16.0, 1.0] if gated else [1.0, 1.0]
-    e_n = [9 * 9 / 4, 5 * 9 / 1]
+    e_n = [5 * 9 / 1, 10.0]
     adam = torch.optim.Adam([{"params": raw, "lr": LR}, {"params": scores + gates, "lr": 0.5 * LR}])
     beta = 5.0
     for t in range(1, 7):

@@ -212,16 +212,16 @@ def test_upr_closes_channels() -> None:
     run(method, model, 20)
     scores = method.gate_score
     scores.fill_(1.0)
-    scores[: 2 * 64] = -1.0  # channels 0 and 1 of conv1 closed everywhere
-    scores[2 * 64 : 3 * 64 - 1] = -1.0  # channel 2 at all positions but one
+    scores[: 2 * 16] = -1.0  # channels 0 and 1 of conv2 closed everywhere
+    scores[2 * 16 : 3 * 16 - 1] = -1.0  # channel 2 at all positions but one
     method.freeze()
-    first, second, *_ = model.weights().values()
+    _, first, second, _ = model.weights().values()
     assert bool((first[:2] == 0).all()) and bool((second[:, :2] == 0).all())
     assert bool((first[2] != 0).any()) and bool((second[:, 2] != 0).any())
     assert int((flat(model) == 0).sum()) == round(0.6 * flat(model).numel())
-    gates = model.gates()["conv1"]
+    gates = model.gates()["conv2"]
     assert not gates.requires_grad
-    assert torch.equal(gates.detach().view(-1), (scores[: 7 * 64] > 0).float())
+    assert torch.equal(gates.detach().view(-1), (scores[: 9 * 16] > 0).float())
 
 
 def test_upr_opens_channels_again_rather_than_prune_too_much() -> None:
@@ -231,7 +231,7 @@ def test_upr_opens_channels_again_rather_than_prune_too_much() -> None:
     method.freeze()
     assert int((flat(model) == 0).sum()) == round(0.5 * flat(model).numel())
     first, second = (gate.detach().flatten(1).amax(1).tolist() for gate in model.gates().values())
-    assert first == [1.0] * 7 or first == sorted(first, reverse=True)  # the best channels are open, not the worst
+    assert first == [1.0] * 9 or first == sorted(first, reverse=True)  # the best channels are open, not the worst
     assert second[0] == 1.0 and second[-1] == 0.0
 
 
@@ -260,7 +260,7 @@ def test_upr_s_closed_control_closes_as_many_masks_as_asked_for() -> None:
 def test_upr_energies_are_the_paper_s() -> None:
     method = method_of("upr", conv_network())
     assert method.energies == [64, 16, 16, 1]
-    assert method.gates.energies == [9 * 9 / 4, 5 * 9]
+    assert method.gates.energies == [5 * 9, 10]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 499, 500])
@@ -295,14 +295,15 @@ def test_settings_of_the_seed_decide_nothing_for_what_draws_nothing() -> None:
 
 
 def residual_network() -> SpikingNetwork:
-    """a, and b beside a, into a pool; c takes the pool of b and, as a shortcut, d; then a linear layer."""
+    """first, then a, and b beside a, into a pool; c takes the pool of b and, as a shortcut, d; then a linear layer."""
     torch.manual_seed(0)
 
     def conv(sources: list[str], inputs: int, outputs: int, side: int, pool: int = 1) -> Connection:
         return Connection(sources, (inputs, side, side), torch.nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), pool=pool)
 
     units: dict[str, Unit] = {
-        "a": SpikingLayer([conv(["input"], 2, 4, 8)], 4),
+        "first": SpikingLayer([conv(["input"], 2, 2, 8)], 4),
+        "a": SpikingLayer([conv(["first"], 2, 4, 8)]),
         "b": SpikingLayer([conv(["a"], 4, 4, 8)]),
         "both": And(["a"], (4, 8, 8), ["b"]),
         "pooled": MaxPool("b", (4, 8, 8), 2),
@@ -316,9 +317,10 @@ def test_upr_follows_pools_shortcuts_and_gates() -> None:
     model = residual_network()
     method = method_of("upr", model, 0.3)
     # c has taps from the pool of b, from a + b averaged by 2 and from (a and not b) averaged by 2: e_w leaves the pooling out.
-    assert dict(zip(model.weights(), method.energies, strict=True)) == {"a": 64, "b": 64, "c": 16, "c_2": 16, "c_3": 16, "output": 1}
-    assert list(model.gates()) == ["a", "b"]
-    assert method.gates.energies == [9 * 4 + 9 * 5 + 9 * 5, 9 * 5 + 9 * 5 + 9 * 5]
+    e_w = {"first": 64, "a": 64, "b": 64, "c": 16, "c_2": 16, "c_3": 16, "output": 1}
+    assert dict(zip(model.weights(), method.energies, strict=True)) == e_w
+    assert list(model.gates()) == ["a", "b", "c"]
+    assert method.gates.energies == [9 * 4 + 9 * 5 + 9 * 5, 9 * 5 + 9 * 5 + 9 * 5, 10]
     method.gate_score.fill_(1.0)
     method.gate_score[:64] = -1.0  # channel 0 of a
     method.gate_score[4 * 64 + 64 : 4 * 64 + 128] = -1.0  # channel 1 of b

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,12 +20,12 @@ from ..compile.handover import Stage
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from . import checkpoint as checkpoints
-from . import export, platform, threads
+from . import export, platform, reachable, threads
 from .distributed import World, joined, synchronised
 from .evaluate import accuracy, is_silent, with_weights
 from .layers import SpikingNetwork, has_norms
 from .loop import CHECKPOINT, Trainer
-from .parts import WEIGHTS, Parts, load_init, take_gates
+from .parts import WEIGHTS, Parts, gated_layers, load_init, take_gates
 from .progress import ProgressCallback
 from .quantise import integer_weights
 from .settings import Augment, Device, LossName, Precision, ScheduleName, TrainSettings
@@ -33,6 +33,7 @@ from .state import Best
 
 __all__ = ["TrainedRun", "fit", "train_run"]
 
+CONNECTIVITIES = ("connectivity_unrolled", "connectivity_reachable")
 SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.onnx", "calibration.safetensors"
 
 
@@ -42,6 +43,9 @@ class TrainedRun:
 
     `accuracy` is that of the network handed over, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
     weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: what is wrong with it.
+    `connectivity_unrolled` is the share of
+    synapses that are left when convolutions are unrolled, `connectivity_reachable` of these those that a spike can cross (UPR's Conn., see
+    `reachable`); None in runs of versions that did not count them.
     """
 
     folder: Path
@@ -54,6 +58,13 @@ class TrainedRun:
     validation_accuracy: float
     epoch_seconds: tuple[float, ...]
     warnings: tuple[str, ...] = ()
+    connectivity_unrolled: float | None = None
+    connectivity_reachable: float | None = None
+
+    @property
+    def connectivity(self) -> float:
+        """The share of weights that are not zero."""
+        return 1.0 - self.sparsity
 
     @property
     def accuracy(self) -> float:
@@ -182,7 +193,7 @@ def train_run(
     parts = Parts.of(settings)
     settings = parts.settings
     with joined(settings.wanted_device) as world:
-        finished = _check_folder(folder, settings, resume)
+        finished = _check_folder(folder, settings, resume, parts)
         world.wait()  # until all have looked, nobody writes
         if finished is not None:
             return finished
@@ -216,7 +227,8 @@ def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress:
     model = cast(SpikingNetwork, synchronised(model.to(world.device), world))
     trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world)
     if saved is not None:
-        settings.check_same(cast("dict[str, Any]", saved.document.get("settings", {})), folder)
+        settings.check_same(_completed(cast("dict[str, Any]", saved.document.get("settings", {})), parts), folder)
+        _check_gates(model, gated_layers(name for name in saved.tensors if name.startswith("model/")), folder)
         trainer.restore(saved)
         if world.is_first:
             began = cast("dict[str, Any]", saved.document.get("platform", {}))
@@ -236,6 +248,23 @@ def _saved_threads(folder: Path) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
+def _check_gates(model: SpikingNetwork, saved: set[str], folder: Path) -> None:
+    """Refuse to resume a run of UPR whose gates are on other layers, as versions before 2026-11-28 put them.
+
+    Raises:
+        UsageError: they are.
+    """
+    now = list(model.gates())
+    if set(now) == saved:
+        return
+    before = [name for name, _ in model.named_layers() if name in saved]
+    asked = [name for name in now if name in model.gated()]
+    raise UsageError(
+        f"{folder} was begun by another version of spikeloom, whose UPR gated the layers {', '.join(before) or 'none'}; this one gates "
+        f"{', '.join(asked) or 'none'}. Resume it with that version, or train again with another --out."
+    )
+
+
 def _begin(trainer: Trainer, resume: bool) -> None:
     """Write the settings of a run, unless another process began one here since the folder was looked at."""
     if not resume:
@@ -243,7 +272,17 @@ def _begin(trainer: Trainer, resume: bool) -> None:
     write_json(trainer.folder / SETTINGS, trainer.settings.document())
 
 
-def _check_folder(folder: Path, settings: TrainSettings, resume: bool) -> TrainedRun | None:
+def _completed(saved: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
+    """Return saved settings with the default of every option that there was not yet when the run began."""
+    whole = dict(saved)
+    for name, options in (("method_options", parts.method_options), ("net_options", parts.net_options)):
+        if options is not None and isinstance(saved.get(name), dict):
+            defaults = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in fields(options)}
+            whole[name] = defaults | cast("dict[str, Any]", saved[name])
+    return whole
+
+
+def _check_folder(folder: Path, settings: TrainSettings, resume: bool, parts: Parts | None = None) -> TrainedRun | None:
     """Refuse to overwrite a run or to resume none; return the run if it is finished."""
     holds = any((folder / name).exists() for name in (SETTINGS, CHECKPOINT, SUMMARY, MODEL))
     if holds and not resume:
@@ -253,7 +292,7 @@ def _check_folder(folder: Path, settings: TrainSettings, resume: bool) -> Traine
     if not holds:
         return None
     saved = _json_object(folder / SETTINGS, "the settings of a run")
-    settings.check_same(saved, folder)
+    settings.check_same(saved if parts is None else _completed(saved, parts), folder)
     if not (folder / SUMMARY).exists():
         return None
     return _read_summary(folder, replace(TrainSettings.read(saved), data_dir=settings.data_dir))
@@ -275,6 +314,7 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
     last = trainer.best[needed[-1]]
     stages = [_stage("float", trainer, with_weights(trainer.model, trainer.best["float"].state))]
     model = with_weights(trainer.model, last.state, trainer.arithmetic)
+    connected = (reachable.unrolled_connectivity(model), reachable.connectivity(model))
     if trainer.arithmetic:
         stages.append(_stage("integer (torch)", trainer, model))
     else:
@@ -292,6 +332,7 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
         last.accuracy,
         tuple(float(row["seconds"]) for row in trainer.rows),
         _warnings(trainer, model),
+        *connected,
     )
     if world.is_first:
         _hand_over(trainer, model, last, run, platform.record(world.size))
@@ -355,7 +396,12 @@ def _provenance(run: TrainedRun) -> dict[str, str]:
 def _summary(run: TrainedRun) -> dict[str, Any]:
     document = asdict(run) | {"stages": [asdict(s) for s in run.stages], "threads": torch.get_num_threads(), "spikeloom": VERSION}
     del document["folder"], document["settings"]
-    return document | {"accuracy": run.accuracy, "sparsity_asked": run.settings.sparsity, "seed": run.settings.seed}
+    return document | {
+        "accuracy": run.accuracy,
+        "connectivity": run.connectivity,
+        "sparsity_asked": run.settings.sparsity,
+        "seed": run.settings.seed,
+    }
 
 
 def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
@@ -376,6 +422,7 @@ def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
             float(document["validation_accuracy"]),
             seconds,
             tuple(str(warning) for warning in document.get("warnings", ())),
+            *(None if document.get(name) is None else float(document[name]) for name in CONNECTIVITIES),
         )
     except DAMAGE as error:
         raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error

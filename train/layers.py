@@ -9,7 +9,7 @@ Spikes are (T, N, ...) everywhere. A static sample enters the first layers once 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -284,18 +284,30 @@ class SpikingNetwork(nn.Module):
         classes: labels are 0..classes - 1.
         votes: output neurons a class, side by side, which are averaged.
         temporal: whether samples carry their own T frames.
+        dense: connections that UPR does not prune, by the names of `named_ops`.
+        uncounted: connections that UPR's connectivity leaves out, see `reachable`.
 
     Raises:
         UsageError: a source that does not come earlier or has another shape, or an output of another size.
     """
 
     def __init__(
-        self, units: Mapping[str, Unit], shape: Shape, timesteps: int, classes: int, *, votes: int = 1, temporal: bool = False
+        self,
+        units: Mapping[str, Unit],
+        shape: Shape,
+        timesteps: int,
+        classes: int,
+        *,
+        votes: int = 1,
+        temporal: bool = False,
+        dense: Sequence[str] = (),
+        uncounted: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleDict(dict(units))
         self.shape, self.timesteps, self.classes = tuple(shape), timesteps, classes
         self.votes, self.temporal = votes, temporal
+        self.dense, self.uncounted = tuple(dense), tuple(uncounted)
         _check_network(self)
 
     def units(self) -> Iterator[tuple[str, Unit]]:
@@ -342,23 +354,24 @@ class SpikingNetwork(nn.Module):
         """Return the gates that there are, by layer."""
         return {name: layer.gate for name, layer in self.named_layers() if layer.gate is not None}
 
-    def add_gates(self) -> dict[str, nn.Parameter]:
-        """Give each inner layer with a convolution a gate of its shape, open at first; layers that reach a linear one have none."""
-        last = self._before_linear()
-        for name, layer in self.named_layers():
-            if len(layer.shape) == 3 and name not in last and layer.gate is None:
-                weight = next(self.parameters())
-                layer.gate = nn.Parameter(torch.ones(layer.shape, dtype=weight.dtype, device=weight.device))
-        return self.gates()
+    def gated(self) -> list[str]:
+        """Return the layers that UPR gives gates: all with a convolution but those that take the sample itself."""
+        return [name for name, layer in self.named_layers() if len(layer.shape) == 3 and not layer.is_first]
 
-    def _before_linear(self) -> set[str]:
-        """Names of units whose spikes reach a linear layer or a layer without maps, directly or through pools and gates."""
-        reached: set[str] = set()
-        for name, unit in reversed(list(self.units())):
-            passes_on = not isinstance(unit, SpikingLayer) and name in reached
-            if passes_on or len(unit.shape) == 1:
-                reached |= set(unit.sources)
-        return reached
+    def add_gates(self, names: Iterable[str] | None = None) -> dict[str, nn.Parameter]:
+        """Give layers a gate of their shape, open at first, unless they have one; return the gates of these layers.
+
+        Args:
+            names: of layers; None: those of `gated`.
+        """
+        layers = dict(self.named_layers())
+        found: dict[str, nn.Parameter] = {}
+        for name in self.gated() if names is None else names:
+            layer, weight = layers[name], next(self.parameters())
+            if layer.gate is None:
+                layer.gate = nn.Parameter(torch.ones(layer.shape, dtype=weight.dtype, device=weight.device))
+            found[name] = layer.gate
+        return found
 
     def populations(self, x: Tensor) -> dict[str, Tensor]:
         """Return the spikes (T, N, ...) of every population, from a reset state; see `forward` for `x`."""

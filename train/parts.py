@@ -23,7 +23,7 @@ from .methods._base import Method
 from .settings import TrainSettings
 from .state import load_state
 
-__all__ = ["WEIGHTS", "Parts", "load_init", "take_gates"]
+__all__ = ["WEIGHTS", "Parts", "gated_layers", "load_init", "take_gates"]
 
 WEIGHTS = "model.safetensors"
 
@@ -100,9 +100,13 @@ def take_gates(model: SpikingNetwork, tensors: Iterable[str]) -> None:
         model: any network.
         tensors: the state's names.
     """
-    if any(name.endswith(".gate") for name in tensors):
-        for gate in model.add_gates().values():
-            gate.requires_grad_(False)
+    for gate in model.add_gates(gated_layers(tensors) & {name for name, _ in model.named_layers()}).values():
+        gate.requires_grad_(False)
+
+
+def gated_layers(tensors: Iterable[str]) -> set[str]:
+    """Return the names of the layers whose gates are among a state's tensors, `layers.NAME.gate` with any prefix."""
+    return {name.removesuffix(".gate").rpartition("layers.")[2] for name in tensors if name.endswith(".gate")}
 
 
 def _with_timesteps(data: ModuleType, settings: TrainSettings) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError, unknown_name
+from .. import reachable
 from ..layers import SpikingNetwork
 from ..settings import TrainSettings
 from ._flat import Flat, Layer
@@ -43,7 +44,8 @@ class Method(Protocol):
         """Bring the sparsity to what it shall be now; return numbers for the log.
 
         Among them pruned and regrown, the weights that died and came alive since the last call; connectivity, the share of weights
-        that are not zero; connectivity_unrolled, the same of the synapses when convolutions are unrolled.
+        that are not zero; connectivity_unrolled, the same of the synapses when convolutions are unrolled; connectivity_reachable, of
+        these only those that a spike can cross (`train.reachable`).
 
         Raises:
             UsageError: a layer has no live synapse left.
@@ -87,6 +89,7 @@ class Pruning:
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 
     def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
+        self.model = model
         self.weights = model.weights()
         self.flat = Flat(self.weights, model.positions())
         self.size, self.target, self.seed = self.flat.size, settings.sparsity, settings.seed
@@ -150,6 +153,7 @@ class Pruning:
             "regrown": float(regrown),
             "connectivity": live / self.size,
             "connectivity_unrolled": self.flat.synapses(alive) / self.synapses,
+            "connectivity_reachable": reachable.connectivity(self.model),
         }
 
     def _check_layers(self) -> None:

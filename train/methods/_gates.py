@@ -1,11 +1,13 @@
-"""Neuron gates of a convolutional network: their energies, and the weights that a closed channel makes useless."""
+"""Neuron gates of a convolutional network: their energies, and the weights that closed gates make useless."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from ..layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork
 from ._flat import Flat
@@ -15,7 +17,7 @@ __all__ = ["Gates", "weight_energies"]
 
 def weight_energies(model: SpikingNetwork) -> list[float]:
     """Return e_w of each layer: the output positions at which a weight is used, H W / stride^2; 1 for a linear one."""
-    return [float(c.positions.max()) / c.pool**2 if isinstance(c.op, nn.Conv2d) else 1.0 for _, c in model.named_ops()]
+    return [math.prod(c.pooled_shape[1:]) / c.op.stride[0] ** 2 if isinstance(c.op, nn.Conv2d) else 1.0 for _, c in model.named_ops()]
 
 
 def _fan_out(connection: Connection) -> float:
@@ -28,16 +30,23 @@ def _fan_out(connection: Connection) -> float:
 class Gates:
     """The gates of a model as one vector, layer after layer.
 
+    Args:
+        model: gets the gates.
+        flat: its weights.
+        dense: connections whose weights are not pruned, and are never useless.
+
     Attributes:
         parameters: by layer; the model multiplies the layer's spikes by them.
-        energies: e_n of each layer's neurons, the sum of C_out k^2 / stride^2 over the connections that they feed, through pools too.
+        energies: e_n of each layer's neurons, the sum of C_out k^2 / stride^2 over the connections that they feed and that are counted,
+            through pools too.
     """
 
-    def __init__(self, model: SpikingNetwork, flat: Flat) -> None:
+    def __init__(self, model: SpikingNetwork, flat: Flat, dense: Collection[str] = ()) -> None:
         self.parameters: Mapping[str, nn.Parameter] = model.add_gates()
-        self.flat = flat
+        self.flat, self.dense = flat, dense
         self.model = model
-        self.energies = [sum(_fan_out(c) for _, c in model.named_ops() if name in self._layers_of(c)) for name in self.parameters]
+        counted = [c for name, c in model.named_ops() if name not in model.uncounted]
+        self.energies = [float(sum(_fan_out(c) for c in counted if name in self._layers_of(c))) for name in self.parameters]
         self.size = sum(p.numel() for p in self.parameters.values())
 
     def parts(self) -> list[slice]:
@@ -67,30 +76,39 @@ class Gates:
         return {name: scores[part].view(parameter.shape[0], -1).amax(1) for (name, parameter), part in parts}
 
     def useless(self, scores: Tensor) -> Tensor:
-        """Return which weights (M,) belong to channels whose gate is closed (score <= 0) everywhere.
+        """Return which weights (M,) no gate leaves a use for: a gate is open where its score is above 0.
 
-        Those are the weights into such a channel, and those from an input channel of which every source is closed.
+        Those are the weights of a convolution into a channel whose gates are all closed, and out of one that none of its sources lets
+        spike anywhere; and those of a linear layer out of a neuron, or a pooled window, that none of its sources lets spike.
         """
-        closed = self._closed(scores)
+        able = self._able(scores)
         owners = {name: unit for unit, layer in self.model.named_layers() for name, c in self.model.named_ops() if c in layer.inputs}
         useless = self.flat.zeros(torch.bool)
         for layer, (name, connection) in zip(self.flat, self.model.named_ops(), strict=True):
+            if name in self.dense:
+                continue
             shaped = useless[layer.part].view(layer.weight.shape)
-            if owners[name] in closed:
-                shaped[closed[owners[name]]] = True
-            inputs = [closed[source] for source in connection.sources if source in closed]
-            if len(inputs) == len(connection.sources) and len(inputs[0]) == layer.weight.shape[1]:
-                shaped[:, torch.stack(inputs).all(0)] = True
+            target = able[owners[name]]
+            if target is not None and len(target.shape) == 3:
+                shaped[~target.flatten(1).any(1)] = True
+            sources = [maps for maps in (able.get(source) for source in connection.sources) if maps is not None]
+            if len(sources) == len(connection.sources):
+                shaped[:, ~_felt(connection, torch.stack(sources).any(0))] = True
         return useless
 
-    def _closed(self, scores: Tensor) -> dict[str, Tensor]:
-        """Return which channels (C,) of a layer, or of a pool or AND behind it, can never spike; layers without gate are left out."""
-        closed = {name: best <= 0 for name, best in self.best_of_channels(scores).items()}
+    def _able(self, scores: Tensor) -> dict[str, Tensor | None]:
+        """Return by unit which neurons (its shape) the gates let spike; None where no gate closes any."""
+        able: dict[str, Tensor | None] = {}
+        gates = dict(zip(self.parameters, self.parts(), strict=True))
         for name, unit in self.model.units():
-            needed = unit.positive if isinstance(unit, And) else unit.sources
-            if not isinstance(unit, SpikingLayer) and any(source in closed for source in needed):
-                closed[name] = torch.stack([closed[source] for source in needed if source in closed]).any(0)
-        return closed
+            if isinstance(unit, SpikingLayer):
+                able[name] = scores[gates[name]].view(unit.shape) > 0 if name in gates else None
+            elif isinstance(unit, MaxPool):
+                able[name] = _pooled(able[unit.sources[0]], unit)
+            else:
+                needed = [maps for maps in (able[source] for source in unit.positive) if maps is not None]
+                able[name] = torch.stack(needed).all(0) if needed else None
+        return able
 
     def _layers_of(self, connection: Connection) -> set[str]:
         """Names of the layers whose spikes a connection takes, directly or through pools and ANDs."""
@@ -104,3 +122,14 @@ class Gates:
             else:
                 found.add(name)
         return found
+
+
+def _pooled(able: Tensor | None, pool: MaxPool) -> Tensor | None:
+    """Return which windows (C, H, W) have a neuron that may spike."""
+    return None if able is None else max_pool2d(able.float()[None], pool.size, pool.stride, pool.padding)[0] > 0
+
+
+def _felt(connection: Connection, able: Tensor) -> Tensor:
+    """Return which inputs of the operation, channels (C,) or neurons (N,), something that may spike feeds."""
+    maps = max_pool2d(able.float()[None], connection.pool)[0] > 0 if connection.pool > 1 else able
+    return maps.flatten(1).any(1) if isinstance(connection.op, nn.Conv2d) else maps.flatten()

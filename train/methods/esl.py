@@ -15,7 +15,7 @@ t being the share of the float epochs done.
 The sparsity is the one asked for at every step. A grown synapse begins at w = 1e-6, so that it counts as alive, and may be one that was
 just dropped.
 
-Where ours departs, or the paper (known to us only in part; its code is not published) does not say: the share dropped, here 0.3 as in
+Where ours departs, or the paper (arXiv:2306.03693; its code is not published) does not say: the share dropped, here 0.3 as in
 sparse evolutionary training (Mocanu et al., 2018) with the cosine decay of RigL (Evci et al., 2020); Adam in place of its optimiser;
 and T_iter = 1000 is a most: a training has at least `rewirings` of them, at equal distances, however short it is. Its length is not
 known to a method; it is estimated at each step as (steps taken) / (share of the float epochs done).

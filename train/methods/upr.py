@@ -1,18 +1,21 @@
-"""UPR, the unstructured pruning framework of weights and neurons (Shi et al., ICLR 2024).
+"""UPR, the unstructured pruning framework of weights and neurons (Shi et al., ICLR 2024; its authors' code).
 
 Search, the first T_s of the float epochs (`search`):
 
-    weights  w sigmoid(beta a_w);   spikes of inner convolutions times sigmoid(beta a_n);   a = 0 at the start
+    weights  w sigmoid(beta a_w);   spikes of convolutions, the first left out, times sigmoid(beta a_n);   a = 0 at the start
     beta_t = 5 (1000 / 5)^(t / T_s)
     L + lambda [ sum e_w sigmoid(beta a_w) + sum e_n sigmoid(beta a_n) ]
     e_w = output positions of the weight, H W / stride^2;   e_n = sum over the next layers of C_out k^2 / stride^2
 
-Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam starts anew. With a sparsity of 0 the mask is the
-paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the asked number of weights is kept, those of the
-largest a_w of all layers and the best of each, whatever lambda: that is ours, as is that a kept a_w may be below 0. Gates are hard at
-a_n > 0 in both. A channel whose gate is closed at all positions cannot be felt, so that the weights into and out of it are removed first
-and count among the zeros; the best of the closed channels are opened again where a layer had no other, or fewer weights than asked for
-were left.
+The layers that take the sample itself have no gates, nor have linear ones: in a network without convolutions only weights are pruned.
+Layers that the authors do not prune (`SpikingNetwork.dense`; the option `layers`) keep a_w = infinity, and all their weights.
+
+Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam starts anew, where the authors' keeps its moments.
+With a sparsity of 0 the mask is the paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the asked number
+of weights, of all layers, is removed: what is kept are those of the largest a_w of all layers and the best of each, whatever lambda; that
+is ours, as is that a kept a_w may be below 0. Gates are hard at a_n > 0 in both. Weights that closed gates leave without a use (see
+`Gates.useless`) are removed first and count among the zeros; the best of the closed channels are opened again where a layer had no other,
+or fewer weights than asked for were left.
 
 Were only half of the masks closed when they harden and a tenth of the weights kept, fine-tuning would begin with a ruin. Under closed
 control, the default, all a_w are therefore lowered alike every 10 steps, as a lambda of its own for each step would, until
@@ -27,11 +30,12 @@ The penalty does not go through the loss. With o = sigmoid(beta a) and the gradi
 
 Adam moves w and a; `mask_lr` is the masks' learning rate as a share of that of the weights (1 on CIFAR-10; on CIFAR10-DVS the paper uses
 SGD for the weights, at 0.025, and Adam for the masks, at 1e-3). Between steps the model holds w o, so that evaluation in the search is
-that of the soft network, where the reference code evaluates the hard one.
+that of the soft network; the authors' code evaluates the soft network and the hard one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -39,6 +43,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASK_SEARCH, MASKED
 from ..settings import TrainSettings
@@ -47,6 +52,7 @@ from ._flat import count_positive, largest, smallest_value
 from ._gates import Gates, weight_energies
 
 Control = Literal["closed", "open"]
+Layers = Literal["published", "all"]
 FIRST_BETA, LAST_BETA = 5.0, 1000.0
 CONTROL_EVERY = 10  # steps between two corrections of the number of closed masks
 
@@ -62,15 +68,18 @@ class Options:
         search: T_s, the share of the float epochs that are search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
             constant learning rate, where one that falls to 0 leaves fine-tuning too little.
         mask_lr: the learning rate of the masks, as a share of that of the weights.
+        layers: "published" leaves dense what the authors' code does not prune, see `SpikingNetwork.dense`; "all" prunes every layer.
     """
 
     control: Control = "closed"
     penalty: float = 1e-11
     search: float = 0.5
     mask_lr: float = 1.0
+    layers: Layers = "published"
 
     def __post_init__(self) -> None:
         check_choice("control", self.control, get_args(Control))
+        check_choice("layers", self.layers, get_args(Layers))
         check_number("penalty", self.penalty, 0.0, 1e6)
         check_number("search", self.search, 0.0, 1.0, include_low=False)
         check_number("mask_lr", self.mask_lr, 0.0, 1e6, include_low=False)
@@ -80,7 +89,7 @@ def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> M
     """Build the method for `model`, which gets gates.
 
     Raises:
-        UsageError: fewer live synapses than layers.
+        UsageError: fewer live synapses than layers, or than the layers that are not pruned have.
     """
     return UPR(model, settings, options)
 
@@ -89,6 +98,7 @@ class UPR(Pruning):
     """Soft masks that harden, then fine-tuning.
 
     Attributes:
+        dense: the connections that are not pruned.
         raw: w (M,) of the search; score: a_w (M,); opening: sigmoid(beta a_w) (M,); mask: int8 (M,), once hard.
         gate_score: a_n (G,); gate_opening: the gates (G,).
         hard: 1 once the search is over.
@@ -105,11 +115,16 @@ class UPR(Pruning):
         self.options, self.hard = options, 0
         if not self.asked_zeros:
             self.remedy = f"Lower method.penalty, {options.penalty:g} now, or ask for a sparsity."
-        self.gates = Gates(model, self.flat)
+        self.dense = model.dense if options.layers == "published" else ()
+        self._check_room()
+        self.gates = Gates(model, self.flat, self.dense)
         self.energies = weight_energies(model)
         self.raw = self.flat.values()
         self.score, self.score_mean, self.score_square = self.flat.zeros(), self.flat.zeros(), self.flat.zeros()
         self.opening = torch.full_like(self.raw, 0.5)
+        for layer in self.flat:
+            if layer.name in self.dense:
+                self.score[layer.part], self.opening[layer.part] = torch.inf, 1.0
         self.mask = self.flat.zeros(torch.int8)
         self.beta = torch.tensor(FIRST_BETA, dtype=torch.float64)
         gates = torch.zeros(self.gates.size, dtype=self.flat.dtype, device=self.flat.device)
@@ -119,6 +134,17 @@ class UPR(Pruning):
         self.flat.put(self.raw * self.opening)
         self.gates.put(self.gate_opening)
         self.gates.learn(True)
+
+    def _check_room(self) -> None:
+        """Refuse a sparsity that the layers which are pruned cannot give."""
+        pruned = [layer for layer in self.flat if layer.name not in self.dense]
+        room = sum(layer.size for layer in pruned) - len(pruned)
+        if self.asked_zeros > room:
+            raise UsageError(
+                f"A sparsity of {self.target} removes {self.asked_zeros:,} of {self.size:,} weights, but UPR does not prune "
+                f"{', '.join(self.dense)}, and the other layers can lose {room:,} at most. Ask for at most "
+                f"{math.floor(1e4 * room / self.size) / 1e4:g}, or prune all layers with method.layers=all."
+            )
 
     def _gate_energies(self) -> Tensor:
         energies = torch.zeros_like(self.gate_score)
@@ -211,7 +237,7 @@ class UPR(Pruning):
         return largest(self.flat.with_best_first(self.score.masked_fill(useless, -torch.inf)), wanted)
 
     def _useless_but(self, wanted: int) -> Tensor:
-        """Return the weights of closed channels; open the best of these until each layer has one and `wanted` weights are left."""
+        """Return the useless weights; open the best of these until each layer has one and `wanted` weights are left."""
         best = self.gates.best_of_channels(self.gate_score)
         for name in [name for name, scores in best.items() if bool((scores <= 0).all())]:
             self._open_best(name)

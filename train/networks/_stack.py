@@ -92,9 +92,10 @@ class Stack:
         self.units[name] = And(sources, self.shape_of(sources[0]), inverted)
         return name
 
-    def network(self, classes: int, votes: int) -> SpikingNetwork:
-        """Return the network; the last unit is its output."""
-        return SpikingNetwork(self.units, self.shape, self.timesteps, classes, votes=votes, temporal=self.temporal)
+    def network(self, classes: int, votes: int, *, dense: Names = (), uncounted: Names = ()) -> SpikingNetwork:
+        """Return the network; the last unit is its output. For `dense` and `uncounted` see `SpikingNetwork`."""
+        sizes = (self.shape, self.timesteps, classes)
+        return SpikingNetwork(self.units, *sizes, votes=votes, temporal=self.temporal, dense=dense, uncounted=uncounted)
 
     def _layer(self, name: str, connections: Sequence[Connection]) -> str:
         first = INPUT in connections[0].sources

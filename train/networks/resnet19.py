@@ -13,6 +13,7 @@ from ._stack import Conv, Shortcut, Stack, maps_of
 
 SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN, POOLED_GAIN = 8.0, 14.0  # of the linear layers' initial weights; averages over whole maps vary little
+DENSE = ("conv1",)  # not pruned in the code of UPR's authors
 STAGES = ((1, 3), (2, 3), (4, 2))  # channels in units of the width, and blocks
 
 
@@ -51,7 +52,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     side = min(stack.shape_of(name)[1:])
     name = stack.linear("fc1", [name], 2 * options.width, gain=POOLED_GAIN, pool=side, dropout=options.dropout)
     stack.linear("output", [name], classes * options.votes, gain=GAIN)
-    return stack.network(classes, options.votes)
+    return stack.network(classes, options.votes, dense=DENSE)
 
 
 def _block(stack: Stack, prefix: str, source: str, form: Conv) -> str:

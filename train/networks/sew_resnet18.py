@@ -21,6 +21,7 @@ SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire 
 GAIN: dict[Join, float] = {"add": 5.0, "and": 30.0, "iand": 14.0}  # of the linear layer's initial weights
 ALWAYS = 2.0  # a current at which a neuron fires in every step: with it at first, an AND is close to the identity
 LARGE = 64  # samples with rows and columns of at least so many get the stem for ImageNet
+DENSE, UNCOUNTED = ("conv1", "output"), ("output",)  # not pruned, and not counted, in the code of UPR's authors
 STAGES = (1, 2, 4, 8)  # channels in units of the width, two blocks each
 
 
@@ -67,7 +68,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
             sources = _block(stack, f"stage{stage}_block{block}", sources, form, options.connect)
     side = min(stack.shape_of(sources[0])[1:])
     stack.linear("output", sources, classes * options.votes, gain=GAIN[options.connect], pool=side, dropout=options.dropout)
-    return stack.network(classes, options.votes)
+    return stack.network(classes, options.votes, dense=DENSE, uncounted=UNCOUNTED)
 
 
 def _block(stack: Stack, prefix: str, sources: list[str], form: Conv, connect: Join) -> list[str]:
