@@ -44,6 +44,7 @@ def document_of(network: Network) -> dict[str, Any]:
         "stages": [asdict(s) for s in network.stages],
         "provenance": dict(network.provenance),
         "votes": network.votes,
+        "reachable": {name: list(counts) for name, counts in network.reachable.items()},
     }
 
 
@@ -81,6 +82,7 @@ def rebuild(document: dict[str, Any], arrays: Arrays) -> Network:
         TypeAdapter(tuple[Stage, ...]).validate_python(document["stages"]),
         TypeAdapter(dict[str, str]).validate_python(document["provenance"]),
         TypeAdapter(int).validate_python(document["votes"]),
+        reachable=TypeAdapter(dict[str, tuple[float, float]]).validate_python(document.get("reachable", {})),
     )
 
 

@@ -216,6 +216,8 @@ class Network:
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
     votes: int = 1  # output neurons a class, side by side; the class whose neurons spike most is the answer
     reading: Reading | None = field(default=None, compare=False)  # of another tool's file; not kept in ours
+    # By layer, as it was trained: the synapses that a spike can cross, and all that there could be (`reachable`); set by the pass record.
+    reachable: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def __post_init__(self) -> None:
         _check_network(self)

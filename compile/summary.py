@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
@@ -24,6 +26,7 @@ def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "chip": deployed.chip.name,
         "neurons": network.neurons,
         **_connectivity(network, network.projections),
+        "connectivity_reachable": _reachable(network.reachable.values()),
         "weight_bits": max(p.weight_bits or 0 for p in network.projections),
     }
 
@@ -43,6 +46,12 @@ def _connectivity(network: Network, projections: Sequence[Projection]) -> dict[s
     }
 
 
+def _reachable(counts: Iterable[tuple[float, float]]) -> float | None:
+    """Return the share of the synapses that a spike could cross when the network was trained; None where none was counted."""
+    crossed, possible = np.array([(0.0, 0.0), *counts]).sum(0).tolist()
+    return crossed / possible if possible else None
+
+
 def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
     """Return one row per spiking population."""
     network = deployed.network
@@ -58,6 +67,7 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
                 "neurons": population.count,
                 "shape": list(population.shape),
                 **_connectivity(network, arriving),
+                "connectivity_reachable": _reachable(counts for name, counts in network.reachable.items() if name == population.name),
                 "weight_bits": max((p.weight_bits or 0 for p in arriving), default=0),
                 "exponent": max((p.exponent for p in arriving), default=0),
                 "v_threshold": _threshold(neuron),

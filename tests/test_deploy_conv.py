@@ -87,7 +87,8 @@ def test_connectivity_is_counted_by_synapses_and_by_weights() -> None:
     assert (rows["conv1"]["weights"], rows["conv1"]["possible_synapses"]) == (first.weights, first.possible)
     assert rows["conv1"]["weight_connectivity"] == pytest.approx(first.weights / first.taps.shape[0] / first.taps.shape[1])
     assert rows["conv1"]["synapses"] < first.count  # neurons were removed
-    assert rows["pool"]["weight_connectivity"] is None
+    assert rows["pool"]["weight_connectivity"] is None and rows["pool"]["connectivity_reachable"] is None
+    assert 0 < rows["conv1"]["connectivity_reachable"] <= 1
     convolution = network.projections[2].synapses
     assert isinstance(convolution, Convolution)
     assert rows["left"]["weight_connectivity"] == pytest.approx(convolution.weights / 81)

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from graphgen import random_network
-from hypothesis import given, settings
+from graphgen import dataset_of, random_network
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from spikeloom import registry
+from spikeloom.compile.passes import record
 from spikeloom.errors import UsageError
-from spikeloom.train import TrainSettings, methods, networks, reachable
+from spikeloom.train import TrainSettings, export, methods, networks, reachable
 from spikeloom.train.fitting import TrainedRun, train_run
 from spikeloom.train.layers import INPUT, And, Connection, MaxPool, SpikingLayer, SpikingNetwork
 from spikeloom.train.metrics import read_metrics
@@ -240,6 +241,39 @@ def check(model: SpikingNetwork) -> None:
 def test_connectivity_of_random_graphs_is_that_of_their_unrolled_synapses(seed: int, density: float, opened: float) -> None:
     """Shortcuts, sums, pools, ANDs, strides, averages and gates."""
     check(gated_and_pruned(random_network(seed), seed, density, opened))
+
+
+def by_layer(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
+    counts: dict[str, tuple[float, float]] = {}
+    owners = {name: unit for unit, layer in model.named_layers() for name, c in model.named_ops() if c in layer.inputs}
+    for name, (counted, possible) in reachable.reachable_synapses(model).items():
+        before = counts.get(owners[name], (0.0, 0.0))
+        counts[owners[name]] = (before[0] + counted, before[1] + possible)
+    return counts
+
+
+def recorded(model: SpikingNetwork, provenance: dict[str, str] | None = None) -> dict[str, tuple[float, float]]:
+    """What the compiler counts in the network that is handed over."""
+    network = export.network(export.fold(model), None, dataset_of(model), (), provenance or {})
+    return dict(record.Pass().run(network).network.reachable)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**31 - 1), st.sampled_from([0.0, 0.05, 0.3, 0.9]), st.sampled_from([0.0, 0.4, 1.0]))
+def test_the_compiler_counts_what_training_counted(seed: int, density: float, opened: float) -> None:
+    model = gated_and_pruned(random_network(seed), seed, density, opened)
+    assume(all(c.op is not None or c.pool == 1 for _, layer in model.named_layers() for c in layer.inputs))  # folding gives it weights
+    counts, expected = recorded(model), by_layer(model)
+    assert counts.keys() == expected.keys()
+    for name, count in expected.items():
+        assert counts[name] == pytest.approx(count, rel=1e-9, abs=1e-9), name
+
+
+def test_the_compiler_leaves_out_what_training_leaves_out() -> None:
+    model = gated_and_pruned(network("sew-resnet18", side=8, width=1), 0, 0.5, 0.7)
+    counts = recorded(model, {"uncounted": json.dumps(model.uncounted)})
+    assert "output" not in counts and counts.keys() == by_layer(model).keys()
+    assert sum(c for c, _ in counts.values()) / sum(p for _, p in counts.values()) == pytest.approx(reachable.connectivity(model))
 
 
 @pytest.mark.parametrize("name", [n for n in STRUCTURE if n != "fc"])

@@ -33,6 +33,7 @@ from .state import Best
 
 __all__ = ["TrainedRun", "fit", "train_run"]
 
+UNCOUNTED = "uncounted"  # the key of the provenance for layers that connectivity_reachable leaves out, see `compile.reachable`
 CONNECTIVITIES = ("connectivity_unrolled", "connectivity_reachable")
 SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.onnx", "calibration.safetensors"
 
@@ -342,7 +343,8 @@ def _finish(trainer: Trainer, world: World) -> TrainedRun:
 
 def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun, where: Mapping[str, str]) -> None:
     folder, dataset = run.folder, trainer.dataset
-    network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, _provenance(run))
+    provenance = _provenance(run) | ({UNCOUNTED: json.dumps(model.uncounted)} if model.uncounted else {})
+    network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, provenance)
     write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
     export.write_calibration(folder / CALIBRATION, dataset)
     handover.write(network, folder / MODEL)

@@ -1,7 +1,8 @@
 """Write down what was trained, before other passes drop and move it: weights, weights and synapses had all survived.
 
 Connectivity is counted against this. A weight of zero is none that survived. Wires that a network's shape lays (into a gate, or a
-shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights, counted once.
+shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights, counted once. The synapses
+that a spike can cross are counted here, too, between trained weights alone (`compile.reachable`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..network import Convolution, Network, Projection, Threshold, Trained
 from ..pipeline import CompileOptions, PassResult
+from ..reachable import reachable_synapses
 
 ORDERS = (15,)
 
@@ -20,6 +22,8 @@ class Pass:
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass."""
+        trained = {p.name: not _is_wire(network, p) for p in network.projections}
+        network = replace(network, reachable=reachable_synapses(network, trained))
         counted: set[tuple[int, str]] = set()
         for projection in network.projections:
             synapses = projection.synapses
@@ -43,9 +47,13 @@ def create(options: CompileOptions) -> Pass:
     return Pass()
 
 
+def _is_wire(network: Network, projection: Projection) -> bool:
+    """Return whether the network's shape lays the synapses, so that no weight of theirs was trained."""
+    return isinstance(network.population(projection.target).neuron, Threshold) or _is_shortcut(projection)
+
+
 def _origin(network: Network, projection: Projection) -> Trained:
-    gate = isinstance(network.population(projection.target).neuron, Threshold)
-    if projection.origin is None and (gate or _is_shortcut(projection)):
+    if projection.origin is None and _is_wire(network, projection):
         return Trained(0, 0, projection.synapses.count, projection.synapses.shape[1])
     return projection.trained
 
@@ -53,6 +61,6 @@ def _origin(network: Network, projection: Projection) -> Trained:
 def _is_shortcut(projection: Projection) -> bool:
     """Return whether each channel goes to one channel, through a 1 x 1 kernel of weight 1."""
     c = projection.synapses
-    if not isinstance(c, Convolution) or c.kernel != (1, 1) or (c.data != 1).any():
+    if not isinstance(c, Convolution) or c.kernel != (1, 1) or not c.weights or (c.data != 1).any():
         return False
     return bool((c.taps.fan_in <= 1).all() and (c.taps.fan_out <= 1).all())

@@ -77,19 +77,26 @@ def _stages(results: dict[str, Any]) -> str:
 
 
 def _layers(results: dict[str, Any]) -> str:
-    heads = ("layer", "neurons", "synapses", "connectivity", "bits", "rate", "spikes", "SOPs", "drift")
+    heads = ("layer", "neurons", "synapses", "connectivity", "reachable", "bits", "rate", "spikes", "SOPs", "drift")
     lines = [
         (
             r["name"],
             *(count(r.get(k)) for k in ("neurons", "synapses")),
             percent(r.get("connectivity")),
+            percent(r.get("connectivity_reachable")),
             count(r.get("weight_bits")),
             *(compact(r.get(k)) for k in ("spike_rate", "spikes_per_sample", "sops_per_sample")),
             percent(r.get("drift")),
         )
         for r in view.layers(results)
     ]
-    return _section("Layers", heads, lines, (False, *[True] * 8), "Rate: spikes a neuron and step; spikes, SOPs: a sample.")
+    return _section(
+        "Layers",
+        heads,
+        lines,
+        (False, *[True] * 9),
+        "Reachable: synapses that a spike could cross, as trained. Rate: spikes a neuron and step; spikes, SOPs: a sample.",
+    )
 
 
 def _limits(results: dict[str, Any]) -> str:

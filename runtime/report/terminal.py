@@ -145,13 +145,15 @@ def _run_layers(results: dict[str, Any]) -> RenderableType | None:
     return table
 
 
-_KEPT_SAID = "connect.: synapses left of the possible; weights: of those that a kernel shares"
+_KEPT_SAID = "connect.: synapses left of the possible; weights: of those that a kernel shares; reach.: reachable synapses, as trained"
 
 
 def _kept(layers: list[dict[str, Any]]) -> dict[str, str]:
     """Return the columns of what is left, by heading: synapses, and weights where some stand for several synapses."""
     shared = any((layer.get("possible_weights") or 0) != (layer.get("possible_synapses") or 0) for layer in layers)
-    return {"connect.": "connectivity"} | ({"weights": "weight_connectivity"} if shared else {})
+    reachable = shared and any(layer.get("connectivity_reachable") is not None for layer in layers)
+    kept = {"connect.": "connectivity"} | ({"weights": "weight_connectivity"} if shared else {})
+    return kept | ({"reach.": "connectivity_reachable"} if reachable else {})
 
 
 def _layer_name(layer: dict[str, Any]) -> str:

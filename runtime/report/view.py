@@ -90,6 +90,8 @@ def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     if network.get("weight_connectivity") is not None and network.get("possible_weights") != network.get("possible_synapses"):
         shared = f"{count(network['weights'])} ({percent(network['weight_connectivity'])} of the possible), shared by the synapses of a map"
         listed.append(("trained weights", shared))
+    if network.get("connectivity_reachable") is not None:
+        listed.append(("reachable synapses", f"{percent(network['connectivity_reachable'])} of the possible, as trained (UPR's Conn.)"))
     if results.get("host_macs_per_sample"):
         listed.append(("on the host", f"{count(results['host_macs_per_sample'])} multiply-accumulates a sample, not in the SOPs"))
     return listed
