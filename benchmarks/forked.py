@@ -48,6 +48,9 @@ WARM = [
 ]
 
 
+NOT_BEGUN = 98  # the exit code of a child whose surroundings could not be made
+
+
 def warm() -> None:
     """Import what the commands import."""
     for name in WARM:
@@ -130,7 +133,7 @@ def start(words: Sequence[str], around: Surroundings, said: Path) -> Child:
         try:
             _run(words, around, said, terminal, inner)
         finally:
-            os._exit(99)
+            os._exit(NOT_BEGUN)
     if inner is not None:
         os.close(inner)
     return Child(child, terminal, said)

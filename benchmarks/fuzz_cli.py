@@ -310,9 +310,9 @@ def _mounted(place: Path, size: int, copied: tuple[Path, ...]) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(0x00020000) or libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None):
-        os._exit(98)
+        os._exit(forked.NOT_BEGUN)
     if libc.mount(b"none", os.fsencode(place), b"tmpfs", 0, f"size={size}".encode()):
-        os._exit(98)
+        os._exit(forked.NOT_BEGUN)
 
 
 def _full_disk(folder: Path, room: int) -> None:
@@ -332,6 +332,7 @@ def _as_nobody(folder: Path, writable: bool) -> None:
         path.chmod(0o777)
     folder.chmod(0o777 if writable else 0o555)
     os.environ["HOME"] = "/nonexistent"
+    "".encode("us-ascii")  # nobody may not read the interpreter's own folder here
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -363,6 +364,8 @@ def attempt(words: Words, number: int, seed: int, world: Path, scratch: Path) ->
         sent = number_of
     code = child.wait(60.0) if code is None else code
     hung = code is None
+    if code == forked.NOT_BEGUN:
+        return "not begun", {"number": number, "line": line, "kind": kind, "sent": int(sent), "code": code, "seconds": 0.0}
     if hung:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait(60.0)
@@ -381,7 +384,6 @@ def _wrong(child: forked.Child, code: int | None, sent: int, kind: str, scratch:
     reader_gone = place.stdout in ("pipe", "terminal")
     left = [] if kind in ("disk", "nobody") else [p.name for p in scratch.rglob("*") if _temporary(p.name)]
     checks = {
-        "surroundings": code == 98,
         "traceback": "Traceback" in said,
         "warning": "Warning: " in said,
         f"exit code {code}": code not in codes,
@@ -440,7 +442,12 @@ def main() -> int:
     )
     if not asked.table:
         done += _try(asked, max((d["number"] + 1 for d in done if d["seed"] == asked.seed), default=0))
-    for name, count in sorted(Counter(d.get("wrong") or ("signal" if d["sent"] else f"exit {d['code']}") for d in done).items()):
+    for name, count in sorted(
+        Counter(
+            d.get("wrong") or ("not begun" if d["code"] == forked.NOT_BEGUN else "signal" if d["sent"] else f"exit {d['code']}")
+            for d in done
+        ).items()
+    ):
         print(f"{name:40} {count:,}")
     bad = sum("wrong" in d for d in done)
     print(f"{len(done):,} inputs, {bad} of them wrong")

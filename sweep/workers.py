@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -88,12 +90,21 @@ def _serve(pipe: Connection, work: Callable[[Piece], Done], threads: int) -> Non
     from ..train.threads import limit
 
     limit(threads)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     while True:
         try:
             piece = pipe.recv()
         except EOFError:
             return
         pipe.send(work(piece))
+
+
+def _end_with_the_first() -> None:
+    """End this process once the first one is gone, however it went: a piece of work may take hours."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _stop(worker: _Worker[Piece]) -> None:
