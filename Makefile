@@ -56,15 +56,16 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What runtime_speed.py measures against. Each in a folder of its own, which nothing else imports: the environment stays as it is.
+# What runtime_speed.py measures against, and the fuzzer guided by coverage. Each in a folder of its own, which nothing else imports: the environment stays as it is.
 # Without dependencies where the environment has what they need. Again for one: rm -r .peers/NAME; make bench-peers
-PEERS := snntorch norse brian2 nengo-loihi sanafe nest
+PEERS := snntorch norse brian2 nengo-loihi sanafe nest atheris
 peer-snntorch := --no-deps snntorch==1.0.0
 peer-norse := --no-deps norse==1.1.0 nir nirtorch
 peer-brian2 := brian2 'numpy<2.3'
 peer-nengo-loihi := nengo-loihi==1.1.0 'nengo<4' 'numpy==1.23.5' 'scipy<1.12'
 peer-sanafe := --no-deps sanafe==2.2.9
 peer-nest := --no-deps nest-simulator==3.10.0
+peer-atheris := --no-deps atheris==3.0.0
 
 bench-peers: $(STAMP) $(PEERS:%=.peers/%)
 

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -332,7 +333,7 @@ def _as_nobody(folder: Path, writable: bool) -> None:
         path.chmod(0o777)
     folder.chmod(0o777 if writable else 0o555)
     os.environ["HOME"] = "/nonexistent"
-    "".encode("us-ascii")  # nobody may not read the interpreter's own folder here
+    ET.tostring(ET.Element("x"), "us-ascii")  # what is imported late: nobody may not read the folder of the interpreter here
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -384,7 +385,7 @@ def _wrong(child: forked.Child, code: int | None, sent: int, kind: str, scratch:
     reader_gone = place.stdout in ("pipe", "terminal")
     left = [] if kind in ("disk", "nobody") else [p.name for p in scratch.rglob("*") if _temporary(p.name)]
     checks = {
-        "traceback": "Traceback" in said,
+        "traceback": "Traceback" in said and "Exception ignored in" not in said,  # a Ctrl-C within a library of C
         "warning": "Warning: " in said,
         f"exit code {code}": code not in codes,
         "no message": bool(code and code > 0 and place.stderr == "file" and not told and not reader_gone),

@@ -72,6 +72,8 @@ def _run() -> int:
     try:
         app()
     except SystemExit as end:
+        if end.code == StoppedError.exit_code:  # Ctrl-C while the words were read, of which typer says nothing
+            ending.tell("Interrupted.")
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SpikeloomError as error:
         if error.of_process is None or os.environ.get("RANK", "0") == "0":  # else that process says it, and the first

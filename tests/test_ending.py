@@ -79,6 +79,32 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> Non
     assert sorted(tmp_path.iterdir()) == sorted([path, young, other])
 
 
+WORKER = """
+import multiprocessing, os, signal, threading, time
+from spikeloom.sweep.workers import _end_with_the_first
+def work(told):
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    print("at work", flush=True)
+    told.send(None)
+    time.sleep(600)
+if __name__ == "__main__":
+    reading, told = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(told,), daemon=True)
+    print("begun", flush=True)
+    process.start()
+    reading.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_of_a_sweep_end_with_a_first_process_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(WORKER)
+    # its worker has the same standard output, and would hold it open for ten minutes
+    done = subprocess.run([sys.executable, str(tmp_path / "first.py")], stdout=subprocess.PIPE, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout.split() == [b"begun", b"at", b"work"]
+
+
 def test_a_shortage_is_told_from_an_error() -> None:
     assert "memory" in str(_of_the_system(MemoryError("Unable to allocate 8 GiB")))
     assert "memory" in str(_of_the_system(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")))
