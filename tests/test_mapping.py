@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom import registry
-from spikeloom.compile.mapping import bounds, strategies
+from spikeloom.compile.mapping import bounds, kernels, load, strategies
 from spikeloom.compile.mapping.build import build
 from spikeloom.compile.mapping.fill import fill
 from spikeloom.compile.mapping.load import Wiring, core_loads, limits
@@ -135,6 +139,35 @@ def test_loads_of_any_assignment_are_the_brute_count(seed: int, layers: int, den
     sources, targets = wiring.core_pairs(core_of)
     assert sorted(zip(sources.tolist(), targets.tolist(), strict=True)) == list(zip(sources.tolist(), targets.tolist(), strict=True))
     assert np.bincount(targets, minlength=len(loads)).tolist() == loads[:, 2].tolist()
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(seeds, st.integers(1, 3), densities, st.sampled_from(["loihi", "loihi2"]))
+@example(0, 1, 0.0, "loihi")
+def test_one_core_is_counted_as_by_the_kernels(seed: int, layers: int, density: float, name: str) -> None:
+    network, chip = integer_network(seed, layers=layers, density=density), chips.load(name)
+    wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
+    together, table = np.zeros(wiring.neurons, np.int64), load.layouts(wiring.weight_bits, chip)
+    counted = kernels.loads(*wiring.by_source, wiring.outside, together, 1, table, chip.word_bits)
+    assert core_loads(wiring, together, chip).tolist() == counted.tolist()
+    assert wiring.reach(together).tolist() == kernels.reach(*wiring.by_source, together, 1).tolist()
+    for ours, theirs in zip(wiring.core_pairs(together), kernels.core_pairs(*wiring.by_source, together, 1), strict=True):
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_a_network_that_one_core_holds_compiles_no_kernel() -> None:
+    code = """
+import sys
+import numpy as np
+from netgen import integer_network
+from spikeloom.compile.mapping.build import build
+from spikeloom.hwmodels import chip as chips
+network = integer_network(3)
+mapping = build(network, {p.name: np.ones(p.size) for p in network.populations}, chips.load("loihi2"))
+assert mapping.cores == 1 and mapping.messages_per_step == mapping.messages_bound
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
 
 
 def words_of(targets: list[int], chip: Chip) -> int:

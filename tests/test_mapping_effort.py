@@ -9,8 +9,8 @@ import pytest
 from netgen import float_network
 from spikeloom.cli import progress as bars
 from spikeloom.compile import compile_network
-from spikeloom.compile.mapping import partition as partition_module
-from spikeloom.compile.mapping import refine_kernels
+from spikeloom.compile.mapping import partition as partition_of
+from spikeloom.compile.mapping import refine_kernels, search
 from spikeloom.compile.mapping.load import Wiring
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.compile.mapping.strategies import hypergraph
@@ -37,16 +37,16 @@ def test_a_refinement_that_saves_nothing_ends_soon(monkeypatch: pytest.MonkeyPat
     made: list[float] = []
     sweep = refine_kernels.sweep
     monkeypatch.setattr(refine_kernels, "sweep", lambda *a: made.append(a[2]) or sweep(*a))
-    monkeypatch.setattr(partition_module, "TRIED", {"default": 0.0})
-    monkeypatch.setattr(partition_module, "messages_bound", lambda *_: 0.0)  # as if more could be saved
-    whole = block_diagonal(3, 1024 // 8)
+    monkeypatch.setattr(search, "TRIED", {"default": 0.0})
+    monkeypatch.setattr(search, "messages_bound", lambda *_: 0.0)  # as if more could be saved
+    whole = block_diagonal(12, 1024 // 8)  # more than one core holds
     told: list[tuple[str, float]] = []
     found = partition(whole, chip, 128, progress=lambda stage, share: told.append((stage, share)))
-    assert len(made) <= 2 * partition_module.DESCENT and set(made) == {0.0}
+    assert len(made) <= 2 * search.DESCENT and set(made) == {0.0}
     assert whole.messages(found.core_of) <= whole.messages(partition(whole, chip, 128, effort="fast").core_of)
     assert ("refinement", 0.0) in told and all(0.0 <= share <= 1.0 for _, share in told)
     made.clear()
-    monkeypatch.setattr(partition_module, "STALLED", -1.0)
+    monkeypatch.setattr(search, "STALLED", -1.0)
     partition(whole, chip, 128)
     assert len(made) > 50
 
@@ -59,15 +59,16 @@ def test_a_refinement_with_gains_is_the_one_without_the_try(monkeypatch: pytest.
     small = small_chip(neurons=64)
     monkeypatch.setattr(hypergraph, "missing", lambda: "left out")  # from its parts descent finds little
     plain = partition(wiring, small, 128)
-    monkeypatch.setattr(partition_module, "TRIED", {"default": 0.0})
+    monkeypatch.setattr(search, "TRIED", {"default": 0.0})
     shares: list[float] = []
     tried = partition(wiring, small, 128, progress=lambda stage, share: shares.append(share) if stage == "refinement" else None)
     assert np.array_equal(plain.core_of, tried.core_of) and plain.strategy == tried.strategy
     assert "refinement" in tried.strategy and shares == sorted(shares) and 0.5 < shares[-1] <= 1.0  # descents end when nothing moves
 
 
-def test_compile_tells_where_it_is() -> None:
+def test_compile_tells_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, float]] = []
+    monkeypatch.setattr(partition_of, "holds", lambda *_: False)  # as if one core were not enough
     compile_network(float_network(6, sizes=(40, 30, 10)), progress=lambda stage, share: told.append((stage, share)))
     stages = list(dict.fromkeys(stage for stage, _ in told))
     assert {"quantise", "filling cores", "placement"} <= set(stages) and stages[-1] == "placement"

@@ -1,4 +1,4 @@
-"""Kernels over the wiring: transposition, distinct cores by source, and what a core's synapse lists take."""
+"""Kernels over the wiring: distinct cores by source, and what a core's synapse lists take."""
 
 from __future__ import annotations
 
@@ -10,30 +10,6 @@ from ...jit import jit, jit_allocating, jit_inline
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 SPARSE, RUNLENGTH = 0, 1
-
-
-@jit_allocating
-def sort_rows(indptr: Int, columns: Int32) -> None:
-    """Sort the columns of every row, in place."""
-    for row in range(indptr.size - 1):
-        columns[indptr[row] : indptr[row + 1]].sort()
-
-
-@jit_allocating
-def transposed(indptr: Int, columns: Int32, width: int) -> tuple[Int, Int32]:
-    """Return row pointers and columns of the transposed pattern, columns rising within a row."""
-    pointers = np.zeros(width + 1, np.int64)
-    for column in columns:
-        pointers[column + 1] += 1
-    for i in range(width):
-        pointers[i + 1] += pointers[i]
-    at = pointers[:-1].copy()
-    rows = np.empty(columns.size, np.int32)
-    for row in range(indptr.size - 1):
-        for j in range(indptr[row], indptr[row + 1]):
-            rows[at[columns[j]]] = row
-            at[columns[j]] += 1
-    return pointers, rows
 
 
 @jit_allocating

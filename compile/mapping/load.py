@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip, SynapseFormat
 from ..network import Network, Population, row_pointers
-from . import kernels
+from . import one_core
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -80,7 +81,7 @@ class Wiring:
         outside = sum(p.size for p in senders) - neurons
         indptr = row_pointers(rows, neurons)
         sources = columns[np.argsort(rows, kind="stable")].astype(np.int32)
-        kernels.sort_rows(indptr, sources)
+        _sort_rows(indptr, sources)
         layers = tuple(Layer(p.name, first_row[p.name], first_row[p.name] + p.count, p.shape) for p in shapes)
         places = np.concatenate([np.flatnonzero(p.living).astype(np.int32) for p in shapes] or [np.zeros(0, np.int32)])
         return cls(indptr, sources, outside, neurons, rates, bits, layers, places)
@@ -98,19 +99,39 @@ class Wiring:
     @cached_property
     def by_source(self) -> tuple[Int, Int32]:
         """The synapses by source: row pointers (sources + 1,), and the targets of each, rising."""
-        return kernels.transposed(self.indptr, self.sources, self.outside + self.neurons)
+        pattern = _pattern(self.indptr, self.sources, (self.neurons, self.outside + self.neurons)).tocsc()  # sorts by counting
+        return pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32)
 
     def core_pairs(self, core_of: Int) -> tuple[Int, Int]:
         """Return the distinct (source, core) pairs: each is one input axon, and one message whenever the source spikes."""
+        if _count(core_of) == 1:
+            sending = np.flatnonzero(self.fan_out)
+            return sending, np.zeros_like(sending)
+        from . import kernels
+
         return kernels.core_pairs(*self.by_source, core_of, _count(core_of))
 
     def reach(self, core_of: Int) -> Int:
         """Return, by source, the number of distinct cores that it reaches: lambda."""
+        if _count(core_of) == 1:
+            return (self.fan_out > 0).astype(np.int64)
+        from . import kernels
+
         return kernels.reach(*self.by_source, core_of, _count(core_of))
 
     def messages(self, core_of: Int) -> float:
         """Return messages per time step:  sum over sources of rate * lambda."""
         return float((self.rates * self.reach(core_of)).sum())
+
+
+def _pattern(indptr: Int, columns: Int32, shape: tuple[int, int]) -> sp.csr_array:
+    return sp.csr_array((np.ones(columns.size, np.int8), columns, indptr), shape=shape)
+
+
+def _sort_rows(indptr: Int, columns: Int32) -> None:
+    """Sort the columns of every row, in place; several synapses between the same two neurons stay."""
+    width = int(columns.max(initial=0)) + 1
+    columns[:] = _pattern(indptr, columns, (indptr.size - 1, width)).sorted_indices().indices
 
 
 def _starts(populations: tuple[Population, ...]) -> dict[str, int]:
@@ -128,12 +149,22 @@ def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
 
     `words_per_axon` is the core's longest list; output axons are one per neuron on the core and core that the neuron reaches.
     """
-    return kernels.loads(*wiring.by_source, wiring.outside, core_of, _count(core_of), layouts(wiring.weight_bits, chip), chip.word_bits)
+    table = layouts(wiring.weight_bits, chip)
+    if _count(core_of) == 1:
+        return one_core.load(*wiring.by_source, wiring.outside, table, chip.word_bits)[None]
+    from . import kernels
+
+    return kernels.loads(*wiring.by_source, wiring.outside, core_of, _count(core_of), table, chip.word_bits)
 
 
 def limits(chip: Chip) -> Int:
     """Return a core's limits in the order of RESOURCES."""
     return np.array([chip.limit(name) for name in RESOURCES], np.int64)
+
+
+def holds(wiring: Wiring, chip: Chip, core_of: Int) -> bool:
+    """Return whether a partition keeps every limit of a core."""
+    return bool((core_loads(wiring, core_of, chip) <= limits(chip)).all())
 
 
 def layouts(weight_bits: int, chip: Chip) -> Int:

@@ -90,6 +90,8 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
 
 def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: int, effort: Effort) -> Int:
     """Return for each core one of the `places`: the best start, annealed."""
+    if len(entering) == 1:
+        return _nearest(places, chip)
     from .anneal import anneal, cost  # numba takes a while to import
 
     cores, flow = len(entering), symmetric(between)
@@ -100,6 +102,12 @@ def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: in
     for heat in HEATS:
         begin = anneal(task, begin, moves=moves // len(HEATS), heat=heat, seed=seed)
     return begin
+
+
+def _nearest(places: Int, chip: Chip) -> Int:
+    """Return the first of the places nearest to the entry: the best for a core by itself."""
+    away = np.abs(price_coordinates(places, chip) - price_coordinates(np.asarray(chip.mesh.entry), chip)).sum(axis=1)
+    return np.array([int(away.argmin())])
 
 
 def problem(flow: Traffic, entering: Float, places: Int, chip: Chip) -> Problem:
