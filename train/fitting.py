@@ -348,7 +348,7 @@ def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: Trained
     write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
     export.write_calibration(folder / CALIBRATION, dataset)
     handover.write(network, folder / MODEL)
-    write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": trainer.warnings})
+    write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]})
 
 
 def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:

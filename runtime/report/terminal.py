@@ -140,20 +140,20 @@ def _run_layers(results: dict[str, Any]) -> RenderableType | None:
         sizes = (compact(layer.get(k)) for k in ("neurons", "synapses"))
         _add(table, _layer_name(layer), *sizes, *(percent(layer.get(k)) for k in kept.values()), *figures, percent(layer.get("drift")))
     said = "rate: spikes a neuron and step; spikes, SOPs: a sample; drift: spikes that differ from float"
-    table.caption = Text(f"{said}\n{_KEPT_SAID}" if len(kept) > 1 else said, style="dim")
+    reachable = (results.get("network") or {}).get("connectivity_reachable")
+    crossed = [] if reachable is None else [f"reachable synapses, as trained: {percent(reachable)} of the possible"]
+    table.caption = Text("\n".join([said, *([_KEPT_SAID] if len(kept) > 1 else []), *crossed]), style="dim")
     table.caption_justify = "left"
     return table
 
 
-_KEPT_SAID = "connect.: synapses left of the possible; weights: of those that a kernel shares; reach.: reachable synapses, as trained"
+_KEPT_SAID = "connect.: synapses left of the possible; weights: of those that a kernel shares"
 
 
 def _kept(layers: list[dict[str, Any]]) -> dict[str, str]:
     """Return the columns of what is left, by heading: synapses, and weights where some stand for several synapses."""
     shared = any((layer.get("possible_weights") or 0) != (layer.get("possible_synapses") or 0) for layer in layers)
-    reachable = shared and any(layer.get("connectivity_reachable") is not None for layer in layers)
-    kept = {"connect.": "connectivity"} | ({"weights": "weight_connectivity"} if shared else {})
-    return kept | ({"reach.": "connectivity_reachable"} if reachable else {})
+    return {"connect.": "connectivity"} | ({"weights": "weight_connectivity"} if shared else {})
 
 
 def _layer_name(layer: dict[str, Any]) -> str:
