@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from tokenize import TokenError
 
 # What code that takes a document or an array at its word raises where it is not what it says. Boundaries turn all of these into an error
 # of ours; a list of one's own misses the one that comes next.
-DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError, StopIteration, EOFError)
+DAMAGE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    StopIteration,
+    EOFError,
+    SyntaxError,  # this and the next: numpy, of the header of an .npy
+    TokenError,
+)
 
 
 class SpikeloomError(Exception):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, UsageError
+from ..errors import DAMAGE, DataError, UsageError
 
 __all__ = ["Mapped", "batches", "open_samples", "opened"]
 
@@ -78,10 +78,11 @@ def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
 
 def _open(path: Path, what: str) -> NDArray[Any]:
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="raise"):  # of sizes that no machine has
+            array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # no .npy, objects in it, or shorter than its header says
+    except DAMAGE as error:  # no .npy, objects in it, or shorter than its header says
         raise DataError(f"{path} is no .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
     if not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{path} holds {array.dtype}; {what} are integers.")

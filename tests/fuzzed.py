@@ -26,13 +26,14 @@ import netgen
 import netxgen
 import nirgen
 import numpy as np
+import onnx
 import test_datasets
 import test_datasets_layouts as layouts
 import test_datasets_pickle
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 from spikeloom.cli import report as cli_report
-from spikeloom.compile import compile_network, deployed, handover
+from spikeloom.compile import compile_network, deployed, dump, handover
 from spikeloom.compile.conversion import read_ann
 from spikeloom.compile.readers import netx
 from spikeloom.compile.readers import nir as nir_reader
@@ -40,10 +41,12 @@ from spikeloom.errors import SpikeloomError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import results as results_file
 from spikeloom.runtime import run as run_network
+from spikeloom.runtime.streaming import open_samples
 from spikeloom.train.data import load_dataset
 from spikeloom.train.recipe import merged, read_recipe
 from spikeloom.train.settings import TrainSettings
 
+TEXTS = ("-1", "0", "1", "1e3", "²", str(2**63), str(2**64), "nan", "weights.bin", "\0", "C:x")
 WORKER_MEMORY = 2.0  # GiB of address space that a worker may take
 WORKER_LIMIT = 5.0  # seconds of a worker; outside tests it has at least 60
 TIME_LIMIT = 20  # seconds that reading a small file may take, however damaged
@@ -196,6 +199,28 @@ def _calibration(folder: Path) -> Path:
     return folder / "calibration.safetensors"
 
 
+def _external(folder: Path, which: str) -> Path:
+    model = onnx.load(anngen.mlp(np.random.default_rng(0), folder / "whole.onnx"))
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return folder / which
+
+
+def _npy(folder: Path) -> Path:
+    np.save(folder / "values.npy", np.arange(60, dtype=np.uint8).reshape(10, 6))
+    np.save(folder / "labels.npy", np.arange(10))
+    return folder / "values.npy"
+
+
+def _read_npy(path: Path) -> object:
+    mapped = open_samples(path, path.with_name("labels.npy"), 10)
+    return np.asarray(mapped.values[:2]).sum()
+
+
+def _dump(folder: Path) -> Path:
+    dump.write(netgen.integer_conv_network(4), folder, 1, "quantise")
+    return sorted(folder.glob("*.safetensors"))[0]
+
+
 # --- changes that need more than the format ------------------------------------------------------------------------------
 
 
@@ -219,6 +244,21 @@ def signed_again(path: Path, rng: Random) -> None:
     path.write_bytes(save(arrays, metadata=metadata))
 
 
+def elsewhere(path: Path, rng: Random) -> None:
+    """Change where an ONNX file says that its weights lie, or another message of it."""
+    model = onnx.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    for _ in range(rng.randint(1, 2)):
+        entry = rng.choice([e for t in model.graph.initializer for e in t.external_data])
+        if rng.random() < 0.3:
+            entry.key = rng.choice(("location", "offset", "length", "checksum", "", "x"))
+        else:
+            entry.value = rng.choice(
+                ("../weights.bin", "/etc/passwd", "model.onnx", "", ".", "a/b", "a\\b", "x" * 5000, "9" * 5000, *TEXTS)
+            )
+    path.write_bytes(model.SerializeToString())
+
+
 def inside_gzip(path: Path, rng: Random) -> None:
     """Change what a gzipped file holds."""
     path.write_bytes(gzip.compress(mutate.damage(gzip.decompress(path.read_bytes()), rng), 1))
@@ -237,6 +277,10 @@ READERS: dict[str, Reader] = {
     ".onnx, an ANN": Reader(lambda f: anngen.mlp(np.random.default_rng(0), f / "ann.onnx"), read_ann, mutate.onnx_file),
     ".onnx, an ANN of many operators": Reader(partial(_ann, seed=196), read_ann, mutate.onnx_file),
     ".onnx, a residual ANN": Reader(partial(_ann, seed=188), read_ann, mutate.onnx_file),
+    ".onnx, weights elsewhere": Reader(lambda f: _external(f, "model.onnx"), read_ann, elsewhere),
+    ".onnx's other file": Reader(lambda f: _external(f, "weights.bin"), lambda p: read_ann(p.with_name("model.onnx"))),
+    ".npy samples": Reader(_npy, _read_npy),
+    "dump of a pass": Reader(_dump, dump.load, mutate.safetensors_file),
     ".nir": Reader(_nir, lambda p: nir_reader.read(p, nir_reader.Options(timesteps=3)), mutate.hdf5_file),
     ".net": Reader(_netx, netx.read, mutate.hdf5_file),
     "chip TOML": Reader(_chip, lambda p: chips.load(str(p)), mutate.toml_file),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from spikeloom.compile.bits import Bits
 from spikeloom.compile.interchange.graph import Node, whole
 from spikeloom.errors import DataError, FormatError, UsageError
 from spikeloom.hwmodels import chip as chips
+from spikeloom.runtime.streaming import open_samples
 from spikeloom.train import checkpoint, fit
 from spikeloom.train.data import load_dataset
 from spikeloom.train.recipe import merged, read_recipe
+from spikeloom.train.samples import _of_archive
 from spikeloom.train.settings import TrainSettings
 
 NUMBERS = ("1" * 400, "0x" + "f" * 5000, "9" * 5000, "[" * 5000)
@@ -143,6 +146,26 @@ def test_half_precision_in_a_nir_file_is_read(field: str) -> None:
     """A bound that half precision does not hold is compared in doubles."""
     node = Node("conv", "Conv2d", {field: np.array([1, 1], np.float16)})
     assert whole(node, field, 2, least=0) == (1, 1)
+
+
+ENDLESS = ("{'a': " + 3 * "'", "{(", 200 * "((", "{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904, 4), }")
+
+
+@pytest.mark.parametrize("header", ENDLESS)
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_headers_of_npy_files_are_refused(header: str, suffix: str, tmp_path: Path) -> None:
+    """numpy reads a header as words of Python, of which some never end."""
+    text = header.encode().ljust(1022) + b"\n"
+    content = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + bytes(64)
+    path = tmp_path / f"values{suffix}"
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("x.npy", "y.npy"):
+                archive.writestr(name, content)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="values"):
+        open_samples(path, None, 10) if suffix == ".npy" else _of_archive(path)
 
 
 def test_labels_that_are_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
-from ..errors import DataError, UsageError
+from ..errors import DAMAGE, DataError, UsageError
 from .data import Dataset, Split, load_dataset
 
 __all__ = ["Fed", "is_file", "samples_of"]
@@ -221,7 +221,7 @@ def _loaded(path: Path) -> Any:
         return np.load(path, allow_pickle=False)
     except OSError as error:
         raise DataError(f"Cannot read the samples {path}: {error.strerror or error}.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (zipfile.BadZipFile, *DAMAGE) as error:
         raise DataError(f"{path} is no {path.suffix} of numbers: {error}. Write it with numpy.save or numpy.savez.") from error
 
 
@@ -235,7 +235,7 @@ def _of_archive(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
             )
         try:
             return held[keys[0]], held[keys[1]]
-        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, zlib.error, zipfile.BadZipFile, *DAMAGE) as error:
             raise DataError(f"{path} is damaged, or holds objects: {error}. Write it again with numpy.savez.") from error
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, UsageError
+from ...errors import DAMAGE, DataError, UsageError
 from ...files import write_atomically
 from ..data import Dataset, Split
 from ..download import Source
@@ -110,7 +110,7 @@ def _fingerprint(paths: list[Path], folder: Path) -> str:
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, *DAMAGE) as error:
         raise DataError(f"The decoded images {path} are damaged: {error}. Remove the file; it is made again.") from error
     if values.shape != shape or values.dtype != np.uint8:
         raise DataError(
