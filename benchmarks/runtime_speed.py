@@ -214,7 +214,7 @@ def compiled_network(options: argparse.Namespace) -> None:
     from spikeloom.train import load_dataset
 
     network = load(options.network).network
-    events = reference.encode(network, load_dataset(options.data).test.values[: options.samples or 2048])
+    events = reference.encode(network, load_dataset(options.data).test.evenly(options.samples or 2048).values)
     engines: dict[str, Callable[[], object]] = {
         "native, 2 threads": lambda: native.simulate(network, events, BackendOptions(threads=2)),
         "native, 1 thread": lambda: native.simulate(network, events, BackendOptions(threads=1)),

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .foreign import only_data
-from .shared import AsJson, DataDir, next_step, print_json, render, say
+from .shared import AsJson, DataDir, SamplesOption, next_step, print_json, render, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..compile.conversion import Accuracy, Converted
+    from ..subset import Subset
 
 __all__ = ["add_to"]
 
@@ -39,7 +40,7 @@ def convert(
     scale: Annotated[
         float | None, typer.Option(help="What the ANN saw for one unit of a pixel [default: 1/levels, pixels from 0 to 1].")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
+    samples: SamplesOption = None,
     labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
         list[str] | None,
@@ -56,12 +57,12 @@ def convert(
     from ..compile.sources import Known
     from ..errors import UsageError
     from ..files import make_folder
+    from ..subset import asked_for, choose
     from ..train.samples import samples_of
 
     if not 1 <= timesteps <= 4096:
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")
-    if samples is not None and samples < 1:
-        raise UsageError(f"--samples is {samples}; it must be at least 1.")
+    asked_for(samples)
     ann = read_ann(source)
     dataset = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
     check_static(data, temporal=dataset.temporal)
@@ -70,7 +71,8 @@ def convert(
     calibration = calibration_samples(dataset.train.values, dataset.train.labels)
     converted = convert_ann(ann, calibration[0], levels=levels, scale=unit, percentile=percentile, timesteps=timesteps)
     make_folder(out)
-    test = dataset.test.take(slice(0, samples))
+    taken = choose(samples, len(dataset.test))
+    test = dataset.test if taken.chosen == "all" else dataset.test.take(taken.indices())
     own = ann_accuracy(ann, test.values, test.labels, unit)
     with _progress() as bar:
         task = bar.add_task("running the spiking network", total=len(test))
@@ -79,11 +81,11 @@ def convert(
         found = spiking_accuracy(converted, ann, test.values, test.labels, steps, progress=lambda n, _: done(completed=n))
     command = shlex.join(["spikeloom", *sys.argv[1:]])
     named = {"data": data, **{f"data.{n}": json.dumps(v) for n, v in dataset.options.items()}} if dataset.again else {}
-    document = write_run(out, source, converted, own, found, len(test), calibration, named | {"command": command}, percentile)
+    document = write_run(out, source, converted, own, found, taken, calibration, named | {"command": command}, percentile)
     if as_json:
         print_json(document)
         return
-    render(*_tables(converted, own, found))
+    render(*_tables(converted, own, found, taken))
     say(f"Wrote {out}/model.onnx. {next_step('compile', out)}")
 
 
@@ -95,7 +97,7 @@ def _progress() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
 
-def _tables(converted: Converted, own: float, found: Accuracy) -> list[Any]:
+def _tables(converted: Converted, own: float, found: Accuracy, taken: Subset) -> list[Any]:
     from rich.table import Table
 
     accuracy = Table("time steps", "accuracy", "to the ANN", box=None)
@@ -106,4 +108,4 @@ def _tables(converted: Converted, own: float, found: Accuracy) -> list[Any]:
     for population in converted.network.spiking:
         name = population.name
         layers.add_row(name, f"{population.size:,}", f"{converted.scales[name]:.4g}", f"{found.rate_error[name]:.4f}")
-    return [accuracy, "", layers, f"{found.spikes:,.0f} spikes a sample"]
+    return [accuracy, "", layers, f"{found.spikes:,.0f} spikes a sample; accuracies on {taken}"]

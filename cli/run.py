@@ -14,7 +14,7 @@ from ..errors import UsageError
 from .foreign import only_data
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
-from .shared import AsJson, DataDir, Seed, listed, next_step, print_json, render, say
+from .shared import AsJson, DataDir, SamplesOption, Seed, listed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
 
@@ -39,7 +39,7 @@ def run(
     ] = None,
     backend: Annotated[str, typer.Option(help=f"What runs it: {listed('runtime.backends')}.")] = "native",
     device: Annotated[str | None, typer.Option(help="Of the torch backend: auto, cpu or cuda [default: auto].")] = None,
-    samples: Annotated[int | None, typer.Option(help="How many of the first test samples [default: all].")] = None,
+    samples: SamplesOption = None,
     check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
     energy_model: Annotated[
         str | None, typer.Option(help="Chip whose energies and times are used [default: the one compiled for].")

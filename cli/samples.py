@@ -13,8 +13,8 @@ from ..errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from ..compile.deployed import DeployedNetwork
+    from ..runtime.selection import Samples
     from ..runtime.shards import Peers
-    from ..runtime.simulator import Samples
 
 __all__ = ["peers", "threads_each", "what_to_run"]
 

@@ -16,11 +16,16 @@ import typer
 
 from ..errors import SpikeloomWarning
 
-__all__ = ["AsJson", "DataDir", "Seed", "listed", "next_step", "print_json", "render", "said", "say"]
+__all__ = ["AsJson", "DataDir", "SamplesOption", "Seed", "listed", "next_step", "print_json", "render", "said", "say"]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+SamplesOption = Annotated[
+    str | None,
+    typer.Option("--samples", metavar="N", help="Test samples, evenly spread over the set; first:N: the first ones [default: all]."),
+]
 
 
 def listed(part: str) -> str:

@@ -38,14 +38,19 @@ def philox(counter: tuple[Any, Any, Any, Any], key: int, rounds: int = ROUNDS) -
     return c0, c1, c2, c3
 
 
-def rate_code(values: NDArray[Any], levels: int, timesteps: int, *, seed: int, first: int = 0) -> NDArray[np.uint8]:
-    """Return spikes (samples, timesteps, inputs) of values (samples, inputs) in 0..levels; `first` is the number of the first sample."""
+def rate_code(
+    values: NDArray[Any], levels: int, timesteps: int, *, seed: int, first: int = 0, numbers: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
+    """Return spikes (samples, timesteps, inputs) of values (samples, inputs) in 0..levels.
+
+    `numbers`: of each sample in its data set, (samples,); `first` and those after it if None.
+    """
     samples, inputs = values.shape
     blocks = -(-inputs // 8)
     spikes = np.zeros((samples, timesteps, inputs), np.uint8)
     steps = np.arange(timesteps)[:, None]
     for i in range(samples):
-        number = first + i
+        number = first + i if numbers is None else int(numbers[i])
         words = philox((np.arange(blocks), steps, number & 0xFFFFFFFF, number >> 32), seed)
         bits = np.stack([w >> np.uint64(16 * half) & np.uint64(0xFFFF) for w in words for half in (0, 1)], axis=-1)
         drawn = bits.reshape(timesteps, blocks * 8)[:, :inputs] * np.uint64(levels) >> np.uint64(16)

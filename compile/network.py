@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
+from ..subset import Subset
 from . import timing
 from .convolution import Connectivity, Convolution
 from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold
@@ -177,12 +178,26 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Stage:
-    """Accuracy (0..1) at one stage of the chain, over `samples` samples of the split `split`."""
+    """Accuracy (0..1) at one stage of the chain, over `samples` samples of the split `split`, or of the `of` samples of it as `chosen`."""
 
     name: str
     accuracy: float
     samples: int
     split: str = "test"
+    of: int | None = None
+    chosen: str = "all"
+
+    @classmethod
+    def on(cls, name: str, accuracy: float, tested: Subset) -> Stage:
+        """Return a stage whose accuracy was found on a subset of the test samples."""
+        return cls(name, accuracy, tested.samples, of=tested.of, chosen=tested.chosen)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Stage:
+        """Return what `dataclasses.asdict` wrote, by this version or an earlier one."""
+        of = document.get("of")
+        held = None if of is None else int(of), str(document.get("chosen", "all"))
+        return cls(str(document["name"]), float(document["accuracy"]), int(document["samples"]), str(document["split"]), *held)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import registry
 from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
+from ..subset import choose
 from . import dump, passes
 from .mapping.progress import Progress, quiet
 from .network import Encoding, Network, Projection
@@ -42,7 +43,7 @@ class Calibration:
         count = max(8, int(work / (step * network.timesteps)))
         if count >= len(self.values):
             return self
-        chosen = np.linspace(0, len(self.values) - 1, count).round().astype(np.int64)
+        chosen = choose(count, len(self.values)).indices()
         return Calibration(self.values[chosen], self.labels[chosen])
 
 

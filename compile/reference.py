@@ -43,7 +43,9 @@ def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
     return flat.reshape(len(flat), *([frames] if network.input.is_temporal else []), inputs)
 
 
-def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0) -> NDArray[np.uint8]:
+def encode(
+    network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0, numbers: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
     """Turn samples into what enters the chip at each step.
 
     current, host: the payload once, at step 0 (a current that never decays holds it);  graded: at every step;
@@ -53,7 +55,8 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     Args:
         values: (samples, ...) integers 0..levels.
         seed: of the rate code.
-        first: index of the first sample in its data set, so that shards draw what the whole would.
+        first: number of the first sample in its data set, so that shards draw what the whole would.
+        numbers: (samples,) of all samples, where they do not follow one another.
 
     Returns:
         (samples, timesteps, inputs) payloads.
@@ -67,7 +70,7 @@ def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int 
     elif network.input.encoding == "graded":
         events[:] = flat[:, None]
     elif network.input.encoding == "rate":
-        events = rate_code(flat.astype(np.int64), network.input.levels, network.timesteps, seed=seed, first=first)
+        events = rate_code(flat.astype(np.int64), network.input.levels, network.timesteps, seed=seed, first=first, numbers=numbers)
     else:
         raise UsageError("The network is not encoded yet (encoding 'direct'): compile it first.")
     return events

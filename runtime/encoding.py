@@ -14,16 +14,24 @@ from .backends.native import compiled
 __all__ = ["count_events", "encode"]
 
 
-def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0, threads: int | None = 1) -> NDArray[np.uint8]:
+def encode(
+    network: Network,
+    values: NDArray[Any],
+    *,
+    seed: int = 0,
+    first: int = 0,
+    numbers: NDArray[np.int64] | None = None,
+    threads: int | None = 1,
+) -> NDArray[np.uint8]:
     """Do what `reference.encode` does; the rate code is drawn by a kernel where numba is there: the same bits, the same spikes.
 
     `threads`: the machine's cores if None.
     """
     if network.input.encoding != "rate" or not compiled():
-        return reference.encode(network, values, seed=seed, first=first)
+        return reference.encode(network, values, seed=seed, first=first, numbers=numbers)
     from .kernels.coding import encode as rate_code
 
-    return rate_code(network, values, seed=seed, first=first, threads=threads)
+    return rate_code(network, values, seed=seed, first=first, numbers=numbers, threads=threads)
 
 
 def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:

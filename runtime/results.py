@@ -26,12 +26,14 @@ class _Model(BaseModel):
 
 
 class StageResult(_Model):
-    """Accuracy (0..1) at a stage of the chain, over `samples` samples of a split."""
+    """Accuracy (0..1) at a stage of the chain, over `samples` of the `of` samples of a split, `chosen` all, evenly or first."""
 
     name: str
     accuracy: float = Fraction
     samples: int
     split: str = "test"
+    of: int | None = None
+    chosen: str = "all"
 
 
 class EnergyComponent(_Model):
@@ -86,6 +88,14 @@ class Check(_Model):
     equal: bool
 
 
+class SubsetRun(_Model):
+    """Which samples of the data were run: `samples` of `of`, `chosen` all, evenly (spread over the set) or first."""
+
+    samples: int = Field(ge=1)
+    of: int = Field(ge=1)
+    chosen: str
+
+
 class Results(_Model):
     """What one run found. The tables that only the report reads are kept as plain rows.
 
@@ -101,6 +111,7 @@ class Results(_Model):
     data: str
     backend: str
     samples: int = Field(ge=1)
+    subset: SubsetRun | None = None  # None: results of an earlier version, whose samples were the first ones
     accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
     predictions: PerSample | None = None
     output_counts: SamplesByClasses | None = None

@@ -6,11 +6,11 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from .. import __version__, registry
 from ..compile import reference, summary, targets
 from ..compile.deployed import DeployedNetwork, load
-from ..compile.network import Network
+from ..compile.network import Network, Stage
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
+from ..subset import Subset, asked_for
 from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
 from .backends._base import BackendOptions
 from .baselines import baselines
@@ -29,33 +30,19 @@ from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
 from .results import Results, StageResult
+from .selection import Samples, order_of, take
 from .shards import ALONE, Peers
-from .streaming import batches, opened
+from .streaming import batches
 
 RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
 LEAST_BATCH = 64  # the lanes of the native simulator
-RATED = LEAST_BATCH  # samples whose rates by step are taken: every backend has their rasters, however the samples are shared out
 Progress = Callable[[int, int], None]
-
-
-class Samples(Protocol):
-    """A split of a data set, such as `train.load_dataset(...).test`."""
-
-    @property
-    def values(self) -> Any:
-        """(samples, ...) integers 0..levels; whatever has a length and takes slices, which are read batch by batch."""
-        ...
-
-    @property
-    def labels(self) -> NDArray[Any] | None:
-        """(samples,) classes; None where they are not known."""
-        ...
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What came out of the batches."""
+    """What came out of the batches; `counts` in the order of the samples."""
 
     tally: Tally
     counts: NDArray[np.int64]  # (samples, classes), the output spikes of each class
@@ -72,7 +59,7 @@ def run(
     data: Samples | NDArray[Any] | tuple[Any, NDArray[Any]],
     *,
     backend: str = "native",
-    samples: int | None = None,
+    samples: int | str | None = None,
     check: bool = False,
     energy_model: str | None = None,
     seed: int = 0,
@@ -89,7 +76,8 @@ def run(
         network: what `compile_network` returned, or the path of a `.loom`.
         data: a split with `values` and `labels`, a pair (values, labels), or values alone. Without labels there is no accuracy.
         backend: native, torch, onnx, lava or truenorth.
-        samples: how many of the first samples; all if None. Where there are fewer, all are run, with a warning.
+        samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. Where there are fewer, all are run, with
+            a warning. `subset.choose` has the rule.
         check: compare every spike of every population with the integer reference.
         energy_model: chip whose prices and times are used; that of the network if None.
         seed: of the rate code.
@@ -110,8 +98,12 @@ def run(
         BackendError: a backend that is missing, hangs or dies.
     """
     module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model))
-    values, labels, size, start, stop = shards.together(peers, partial(_take, data, samples, peers))
-    work = partial(_run_batches, deployed, values, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers)
+    values, labels, taken = shards.together(peers, partial(take, data, samples))
+    size = taken.samples
+    start, stop = shards.together(peers, partial(shards.part, size, peers))
+    work = partial(
+        _run_batches, deployed, values, taken, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers
+    )
     done = _of_all(shards.together(peers, work), start, size, peers)
     predictions = done.counts.argmax(axis=1)
     accuracy = None if labels is None else float((predictions == labels).mean())
@@ -123,10 +115,11 @@ def run(
         "data": data_name,
         "backend": backend,
         "samples": size,
+        "subset": taken.document(),
         "accuracy": accuracy,
         "predictions": predictions,
         "output_counts": done.counts,
-        "sample_ids": np.arange(size),
+        "sample_ids": taken.indices(),
         "wall_seconds": done.seconds,
         "samples_per_second": size / done.seconds,
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
@@ -137,11 +130,11 @@ def run(
         "weights": weights.tables(deployed, folder),
         "rates": done.rates.document(deployed.network),
         "by_step": None if done.steps is None else table(deployed, done.steps),
-        "stages": _stages(deployed, backend, accuracy, size),
+        "stages": _stages(deployed, backend, accuracy, taken),
         "check": _check_row(deployed, backend, size, done.compared) if check else None,
-        "raster": _raster(deployed, done, labels) if peers.rank == 0 else None,
+        "raster": _raster(deployed, done, labels, taken) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [*deployed.warnings, *cautions.of_run(deployed, accuracy, done.counts), *_fewer(samples, size)],
+        "warnings": [*deployed.warnings, *cautions.of_run(deployed, accuracy, done.counts), *_fewer(asked_for(samples), size)],
         "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
@@ -165,18 +158,10 @@ def _model(deployed: DeployedNetwork, name: str) -> chips.Chip:
     return chips.load(name)
 
 
-def _take(data: Any, samples: int | None, peers: Peers) -> tuple[Any, NDArray[np.int64] | None, int, int, int]:
-    """Return the samples as they lie, which reads nothing, the labels of those that run, their number, and which this process runs."""
-    if samples is not None and samples < 1:
-        raise UsageError(f"--samples is {samples}; it must be at least 1.")
-    values, labels = opened(data)
-    size = len(values) if samples is None else min(samples, len(values))
-    return values, None if labels is None else labels[:samples].astype(np.int64), size, *shards.part(size, peers)
-
-
 def _run_batches(
     deployed: DeployedNetwork,
     values: Any,
+    taken: Subset,
     begin: int,
     end: int,
     module: Any,
@@ -187,7 +172,7 @@ def _run_batches(
     progress: Progress | None,
     peers: Peers,
 ) -> _Run:
-    """Run samples `begin` to `end`."""
+    """Run those that are taken, from the `begin`-th to the `end`-th."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, output_counts, compared, seconds = Tally(deployed), [], 0, 0.0
@@ -196,30 +181,37 @@ def _run_batches(
     rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
     size = _batch_size(network, module.BATCH)
-    few = None if check or size is None else RATED  # whose spikes are asked for, which takes longer
-    for start, batch in batches(values, begin, end, size or end - begin, few):
+    places, rated = order_of(taken.samples, begin, end, ahead=not check and size is not None)
+    few = None if check or size is None else int(rated.sum())
+    numbers, done = taken.indices()[places], 0
+    for chosen, batch in batches(values, numbers, size or end - begin, few):
         shards.go_on(peers)
+        watched = rated[done : done + len(batch)]
         begun = time.perf_counter()
-        events = encode(network, batch, seed=seed, first=start, threads=options.threads)
+        events = encode(network, batch, seed=seed, numbers=chosen, threads=options.threads)
         part = host.split(network, events)
-        recording = module.simulate(part.network, part.events, replace(options, rasters=check or not first, crossbars=deployed.crossbars))
+        recording = module.simulate(
+            part.network, part.events, replace(options, rasters=check or bool(watched.any()), crossbars=deployed.crossbars)
+        )
         spikes = part.host_spikes | recording.spikes
         active = recording.active or _native_active(part, options)
         seconds += time.perf_counter() - begun
         if check:
-            compared += compare(reference.simulate(network, events), spikes, backend, start)
+            compared += compare(reference.simulate(network, events), spikes, backend, numbers=chosen)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
         tally.add(events[:, :1] if network.input.is_once else events, fired, active, entry)
         if steps is not None:
             steps.add(events, spikes, recording.by_step or {}, entry)
         output_counts.append(reference.class_counts(spikes[output], network.votes))
-        if start < RATED:
-            rates.add({name: raster[: RATED - start] for name, raster in spikes.items()})
+        if watched.any():
+            rates.add({name: raster[watched] for name, raster in spikes.items()})
         first = first or {name: raster[0].copy() for name, raster in spikes.items()}
         arithmetic = recording.arithmetic
+        done += len(batch)
         if progress:
-            progress(start + len(batch) - begin, end - begin)
-    return _Run(tally, np.concatenate(output_counts), first, seconds, compared, arithmetic, steps, rates)
+            progress(done, end - begin)
+    counts = np.concatenate(output_counts)[np.argsort(places)]
+    return _Run(tally, counts, first, seconds, compared, arithmetic, steps, rates)
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
@@ -251,8 +243,16 @@ def _native_active(part: host.ChipPart, options: BackendOptions) -> dict[str, ND
     return native.simulate(part.network, part.events, options).active or {}
 
 
-def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.bool_]], backend: str, first: int = 0) -> int:
+def compare(
+    expected: dict[str, NDArray[np.bool_]],
+    found: dict[str, NDArray[np.bool_]],
+    backend: str,
+    first: int = 0,
+    numbers: NDArray[np.int64] | None = None,
+) -> int:
     """Compare every spike of every population, in the network's order; return how many neuron-steps were compared.
+
+    `numbers`: of each sample in its data set, for the message; `first` and those after it if None.
 
     Raises:
         MismatchError: the first difference: population, sample, step and neuron.
@@ -264,9 +264,10 @@ def compare(expected: dict[str, NDArray[np.bool_]], found: dict[str, NDArray[np.
         differing = np.argwhere(raster != reference_raster)
         if len(differing):
             sample, step, neuron = (int(i) for i in differing[0])
+            number = first + sample if numbers is None else int(numbers[sample])
             wanted = "a spike" if reference_raster[sample, step, neuron] else "no spike"
             raise MismatchError(
-                f"{backend} differs from the integer reference, first at layer {name}, sample {first + sample}, step {step}, "
+                f"{backend} differs from the integer reference, first at layer {name}, sample {number}, step {step}, "
                 f"neuron {neuron}: the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."
             )
     return sum(r.size for r in expected.values())
@@ -316,11 +317,9 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     }
 
 
-def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, samples: int) -> list[StageResult]:
-    before = [StageResult(name=s.name, accuracy=s.accuracy, samples=s.samples, split=s.split) for s in deployed.network.stages]
-    if accuracy is None:
-        return before
-    return [*before, StageResult(name=f"deployed ({backend})", accuracy=accuracy, samples=samples)]
+def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, taken: Subset) -> list[StageResult]:
+    here = [] if accuracy is None else [Stage.on(f"deployed ({backend})", accuracy, taken)]
+    return [StageResult(**asdict(stage)) for stage in (*deployed.network.stages, *here)]
 
 
 def _fewer(wanted: int | None, found: int) -> list[str]:
@@ -340,7 +339,7 @@ def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: 
     }
 
 
-def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None) -> dict[str, Any]:
+def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None, taken: Subset) -> dict[str, Any]:
     populations: list[dict[str, Any]] = []
     for population in deployed.network.spiking:
         every = -(-population.size // RASTER_NEURONS)  # of many neurons only every so-manieth, over the whole layer
@@ -348,7 +347,7 @@ def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | N
         shown = {"neurons": population.size, "every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
         populations.append({"name": population.name, **shown})
     return {
-        "sample": 0,
+        "sample": int(taken.indices()[0]),
         "label": None if labels is None else int(labels[0]),
         "prediction": int(done.counts[0].argmax()),
         "timesteps": deployed.network.timesteps,

@@ -19,6 +19,8 @@ from ..errors import DAMAGE, DataError, UsageError
 
 __all__ = ["Mapped", "batches", "open_samples", "opened"]
 
+Numbers = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -89,21 +91,29 @@ def _open(path: Path, what: str) -> NDArray[Any]:
     return array
 
 
-def batches(values: Any, start: int, stop: int, size: int, begin: int | None = None) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield samples `start` to `stop`, at most `size` at once, with the number of the first; pages of a mapped file are given back.
+def batches(values: Any, numbers: Numbers, size: int, begin: int | None = None) -> Iterator[tuple[Numbers, NDArray[Any]]]:
+    """Yield the samples of these numbers, at most `size` at once, with their numbers; pages of a mapped file are given back.
 
     `begin`: how many come first, if not `size`.
     """
-    starts = [start, *range(start + (begin or size), stop, size)]
-    for first, end in zip(starts, [*starts[1:], stop], strict=True):
+    starts = [0, *range(begin or size, len(numbers), size)]
+    for first, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
         if first >= end:
             return
-        part = values[first:end]
+        part = numbers[first:end]
+        yield part, _rows(values, part)
         if isinstance(values, np.memmap):
-            yield first, np.array(part)
             _give_back(values)
-        else:
-            yield first, np.asarray(part)
+
+
+def _rows(values: Any, numbers: Numbers) -> NDArray[Any]:
+    """Return the samples of these numbers; of a mapped file, a copy."""
+    begins = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)  # of rows that follow one another
+    if isinstance(values, np.memmap) or (isinstance(values, np.ndarray) and len(begins) > 1):
+        return np.array(values[numbers])
+    ends = [*begins[1:].tolist(), len(numbers)]
+    parts = [np.asarray(values[int(numbers[a]) : int(numbers[b - 1]) + 1]) for a, b in zip(begins.tolist(), ends, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _give_back(values: np.memmap[Any, Any]) -> None:

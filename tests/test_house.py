@@ -15,7 +15,7 @@ from spikeloom.hwmodels import chip as chips
 
 HEAVY = ("torch", "spikingjelly", "torchvision", "torchaudio", "numba", "lava")
 ROOT = Path(spikeloom.__file__).resolve().parent
-GROUND = {"errors", "files", "jit", "registry", "reproducible", "_version", ""}
+GROUND = {"errors", "files", "jit", "registry", "reproducible", "subset", "_version", ""}
 ALLOWED = {
     "hwmodels": {"hwmodels"},
     "compile": {"compile", "hwmodels"},

@@ -122,6 +122,7 @@ def test_fewer_samples_than_asked_for_are_a_warning() -> None:
     deployed = compile_network(float_network(6, sizes=(40, 30, 10)))
     data = Labelled(samples(deployed.network, 1, 5), np.zeros(5, np.int64))
     assert run(deployed, data, samples=6).warnings[-1] == "--samples asks for 6; the data holds 5, which were all run."
+    assert run(deployed, data, samples="first:6").warnings[-1] == "--samples asks for 6; the data holds 5, which were all run."
     assert run(deployed, data, samples=5).warnings == run(deployed, data).warnings
 
 

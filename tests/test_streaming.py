@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples
 from spikeloom.compile import compile_network
 from spikeloom.errors import DataError, UsageError
@@ -78,18 +81,33 @@ def test_whatever_takes_slices_is_read_batch_by_batch(tmp_path: Path) -> None:
     expected = figures(run(network, Labelled(values, labels)))
     rows = Rows(values)
     assert figures(run(network, Labelled(rows, labels))) == expected  # type: ignore[arg-type]
-    assert rows.most == native.BATCH
+    assert rows.most <= native.BATCH
     with h5py.File(tmp_path / "samples.h5", "w") as file:
         file["samples"] = values
         assert figures(run(network, Labelled(file["samples"], labels))) == expected  # type: ignore[arg-type]
 
 
 def test_batches_cover_a_part() -> None:
-    found = list(batches(np.arange(10)[:, None], 3, 9, 4))
-    assert [(first, part.ravel().tolist()) for first, part in found] == [(3, [3, 4, 5, 6]), (7, [7, 8])]
-    found = list(batches(np.arange(10)[:, None], 3, 9, 4, 1))
-    assert [(first, part.ravel().tolist()) for first, part in found] == [(3, [3]), (4, [4, 5, 6, 7]), (8, [8])]
-    assert not list(batches(np.arange(10)[:, None], 3, 3, 4))
+    values, numbers = np.arange(10)[:, None], np.arange(3, 9)
+    found = list(batches(values, numbers, 4))
+    assert [(n.tolist(), part.ravel().tolist()) for n, part in found] == [([3, 4, 5, 6],) * 2, ([7, 8],) * 2]
+    found = list(batches(values, numbers, 4, 1))
+    assert [(n.tolist(), part.ravel().tolist()) for n, part in found] == [([3],) * 2, ([4, 5, 6, 7],) * 2, ([8],) * 2]
+    assert not list(batches(values, numbers[:0], 4))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 29), unique=True), st.integers(1, 7), st.integers(0, 9))
+@example([3, 4, 5, 9, 8, 0, 29], 3, 2)
+def test_batches_of_any_samples(chosen: list[int], size: int, begin: int) -> None:
+    """In any order, from an array, from a mapped file, and from what takes slices only."""
+    values = np.arange(30)[:, None]
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/v.npy", values)
+        for source in (values, np.load(f"{folder}/v.npy", mmap_mode="r"), Rows(values)):
+            found = list(batches(source, np.array(chosen, np.int64), size, begin))
+            assert [n for numbers, _ in found for n in numbers] == [int(v) for _, part in found for v in part[:, 0]] == chosen
+            assert all(len(part) <= max(size, begin) for _, part in found)
 
 
 def save(folder: Path, values: Any, labels: Any) -> tuple[Path, Path]:

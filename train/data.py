@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import registry
 from ..errors import DataError
+from ..subset import choose
 
 if TYPE_CHECKING:
     from .download import Progress
@@ -40,8 +41,8 @@ class Split:
         return len(self.labels)
 
     def evenly(self, count: int) -> Split:
-        """Return up to `count` samples, evenly spread."""
-        return self.take(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64))
+        """Return up to `count` samples, evenly spread: see `subset.Subset`."""
+        return self.take(choose(count, len(self)).indices())
 
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
         """Return the samples at `indices`, in that order."""

@@ -409,7 +409,7 @@ def _summary(run: TrainedRun) -> dict[str, Any]:
 def _read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
     document: Mapping[str, Any] = _json_object(folder / SUMMARY, "the summary of a run")
     try:
-        stages = tuple(Stage(str(s["name"]), float(s["accuracy"]), int(s["samples"]), str(s["split"])) for s in document["stages"])
+        stages = tuple(Stage.of_document(s) for s in document["stages"])
         integer, seconds = document["integer_sparsity"], tuple(float(s) for s in document["epoch_seconds"])
         if not stages or not seconds:
             raise ValueError("it has no stages, or no seconds of its epochs")

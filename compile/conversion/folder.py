@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from ...errors import UsageError
 from ...files import sha256, write_bytes, write_json
+from ...subset import Subset, choose
 from .. import handover
 from ..network import Stage
 from .evaluate import Accuracy
@@ -33,7 +34,7 @@ def check_static(data: str, *, temporal: bool) -> None:
 
 def calibration_samples(values: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
     """Return training samples evenly spread, (samples, inputs), and their labels."""
-    chosen = np.linspace(0, len(values) - 1, min(CALIBRATION_SAMPLES, len(values))).round().astype(np.int64)
+    chosen = choose(CALIBRATION_SAMPLES, len(values)).indices()
     picked = np.asarray(values[chosen])
     return np.ascontiguousarray(picked.reshape(len(picked), -1)), np.ascontiguousarray(labels[chosen])
 
@@ -44,7 +45,7 @@ def write_run(
     converted: Converted,
     own: float,
     found: Accuracy,
-    samples: int,
+    tested: Subset,
     calibration: Calibration,
     provenance: dict[str, str],
     percentile: float,
@@ -52,17 +53,18 @@ def write_run(
     """Write model.onnx, calibration.safetensors and conversion.json; return what the last one holds.
 
     Args:
-        own: the ANN's accuracy on the `samples` test samples; found: that of the spiking network.
+        own: the ANN's accuracy on the `tested` test samples; found: that of the spiking network.
         provenance: what else the network shall say of where it comes from.
     """
     last = max(found.by_steps)
-    stages = Stage("ann", own, samples), Stage("converted", found.by_steps[last], samples)
+    stages = Stage.on("ann", own, tested), Stage.on("converted", found.by_steps[last], tested)
     origin = provenance | {"conversion": f"percentile {percentile:g}", "ann": source.name, "ann.sha256": sha256(source.read_bytes())}
     handover.write(replace(converted.network, stages=stages, provenance=origin), folder / "model.onnx")
     write_bytes(folder / "calibration.safetensors", save(dict(zip(("values", "labels"), calibration, strict=True)), {"split": "train"}))
     document = {
         "ann": {"file": source.name, "accuracy": own},
-        "samples": samples,
+        "samples": tested.samples,
+        "subset": tested.document(),
         "percentile": percentile,
         "timesteps": converted.network.timesteps,
         "accuracy": {str(steps): right for steps, right in found.by_steps.items()},

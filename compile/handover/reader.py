@@ -106,7 +106,7 @@ class _Reader:
             tuple(self.projections),
             int(document["timesteps"]),
             InputSpec(int(spec["levels"]), float(spec["scale"]), spec["encoding"]),
-            tuple(Stage(str(s["name"]), float(s["accuracy"]), int(s["samples"]), str(s["split"])) for s in document["stages"]),
+            tuple(Stage.of_document(s) for s in document["stages"]),
             {str(k): str(v) for k, v in document["provenance"].items()},
             int(document["votes"]),
         )

@@ -23,13 +23,22 @@ INPUTS = 8 * BLOCKS  # that they have bits for
 SHARE = 64  # samples that are worth a thread
 
 
-def encode(network: Network, values: NDArray[Any], *, seed: int = 0, first: int = 0, threads: int | None = 1) -> NDArray[np.uint8]:
+def encode(
+    network: Network,
+    values: NDArray[Any],
+    *,
+    seed: int = 0,
+    first: int = 0,
+    numbers: NDArray[np.int64] | None = None,
+    threads: int | None = 1,
+) -> NDArray[np.uint8]:
     """Do what `reference.encode` does for rate-coded input, faster; its errors are the same. `threads`: the machine's cores if None."""
     flat = reference.check_values(network, values)
     flat = np.ascontiguousarray(flat, np.uint8 if flat.dtype == np.uint8 else np.int64)
     spikes = np.empty((len(flat), network.timesteps, flat.shape[-1]), np.uint8)
+    known = first + np.arange(len(flat), dtype=np.int64) if numbers is None else np.ascontiguousarray(numbers, np.int64)
     most = min(threads or os.cpu_count() or 1, -(-len(flat) // SHARE))
-    part = partial(_part, flat, network.input.levels, seed, first, spikes)
+    part = partial(_part, flat, network.input.levels, seed, known, spikes)
     if most < 2:
         part(0, len(flat))
         return spikes
@@ -44,7 +53,7 @@ def _part(
     values: NDArray[Any],
     levels: int,
     seed: int,
-    first: int,
+    numbers: NDArray[np.int64],
     spikes: NDArray[np.uint8],
     begin: int,
     end: int,
@@ -52,7 +61,7 @@ def _part(
     """Draw samples `begin` to `end`."""
     room, key = -(-values.shape[1] // INPUTS) * INPUTS, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF)
     line, some, rest = np.zeros(room, np.uint16), np.zeros(room, np.bool_), np.empty(INPUTS, np.uint8)
-    _code(values[begin:end], 1 / levels, *key, first + begin, line, some, rest, spikes[begin:end])
+    _code(values[begin:end], 1 / levels, *key, numbers[begin:end], line, some, rest, spikes[begin:end])
 
 
 def _draw(b: Any, counter: list[Any], key: tuple[Any, Any]) -> list[Any]:
@@ -97,7 +106,7 @@ _spikes: Any = intrinsic(_type)
 
 
 @jit
-def _code(values: Any, share: float, k0: int, k1: int, first: int, line: Any, some: Any, rest: Any, spikes: Any) -> None:
+def _code(values: Any, share: float, k0: int, k1: int, numbers: Any, line: Any, some: Any, rest: Any, spikes: Any) -> None:
     """Write spikes (samples, timesteps, inputs).
 
     A spike is  (bits levels) >> 16 < value,  that is  bits <= floor((65536 value - 1) / levels)  for values above 0. The floor is exact:
@@ -105,6 +114,7 @@ def _code(values: Any, share: float, k0: int, k1: int, first: int, line: Any, so
 
     Args:
         share: 1 / levels.
+        numbers: of each sample in its data set.
         line, some: scratch, by input: the largest bits with a spike, and whether there are any; rest: scratch, spikes of the last inputs.
     """
     samples, steps, inputs = spikes.shape
@@ -114,7 +124,7 @@ def _code(values: Any, share: float, k0: int, k1: int, first: int, line: Any, so
             line[i] = np.int32((np.int32(values[s, i]) * 65536.0 - 0.5) * share)
         for i in range(inputs):
             some[i] = values[s, i] != 0
-        low, high = (first + s) & 0xFFFFFFFF, (first + s) >> 32
+        low, high = numbers[s] & 0xFFFFFFFF, numbers[s] >> 32
         for t in range(steps):
             to = (s * steps + t) * inputs
             for i in range(0, whole, INPUTS):

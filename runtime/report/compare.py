@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import scatter, stages
-from .format import MISSING, clean, compact, count, percent, points, shorten, si
+from .format import MISSING, clean, compact, count, percent, points, samples_said, shorten, si
 
 __all__ = ["COLUMNS", "cells", "columns", "digital", "document", "rows", "shared", "view"]
 
@@ -68,8 +68,10 @@ def _row(number: int, name: str, results: Row, model: str | None) -> Row:
     used = model or next(iter(models), None)
     joules, dynamic, seconds = models.get(used or "", (None, None, None))
     kept = network.get("weight_connectivity")
-    same = ("test", results.get("samples"))  # on other samples the accuracy differs by chance alone
-    before = [s for s in results.get("stages") or [] if (s.get("split", "test"), s.get("samples")) == same]
+    drawn = results.get("subset") or {}
+    here = {"split": "test", "samples": results.get("samples"), "of": drawn.get("of"), "chosen": drawn.get("chosen")}
+    same = stages.tested_on(here)  # on other samples the accuracy differs by chance alone
+    before = [s for s in results.get("stages") or [] if stages.tested_on({"split": "test", **s}) == same]
     check = results.get("check") or {}
     digital = results.get("baselines") or {}
     plain = {str(row.get("name")): row.get("joules_per_sample") for row in digital.get("rows") or []}
@@ -90,6 +92,9 @@ def _row(number: int, name: str, results: Row, model: str | None) -> Row:
         "float_accuracy": before[0].get("accuracy") if len(before) > 1 else None,
         "accuracy": results.get("accuracy"),
         "samples": results.get("samples"),
+        "of": drawn.get("of"),
+        "chosen": drawn.get("chosen"),
+        "over": samples_said(results, drawn),
         "interval": stages.interval(results.get("accuracy"), int(results.get("samples") or 0)),
         "sops": results.get("sops_per_sample"),
         "spikes": results.get("spikes_per_sample"),
@@ -140,7 +145,7 @@ COLUMNS: tuple[Column, ...] = (
     ("method", False, lambda r: shorten(r["method"] or MISSING, 16), "", 0),
     ("connectivity", True, lambda r: percent(r["connectivity"]), "", 0),
     ("accuracy", True, lambda r: NO_LABELS if r["accuracy"] is None else percent(r["accuracy"]), "accuracy", 1),
-    ("samples", True, lambda r: count(r["samples"]), "", 0),
+    ("samples", True, lambda r: r["over"].removesuffix(" samples"), "", 0),
     ("from float", True, _change, "", 0),
     ("SOPs", True, lambda r: compact(r["sops"]), "sops", -1),
     ("spikes", True, lambda r: compact(r["spikes"]), "spikes", -1),
@@ -184,7 +189,7 @@ def shared(made: Sequence[Row]) -> list[tuple[str, str]]:
             ("encoding", "input encoding", ""),
             ("timesteps", "time steps", ""),
             ("weight_bits", "weights", " bits"),
-            ("samples", "samples", ""),
+            ("over", "run on", ""),
         ),
     )
     found = [(name, made[0][key], unit) for key, name, unit in keys if len({str(r[key]) for r in made}) == 1 and made[0][key] is not None]
@@ -213,9 +218,9 @@ def cells(made: Sequence[Row]) -> list[list[tuple[str, bool]]]:
 
 
 def _group(row: Row, key: str) -> Any:
-    """Only what is of one data set has a best: accuracies on as many samples, energies and times of one model."""
+    """Only what is of one data set has a best: accuracies on the same samples, energies and times of one model."""
     if key == "accuracy":
-        return row["data"], row["samples"]
+        return row["data"], *stages.tested_on(row)
     return (row["data"], row["model"]) if key in ("joules", "dynamic_joules", "seconds") else row["data"]
 
 

@@ -9,6 +9,8 @@ import math
 import unicodedata
 from typing import Any
 
+from ...subset import describe
+
 MISSING = "–"
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
@@ -51,6 +53,14 @@ def compact(value: float | None, digits: int = 3) -> str:
     if value is None or _special(value) or abs(value) < 1e6:
         return count(value, digits)
     return si(value, "", digits)
+
+
+def samples_said(found: dict[str, Any], subset: dict[str, Any] | None = None) -> str:
+    """Say how many samples a run or a stage was of, and which: `subset` has `of` and `chosen`, if `found` has not."""
+    samples, held = found.get("samples"), found if subset is None else subset
+    if not isinstance(samples, int) or not isinstance(held.get("of"), int):
+        return f"{count(samples)} samples"
+    return describe(samples, held["of"], str(held.get("chosen")))
 
 
 def size(octets: float | None) -> str:

@@ -72,7 +72,7 @@ def _checked(check: dict[str, Any]) -> str:
 
 def _stages(results: dict[str, Any]) -> str:
     made = stages.rows(results.get("stages") or [])
-    lines = [(s["name"], s.get("split") or MISSING, count(s.get("samples")), percent(s["accuracy"]), points(s["change"])) for s in made]
+    lines = [(s["name"], s.get("split") or MISSING, s["over"], percent(s["accuracy"]), points(s["change"])) for s in made]
     return _section("Accuracy by stage", ("stage", "split", "samples", "accuracy", "change"), lines, (False, False, True, True, True))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from . import svg
-from .format import percent, points, shorten
+from .format import MISSING, percent, points, samples_said, shorten
 
 _WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
 
@@ -16,17 +16,28 @@ _WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
 def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the stages, each with its `change` from the one before on the same samples and its `interval`.
 
-    `change` is None for the first stage of a split and number of samples: on other samples the accuracy differs by chance alone.
+    `change` is None for the first stage on its samples: on others the accuracy differs by chance alone. `over` says which samples.
     """
     made: list[dict[str, Any]] = []
-    last: dict[tuple[str, object], float] = {}
+    last: dict[tuple[object, ...], float] = {}
     for stage in stages:
-        split, accuracy = (str(stage.get("split") or ""), stage.get("samples")), stage.get("accuracy")
+        split, accuracy = tested_on(stage), stage.get("accuracy")
         change = accuracy - last[split] if accuracy is not None and split in last else None
-        made.append({**stage, "change": change, "interval": interval(accuracy, int(stage.get("samples") or 0))})
+        made.append({**stage, "change": change, "interval": interval(accuracy, int(stage.get("samples") or 0)), "over": _over(stage)})
         if accuracy is not None:
             last[split] = accuracy
     return made
+
+
+def tested_on(stage: dict[str, Any]) -> tuple[object, ...]:
+    """Return what is equal for two stages if their accuracies are of the same samples."""
+    whole = stage.get("chosen") in (None, "all")
+    return str(stage.get("split") or ""), stage.get("samples"), *(() if whole else (stage.get("of"), stage.get("chosen")))
+
+
+def _over(stage: dict[str, Any]) -> str:
+    """Say the samples in little room: 10,000; 20 of 100, evenly spread; the first 20 of 100."""
+    return samples_said(stage).replace(" samples", "").replace(" sample", "") if stage.get("samples") is not None else MISSING
 
 
 def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None:
@@ -62,7 +73,7 @@ def from_zero(stages: list[dict[str, Any]]) -> bool:
 def _row(stage: dict[str, Any], y: float, low: float, high: float) -> Markup:
     x = _place(stage["accuracy"], low, high)
     left, right = (_place(v, low, high) for v in stage["interval"] or (stage["accuracy"], stage["accuracy"]))
-    tip = f"{stage['name']}: {percent(stage['accuracy'])} on {stage.get('samples')} samples, change {points(stage['change'])}"
+    tip = f"{stage['name']}: {percent(stage['accuracy'])} on {samples_said(stage)}, change {points(stage['change'])}"
     caps = [svg.line(edge, y - 4, edge, y + 4, "whisker") for edge in (left, right)]
     dot = Markup('<circle cx="{}" cy="{}" r="5.5" class="dot"><title>{}</title></circle>').format(svg.num(x), svg.num(y), tip)
     name = svg.text(_LEFT - 14, y + 4, shorten(stage["name"], 20), "end")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import compare, core_map, stages, traffic, view
-from .format import MISSING, clean, compact, count, duration, percent, points, ratio, shorten, si
+from .format import MISSING, clean, compact, count, duration, percent, points, ratio, samples_said, shorten, si
 
 _MOST_CORES = 12
 """More cores than this are folded into one row per limit."""
@@ -101,8 +101,8 @@ def _add(table: Table, *cells: str) -> None:
 
 def _headline(results: dict[str, Any]) -> RenderableType:
     network, chip = results.get("network") or {}, results.get("chip") or {}
-    accuracy, samples = results.get("accuracy"), count(results.get("samples"))
-    found = f"{samples} samples, which had no labels," if accuracy is None else f"{percent(accuracy)} of {samples} samples right"
+    accuracy, over = results.get("accuracy"), samples_said(results, results.get("subset") or {})
+    found = f"{over}, which had no labels," if accuracy is None else f"{percent(accuracy)} right on {over},"
     said = (
         f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 40)}, backend {shorten(results.get('backend'), 40)}: "
         f"{found} in {duration(results.get('wall_seconds'))} "
@@ -125,7 +125,7 @@ def _stages(results: dict[str, Any]) -> RenderableType | None:
     table = _table("Accuracy by stage", "stage", "<split", "samples", "accuracy", "change (points)")
     for row in rows:
         split = shorten(row.get("split") or MISSING, 12)
-        _add(table, shorten(row["name"], 40), split, count(row.get("samples")), percent(row["accuracy"]), points(row["change"]))
+        _add(table, shorten(row["name"], 40), split, row["over"], percent(row["accuracy"]), points(row["change"]))
     return table
 
 

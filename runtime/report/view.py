@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from . import core_map, histogram, models, raster, stages, traffic
-from .format import MISSING, compact, count, duration, percent, ratio, shorten, si, size
+from .format import MISSING, compact, count, duration, percent, ratio, samples_said, shorten, si, size
 
 Rows = list[dict[str, Any]]
 _LAYER: dict[str, Any] = dict.fromkeys(("name", "place", "sources", "neurons", "synapses", "connectivity", "spike_rate"))
@@ -105,7 +105,7 @@ def headlines(results: dict[str, Any]) -> Rows:
         {
             "name": "accuracy",
             "figure": percent(results.get("accuracy")),
-            "note": f"{count(results.get('samples'))} samples{'' if results.get('accuracy') is not None else ', no labels'}",
+            "note": samples_said(results, results.get("subset") or {}) + ("" if results.get("accuracy") is not None else ", no labels"),
         },
         {
             "name": "synaptic operations",

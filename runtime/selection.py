@@ -1,0 +1,54 @@
+"""Which samples a run takes, and in which order it runs them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..subset import Subset, asked_for, choose
+from .streaming import opened
+
+__all__ = ["RATED", "Samples", "order_of", "take"]
+
+RATED = 64  # samples, evenly spread over those of the run, whose rates by step are taken, however the samples are shared out
+
+
+class Samples(Protocol):
+    """A split of a data set, such as `train.load_dataset(...).test`."""
+
+    @property
+    def values(self) -> Any:
+        """(samples, ...) integers 0..levels; whatever has a length and takes slices, which are read batch by batch."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """(samples,) classes; None where they are not known."""
+        ...
+
+
+def take(data: Any, samples: int | str | None) -> tuple[Any, NDArray[np.int64] | None, Subset]:
+    """Return the samples as they lie, which reads nothing, the labels (if any) of those that are run, and which these are.
+
+    Raises:
+        UsageError: no samples, not as many labels, or `samples` that name no subset.
+    """
+    asked_for(samples)
+    values, labels = opened(data)
+    taken = choose(samples, len(values))
+    return values, None if labels is None else labels[taken.indices()].astype(np.int64), taken
+
+
+def order_of(samples: int, begin: int, end: int, *, ahead: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the places `begin` to `end` of a run's samples in the order in which they are run, and which of them have their rates taken.
+
+    `ahead`: these come first, so that the others can be run without their spikes being asked for, which takes longer.
+    """
+    places = np.arange(begin, end)
+    rated = np.isin(places, choose(RATED, samples).indices())
+    if ahead:
+        order = np.argsort(~rated, kind="stable")
+        return places[order], rated[order]
+    return places, rated
