@@ -50,7 +50,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; nothing is trained. Accuracy by time steps."""
-    from ..compile.conversion import ann_accuracy, read_ann, spiking_accuracy
+    from ..compile.conversion import ann_accuracy, check_axes, read_ann, spiking_accuracy
     from ..compile.conversion import convert as convert_ann
     from ..compile.conversion.evaluate import steps_of
     from ..compile.conversion.folder import calibration_samples, check_static, write_run
@@ -66,6 +66,7 @@ def convert(
     ann = read_ann(source)
     dataset = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
     check_static(data, temporal=dataset.temporal)
+    check_axes(ann, dataset.train.values.shape[1:])
     levels = dataset.levels or 255
     unit = 1.0 / levels if scale is None else scale
     calibration = calibration_samples(dataset.train.values, dataset.train.labels)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import NetworkError
 from ..subset import Subset
 from . import timing
+from .axes import fits
 from .convolution import Connectivity, Convolution
 from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold
 from .synapses import Synapses, row_pointers
@@ -410,3 +411,11 @@ def _check_projection(network: Network, projection: Projection, order: dict[str,
     need = (network.population(projection.target).size, network.population(projection.source).size)
     if projection.synapses.shape != need:
         raise NetworkError(f"Projection {projection.name}: its synapses have shape {projection.synapses.shape}, its ends need {need}.")
+    if isinstance(projection.synapses, Convolution):
+        maps = projection.synapses.source_shape, projection.synapses.target_shape
+        for end, shape in zip((projection.source, projection.target), maps, strict=True):
+            declared = network.population(end).shape
+            if not fits(declared, shape):
+                raise NetworkError(
+                    f"Projection {projection.name}: its maps at {end} have the shape {shape}, the population has {declared}."
+                )

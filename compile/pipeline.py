@@ -31,7 +31,8 @@ Rates = dict[str, NDArray[np.float64]]  # by population, spikes (or payloads) pe
 class Calibration:
     """Training samples that calibrate the quantiser and measure rates.
 
-    `values`: (samples, inputs) uint8, (samples, timesteps * inputs) where samples have a value for every step; `labels`: (samples,).
+    `values`: (samples, ...) uint8 of the input's shape or flat, (samples, timesteps, ...) where samples have a value for every step;
+    `labels`: (samples,).
     """
 
     values: NDArray[np.uint8]

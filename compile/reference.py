@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..hwmodels import crossbar, fixed_point
+from . import axes
 from .coding import rate_code
 from .network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshold
 
@@ -24,23 +25,41 @@ Spikes = dict[str, NDArray[np.bool_]]
 def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
     """Flatten samples to (samples, inputs) integers within the network's input range; (samples, timesteps, inputs) if they are events.
 
-    They keep their type, and are not copied where they need not be.
+    They keep their type, and are not copied where they need not be; booleans are the integers 0 and 1.
 
     Raises:
-        UsageError: another number of inputs, or values outside 0..levels.
+        UsageError: another shape than the input's (`axes.fits`), or values that are no integers 0..levels.
     """
-    flat = np.asarray(values).reshape(len(values), -1)
+    array = np.asarray(values)
+    array = array.view(np.uint8) if array.dtype == np.bool_ else array
+    check_shape(network, array.shape[1:])
     inputs, frames = network.populations[0].size, network.timesteps if network.input.is_temporal else 1
-    if flat.shape[1] != inputs * frames:
-        steps = f" at each of {frames} time steps" if network.input.is_temporal else ""
-        raise UsageError(
-            f"The samples have {flat.shape[1]} values each; the network has {inputs} inputs{steps}. Use the data it was trained on."
-        )
-    if flat.size and (flat.min() < 0 or flat.max() > network.input.levels):
-        raise UsageError(f"Sample values run from {flat.min()} to {flat.max()}; the network takes integers 0..{network.input.levels}.")
+    flat = array.reshape(len(array), -1)
     if not np.issubdtype(flat.dtype, np.integer):
         raise UsageError(f"The samples are {flat.dtype}; the network takes integers 0..{network.input.levels}.")
+    if flat.size and (flat.min() < 0 or flat.max() > network.input.levels):
+        raise UsageError(f"Sample values run from {flat.min()} to {flat.max()}; the network takes integers 0..{network.input.levels}.")
     return flat.reshape(len(flat), *([frames] if network.input.is_temporal else []), inputs)
+
+
+def check_shape(network: Network, shape: tuple[int, ...]) -> None:
+    """Refuse samples of another shape than the network's input, axes of 1 and flat samples apart.
+
+    Args:
+        network: its input says the shape of a sample, or of each of a sample's frames.
+        shape: of one sample.
+
+    Raises:
+        UsageError: both shapes, and the transposition that would fit.
+    """
+    steps, declared = network.timesteps, network.populations[0].shape
+    temporal = network.input.is_temporal
+    if axes.frames_fit(shape, steps, declared) if temporal else axes.fits(shape, declared):
+        return
+    wanted = (steps, *declared) if temporal else declared
+    takes = f"{declared} at each of {steps} time steps, {wanted}" if temporal else f"{declared}"
+    way_out = axes.advice(shape, wanted, batched=True) or " Use the data it was trained on, with its axes in that order."
+    raise UsageError(f"The samples have the shape {shape}; the network takes {takes}.{way_out}")
 
 
 def encode(

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from ..subset import Subset, asked_for, choose
 from .streaming import opened
 
-__all__ = ["RATED", "Samples", "order_of", "take"]
+__all__ = ["RATED", "Samples", "order_of", "range_warning", "take"]
+
+FAR = 8  # how many times the levels lie above the largest value of samples that are probably in another unit
 
 RATED = 64  # samples, evenly spread over those of the run, whose rates by step are taken, however the samples are shared out
 
@@ -39,6 +41,15 @@ def take(data: Any, samples: int | str | None) -> tuple[Any, NDArray[np.int64] |
     values, labels = opened(data)
     taken = choose(samples, len(values))
     return values, None if labels is None else labels[taken.indices()].astype(np.int64), taken
+
+
+def range_warning(levels: int, low: int, high: int) -> list[str]:
+    """Say so where the values of a run, `low` to `high`, stay far below the `levels` that stand for 1: an eighth or less."""
+    if high * FAR > levels:
+        return []
+    factor = levels // high if high > 0 else 0
+    way_out = f" If {high} stands for 1 in these samples, multiply them by {factor}." if factor else " There is nothing to be seen in them."
+    return [f"Sample values run from {low} to {high}; the network takes integers 0..{levels}, where {levels} stands for 1.{way_out}"]
 
 
 def order_of(samples: int, begin: int, end: int, *, ahead: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

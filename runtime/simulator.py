@@ -30,7 +30,7 @@ from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
 from .results import Results, StageResult
-from .selection import Samples, order_of, take
+from .selection import Samples, order_of, range_warning, take
 from .shards import ALONE, Peers
 from .streaming import batches
 
@@ -52,6 +52,7 @@ class _Run:
     arithmetic: dict[str, Any] | None
     steps: StepTally | None
     rates: StepRates
+    seen: tuple[int, int]  # the least and the largest value of the samples
 
 
 def run(
@@ -105,7 +106,7 @@ def run(
         _run_batches, deployed, values, taken, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers
     )
     done = _of_all(shards.together(peers, work), start, size, peers)
-    predictions = done.counts.argmax(axis=1)
+    predictions, levels = done.counts.argmax(axis=1), deployed.network.input.levels
     accuracy = None if labels is None else float((predictions == labels).mean())
     counts = count(deployed, done.tally)
     latency = energy.latency(deployed, counts, model)
@@ -134,7 +135,12 @@ def run(
         "check": _check_row(deployed, backend, size, done.compared) if check else None,
         "raster": _raster(deployed, done, labels, taken) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [*deployed.warnings, *cautions.of_run(deployed, accuracy, done.counts), *_fewer(asked_for(samples), size)],
+        "warnings": [
+            *deployed.warnings,
+            *cautions.of_run(deployed, accuracy, done.counts),
+            *_fewer(asked_for(samples), size),
+            *range_warning(levels, *done.seen),
+        ],
         "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
     }
     return Results.model_validate(document)
@@ -180,12 +186,14 @@ def _run_batches(
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
+    seen: list[int] = []
     size = _batch_size(network, module.BATCH)
     places, rated = order_of(taken.samples, begin, end, ahead=not check and size is not None)
     few = None if check or size is None else int(rated.sum())
     numbers, done = taken.indices()[places], 0
     for chosen, batch in batches(values, numbers, size or end - begin, few):
         shards.go_on(peers)
+        seen += [int(batch.min()), int(batch.max())]
         watched = rated[done : done + len(batch)]
         begun = time.perf_counter()
         events = encode(network, batch, seed=seed, numbers=chosen, threads=options.threads)
@@ -211,7 +219,7 @@ def _run_batches(
         if progress:
             progress(done, end - begin)
     counts = np.concatenate(output_counts)[np.argsort(places)]
-    return _Run(tally, counts, first, seconds, compared, arithmetic, steps, rates)
+    return _Run(tally, counts, first, seconds, compared, arithmetic, steps, rates, (min(seen), max(seen)))
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
@@ -223,10 +231,12 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
         shards.add_up(done.steps, peers)
     shards.add_up(done.rates, peers)
     counts = shards.gather_rows(done.counts, start, samples, peers)
-    nanoseconds = np.zeros(peers.size, np.int64)
-    nanoseconds[peers.rank] = round(done.seconds * 1e9)
+    own = np.zeros((peers.size, 3), np.int64)
+    own[peers.rank] = round(done.seconds * 1e9), *done.seen
+    found = peers.add(own)
     compared = int(peers.add(np.array([done.compared], np.int64))[0])
-    return replace(done, counts=counts, seconds=float(peers.add(nanoseconds).max()) / 1e9, compared=compared)
+    seen = int(found[:, 1].min()), int(found[:, 2].max())
+    return replace(done, counts=counts, seconds=float(found[:, 0].max()) / 1e9, compared=compared, seen=seen)
 
 
 def _batch_size(network: Network, wish: int | None) -> int | None:

@@ -86,7 +86,7 @@ def _open(path: Path, what: str) -> NDArray[Any]:
         raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
     except DAMAGE as error:  # no .npy, objects in it, or shorter than its header says
         raise DataError(f"{path} is no .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
-    if not np.issubdtype(array.dtype, np.integer):
+    if not (np.issubdtype(array.dtype, np.integer) or (what == "samples" and array.dtype == np.bool_)):
         raise DataError(f"{path} holds {array.dtype}; {what} are integers.")
     return array
 

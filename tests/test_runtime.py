@@ -129,7 +129,7 @@ def test_fewer_samples_than_asked_for_are_a_warning() -> None:
 def test_samples_that_do_not_fit_are_refused() -> None:
     network = float_network(6, sizes=(40, 30, 10))
     deployed = compile_network(network)
-    with pytest.raises(UsageError, match="have 39 values each; the network has 40 inputs"):
+    with pytest.raises(UsageError, match=r"have the shape \(39,\); the network takes \(40,\)"):
         run(deployed, Labelled(values=np.zeros((2, 39), np.uint8), labels=np.zeros(2, np.int64)))
     with pytest.raises(UsageError, match="--samples is 0"):
         run(deployed, Labelled(values=np.zeros((2, 40), np.uint8), labels=np.zeros(2, np.int64)), samples=0)

@@ -155,6 +155,7 @@ def test_a_set_that_lies_class_by_class(spikeloom: Command, digits_run: Path, or
         assert "right on 60 of 359 samples, evenly spread, in" in " ".join(ended.out.split())
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("native", "onnx"))
     assert one["subset"] == two["subset"] == {"samples": 60, "of": 359, "chosen": "evenly"}
+    assert one["sample_ids"] == two["sample_ids"] and set(np.load(labels)[one["sample_ids"]].tolist()) == set(range(10))
     assert one["accuracy"] == two["accuracy"] and one["raster"] == two["raster"] and one["sops_per_sample"] == two["sops_per_sample"]
     assert spikeloom(*words, tmp_path / "all.json").code == 0
     whole = json.loads((tmp_path / "all.json").read_text())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .ann import Ann, Branch, Layer
 from .evaluate import Accuracy, ann_accuracy, spiking_accuracy
-from .normalise import Converted, convert
+from .normalise import Converted, check_axes, convert
 from .reader import read_ann
 
-__all__ = ["Accuracy", "Ann", "Branch", "Converted", "Layer", "ann_accuracy", "convert", "read_ann", "spiking_accuracy"]
+__all__ = ["Accuracy", "Ann", "Branch", "Converted", "Layer", "ann_accuracy", "check_axes", "convert", "read_ann", "spiking_accuracy"]

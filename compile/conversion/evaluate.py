@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import reference
 from .ann import Ann
-from .normalise import Converted
+from .normalise import Converted, check_axes
 from .verify import logits, verify
 
 BATCH = 64  # samples that are simulated at once
@@ -41,6 +41,7 @@ def ann_accuracy(ann: Ann, values: NDArray[np.uint8], labels: NDArray[np.int64],
     Raises:
         FormatError: onnxruntime does not run the file, or computes something else than was read from it.
     """
+    check_axes(ann, values.shape[1:])
     samples = (values.reshape(len(values), -1) * scale).astype(np.float32)
     verify(ann, samples)
     return float((logits(ann, samples).argmax(axis=1) == labels).mean())

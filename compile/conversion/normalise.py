@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError, UsageError
+from ..axes import advice, fits
 from ..network import LIF, InputSpec, Network, Population, Projection
 from .ann import INPUT, Ann, Float, Layer
 from .verify import verify
@@ -67,6 +68,7 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
     inputs = int(np.prod(ann.shape))
     if values.reshape(len(values), -1).shape[1] != inputs:
         raise UsageError(f"The ANN takes {inputs:,} inputs; the samples have {values.reshape(len(values), -1).shape[1]:,}. Name its data.")
+    check_axes(ann, values.shape[1:])
     real = values.reshape(len(values), -1) * scale
     verify(ann, real)
     activations = ann.activations(real)
@@ -100,6 +102,17 @@ def _single(name: str, bias: Float) -> NDArray[np.float32]:
     if not (np.abs(bias) < np.finfo(np.float32).max).all():
         raise NetworkError(f"Layer {name} has biases that are too large beside its activations for float32. Check --scale and --data.")
     return bias.astype(np.float32)
+
+
+def check_axes(ann: Ann, shape: tuple[int, ...]) -> None:
+    """Refuse samples whose axes lie otherwise than those of the ANN's input; axes of 1 and flat samples may differ.
+
+    Raises:
+        UsageError: both shapes, and the transposition that would fit.
+    """
+    if not fits(shape, ann.shape):
+        way_out = advice(shape, ann.shape, batched=True) or " Name its data."
+        raise UsageError(f"The samples have the shape {shape}; the ANN takes {ann.shape}.{way_out}")
 
 
 def _shift(logits: Float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
+from ..axes import advice, fits
 from ..network import LIF, InputSpec, Network, Neuron, Synapses, Threshold
 from . import order, signals
 from .graph import Graph, Node, numbers
@@ -119,10 +120,10 @@ class _Builder:
             raise FormatError(f"no edge leads to the node {node.name} ({node.kind})")
         parts = [self.signals[s] for s in sources]
         for source, part in zip(sources, parts, strict=True):
-            if part.size != parts[0].size:
-                raise FormatError(
-                    f"{sources[0]} sends {parts[0].shape} and {source} sends {part.shape}, and both lead to {node.name} ({node.kind})"
-                )
+            if not fits(part.shape, parts[0].shape):
+                sent = f"{sources[0]} sends {parts[0].shape} and {source} sends {part.shape}"
+                way_out = advice(part.shape, parts[0].shape)
+                raise FormatError(f"{sent}, and both lead to {node.name} ({node.kind}).{way_out}")
         return signals.added(parts, parts[0].shape)
 
     def _passed(self, node: Node) -> Signal:
@@ -212,7 +213,7 @@ class _Builder:
 
     def _layers_of(self, node: Node) -> list[Layer]:
         shape, arriving = self.shapes[node.name], self._arriving(node)
-        if arriving.size != int(np.prod(shape)):
+        if not fits(arriving.shape, shape):
             raise FormatError(f"the node {node.name} ({node.kind}) is of the shape {shape}; {arriving.shape} arrive")
         arriving = replace(arriving, shape=shape)
         if node.kind == "Threshold":

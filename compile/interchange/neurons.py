@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FormatError, NetworkError
+from ..axes import fits
 from ..network import LIF
 from .graph import Node, numbers
 
@@ -65,7 +66,7 @@ def spread(node: Node, values: NDArray[Any], shape: tuple[int, ...], what: str) 
     size = int(np.prod(shape))
     if values.size == 1:
         return np.full(size, values.ravel()[0])
-    if values.size == size:
+    if values.size == size and fits(values.shape, shape):
         return values.ravel()
     if values.ndim == len(shape) and all(n in (1, m) for n, m in zip(values.shape, shape, strict=True)):
         return np.broadcast_to(values, shape).ravel()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
 from ...errors import FormatError
+from ..axes import advice, fits
 from .graph import LARGEST, Graph, Node, numbers, text, whole
-from .neurons import INTEGRATORS, NEURONS
+from .neurons import INTEGRATORS, NEURONS, spread
 from .signals import Kernel
 
 __all__ = ["kernel_of", "one_dimensional", "pool_of", "shapes"]
@@ -43,9 +45,64 @@ def shapes(graph: Graph) -> dict[str, Shape]:
     unknown = [name for name in graph.nodes if name not in known]
     if unknown:
         raise FormatError(f"nothing tells the shape of the node {unknown[0]} ({graph.nodes[unknown[0]].kind}). Give its Input a shape")
+    _check_arriving(graph, known)
     if sum(int(np.prod(known[n.name])) for n in graph.nodes.values() if n.kind in CELLS) > MAX_NEURONS:
         raise FormatError(f"it has more than {MAX_NEURONS:,} neurons")
     return known
+
+
+def _check_arriving(graph: Graph, known: dict[str, Shape]) -> None:
+    """Hold what every node says of its shape against all that arrives at it."""
+    entry = known[graph.of_kind("Input")[0].name]
+    for name, sources in graph.into().items():
+        node = graph.nodes[name]
+        for source in sources:
+            arriving = known[source]
+            _sent(node, arriving)
+            if (field := _field(node)) is not None:
+                spread(node, numbers(node, field, infinite=True), arriving, field)
+            for said in _said(node):
+                _check(node, said, arriving)
+            if node.kind in ("Affine", "Linear"):
+                _check_rows(node, arriving, entry)
+
+
+def _check(node: Node, declared: Shape, arriving: Shape) -> None:
+    """Refuse another order of axes, or other numbers.
+
+    Raises:
+        FormatError: both shapes, and the transposition that would fit.
+    """
+    if not fits(arriving, declared):
+        way_out = advice(arriving, declared)
+        raise FormatError(f"the node {node.name} ({node.kind}) is of the shape {declared}; {arriving} arrives.{way_out}")
+
+
+def _said(node: Node) -> list[Shape]:
+    """Return the shape that a node which passes on what arrives says of it, if any."""
+    key = {"Output": "shape", "Identity": "shape", "Flatten": "input_type"}.get(node.kind)
+    stored = None if key is None else node.fields.get(key)
+    if isinstance(stored, Mapping):
+        stored = next(iter(stored.values()), None)
+    array = np.asarray(stored)
+    if stored is None or array.dtype.kind not in "iuf" or not array.size or array.ndim > 1:
+        return []
+    shape = _without_batch(tuple(int(n) for n in np.atleast_1d(array)))
+    return [shape] if int(np.prod(shape)) != 1 else []  # (1,) is what the nir package infers from neurons whose parameters are one number
+
+
+def _check_rows(node: Node, arriving: Shape, entry: Shape) -> None:
+    """Refuse a batch that an Input's shape begins with, which would be taken for rows of one sample.
+
+    Raises:
+        FormatError: a matrix that takes one of the rows, as many as the Input's first axis.
+    """
+    sources = numbers(node, "weight").shape[-1]
+    if len(entry) > 1 and len(arriving) == 2 and arriving[0] == entry[0] > 1 and arriving[1] == sources != int(np.prod(arriving)):
+        raise FormatError(
+            f"the node {node.name} ({node.kind}) takes {sources} values; {arriving} arrives, since the Input's shape {entry} begins with "
+            f"{entry[0]}. If that is a batch, give the Input the shape of one sample, {entry[1:]}; if not, put a Flatten before the matrix"
+        )
 
 
 def _entry(graph: Graph, node: Node, heard_by: list[str]) -> Shape | None:
@@ -100,13 +157,21 @@ def _reshaped(node: Node, arriving: Shape) -> Shape:
     )
 
 
+def _field(node: Node) -> str | None:
+    """Return the parameter whose shape is that of neurons, scales and delays; None of other nodes."""
+    if node.kind not in CELLS and node.kind not in ("Scale", "Delay"):
+        return None
+    return SIZED.get(node.kind, "v_leak" if node.kind in INTEGRATORS else "v_threshold")
+
+
 def _parameters(node: Node, arriving: Shape | None) -> Shape | None:
     """Return the shape of neurons, scales and delays: that which arrives, or their parameters' own."""
-    field = SIZED.get(node.kind, "v_leak" if node.kind in INTEGRATORS else "v_threshold")
-    own = _without_batch(numbers(node, field, infinite=True).shape)
+    own = _without_batch(numbers(node, _field(node) or "", infinite=True).shape)
     size = int(np.prod(own))
     if arriving is None:
         return own if size > 1 else None
+    if size == int(np.prod(arriving)):
+        _check(node, own, arriving)
     return own if size == int(np.prod(arriving)) and len(own) >= len(arriving) else arriving
 
 
@@ -174,6 +239,7 @@ def _conv_source(node: Node, arriving: Shape | None) -> Shape | None:
         return None if sides is None else (channels, *sides)
     own = (channels, *sides) if sides is not None else None
     if own is not None and int(np.prod(own)) == int(np.prod(arriving)):
+        _check(node, own, arriving)
         return own
     candidate = arriving if len(arriving) == axes + 1 else (channels, *arriving) if len(arriving) == axes and channels == 1 else None
     if candidate is None or candidate[0] != channels or own is not None:
