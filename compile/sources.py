@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .. import registry
 from ..errors import UsageError
+from ..subset import choose
 from . import reference
 from .network import Network, Stage
 from .pipeline import Calibration
@@ -177,12 +178,13 @@ def stages(source: Network, integers: Network, fed: Fed, seed: int) -> tuple[Sta
         return ()
     step = source.synapses + 20 * source.neurons
     count = min(len(fed.test.labels), max(LEAST_SAMPLES, int(STAGE_WORK / (step * source.timesteps))))
-    chosen = np.linspace(0, len(fed.test.labels) - 1, count).round().astype(np.int64)
+    tested = choose(count, len(fed.test.labels))
+    chosen = tested.indices()
     values, labels = np.asarray(fed.test.values[chosen]), np.asarray(fed.test.labels)[chosen]
     floats = reference.simulate_float(source, values)[source.populations[-1].name]
-    spikes = reference.simulate(integers, reference.encode(integers, values, seed=seed))[integers.populations[-1].name]
+    spikes = reference.simulate(integers, reference.encode(integers, values, seed=seed, numbers=chosen))[integers.populations[-1].name]
     found = (("float, as read", floats, source.votes), ("integers", spikes, integers.votes))
-    return tuple(Stage(name, float((reference.decide(raster, votes) == labels).mean()), count) for name, raster, votes in found)
+    return tuple(Stage.on(name, float((reference.decide(raster, votes) == labels).mean()), tested) for name, raster, votes in found)
 
 
 def _fed(network: Network, fed: Fed, where: str, *, foreign: bool) -> Source:
@@ -245,7 +247,7 @@ def _check_time(fed: Fed, temporal: bool | None, where: str) -> None:
 
 def _calibration(network: Network, fed: Fed) -> Calibration:
     labels = np.asarray(fed.train.labels)
-    chosen = np.linspace(0, len(labels) - 1, min(CALIBRATION_SAMPLES, len(labels))).round().astype(np.int64)
+    chosen = choose(CALIBRATION_SAMPLES, len(labels)).indices()
     values = np.asarray(fed.train.values[chosen])
     reference.check_values(network, values)
     return Calibration(np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.uint8, copy=False), labels[chosen].astype(np.int64))
