@@ -213,7 +213,10 @@ def kill(name: str, number: int, seed: int, took: float, expected: Any, world: P
         child = forked.start(command.again(scratch), forked.Surroundings(scratch, memory=16.0), scratch / "said")
         if child.wait(rng.uniform(0.0, took)) is None:
             if rng.random() < 0.5:
-                os.killpg(child.pid, signal.SIGKILL)
+                try:
+                    os.killpg(child.pid, signal.SIGKILL)
+                except ProcessLookupError:  # so early that it leads no group yet
+                    os.kill(child.pid, signal.SIGKILL)
             else:  # the first process alone: those that it started have to notice
                 os.kill(child.pid, signal.SIGKILL)
             struck += child.wait(30.0) == -signal.SIGKILL
