@@ -386,7 +386,7 @@ def _wrong(child: forked.Child, code: int | None, sent: int, kind: str, scratch:
     left = [] if kind in ("disk", "nobody") else [p.name for p in scratch.rglob("*") if _temporary(p.name)]
     checks = {
         "traceback": "Traceback" in said and "Exception ignored in" not in said,  # a Ctrl-C within a library of C
-        "warning": "Warning: " in said,
+        "warning": re.search(r"\wWarning: ", said) is not None,  # of a library; ours begin with the word
         f"exit code {code}": code not in codes,
         "no message": bool(code and code > 0 and place.stderr == "file" and not told and not reader_gone),
         "process left": _alive(child.pid),
