@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -27,14 +28,15 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["jit", "jit_allocating", "jit_inline", "jit_parallel", "prange", "variant"]
+__all__ = ["compiling_seconds", "has_code", "jit", "jit_allocating", "jit_inline", "jit_parallel", "prange", "variant"]
 
 try:
     import numba
-    from numba.core import caching
+    from numba.core import caching, event
 except ImportError:
     numba = None
     caching: Any = None
+    event: Any = None
 
 Kernel = Callable[..., Any]
 PACKAGE = __name__.rpartition(".")[0]
@@ -63,6 +65,22 @@ def jit_parallel(function: Kernel) -> Any:
     return _compiled(function, parallel=True)
 
 
+def has_code(kernel: Any) -> bool:
+    """Return whether a kernel was compiled before, in this process or an earlier one, so that calling it need not wait for the compiler."""
+    if numba is None or kernel.signatures:
+        return numba is not None
+    files = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if files is None:
+        return False
+    files.stamp()
+    return bool(files._load_index())
+
+
+def compiling_seconds() -> float:
+    """Return how long this process has waited for numba's compiler so far, in seconds."""
+    return _clock.seconds if numba is not None else 0.0
+
+
 def variant(function: Kernel, name: str, **names: Any) -> Any:
     """Compile a copy of a kernel that makes no arrays, of another name, in which these global names stand for something else."""
     copy = FunctionType(function.__code__, function.__globals__ | names, name, function.__defaults__)
@@ -88,6 +106,29 @@ def _kept(function: Any, options: str) -> Any:
 
 
 if numba is not None:
+
+    class _Clock(event.Listener):
+        """Adds up the time from the first of nested compilations to its end; numba compiles in one thread at a time."""
+
+        def __init__(self) -> None:
+            self.seconds, self.begun, self.depth = 0.0, 0.0, 0
+
+        def on_start(self, event: Any) -> None:
+            """Begin, unless within another compilation."""
+            del event
+            if self.depth == 0:
+                self.begun = time.perf_counter()
+            self.depth += 1
+
+        def on_end(self, event: Any) -> None:
+            """End the outermost."""
+            del event
+            self.depth -= 1
+            if self.depth == 0:
+                self.seconds += time.perf_counter() - self.begun
+
+    _clock = _Clock()
+    event.register("numba:compile", _clock)
 
     class _Files(caching.IndexDataCacheFile):
         """The files of one function: an index of its signatures, stamped with what the function was made of, and a file for each."""

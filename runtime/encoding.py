@@ -14,6 +14,9 @@ from .backends.native import compiled
 __all__ = ["count_events", "encode"]
 
 
+FEW = 1 << 22  # events that NumPy counts in less time than numba takes to import
+
+
 def encode(
     network: Network,
     values: NDArray[Any],
@@ -22,12 +25,13 @@ def encode(
     first: int = 0,
     numbers: NDArray[np.int64] | None = None,
     threads: int | None = 1,
+    plain: bool = False,
 ) -> NDArray[np.uint8]:
     """Do what `reference.encode` does; the rate code is drawn by a kernel where numba is there: the same bits, the same spikes.
 
-    `threads`: the machine's cores if None.
+    `threads`: the machine's cores if None; `plain`: without a kernel.
     """
-    if network.input.encoding != "rate" or not compiled():
+    if network.input.encoding != "rate" or plain or not compiled():
         return reference.encode(network, values, seed=seed, first=first, numbers=numbers)
     from .kernels.coding import encode as rate_code
 
@@ -36,7 +40,7 @@ def encode(
 
 def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
-    if not compiled():
+    if events.size <= FEW or not compiled():
         return np.count_nonzero(events, axis=(0, 1)).astype(np.int64)
     from .kernels.coding import count_events as fast
 

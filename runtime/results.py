@@ -118,6 +118,7 @@ class Results(_Model):
     sample_ids: PerSample | None = None
     wall_seconds: float
     samples_per_second: float
+    compiling_seconds: float = 0.0
     sops_per_sample: float
     crossbar_events_per_sample: float | None = None
     spikes_per_sample: float

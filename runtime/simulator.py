@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,9 +22,11 @@ from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from ..subset import Subset, asked_for
 from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
+from .backends import native
 from .backends._base import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
+from .clock import Clock
 from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
@@ -53,6 +54,8 @@ class _Run:
     steps: StepTally | None
     rates: StepRates
     seen: tuple[int, int]  # the least and the largest value of the samples
+    compiling: float  # seconds in which kernels were compiled, not among `seconds`
+    plain: bool  # whether the native form was the one without kernels
 
 
 def run(
@@ -123,6 +126,7 @@ def run(
         "sample_ids": taken.indices(),
         "wall_seconds": done.seconds,
         "samples_per_second": size / done.seconds,
+        "compiling_seconds": done.compiling,
         "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
         "latency": latency,
         "baselines": baselines(deployed, counts),
@@ -141,7 +145,7 @@ def run(
             *_fewer(asked_for(samples), size),
             *range_warning(levels, *done.seen),
         ],
-        "provenance": _provenance(deployed, command, seed) | ({"processes": peers.size} if peers.size > 1 else {}),
+        "provenance": _provenance(deployed, command, seed) | _form(backend, done.plain, peers),
     }
     return Results.model_validate(document)
 
@@ -181,7 +185,8 @@ def _run_batches(
     """Run those that are taken, from the `begin`-th to the `end`-th."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
-    tally, output_counts, compared, seconds = Tally(deployed), [], 0, 0.0
+    tally, output_counts, compared, clock = Tally(deployed), [], 0, Clock()
+    options = native.ready(network, end - begin, options, named=backend == "native")
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
@@ -195,15 +200,14 @@ def _run_batches(
         shards.go_on(peers)
         seen += [int(batch.min()), int(batch.max())]
         watched = rated[done : done + len(batch)]
-        begun = time.perf_counter()
-        events = encode(network, batch, seed=seed, numbers=chosen, threads=options.threads)
-        part = host.split(network, events)
-        recording = module.simulate(
-            part.network, part.events, replace(options, rasters=check or bool(watched.any()), crossbars=deployed.crossbars)
-        )
-        spikes = part.host_spikes | recording.spikes
-        active = recording.active or _native_active(part, options)
-        seconds += time.perf_counter() - begun
+        with clock:
+            events = encode(network, batch, seed=seed, numbers=chosen, threads=options.threads, plain=options.plain)
+            part = host.split(network, events)
+            recording = module.simulate(
+                part.network, part.events, replace(options, rasters=check or bool(watched.any()), crossbars=deployed.crossbars)
+            )
+            spikes = part.host_spikes | recording.spikes
+            active = recording.active or native.simulate(part.network, part.events, options).active or {}
         if check:
             compared += compare(reference.simulate(network, events), spikes, backend, numbers=chosen)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
@@ -219,7 +223,15 @@ def _run_batches(
         if progress:
             progress(done, end - begin)
     counts = np.concatenate(output_counts)[np.argsort(places)]
-    return _Run(tally, counts, first, seconds, compared, arithmetic, steps, rates, (min(seen), max(seen)))
+    return _Run(
+        tally, counts, first, clock.working, compared, arithmetic, steps, rates, (min(seen), max(seen)), clock.compiling, options.plain
+    )
+
+
+def _form(backend: str, plain: bool, peers: Peers) -> dict[str, Any]:
+    """Say in which form the native backend ran, and in how many processes if there were several."""
+    form = {"native_form": "NumPy and SciPy" if plain else "kernels"} if backend == "native" else {}
+    return form | ({"processes": peers.size} if peers.size > 1 else {})
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
@@ -244,13 +256,6 @@ def _batch_size(network: Network, wish: int | None) -> int | None:
     each = network.timesteps * sum(p.size for p in network.populations)
     room = max(LEAST_BATCH, SPIKES_AT_ONCE // each // LEAST_BATCH * LEAST_BATCH)
     return None if wish is None else min(wish, room)
-
-
-def _native_active(part: host.ChipPart, options: BackendOptions) -> dict[str, NDArray[np.int64]]:
-    """Count active updates natively for a backend that reports spikes only."""
-    from .backends import native
-
-    return native.simulate(part.network, part.events, options).active or {}
 
 
 def compare(

@@ -14,6 +14,7 @@ from typing import Any
 import nir as written
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import float_network
@@ -31,7 +32,7 @@ nir: Any = written  # whose stubs know one form of a shape
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=5).map(tuple)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(shapes, st.randoms(use_true_random=False), st.lists(st.integers(0, 5), max_size=2))
 @example((8, 8, 3), None, [])
 def test_what_fits_lies_alike_in_memory(shape: tuple[int, ...], random: Any, ones: list[int]) -> None:
@@ -111,7 +112,7 @@ def test_frames_in_another_order_are_refused(temporal: DeployedNetwork) -> None:
         run(temporal, FRAMES.reshape(9, 3, 4, 3, 5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 4), st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), st.permutations(range(4)))
 def test_frames_that_fit_are_the_frames(timesteps: int, shape: tuple[int, ...], order: list[int]) -> None:
     """Whatever is taken for (T, *shape) has its numbers in that order."""

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples
@@ -96,7 +97,7 @@ def test_batches_cover_a_part() -> None:
     assert not list(batches(values, numbers[:0], 4))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(0, 29), unique=True), st.integers(1, 7), st.integers(0, 9))
 @example([3, 4, 5, 9, 8, 0, 29], 3, 2)
 def test_batches_of_any_samples(chosen: list[int], size: int, begin: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
@@ -28,7 +29,7 @@ from test_shards import figures, in_threads
 Command = Callable[..., Any]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 3000))
 @example(10, 10, 20)
 @example(2, 50, 2)
@@ -77,7 +78,7 @@ def rising(deployed: DeployedNetwork, seed: int, count: int) -> Labelled:
     return Labelled(values, reference.decide(spikes[deployed.network.populations[-1].name]))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seeds,
     st.integers(2, 200),

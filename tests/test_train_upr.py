@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from budget import examples
 from graphgen import dataset_of, random_network
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -236,7 +237,7 @@ def check(model: SpikingNetwork) -> None:
     assert reachable.connectivity(model) == pytest.approx(float(counted / possible), rel=1e-12)
 
 
-@settings(deadline=None, max_examples=15)  # 300 others were run once
+@settings(deadline=None, max_examples=examples(15))
 @given(st.integers(0, 2**31 - 1), st.sampled_from([0.03, 0.2, 0.6, 1.0]), st.sampled_from([0.0, 0.3, 0.8, 1.0]))
 def test_connectivity_of_random_graphs_is_that_of_their_unrolled_synapses(seed: int, density: float, opened: float) -> None:
     """Shortcuts, sums, pools, ANDs, strides, averages and gates."""
@@ -258,7 +259,7 @@ def recorded(model: SpikingNetwork, provenance: dict[str, str] | None = None) ->
     return dict(record.Pass().run(network).network.reachable)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(st.integers(0, 2**31 - 1), st.sampled_from([0.0, 0.05, 0.3, 0.9]), st.sampled_from([0.0, 0.4, 1.0]))
 def test_the_compiler_counts_what_training_counted(seed: int, density: float, opened: float) -> None:
     model = gated_and_pruned(random_network(seed), seed, density, opened)

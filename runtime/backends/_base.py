@@ -20,6 +20,7 @@ class BackendOptions:
     `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
     by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
     `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
+    `plain`: the native backend computes in NumPy, without compiling kernels; a run sets it where that is done sooner.
     `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
     Of the torch backend: `device`: auto, cpu or cuda; `formats`: number formats that may be chosen from, best first, None for the device's;
     `compile_neurons`: whether torch.compile makes kernels of the neurons, None where a run is long enough.
@@ -30,6 +31,7 @@ class BackendOptions:
     batch_size: int | None = None
     threads: int | None = None
     rasters: bool = True
+    plain: bool = False
     by_step: bool = False
     crossbars: Crossbars | None = None
     device: str | None = None

@@ -21,12 +21,21 @@ from ._exact import bounds
 
 VALUES_AT_ONCE = 1 << 22  # of a layer's sums: 32 MiB
 INT32 = (1 << 31) - 1
+NEURON, SYNAPSE = 21e-9, 0.34e-9  # seconds a step, measured on 784-800-10 at 1, 5 and 100 % of its synapses
 Array = NDArray[Any]
 
 
 def independent(network: Network) -> bool:
     """Return whether all of a network runs here, in no part on the reference."""
     return all(p.lag == 0 for p in network.projections)
+
+
+def seconds(network: Network, samples: int) -> float:
+    """Estimate how long a run takes here, from what each neuron and each synapse takes a step."""
+    entry, steps = network.populations[0].name, network.timesteps
+    once = network.input.is_once
+    sums = sum(p.synapses.count * (1 if once and p.source == entry else steps) for p in network.projections)
+    return samples * (NEURON * steps * sum(p.size for p in network.spiking) + SYNAPSE * sums)
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:

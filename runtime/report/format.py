@@ -162,3 +162,9 @@ def _scaled(value: float, thousand: int) -> float:
 
 def _minus(written: str) -> str:
     return f"−{written[1:]}" if written.startswith("-") else written
+
+
+def compiled_once(results: dict[str, Any]) -> str:
+    """Say how long compiling kernels took, which the time of a run leaves out; nothing where none were compiled."""
+    seconds = results.get("compiling_seconds")
+    return f" Compiled kernels once: {duration(seconds)}." if isinstance(seconds, int | float) and seconds >= 0.05 else ""

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import compare, core_map, stages, traffic, view
-from .format import MISSING, clean, compact, count, duration, percent, points, ratio, samples_said, shorten, si
+from .format import MISSING, clean, compact, compiled_once, count, duration, percent, points, ratio, samples_said, shorten, si
 
 _MOST_CORES = 12
 """More cores than this are folded into one row per limit."""
@@ -106,7 +106,7 @@ def _headline(results: dict[str, Any]) -> RenderableType:
     said = (
         f"{shorten(results.get('data'), 60)} on {shorten(chip.get('name'), 40)}, backend {shorten(results.get('backend'), 40)}: "
         f"{found} in {duration(results.get('wall_seconds'))} "
-        f"({count(results.get('samples_per_second'))} samples/s). {count(network.get('neurons'))} neurons, "
+        f"({count(results.get('samples_per_second'))} samples/s).{compiled_once(results)} {count(network.get('neurons'))} neurons, "
         f"{count(network.get('synapses'))} synapses, T {count(network.get('timesteps'))}."
     )
     per = (

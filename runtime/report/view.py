@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from . import core_map, histogram, models, raster, stages, traffic
-from .format import MISSING, compact, count, duration, percent, ratio, samples_said, shorten, si, size
+from .format import MISSING, compact, compiled_once, count, duration, percent, ratio, samples_said, shorten, si, size
 
 Rows = list[dict[str, Any]]
 _LAYER: dict[str, Any] = dict.fromkeys(("name", "place", "sources", "neurons", "synapses", "connectivity", "spike_rate"))
@@ -83,7 +83,7 @@ def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("neurons", count(network.get("neurons"))),
         ("synapses", f"{count(network.get('synapses'))} ({percent(network.get('connectivity'))} of the possible)"),
         ("backend", str(results.get("backend") or MISSING)),
-        ("run", f"{duration(results.get('wall_seconds'))}, {count(results.get('samples_per_second'))} samples/s"),
+        ("run", f"{duration(results.get('wall_seconds'))}, {count(results.get('samples_per_second'))} samples/s.{compiled_once(results)}"),
     ]
     if (network.get("votes") or 1) > 1:
         listed.append(("output", f"{count(network['votes'])} neurons vote for each of {count(network.get('classes'))} classes"))
