@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 
 from .shared import say
 
@@ -43,8 +43,8 @@ class Bar:
     def stage(self, name: str, share: float) -> None:
         """Show where a compilation is; called by `compile_network`. The time left is the most: a stage may end before that."""
         if name != self._stage:
-            self._stage, self._since = name, time.monotonic()
-        seconds = (time.monotonic() - self._since) * (1.0 / share - 1.0) if share else 0.0
+            self._stage, self._since = name, monotonic()
+        seconds = (monotonic() - self._since) * (1.0 / share - 1.0) if share else 0.0
         left = f"{int(seconds) // 60}:{int(seconds) % 60:02d} left at most" if seconds >= 1.0 else ""
         self._bar.update(self._task, total=1.0, completed=share, description=name, note=left)
 

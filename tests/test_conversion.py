@@ -272,12 +272,17 @@ def test_float_neurons_with_a_soft_reset_are_handed_over(seed: int) -> None:
     assert all((found[name] == raster).all() for name, raster in expected.items())
 
 
+@pytest.mark.skipif(lava.available() is not None, reason="Lava is not installed")
+def test_lava_refuses_a_soft_reset(digits_ann: Path) -> None:
+    values = load_dataset("digits").train.values[:64]
+    deployed = compile_network(convert(read_ann(digits_ann), values, levels=16, scale=1 / 16, timesteps=8).network)
+    with pytest.raises(BackendError, match="soft reset, which Lava's neurons do not have"):
+        lava.simulate(deployed.network, reference.encode(deployed.network, values[:2].reshape(2, -1)), BackendOptions())
+
+
 def test_a_soft_reset_is_refused_where_there_is_none(digits_ann: Path) -> None:
     values = load_dataset("digits").train.values[:64]
     network = convert(read_ann(digits_ann), values, levels=16, scale=1 / 16, timesteps=8).network
-    deployed = compile_network(network)
-    with pytest.raises(BackendError, match="soft reset, which Lava's neurons do not have"):
-        lava.simulate(deployed.network, reference.encode(deployed.network, values[:2].reshape(2, -1)), BackendOptions())
     with pytest.raises(DoesNotFitError, match="soft reset, which the neurons of loihi do not have"):
         compile_network(network, chip="loihi")
     with pytest.raises(NetworkError, match="soft reset"):

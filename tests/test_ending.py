@@ -17,6 +17,7 @@ HW = [sys.executable, "-m", "spikeloom", "hw", "show", "loihi2"]
 SIGNALLED = """
 import os, signal, sys, tempfile
 from spikeloom.cli import ending, entry
+signal.signal(signal.{name}, signal.SIG_DFL)  # below nohup it would be ignored, rightly
 def command():
     with tempfile.TemporaryDirectory(dir=sys.argv[1]):
         os.kill(os.getpid(), signal.{name})

@@ -22,10 +22,12 @@ def results(*words: str, **environment: str) -> dict[str, int]:
     return {name: int(count) for name, count in map(str.split, done.stdout.splitlines())}
 
 
+@pytest.mark.chain
 def test_products_and_trainings_give_one_result_at_every_alignment() -> None:
     assert results() == {"products": 1, "training": 1, "warnings": 0}
 
 
+@pytest.mark.chain
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch computes its products without MKL")
 def test_without_reproducible_products_they_do_not() -> None:
     """What the test above would find if nothing were set: MKL has computed before Spikeloom was there to ask."""
