@@ -75,7 +75,7 @@ def test_compile_tells_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_bar_shows_the_stage_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 100.0, 110.0, 110.0])
+    clock = iter([100.0, 110.0])  # when the stage begins, and when a quarter is done
     monkeypatch.setattr(bars, "monotonic", lambda: next(clock))
     bar, shown = bars.Bar("compiling"), list[Any]()
     monkeypatch.setattr(bar._bar, "update", lambda task, **values: shown.append(values))
