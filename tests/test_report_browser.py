@@ -137,7 +137,8 @@ def test_the_page_shows_the_figures_of_results_json_without_console_errors(run_f
         assert shown.row("accuracy", stage["name"])[2:] == [count(stage["samples"]), percent(last), points(change)]
     for layer in found["layers"]:
         row = shown.row("layers", layer["name"])
-        assert row[3] == f"{count(layer['synapses'])} of {count(layer['possible_synapses'])}" and row[4] == percent(layer["connectivity"])
+        assert row[3] == f"{count(layer['synapses'])} of {count(layer['possible_synapses'])}"
+        assert row[4] == f"{percent(layer['connectivity'])} {percent(layer['connectivity_reachable'])} reachable"
         assert row[8:11] == [count(layer[k]) for k in ("spike_rate", "spikes_per_sample", "sops_per_sample")]
     for row in found["weights"]["rows"]:
         expected = [count(row[k]) for k in ("weights_before", "weights_after", "integers", "largest_before", "largest_after", "step")]

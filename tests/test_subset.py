@@ -177,8 +177,9 @@ def test_reports_say_which_samples(tmp_path: Path) -> None:
     documents = {word: run(deployed, data, samples=word).document() for word in (20, "first:20")}
     for word, said in ((20, "20 of 50 samples, evenly spread"), ("first:20", "the first 20 of 50 samples")):
         page = html.write(documents[word], tmp_path / "page.html").read_text()
-        for text in (page, markdown.report(documents[word])):
-            assert said in text and said.replace(" samples", "") in text
+        brief = said.replace(" samples", "")
+        assert said in page and brief.replace(", ", '<br><span class="source">') in page
+        assert said in markdown.report(documents[word]) and brief in markdown.report(documents[word])
     assert "+50.00" in markdown.report(documents[20]) and "+50.00" not in markdown.report(documents["first:20"])
     rows = compare.rows([(str(word), document) for word, document in documents.items()])
     assert [row["float_accuracy"] for row in rows] == [0.5, None]
