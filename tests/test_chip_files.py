@@ -219,6 +219,15 @@ def test_baselines_are_what_is_counted_by_hand(seed: int, encoding: str) -> None
         assert rows[name]["joules_per_sample"] == pytest.approx((macs * 4.6 + acs * 0.9) * 1e-12)
 
 
+def test_a_model_without_multiplies_prices_what_needs_none() -> None:
+    from spikeloom.runtime.baselines import _row  # pyright: ignore[reportPrivateUsage]
+
+    prices = operations_model.load(operations_model.names()[0])
+    without = prices.model_copy(update={"energy": prices.energy.model_copy(update={"mac": None})})
+    assert _row("a", "", 0.0, 10.0, without)["joules_per_sample"] == pytest.approx(10 * prices.energy.ac.value * 1e-12)
+    assert _row("a", "", 1.0, 10.0, without)["joules_per_sample"] is None
+
+
 def test_baselines_of_maps_count_every_possible_synapse() -> None:
     network = conv_network(9)
     calibration = Calibration(samples(network, 1, 10), np.zeros(10, np.int64))

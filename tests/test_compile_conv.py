@@ -76,6 +76,12 @@ def test_flattening_keeps_every_spike_of_the_neurons_that_are_left(seed: int, te
         assert (network.fan_in(p)[ends[1]] == q.synapses.unrolled().fan_in).all()
 
 
+def test_all_neurons_of_a_channel_have_its_bias() -> None:
+    maps = Population("a", (2, 1, 3), LIF(), bias=np.array([0.5, 2], np.float32))
+    assert maps.biases.tolist() == [0.5, 0.5, 0.5, 2, 2, 2]
+    assert Population("b", (2,), LIF(), bias=maps.bias).biases.tolist() == [0.5, 2]
+
+
 @settings(max_examples=examples(40), deadline=None)
 @given(seeds, st.booleans(), st.booleans(), st.floats(0.05, 0.6))
 def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal: bool, integer: bool, share: float) -> None:
@@ -227,6 +233,27 @@ def test_gates_beyond_the_neuron_are_named(weight: float, level: float, message:
     projection = Projection("p", "input", "gate", Synapses.from_dense(np.full((2, 4), weight, np.float32)))
     with pytest.raises(NetworkError, match=message):
         lower.Pass().run(Network(populations, (projection,), 4, InputSpec(1, 1.0, "events")))
+
+
+def test_a_sum_one_below_what_the_proof_allows_is_named() -> None:
+    populations = (Population("input", (18,), None), Population("gate", (1,), Threshold(1)))
+    weights = np.array([[-127.0] * 16 + [-16.0, 1.0]], np.float32)  # sums down to -2048
+    network = Network(populations, (Projection("p", "input", "gate", Synapses.from_dense(weights)),), 4, InputSpec(1, 1.0, "events"))
+    with pytest.raises(NetworkError, match=r"sums of -2,048 to 1;"):
+        lower.Pass().run(network)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.1, 1 / 3, 0.2, 1 / 9, 1 / 255])
+def test_whole_levels_are_the_first_sums_that_reach_the_level(unit: float) -> None:
+    """Where dividing by the unit rounds to either side of a whole number, too."""
+    bias = np.array([0.0, 0.1, -0.3, 0.7], np.float32)
+    for steps in range(1, 30):
+        level = steps * unit
+        reached = np.arange(-40, 400)[:, None] * unit + bias.astype(np.float64) >= level
+        population = Population("gate", (4,), Threshold(level), bias=bias)
+        if reached.any(axis=0).all():
+            first = reached.argmax(axis=0) - 40
+            assert (lower.whole_levels(population, Threshold(level), unit) == np.where(reached[0], 0, first))[~reached[0]].all()
 
 
 # --- biases, branches, neurons that were removed ---------------------------------------------------------------------

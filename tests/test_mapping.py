@@ -399,6 +399,17 @@ def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neur
     assert ((found[listening][:, None] == found[listening][None]) == together).all()
 
 
+def test_an_axon_that_is_not_free_is_not_taken() -> None:
+    """One output axon each for two neurons, where one core has none left and the other just one."""
+    from spikeloom.compile.mapping.settle import _place  # pyright: ignore[reportPrivateUsage]
+
+    most, found = np.array([4, 3]), np.full(2, -1)
+    load = np.array([[1, 3], [1, 2]])
+    assert _place(np.array([0]), np.ones(2, np.int64), load, most, np.arange(2), found)
+    assert found.tolist() == [1, -1] and load.tolist() == [[1, 3], [2, 3]]
+    assert not _place(np.array([1]), np.ones(2, np.int64), load, most, np.arange(2), found)
+
+
 def test_silent_neurons_need_no_cores_of_their_own() -> None:
     """Two layers that fill two cores halfway, and the neurons of the first among them."""
     neuron = IntegerLIF(4095, 2048, 10)

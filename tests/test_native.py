@@ -292,7 +292,7 @@ def test_more_steps_than_a_byte_counts() -> None:
     check(network, reference.encode(network, samples(network, 4, 66)))
 
 
-@pytest.mark.parametrize("vth", [1, 3])
+@pytest.mark.parametrize("vth", [1, 2, 3])
 def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
     rng = np.random.default_rng(1)
     shape = (3, 8, 8)
@@ -309,6 +309,15 @@ def test_a_pool_that_asks_for_several_spikes_is_no_or(vth: int) -> None:
     spikes = check(network, (rng.random((9, 4, 192)) < 0.2).astype(np.uint8))
     grouped = spikes["a"].reshape(9, 4, 3, 4, 2, 4, 2).sum(axis=(4, 6)).reshape(9, 4, -1)
     assert (spikes["p"] == (grouped >= (1 if vth == 1 else 2))).all()
+
+
+def test_a_current_wraps_at_the_edges_of_24_bits() -> None:
+    """Sums of -2^17, one more, 2^17 and one less; -2^23 is wrapped to 2^23, which stays."""
+    weights = np.full((4, 16), 64, np.int32) * np.array([[-1], [-1], [1], [1]], np.int32)
+    weights[1::2, 0] = [-63, 63]
+    populations = Population("x", (16,), None), Population("a", (4,), IntegerLIF(2048, 4095, 100))
+    network = Network(populations, (Projection("xa", "x", "a", Synapses.from_dense(weights), 7, 8),), 1, InputSpec(1, 1.0, "events"))
+    assert check(network, np.ones((1, 1, 16), np.uint8))["a"].tolist() == [[[True, False, True, True]]]
 
 
 PLAIN_NETWORKS = {

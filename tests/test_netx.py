@@ -67,7 +67,8 @@ def test_the_last_average_is_votes(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         put(file, 0, "dense", CUBA, shape=(6, 1, 1), weight=np.ones((6, 4)))
         put(file, 1, "average", shape=(3, 1, 1))
-    assert reader.read(path, reader.Options(timesteps=16)).votes == 2
+    network = reader.read(path, reader.Options(timesteps=16))
+    assert (network.votes, network.classes) == (2, 3)
 
 
 # Files that are damaged, hostile, or hold what is not carried

@@ -199,6 +199,25 @@ def test_time_constants_leaks_and_resets() -> None:
     assert (network.projections[0].synapses.data == 2.0).all()
 
 
+def test_an_input_that_does_not_decay_leaves_the_leak_s_drive_to_the_time_constant() -> None:
+    """With r = tau the input enters whole, and v_leak, counted from the reset, by a tau-th of it a step."""
+    node = nir.LIF(tau=np.array([3e-4]), r=np.array([3.0]), v_leak=np.array([0.5]), v_threshold=np.array([1.0]), v_reset=np.array([-0.25]))
+    network = read(chain(nir.Input(np.array([2])), nir.Linear(np.ones((3, 2), np.float32)), node), dt=1e-4)
+    made = network.populations[-1]
+    assert made.neuron == LIF(3.0, float(np.nextafter(1.0, 2.0)), -0.25, decay_input=False)
+    assert made.bias is not None and (made.bias == 0.25).all()
+    assert (network.projections[0].synapses.data == 1.0).all()
+
+
+def test_each_group_of_a_convolution_hears_its_own_channels() -> None:
+    """Four maps in two groups of two, from two channels each."""
+    weight = np.arange(1, 9, dtype=np.float32).reshape(4, 2, 1, 1)
+    conv = nir.Conv2d((1, 1), weight, 1, 0, 1, 2, np.zeros(4, np.float32))
+    network = read(chain(nir.Input(np.array([4, 1, 1])), conv, lif((4, 1, 1))), dt=1e-4)
+    gain = network.projections[0].synapses.unrolled().to_dense()
+    assert np.array_equal(gain, [[1, 2, 0, 0], [3, 4, 0, 0], [0, 0, 5, 6], [0, 0, 7, 8]])
+
+
 def test_the_threshold_is_passed_or_reached() -> None:
     graph = chain(nir.Input(np.array([1])), nir.Linear(np.ones((1, 1), np.float32)), nir.IF(np.full(1, 1e4), np.full(1, 1.0), np.zeros(1)))
     ones = np.full((1, STEPS, 1), LEVELS, np.uint8)

@@ -11,8 +11,8 @@ from budget import examples
 from hypothesis import given, settings
 from netgen import densities, float_network, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import compile_network, passes, pipeline, reference
-from spikeloom.compile.network import LIF, IntegerLIF, Network, Projection, Synapses
+from spikeloom.compile import compile_network, passes, pipeline, reach, reference
+from spikeloom.compile.network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.compile.passes import check, drop_dead, encode, fold, quantise
 from spikeloom.compile.pipeline import Calibration, CompileOptions
 from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
@@ -114,6 +114,41 @@ def test_a_current_that_could_wrap_is_named() -> None:
     loud = Projection("p1", "input", "layer1", Synapses.from_dense(np.full(network.projections[0].synapses.shape, 127, np.int32)), 7, 8)
     with pytest.raises(NetworkError, match="would wrap around the 24-bit current"):
         check.Pass().run(network.with_projection(loud))
+
+
+def one_layer(weights: Any, exponent: int, neuron: IntegerLIF, *, timesteps: int = 1, bias: int | None = None) -> Network:
+    synapses = Synapses.from_dense(np.asarray(weights, np.int32))
+    biases = None if bias is None else np.full(synapses.shape[0], bias, np.int32)
+    populations = Population("x", (synapses.shape[1],), None), Population("a", (synapses.shape[0],), neuron, bias=biases)
+    return Network(populations, (Projection("xa", "x", "a", synapses, exponent, 8),), timesteps, InputSpec(1, 1.0, "events"))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_current_just_below_24_bits_is_kept_and_one_at_the_limit_refused(sign: int) -> None:
+    weights = np.array([[64 * sign] * 16, [1] * 16])
+    with pytest.raises(NetworkError, match="an input of 131,072 would wrap"):
+        check.Pass().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
+    weights[0, 0] -= sign
+    check.Pass().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
+
+
+def test_a_threshold_is_reached_by_more_than_itself() -> None:
+    """Ten inputs of 1 pass a threshold of 9, and are no more than one of 10."""
+    for vth, reached in ((9, True), (10, False)):
+        network = one_layer([[1] * 10], 0, IntegerLIF(4095, 4095, vth))
+        assert reach.can_spike(network, network.populations[1]).tolist() == [reached]
+        assert reference.simulate(network, np.ones((1, 1, 10), np.uint8))["a"].ravel().tolist() == [reached]
+        if reached:
+            check.Pass().run(network)
+        else:
+            with pytest.raises(NetworkError, match="its threshold 10 cannot be reached"):
+                check.Pass().run(network)
+
+
+def test_a_potential_below_rest_is_bounded_by_its_first_step() -> None:
+    neuron = IntegerLIF(4095, 0, 9)
+    network = one_layer([[-1] * 10], 0, neuron, timesteps=4, bias=-64)
+    assert reach.highest_potential(network, network.populations[1], neuron).tolist() == [-1.0]
 
 
 def test_a_silent_layer_is_a_warning_that_names_it() -> None:

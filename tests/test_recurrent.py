@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, graph_network, samples, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import compile_network, handover, reference
+from spikeloom.compile import compile_network, handover, reference, timing
 from spikeloom.compile.network import LIF, IntegerLIF, Network, Population, Projection, Synapses, Threshold
 from spikeloom.compile.passes import balance, drop_dead, encode, lower, quantise
 from spikeloom.compile.pipeline import Calibration
@@ -205,6 +205,14 @@ def test_a_bias_begins_a_cycle() -> None:
     assert [p.name for p in drop_dead.Pass().run(network).network.populations] == ["x", "a", "b"]
 
 
+def test_what_an_output_that_never_spikes_sends_is_dropped() -> None:
+    """Output neurons stay, whatever becomes of them; the synapses back from those that cannot spike go."""
+    back = Projection("ba", "b", "a", dense([[0, 9]]), 0, 8, lag=1)
+    network = small(wire("x", "a", [[9]]), wire("a", "b", [[9], [0]]), back, sizes=(1, 1, 2))
+    dropped = drop_dead.Pass().run(network).network
+    assert [p.name for p in dropped.projections] == ["xa", "ab"] and dropped.populations[-1].size == 2
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +243,14 @@ def test_a_lag_in_a_loop_moves_the_whole_loop_behind_a_longer_path() -> None:
     network = balance.Pass(63).run(small(*long, *around, sizes=(1, 1, 1, 1, 1))).network
     assert network.arrivals() == {"x": 0, "a": 1, "b": 2, "c": 3, "d": 4}
     assert {p.name: p.delay for p in network.projections} == {"xa": 0, "ab": 0, "bc": 0, "xd": 3, "cd": 0, "dc": 0}
+
+
+def test_what_no_path_joins_with_the_input_starts_at_one() -> None:
+    """Whichever of its populations is named first, and where nothing is joined at all."""
+    edges = wire("x", "a", [[1]]), wire("b", "c", [[1]])
+    for names in (("x", "a", "b", "c"), ("x", "c", "a", "b")):
+        assert timing.arrivals(names, edges) == timing.depths(names, edges) == {"x": 0, "a": 1, "b": 1, "c": 2}
+    assert timing.arrivals(("x", "a"), ()) == timing.depths(("x", "a"), ()) == {"x": 0, "a": 1}
 
 
 def test_a_handover_file_holds_no_lags() -> None:

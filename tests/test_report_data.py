@@ -24,6 +24,7 @@ from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import Results, pricing, run
 from spikeloom.runtime import weights as weight_tables
 from spikeloom.runtime.pricing import ENERGY_PARTS, LATENCY_PARTS
+from spikeloom.runtime.rates import StepRates
 from spikeloom.runtime.report import core_map, histogram, html, models, raster
 
 
@@ -190,6 +191,16 @@ def test_rates_by_step_are_means_over_the_samples_whose_rasters_there_are(deploy
         layers = {row["name"]: row["spike_rate"] for row in found.layers}
         for population in found.rates["populations"]:
             assert np.mean(population["rate_per_step"]) == pytest.approx(layers[population["name"]], abs=1e-8)
+
+
+def test_rates_are_of_the_neurons_that_are_left() -> None:
+    network = integer_network(2, encoding="graded")
+    last = network.populations[-1]
+    alive = np.arange(last.size) > 0
+    network = network.with_population(replace(last, alive=alive))
+    tally = StepRates(network)
+    tally.add({p.name: np.broadcast_to(p.living, (2, network.timesteps, p.size)) for p in network.spiking})
+    assert all(rate == 1.0 for row in tally.document(network)["populations"] for rate in row["rate_per_step"])
 
 
 def test_drawn_bars_are_as_high_as_the_rates() -> None:

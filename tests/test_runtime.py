@@ -47,6 +47,13 @@ def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
     sent = sum(layer["messages_per_sample"] for layer in results.layers)
     assert sent + (0.0 if host else entering) == pytest.approx(results.messages_per_sample)
     assert sum(layer["sops_per_sample"] for layer in results.layers) == pytest.approx(results.sops_per_sample)
+    network = deployed.network
+    off = {p.name for p in network.populations if p.neuron is not None and p.place == "host"}
+    assert bool(off) == host == (encoding == "host")
+    assert results.host_macs_per_sample == sum(np.count_nonzero(p.synapses.to_dense()) for p in network.projections if p.target in off)
+    updates = network.timesteps * sum(p.size for p in network.on_chip)
+    assert results.neuron_updates_per_sample == sum(c["neuron_updates_per_sample"] for c in results.cores) == updates
+    assert results.latency.steps == network.timesteps + (2 if host else 3)
 
 
 def brute_counts(deployed: DeployedNetwork, values: np.ndarray) -> tuple[int, int, int]:
@@ -84,6 +91,8 @@ def test_energy_is_the_sum_of_counts_times_prices() -> None:
     seconds = results.latency.seconds_per_step * network.timesteps
     assert static.joules_per_sample == pytest.approx(0.104 * seconds)
     assert results.energy.joules_per_sample == pytest.approx(sum(p.joules_per_sample for p in results.energy.components))
+    updates = [p.count_per_sample for p in results.energy.components if p.name.startswith("neuron updates")]
+    assert min(updates) > 0 and sum(updates) == pytest.approx(results.neuron_updates_per_sample)
     synapses = next(p for p in results.energy.components if p.name == "synaptic operations")
     assert synapses.joules_per_sample == pytest.approx(results.sops_per_sample * 33.6e-12)
     assert results.latency.steps == network.timesteps + 2

@@ -78,13 +78,14 @@ def test_dense_is_torch_s_adam() -> None:
     torch.testing.assert_close(flat(models[0]), flat(models[1]), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("control", ["open", "closed"])
-def test_grad_r(control: str) -> None:
+@pytest.mark.parametrize(("control", "sparsity"), [("open", 0.9), ("open", 0.5), ("closed", 0.9)])
+def test_grad_r(control: str, sparsity: float) -> None:
+    """At a sparsity of 0.5 the prior lies at 0, and pulls those below it up again."""
     model = conv_network()
-    method = method_of("grad-r", model, control=control, alpha=0.5)
+    method = method_of("grad-r", model, sparsity, control=control, alpha=0.5)
     start = doubles(flat(model))
     theta, sign, adam = np.abs(start), np.sign(start), Adam(start.size)
-    mu = math.log(2 * (1 - 0.9)) / 0.5
+    mu = math.log(2 * (1 - sparsity)) / 0.5
     for t in range(1, 6):  # no correction falls into the first steps
         u = adam(gradients(model, t))
         prior = adam.rate * 0.5 * np.sign(theta - mu) if control == "open" else 0.0
@@ -92,6 +93,17 @@ def test_grad_r(control: str) -> None:
         method.step(LR, 0.0)
     np.testing.assert_allclose(doubles(method.theta), theta, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(flat(model).numpy(), (method.sign * method.theta.clamp(min=0)).numpy())
+
+
+def test_a_layer_s_unit_is_the_mean_of_its_live_weights() -> None:
+    model = linear_network(6, 5, 4)
+    units = method_of("grad-r", model, 0.2).flat.units
+    first, second = model.weights().values()
+    with torch.no_grad():
+        first[:, ::2] = 0
+        second[:] = 0
+    live = doubles(first).ravel()[doubles(first).ravel() != 0]
+    assert units().tolist() == pytest.approx([np.abs(live).mean(), 1.0])
 
 
 def test_grad_r_s_control_is_one_drift_for_all() -> None:
