@@ -151,6 +151,13 @@ def test_a_resized_crop_is_a_window_brought_to_the_old_size() -> None:
     assert all(torch.allclose(w, r, atol=1e-4) or torch.allclose(w, r.flip(-1), atol=1e-4) for w, r in zip(whole, ramp, strict=True))
 
 
+def test_an_aspect_is_width_by_height() -> None:
+    ramp = torch.arange(32.0).expand(20, 1, 32, 32)
+    wide = ResizedCrop((0.2, 0.2), (4.0, 4.0))(torch.cat([ramp, ramp.mT], 1).contiguous(), torch.Generator().manual_seed(1))
+    across, down = wide[:, 0].diff(dim=2)[:, :, 10:20].abs().mean(), wide[:, 1].diff(dim=1)[:, 10:20].abs().mean()
+    assert float(across) == pytest.approx(0.8**0.5, abs=0.02) and float(down) == pytest.approx(0.05**0.5, abs=0.02)
+
+
 def test_what_papers_use_by_data_set() -> None:
     assert isinstance(published("cifar10", (3, 32, 32), False), CropFlip)
     assert published("cifar100", (3, 32, 32), False) == CropFlip(4)

@@ -16,12 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom import registry
-from spikeloom.compile.mapping import bounds, kernels, load, strategies
+from spikeloom.compile.mapping import bounds, kernels, load, refine_kernels, strategies
 from spikeloom.compile.mapping.build import build
 from spikeloom.compile.mapping.fill import fill
 from spikeloom.compile.mapping.load import Wiring, core_loads, limits
 from spikeloom.compile.mapping.partition import EFFORTS, Effort, partition
-from spikeloom.compile.mapping.refine import Schedule, refine, shrink
+from spikeloom.compile.mapping.refine import GUMBELS, Schedule, new_state, refine, shrink
 from spikeloom.compile.mapping.settle import settle
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
@@ -295,6 +295,35 @@ def test_refinement_never_costs_and_holds_the_limits(seed: int, density: float, 
     fewer = shrink(wiring, chip, refined, 1.0)
     if fewer is not None:
         assert fewer.max() < cores and (brute_loads(network, fewer, rates, chip)[0] <= limits(chip)).all()
+
+
+def pairs_of(state: refine_kernels.State) -> dict[tuple[int, int], int]:
+    """(source, core) -> the source's synapses there."""
+    places = [(u, i) for u in range(len(state.reach)) for i in range(state.slot[u], state.slot[u] + state.reach[u])]
+    return {(u, int(state.core[i])): int(state.synapses[i]) for u, i in places}
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(seeds, densities, st.integers(2, 5), st.sampled_from([0.0, 1.0]))
+@example(1, 0.6, 3, 0.0)
+@example(2, 0.6, 3, 1.0)
+def test_a_sweep_keeps_its_books(seed: int, density: float, cores: int, temperature: float) -> None:
+    """Lists and loads kept move by move are those counted anew; limits hold in between; without noise messages never rise."""
+    network, rng = integer_network(seed, layers=4, density=density), np.random.default_rng(seed)
+    rates = random_rates(network, seed)
+    wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
+    core_of = rng.integers(0, cores, wiring.neurons)
+    chip = small_chip(neurons=int(np.bincount(core_of).max()) + 1)
+    state, movable = new_state(wiring, chip, core_of, cores), np.flatnonzero(np.diff(wiring.indptr))
+    gumbel, random = rng.gumbel(size=GUMBELS), rng.integers(1, 1 << 63, 1, np.uint64)
+    for _ in range(3):
+        before = wiring.messages(state.core_of)
+        refine_kernels.sweep(state, rng.permutation(movable), temperature * float(wiring.rates.mean()), gumbel, random)
+        kept, held = pairs_of(state), state.held.copy()
+        refine_kernels.build_pairs(state)
+        assert kept == pairs_of(state) and (held == state.held).all()
+        assert (held[:, 0] <= state.cap[:, 0]).all()
+        assert temperature or wiring.messages(state.core_of) <= before + 1e-9
 
 
 @settings(max_examples=examples(60), deadline=None)

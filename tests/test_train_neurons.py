@@ -12,7 +12,7 @@ from spikeloom.hwmodels import fixed_point
 from spikeloom.hwmodels.quantise import choose_registers
 from spikeloom.train.layers import Connection, SpikingLayer
 from spikeloom.train.neurons import FusedLIFNode
-from spikeloom.train.quantise import IntegerArithmetic, choose_arithmetic, integer_weights
+from spikeloom.train.quantise import IntegerArithmetic, choose_arithmetic, exact_product, integer_weights
 from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
 
@@ -168,6 +168,24 @@ def test_sums_beyond_float32_stay_exact() -> None:
     x = np.random.default_rng(0).integers(200, 256, (5, 4000))
     spikes = run(layer, torch.from_numpy(x.astype(np.float32))).detach().numpy() > 0
     assert np.array_equal(spikes, integer_reference(layer, chip, x, 4))
+
+
+@pytest.mark.parametrize("terms", [1 << 18, 1 << 19, (1 << 19) + 1])
+def test_products_are_exact_on_both_sides_of_what_float32_holds(terms: int) -> None:
+    """Sums of 2^24 - 2^6 and beyond: odd ones past 2^24 have no float32."""
+    x = torch.full((1, terms), 63.0)
+    x[0, 0] = 62.0
+    found = exact_product(x, torch.ones(1, terms), 63)
+    assert int(found.double()[0, 0]) == 63 * terms - 1
+
+
+def test_registers_are_chosen_for_the_distance_from_reset_to_threshold() -> None:
+    weights = np.random.default_rng(0).normal(size=(6, 10))
+
+    def threshold(v_reset: float, v_threshold: float) -> IntegerArithmetic:
+        return choose_arithmetic(weights, FusedLIFNode(tau=2.0, v_threshold=v_threshold, v_reset=v_reset), 8, 1, 1.0)
+
+    assert threshold(0.5, 1.5) == threshold(0.0, 1.0) != threshold(0.0, 1.5)
 
 
 def test_straight_through_gradient_is_that_of_the_float_layer() -> None:
