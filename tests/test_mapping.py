@@ -313,7 +313,7 @@ def test_a_sweep_keeps_its_books(seed: int, density: float, cores: int, temperat
     rates = random_rates(network, seed)
     wiring = Wiring.of(network, np.concatenate([rates[p.name] for p in network.senders]))
     core_of = rng.integers(0, cores, wiring.neurons)
-    chip = small_chip(neurons=int(np.bincount(core_of).max()) + 1)
+    chip = small_chip(neurons=int(np.bincount(core_of).max()))  # the fullest core is full
     state, movable = new_state(wiring, chip, core_of, cores), np.flatnonzero(np.diff(wiring.indptr))
     gumbel, random = rng.gumbel(size=GUMBELS), rng.integers(1, 1 << 63, 1, np.uint64)
     for _ in range(3):
