@@ -67,8 +67,10 @@ def jit_parallel(function: Kernel) -> Any:
 
 def has_code(kernel: Any) -> bool:
     """Return whether a kernel was compiled before, in this process or an earlier one, so that calling it need not wait for the compiler."""
-    if numba is None or kernel.signatures:
-        return numba is not None
+    if numba is None:
+        return False
+    if kernel.signatures:
+        return True
     files = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if files is None:
         return False

@@ -187,6 +187,11 @@ def _read_bool(text: str) -> bool:
     return word in TRUE if word in TRUE + FALSE else cast(bool, _refuse())
 
 
+def whole(value: Any) -> int | None:
+    """Return a whole number that was given as one or as text; None where it is none, which is left to the option's own check."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
+
+
 def _described(hint: Any) -> str:
     """Name a type for a message."""
     origin, members = get_origin(hint), get_args(hint)

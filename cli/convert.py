@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from functools import partial
@@ -54,7 +53,7 @@ def convert(
     from ..compile.conversion import convert as convert_ann
     from ..compile.conversion.evaluate import steps_of
     from ..compile.conversion.folder import calibration_samples, check_static, write_run
-    from ..compile.sources import Known
+    from ..compile.sources import Known, on_record
     from ..errors import UsageError
     from ..files import make_folder
     from ..subset import asked_for, choose
@@ -81,8 +80,7 @@ def convert(
         steps = steps_of(timesteps)
         found = spiking_accuracy(converted, ann, test.values, test.labels, steps, progress=lambda n, _: done(completed=n))
     command = shlex.join(["spikeloom", *sys.argv[1:]])
-    named = {"data": data, **{f"data.{n}": json.dumps(v) for n, v in dataset.options.items()}} if dataset.again else {}
-    document = write_run(out, source, converted, own, found, taken, calibration, named | {"command": command}, percentile)
+    document = write_run(out, source, converted, own, found, taken, calibration, on_record(dataset) | {"command": command}, percentile)
     if as_json:
         print_json(document)
         return

@@ -26,7 +26,7 @@ from . import reference
 from .network import Network, Stage
 from .pipeline import Calibration
 
-__all__ = ["Data", "Fed", "Known", "Samples", "Source", "feed", "known_of", "read", "stages"]
+__all__ = ["Data", "Fed", "Known", "Samples", "Source", "feed", "known_of", "on_record", "read", "stages"]
 
 CALIBRATION_SAMPLES = 256
 STAGE_WORK = 4e9  # updates of a synapse that measuring the accuracy of one stage may take, a few seconds
@@ -150,7 +150,7 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
         fed = data.load(known_of(network))
     else:
         known: Known = reader.known(path, _options(reader, path, given)) if hasattr(reader, "known") else Known()
-        fed = data.load(replace(known, timesteps=_first(_whole(given.get("timesteps")), data.timesteps, known.timesteps)))
+        fed = data.load(replace(known, timesteps=_first(registry.whole(given.get("timesteps")), data.timesteps, known.timesteps)))
         _check_time(fed, known.temporal, f"in {path}")
         kind = "events" if fed.temporal else "static"
         said = {"levels": fed.levels, "input": kind, "timesteps": fed.timesteps or data.timesteps}
@@ -218,11 +218,6 @@ def _first(*values: int | None) -> int | None:
     return next((v for v in values if v is not None), None)
 
 
-def _whole(value: Any) -> int | None:
-    """Return a number that was given as one or as text; what is none is left to the reader's own check."""
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
-
-
 def _check(network: Network, fed: Fed, where: str) -> None:
     _check_time(fed, network.input.is_temporal, where)
     if fed.levels is not None and fed.levels != network.input.levels:
@@ -258,5 +253,10 @@ def _named(network: Network, fed: Fed, *, foreign: bool) -> Network:
     if not fed.again or ("data" in network.provenance and not foreign):
         return network
     kept = {k: v for k, v in network.provenance.items() if k != "data" and not k.startswith("data.")}
+    return replace(network, provenance=kept | on_record(fed))
+
+
+def on_record(fed: Fed) -> dict[str, str]:
+    """Return what a network notes of its data, so that a run takes the same; nothing where they cannot be named again."""
     options = {f"data.{name}": json.dumps(value) for name, value in fed.options.items()}
-    return replace(network, provenance=kept | {"data": fed.name} | options)
+    return {"data": fed.name} | options if fed.again else {}

@@ -116,8 +116,7 @@ class Named:
     @property
     def timesteps(self) -> int | None:
         """Its option `timesteps`, if that was given."""
-        value = self.options.get("timesteps")
-        return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
+        return registry.whole(self.options.get("timesteps"))
 
     def load(self, known: Known) -> Fed:
         """Load the data set; recordings are cut into as many frames as the network has time steps."""

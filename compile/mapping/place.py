@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
 
-from ...errors import DoesNotFitError, UsageError
+from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from .load import Wiring
+from .partition import Effort, check_effort
 from .system import Traffic, entries, price_coordinates, slot_positions, slots_in_use
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
-Effort = Literal["fast", "default", "best"]
 
 # Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 200 million a second, with
 # MOVE looks' worth of time that every move takes besides.
@@ -73,8 +73,7 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
         DoesNotFitError: more cores than the system has.
         UsageError: an unknown effort.
     """
-    if effort not in EFFORTS:
-        raise UsageError(f"There is no effort called {effort!r}. Known: {', '.join(EFFORTS)}.")
+    check_effort(effort)
     cores = len(entering)
     if chip.chips_for(cores) > chip.chips:
         raise DoesNotFitError(
