@@ -1,0 +1,104 @@
+"""Digests of some twenty small networks as deployed, and of what a run of them finds: a refactoring leaves every line as it was.
+
+    python benchmarks/digests.py > before; (change the code); python benchmarks/digests.py | diff before -
+
+All inputs, targets and chips, convolutions and graphs with delays. What says only when it was,
+or how long it took, is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+from safetensors import safe_open
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from netgen import Labelled, conv_network, float_network, graph_network, integer_conv_network, integer_network, samples
+from spikeloom import runtime
+from spikeloom.compile import compile_network
+from spikeloom.compile.pipeline import Calibration
+
+LEFT_OUT = ("date", "spikeloom_version", "artefact_sha256", "samples_per_second")  # beside all that ends in `seconds`
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and how it is compiled."""
+
+    name: str
+    network: Any
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def cases() -> Iterator[Case]:
+    """Yield the networks: every input, target and chip at least once."""
+    for seed, encoding in enumerate(("current", "graded", "rate", "host")):
+        yield Case(f"float {encoding}", float_network(seed), {"encoding": encoding})
+        yield Case(f"conv {encoding}", conv_network(10 + seed), {"encoding": encoding})
+    yield Case("float channel", float_network(4, sizes=(30, 40, 8)), {"granularity": "channel"})
+    yield Case("float ternary", float_network(5), {"weight_bits": "ternary"})
+    yield Case("float mixed bits", float_network(6), {"weight_bits": "8,layer1=4"})
+    yield Case("conv events", conv_network(7, temporal=True))
+    yield Case("conv integers", integer_conv_network(9))
+    yield Case("graph", graph_network(8, hidden=6))
+    yield Case("graph with lags", graph_network(12, hidden=4, lags=True, backward=2, slack=True))
+    yield Case("integers", integer_network(11, layers=3))
+    for chip in ("loihi", "loihi-silicon"):
+        yield Case(f"float {chip}", float_network(13, sizes=(40, 60, 10)), {"chip": chip})
+    yield Case("large", float_network(7, sizes=(300, 1500, 900, 10), density=0.05))
+    yield Case("netx", float_network(15), {"target": "netx"})
+    for mode in ("ternary", "codebook", "exact"):
+        yield Case(f"truenorth {mode}", float_network(16), {"target": "truenorth", "mode": mode, "encoding": "rate"})
+    yield Case("truenorth-separable", float_network(17), {"target": "truenorth", "chip": "truenorth-separable", "encoding": "rate"})
+
+
+def timeless(value: Any) -> Any:
+    """Return a document without what differs from run to run."""
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        return {k: timeless(v) for k, v in found.items() if k not in LEFT_OUT and not k.endswith("seconds")}
+    return [timeless(v) for v in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def digest(document: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> str:
+    """Return a short digest of a document and arrays."""
+    made = hashlib.sha256(json.dumps(timeless(document), sort_keys=True, default=str).encode())
+    for name, array in sorted(arrays.items()):
+        made.update(f"{name}{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return made.hexdigest()[:16]
+
+
+def deployed_digest(path: Path) -> str:
+    """Return the digest of a .loom file, times left out."""
+    with safe_open(str(path), framework="numpy") as handle:
+        header = handle.metadata()
+        return digest(json.loads(header["document"]), {k: handle.get_tensor(k) for k in handle.keys()})  # noqa: SIM118
+
+
+def main() -> None:
+    """Print a line a network."""
+    with TemporaryDirectory() as folder:
+        for case in cases():
+            values = samples(case.network, 3, 24)
+            labels = np.arange(24) % case.network.classes
+            calibration = None if case.network.is_integer else Calibration(values, labels)
+            deployed = compile_network(case.network, calibration=calibration, **case.options)
+            path = deployed.save(Path(folder) / "model.loom")
+            results = runtime.run(path, Labelled(values, labels))
+            print(
+                f"{case.name:24} loom {deployed_digest(path)}  results {digest(results.document(), {})}  {deployed.mapping.cores} cores",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
