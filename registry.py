@@ -21,18 +21,19 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from .errors import UsageError, unknown_name
 
 Built = TypeVar("Built")
+API = "api"  # what the modules of a package build on
 LONGEST = 200  # characters of a value in a message
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def names(package: ModuleType) -> list[str]:
-    """List what a package offers: its modules' names, `_` written `-`, those that start with `_` left out.
+    """List what a package offers: its modules' names, `_` written `-`, `api` and those that start with `_` left out.
 
     Nothing is imported, so a listing stays cheap.
     """
     _add_places(package)
     found = pkgutil.iter_modules(package.__path__)
-    return sorted(m.name.replace("_", "-") for m in found if not m.name.startswith("_"))
+    return sorted(m.name.replace("_", "-") for m in found if not m.name.startswith("_") and m.name != API)
 
 
 def _add_places(package: ModuleType) -> None:
@@ -55,7 +56,7 @@ def load(package: ModuleType, kind: str, name: str) -> ModuleType:
     return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
 
 
-def options_of(module: ModuleType, given: Mapping[str, Any], what: str) -> Any:
+def options_of(module: ModuleType, given: Mapping[str, Any], what: str, called: str = "Options") -> Any:
     """Build a module's `Options` from `given`, defaults for the rest; None where the module has none and none are given.
 
     Args:
@@ -63,12 +64,13 @@ def options_of(module: ModuleType, given: Mapping[str, Any], what: str) -> Any:
         given: values by name. Text, as it comes from a command line, is read as the field's type: bool, int, float, str, a tuple
             ("400,200") of those, a Literal, or a union of them with None ("none").
         what: what the messages call the module, e.g. "the method grad-r".
+        called: the dataclass's name; a format that is written has `WriteOptions`.
 
     Raises:
         UsageError: an option that there is not (the message names the nearest), or a value of another type; and what the
             module's own checks raise.
     """
-    kind = getattr(module, "Options", None)
+    kind = getattr(module, called, None)
     if kind is None:
         if given:
             raise UsageError(f"{_capital(what)} has no options, but {', '.join(given)} was given. Leave it out.")

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.compile import compile_network
+from spikeloom.network import reference
+from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 WINDOW = 1500

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from spikeloom.compile import compile_network
 from spikeloom.compile.summary import first_drift
+from spikeloom.data.dataset import load_dataset
 from spikeloom.runtime import run
-from spikeloom.train.data import load_dataset
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 
 from spikeloom.compile import compile_network
+from spikeloom.data.dataset import data_folder
 from spikeloom.errors import PausedError, SpikeloomError
 from spikeloom.files import write_bytes, write_json
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
-from spikeloom.train.data import data_folder
 from spikeloom.train.distributed import choose_device
 from spikeloom.train.fitting import SETTINGS
 from spikeloom.train.progress import ProgressCallback

@@ -16,9 +16,9 @@ import time
 import numpy as np
 from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import read_source
-from spikeloom.compile.network import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import SpikeloomError
+from spikeloom.network.model import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from sklearn.neural_network import MLPClassifier
-from spikeloom.train.data import Dataset, load_dataset
+from spikeloom.data.dataset import Dataset, load_dataset
 from torch import nn
 
 Arrays = dict[str, NDArray[Any]]

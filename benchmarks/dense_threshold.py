@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
-from spikeloom.runtime.backends import _dense, native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends.api import BackendOptions
+from spikeloom.runtime.native import dense
 
 OPTIONS = BackendOptions(threads=1, rasters=False)
 
@@ -62,7 +63,7 @@ def main() -> None:
         speeds: list[float] = []
         spikes: list[np.ndarray] = []
         for products in (False, True):
-            _dense.TRIED, _dense.SURE = (0.0, 0.0) if products else (2.0, 2.0)  # always, never
+            dense.TRIED, dense.SURE = (0.0, 0.0) if products else (2.0, 2.0)  # always, never
             network = build(density)  # anew, since what was prepared is remembered
             spikes.append(native.simulate(network, events, OPTIONS).spikes["output"])
             speeds.append(options.samples / seconds(lambda network=network: native.simulate(network, events, OPTIONS), options.rounds))

@@ -177,13 +177,13 @@ def fields() -> list[str]:
     """Options of methods, networks, data sets and readers, as --set takes them."""
     from dataclasses import fields as fields_of
 
-    from spikeloom import registry
-    from spikeloom.compile import readers
-    from spikeloom.train import datasets, methods, networks
+    from spikeloom import formats, registry
+    from spikeloom.data import sets as datasets
+    from spikeloom.train import methods, networks
     from spikeloom.train.settings import TrainSettings
 
     found = [f.name for f in fields_of(TrainSettings)]
-    for prefix, package in (("method.", methods), ("net.", networks), ("data.", datasets), ("", readers)):
+    for prefix, package in (("method.", methods), ("net.", networks), ("data.", datasets), ("", formats)):
         for name in registry.names(package):
             kind: Any = getattr(registry.load(package, "part", name), "Options", None)
             found += [] if kind is None else [prefix + f.name for f in fields_of(kind)]
@@ -241,9 +241,9 @@ def write_world(place: str) -> None:
     import numpy as np
     import test_conversion
     from spikeloom.compile import compile_network
+    from spikeloom.data.dataset import load_dataset
     from spikeloom.runtime import run
     from spikeloom.train import fit
-    from spikeloom.train.data import load_dataset
 
     world, rng = Path(place), Random(0)
     world.mkdir()

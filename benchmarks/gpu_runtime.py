@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from conv_compile import random_network
 from numpy.typing import NDArray
-from spikeloom.compile import reference
 from spikeloom.compile.compiler import run_passes
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.compile.pipeline import Calibration
+from spikeloom.network import reference
+from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends import torch as tensors
-from spikeloom.runtime.backends._base import BackendOptions, Recording
+from spikeloom.runtime.backends.api import BackendOptions, Recording
 from spikeloom.runtime.simulator import compare
 
 ACTIVE = 0.116  # of MNIST's pixels and steps, rate-coded

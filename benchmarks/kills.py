@@ -98,7 +98,7 @@ def _train_again(folder: Path) -> list[str]:
 def _loads(folder: Path) -> None:
     """Load every file that a reader of ours or JSON is for."""
     from spikeloom.compile import load
-    from spikeloom.compile.handover import read
+    from spikeloom.formats.onnx import read
     from spikeloom.runtime import load_results
     from spikeloom.train.checkpoint import read as read_checkpoint
 

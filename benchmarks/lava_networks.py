@@ -14,14 +14,15 @@ import time
 import numpy as np
 import torch
 from spikeloom import registry
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.network import Convolution, Threshold
+from spikeloom.compile import compile_network
 from spikeloom.compile.pipeline import Calibration
+from spikeloom.data.dataset import Dataset, Split
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, Threshold
 from spikeloom.runtime.backends import lava, native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 from spikeloom.train import export, networks
-from spikeloom.train.data import Dataset, Split
 from spikeloom.train.layers import SpikingNetwork
 
 STEPS = 6

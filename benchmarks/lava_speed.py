@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
-from spikeloom.compile.network import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.hwmodels import fixed_point
 from spikeloom.hwmodels.quantise import input_bound
+from spikeloom.network.model import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import lava
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 
 def random_synapses(rng: np.random.Generator, targets: int, sources: int, density: float) -> Synapses:

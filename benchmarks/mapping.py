@@ -28,9 +28,9 @@ from spikeloom.compile.mapping.fill import fill
 from spikeloom.compile.mapping.load import RESOURCES, Layer, Wiring, core_loads, format_words, limits
 from spikeloom.compile.mapping.partition import Effort, partition
 from spikeloom.compile.mapping.strategies import hypergraph, layers
-from spikeloom.compile.network import Convolution, row_pointers
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network.model import Convolution, row_pointers
 
 Int = NDArray[np.int64]
 PLENTY = 10**9

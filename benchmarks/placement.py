@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from spikeloom.compile.mapping import place as placing
 from spikeloom.compile.mapping.system import hop_energy, hops_of_all, slots_in_use
-from spikeloom.compile.network import Convolution
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network.model import Convolution
 
 LAYERS = ((64, 1), (64, 1), (96, 2), (48, 2))
 Int = NDArray[np.int64]

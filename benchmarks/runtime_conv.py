@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from peers import clock
 from peers.clock import now
 from runtime_own import latency
-from spikeloom.compile import reference
 from spikeloom.compile.compiler import run_passes
-from spikeloom.compile.network import Convolution, IntegerLIF, Network, Population, Projection
 from spikeloom.hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, STATE_LIMIT
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, IntegerLIF, Network, Population, Projection
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from torch import Tensor
 from torch.nn import functional
 

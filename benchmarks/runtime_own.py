@@ -14,13 +14,14 @@ from peers import clock
 from peers.case import Case, load_case
 from peers.clock import now
 from peers.native import network_of, prepare
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.network import Network
+from spikeloom.compile import compile_network
+from spikeloom.network import reference
+from spikeloom.network.model import Network
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
-from spikeloom.runtime.backends._latency import one_sample
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.counts import Tally, count
-from spikeloom.runtime.kernels.row_sums import most_synapses, sum_bits, sum_pairs
+from spikeloom.runtime.native.kernels.row_sums import most_synapses, sum_bits, sum_pairs
+from spikeloom.runtime.native.latency import one_sample
 from spikeloom.runtime.simulator import compare
 
 LANES = 512  # 64 samples and 8 steps

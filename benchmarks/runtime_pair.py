@@ -26,7 +26,7 @@ def measure(densities: list[float]) -> dict[str, float]:
     import numpy as np
     from peers.case import make_case
     from peers.native import network_of, prepare
-    from spikeloom.compile.network import InputSpec
+    from spikeloom.network.model import InputSpec
     from spikeloom.runtime.encoding import encode
 
     found: dict[str, float] = {}

@@ -27,11 +27,12 @@ from runtime_peers import LEAST_SECONDS, MISSING, names  # first: it limits thre
 import runtime_own  # isort: skip
 from peers import clock  # isort: skip
 from peers.case import make_case  # isort: skip
-from spikeloom.compile import load, reference  # isort: skip
+from spikeloom.compile import load  # isort: skip
+from spikeloom.network import reference  # isort: skip
 from spikeloom.errors import SpikeloomError  # isort: skip
 from spikeloom.files import write_json  # isort: skip
 from spikeloom.runtime.backends import native, onnx  # isort: skip
-from spikeloom.runtime.backends._base import BackendOptions  # isort: skip
+from spikeloom.runtime.backends.api import BackendOptions  # isort: skip
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = 4096  # of a case; the slow engines run the first of them

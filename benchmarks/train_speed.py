@@ -23,8 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from spikeloom.data.dataset import Dataset
 from spikeloom.train import TrainSettings, load_dataset
-from spikeloom.train.data import Dataset
 from spikeloom.train.distributed import World
 from spikeloom.train.loop import Trainer
 from spikeloom.train.parts import Parts

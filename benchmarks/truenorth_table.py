@@ -16,10 +16,10 @@ from spikeloom.compile import compile_network
 from spikeloom.compile.crossbar.allocate import allocate
 from spikeloom.compile.crossbar.quantise import _fitted
 from spikeloom.compile.crossbar.weights import MODES
-from spikeloom.compile.network import LIF, Network, Population, Projection, Synapses
+from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import SpikeloomError
+from spikeloom.network.model import LIF, Network, Population, Projection, Synapses
 from spikeloom.runtime import run
-from spikeloom.train.data import load_dataset
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def compile_(
     """Quantise a network, map it onto a chip's cores, and print what fits where and how close to the bounds."""
     from ..compile.compiler import compile_network, run_passes
     from ..compile.summary import passes_document, summary
-    from ..runtime.report.terminal import explanation, mapping_summary
+    from ..report.terminal import explanation, mapping_summary
 
     reader, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
     if stop_after is not None:

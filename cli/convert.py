@@ -16,7 +16,7 @@ from .shared import AsJson, DataDir, SamplesOption, next_step, print_json, rende
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..compile.conversion import Accuracy, Converted
+    from ..formats.ann import Accuracy, Converted
     from ..subset import Subset
 
 __all__ = ["add_to"]
@@ -49,15 +49,15 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; nothing is trained. Accuracy by time steps."""
-    from ..compile.conversion import ann_accuracy, check_axes, read_ann, spiking_accuracy
-    from ..compile.conversion import convert as convert_ann
-    from ..compile.conversion.evaluate import steps_of
-    from ..compile.conversion.folder import calibration_samples, check_static, write_run
     from ..compile.sources import Known, on_record
+    from ..data.samples import samples_of
     from ..errors import UsageError
     from ..files import make_folder
+    from ..formats.ann import ann_accuracy, check_axes, read_ann, spiking_accuracy
+    from ..formats.ann import convert as convert_ann
+    from ..formats.ann.evaluate import steps_of
+    from ..formats.ann.folder import calibration_samples, check_static, write_run
     from ..subset import asked_for, choose
-    from ..train.samples import samples_of
 
     if not 1 <= timesteps <= 4096:
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")

@@ -83,7 +83,7 @@ def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Find
 def _vectors() -> Finding:
     if importlib.util.find_spec("numba") is None:
         return Finding("vectors", "absent", "numba is missing")
-    from ..runtime.kernels.llvm import host_form
+    from ..runtime.native.kernels.llvm import host_form
 
     return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
 
@@ -122,7 +122,7 @@ def _lava() -> Finding:
 
 def _data(folder: Path | None) -> list[Finding]:
     """Return the data folder; what lies in it is the data sets' to say when they are asked for."""
-    from ..train.data import data_folder, names
+    from ..data.dataset import data_folder, names
 
     place = data_folder(folder)
     if not place.is_dir():

@@ -46,7 +46,7 @@ def estimate(
     from ..compile.compiler import run_passes
     from ..compile.estimate import estimate as on_paper
     from ..hwmodels import chip as chips
-    from ..runtime.report.terminal import paper
+    from ..report.terminal import paper
 
     model = chips.load(chip or "loihi2")
     reader, samples = fed(named({"timesteps": timesteps}, chosen or []), data, labels, data_dir)

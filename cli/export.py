@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+WRITER = "WriteOptions"
 GRAPHML = "graphml"
+FORMATS = "netx, nir, onnx"  # named here, since finding them out imports them all
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,16 +27,12 @@ def add_to(app: typer.Typer) -> None:
     app.command(short_help="Write a network in another format.")(export)
 
 
-def _formats() -> str:
-    from ..compile import writers
-    from ..registry import names
-
-    return ", ".join(names(writers))
-
-
 def export(
     source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, netx).", show_default=False)],
-    to: Annotated[str, typer.Option("--to", help=f"{_formats()}: the network; graphml: the graph of cores with its expected traffic.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", help=f"The network: {FORMATS}, or a format of your own; graphml: the graph of cores with its traffic."),
+    ],
     out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
     dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of formats in continuous time [default: 1e-4].")] = None,
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a source that has none.")] = None,
@@ -69,14 +67,13 @@ def _graphml(source: Path, out: Path | None) -> Path:
 
 
 def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
-    from .. import registry
-    from ..compile import writers
+    from .. import formats, registry
     from ..compile.compiler import reader_of
 
-    known = registry.names(writers)
+    known = formats.writers()
     if to not in known:
         raise unknown_name("export format", to, [GRAPHML, *known])
-    writer: Any = registry.load(writers, "export format", to)
+    writer: Any = known[to]
     if hasattr(writer, "write_integers"):
         return _integers(writer, source, to, out, given)
     if source.suffix == ".loom":
@@ -84,16 +81,16 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
             f"{source} holds a chip's integers, and {to} takes the float network. Name the run folder or model.onnx that it came from."
         )
     reader, path = reader_of(source)
-    parts = {part: _options_for(module, given) for part, module in (("reader", reader), ("writer", writer))}
+    parts = {part: _options_for(found, given) for part, found in (("reader", _fields(reader)), ("writer", _fields(writer, WRITER)))}
     for name in given:
         if not any(name in options for options in parts.values()):
-            raise unknown_name(f"option of {to} or of {path.suffix} files", name, sorted(_fields(writer) | _fields(reader)))
+            raise unknown_name(f"option of {to} or of {path.suffix} files", name, sorted(_fields(writer, WRITER) | _fields(reader)))
     from ..compile.compiler import read_source
 
     network = read_source(source, parts["reader"]).network
     if network.is_integer and network.projections:
         raise FormatError(f"{path} was trained in a chip's integers, which {to} does not hold. Train without --weight-bits.")
-    options = registry.options_of(writer, parts["writer"], f"the export to {to}")
+    options = registry.options_of(writer, parts["writer"], f"the export to {to}", WRITER)
     target = out or path.with_suffix(writer.SUFFIXES[0])
     return writer.write(network, target) if options is None else writer.write(network, target, options)
 
@@ -108,10 +105,10 @@ def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[
     return writer.write_integers(load(source).network, out or source.with_suffix(writer.SUFFIXES[0]))
 
 
-def _fields(module: ModuleType) -> set[str]:
-    kind: Any = getattr(module, "Options", None)
+def _fields(module: ModuleType, called: str = "Options") -> set[str]:
+    kind: Any = getattr(module, called, None)
     return set() if kind is None else {f.name for f in dataclasses.fields(kind) if f.init}
 
 
-def _options_for(module: ModuleType, given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in _fields(module)}
+def _options_for(fields: set[str], given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in fields}

@@ -37,7 +37,7 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
     own = {name.removeprefix(DATA): value for name, value in given.items() if name.startswith(DATA)}
     rest = {name: value for name, value in given.items() if not name.startswith(DATA)}
     if data is not None:
-        from ..train.samples import samples_of
+        from ..data.samples import samples_of
 
         return rest, samples_of(data, labels=labels, folder=data_dir, options=own)
     if own or labels is not None:

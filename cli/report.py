@@ -85,7 +85,7 @@ def _read(path: Path) -> Results:
 
 
 def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
-    from ..runtime.report import markdown, terminal
+    from ..report import markdown, terminal
     from ..runtime.results import legible
 
     document = results.document()
@@ -102,7 +102,7 @@ def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
 
 
 def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
-    from ..runtime.report import compare, html, markdown, terminal
+    from ..report import compare, html, markdown, terminal
     from ..runtime.results import legible
 
     folder, names = _names([path for path, _ in places])

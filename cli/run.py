@@ -90,7 +90,7 @@ def run(
     if as_json:
         print_json(results.document(INLINE))
         return
-    from ..runtime.report.terminal import summary
+    from ..report.terminal import summary
 
     render(summary(results.document()))
     say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")

@@ -74,12 +74,11 @@ def what_to_run(
         if options:
             raise UsageError(f"--set data.{next(iter(options))}= is for data sets; samples in {data} are run as they are. Leave it out.")
         return deployed, data, open_samples(Path(data), labels, deployed.network.classes)
-    from ..compile.sources import known_of
-    from ..train.samples import samples_of
+    from ..data.samples import samples_of
 
     data = data or _trained_on(deployed.network.provenance)
     chosen = _data_options(deployed.network.provenance, data) | dict(options)
-    return deployed, data, samples_of(data, labels=labels, folder=data_dir, options=chosen).load(known_of(deployed.network)).test
+    return deployed, data, samples_of(data, labels=labels, folder=data_dir, options=chosen).load(deployed.network.takes).test
 
 
 def _trained_on(provenance: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
-    data: Annotated[str | None, typer.Option(help=f"Data set: {listed('train.datasets')}.")] = None,
+    data: Annotated[str | None, typer.Option(help=f"Data set: {listed('data.sets')}.")] = None,
     net: Annotated[str | None, typer.Option(help=f"Network: {listed('train.networks')} [default: fc].")] = None,
     method: Annotated[str | None, typer.Option(help=f"Pruning rule: {listed('train.methods')} [default: dense].")] = None,
     sparsity: Annotated[

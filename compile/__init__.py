@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..network.model import Network
     from .compiler import compile_network
     from .deployed import DeployedNetwork, load
-    from .network import Network
 
 __all__ = ["DeployedNetwork", "Network", "compile_network", "load"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..errors import UsageError, unknown_name
-from .network import Network
+from ..network.model import Network
 
 TERNARY = 2  # bits that hold -1, 0 and 1
 

@@ -11,20 +11,21 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from .. import registry
+from .. import formats, registry
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
+from ..fed import Data
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
-from . import pipeline, readers, sources, targets
+from ..network.model import Encoding, Network
+from . import pipeline, sources, targets
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES, build
 from .mapping.build import Mapping as CoreMapping
 from .mapping.partition import Effort, check_effort
 from .mapping.progress import Progress, quiet
-from .network import Encoding, Network
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions, Pass, PipelineResult
-from .sources import Data, Source
+from .sources import Source
 
 MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
@@ -200,11 +201,11 @@ def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
         path = path / "model.onnx"
     if not path.exists():
         raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a model.nir.")
-    for name in registry.names(readers):
-        reader: Any = registry.load(readers, "reader", name)
+    readers = formats.readers()
+    for reader in readers.values():
         if path.suffix in reader.SUFFIXES:
             return reader, path
-    raise UsageError(f"{path} has the suffix {path.suffix!r}, which no reader knows. Readers: {', '.join(registry.names(readers))}.")
+    raise UsageError(f"{path} has the suffix {path.suffix!r}, which no reader knows. Readers: {', '.join(readers)}.")
 
 
 def _calibration(path: Path) -> Calibration | None:

@@ -23,14 +23,14 @@ from safetensors.numpy import save
 from ..errors import DAMAGE, DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
-from .archive import Arrays, arrays_of, document_of, rebuild
+from ..network.archive import Arrays, arrays_of, document_of, rebuild
+from ..network.model import CrossbarLIF, IntegerLIF, Network
 from .crossbar.artefact import Crossbars, restore
 from .crossbar.route import routed
 from .mapping.build import RESOURCES, Mapping
 from .mapping.load import Wiring
 from .mapping.place import traffic
 from .mapping.system import entries, joint_places
-from .network import CrossbarLIF, IntegerLIF, Network
 from .passes.balance import check_balance
 from .pipeline import PassRecord
 

@@ -11,8 +11,8 @@ from safetensors.numpy import save
 
 from ..errors import DAMAGE, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes, write_text
-from .archive import Arrays, arrays_of, document_of, rebuild
-from .network import Convolution, Network, Population, Projection
+from ..network.archive import Arrays, arrays_of, document_of, rebuild
+from ..network.model import Convolution, Network, Population, Projection
 
 FORMAT = "spikeloom.pass"
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..hwmodels.chip import Chip, Quantity
+from ..network.model import Network, Population
 from .mapping.bounds import bits_of_synapse, capacity
 from .mapping.load import format_words
-from .network import Network, Population
 
 __all__ = ["Estimate", "estimate"]
 

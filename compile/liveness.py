@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .network import Network
+from ..network.model import Network
 from .reach import Masks, can_spike
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from .. import registry
 from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
+from ..network.model import Encoding, Network, Projection
+from ..network.validate import validate
 from ..subset import choose
 from . import dump, passes
 from .mapping.progress import Progress, quiet
-from .network import Encoding, Network, Projection
-from .validate import validate
 
 # What one pass over the calibration samples may take, in updates of a synapse: one or two seconds in SciPy and NumPy, in which an update
 # of a neuron takes as long as some 20 of a synapse. The quantiser makes up to ten passes over each layer.

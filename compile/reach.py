@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, shift
-from .network import IntegerLIF, Network, Population, Projection, Threshold
+from ..network.model import IntegerLIF, Network, Population, Projection, Threshold
 from .pipeline import payload
 
 Int = NDArray[np.int64]

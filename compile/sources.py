@@ -14,111 +14,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import registry
 from ..errors import UsageError
+from ..fed import CALIBRATION_SAMPLES, Data, Fed, Known, Samples
+from ..network import reference
+from ..network.model import Network, Stage
 from ..subset import choose
-from . import reference
-from .network import Network, Stage
 from .pipeline import Calibration
 
-__all__ = ["Data", "Fed", "Known", "Samples", "Source", "feed", "known_of", "on_record", "read", "stages"]
+__all__ = ["Source", "feed", "on_record", "read", "stages"]
 
-CALIBRATION_SAMPLES = 256
 STAGE_WORK = 4e9  # updates of a synapse that measuring the accuracy of one stage may take, a few seconds
 LEAST_SAMPLES = 32  # on which an accuracy says anything
-
-
-class Samples(Protocol):
-    """A split of a data set."""
-
-    @property
-    def values(self) -> Any:
-        """(samples, ...) integers 0..levels; of temporal data (samples, timesteps, ...)."""
-        ...
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """(samples,) classes."""
-        ...
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of a network before it is fed; None: it is not known.
-
-    `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it.
-    """
-
-    timesteps: int | None = None
-    temporal: bool | None = None
-    inputs: int | None = None
-
-
-class Fed(Protocol):
-    """Samples as a network takes them."""
-
-    @property
-    def name(self) -> str:
-        """Of the data set or file."""
-        ...
-
-    @property
-    def train(self) -> Samples:
-        """Those that calibrate."""
-        ...
-
-    @property
-    def test(self) -> Samples:
-        """Those on which accuracy is measured."""
-        ...
-
-    @property
-    def levels(self) -> int | None:
-        """The integer that stands for 1; None where nothing says it."""
-        ...
-
-    @property
-    def temporal(self) -> bool:
-        """Whether samples have a value for each time step."""
-        ...
-
-    @property
-    def timesteps(self) -> int | None:
-        """How many, of temporal samples."""
-        ...
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """Those of the data set, with which it gives the same samples again."""
-        ...
-
-    @property
-    def again(self) -> bool:
-        """Whether it can be named again: a data set, not a file of a user's."""
-        ...
-
-
-class Data(Protocol):
-    """A data set, or samples in files, that is loaded once it is known what they are for; `train.samples_of` makes one."""
-
-    @property
-    def timesteps(self) -> int | None:
-        """The time steps that were asked of it by its own option; None: none were."""
-        ...
-
-    def load(self, known: Known) -> Fed:
-        """Load the samples, recordings cut into as many frames as the network has time steps, if that is known.
-
-        Raises:
-            UsageError: options that contradict what is known.
-            DataError: files that are missing or damaged.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -127,14 +38,14 @@ class Source:
 
     network: Network
     calibration: Calibration | None
-    fed: Fed | None = None
+    fed: Fed[Samples] | None = None
 
 
 def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = None) -> Source:
     """Read a file with what was given and what its data says.
 
     Args:
-        reader: module of `compile.readers`.
+        reader: module of `formats`.
         given: options of the reader by name.
 
     Raises:
@@ -147,7 +58,7 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
     takes = _takes(reader)
     if "timesteps" not in takes:
         network = _network(reader, path, given)
-        fed = data.load(known_of(network))
+        fed = data.load(network.takes)
     else:
         known: Known = reader.known(path, _options(reader, path, given)) if hasattr(reader, "known") else Known()
         fed = data.load(replace(known, timesteps=_first(registry.whole(given.get("timesteps")), data.timesteps, known.timesteps)))
@@ -160,15 +71,10 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
 
 def feed(network: Network, data: Data) -> Source:
     """Return a network with the samples of `data`, which have to fit it."""
-    return _fed(network, data.load(known_of(network)), "given", foreign=False)
+    return _fed(network, data.load(network.takes), "given", foreign=False)
 
 
-def known_of(network: Network) -> Known:
-    """Return what a network says of the samples that it takes."""
-    return Known(network.timesteps, network.input.is_temporal, network.populations[0].size)
-
-
-def stages(source: Network, integers: Network, fed: Fed, seed: int) -> tuple[Stage, ...]:
+def stages(source: Network, integers: Network, fed: Fed[Samples], seed: int) -> tuple[Stage, ...]:
     """Measure what quantising costs: the accuracy of a float network as it was read, and of its integers on the same test samples.
 
     As many samples, evenly spread, as run within a few seconds. None for a network that was read in integers, or whose training measured
@@ -187,7 +93,7 @@ def stages(source: Network, integers: Network, fed: Fed, seed: int) -> tuple[Sta
     return tuple(Stage.on(name, float((reference.decide(raster, votes) == labels).mean()), tested) for name, raster, votes in found)
 
 
-def _fed(network: Network, fed: Fed, where: str, *, foreign: bool) -> Source:
+def _fed(network: Network, fed: Fed[Samples], where: str, *, foreign: bool) -> Source:
     _check(network, fed, where)
     return Source(_named(network, fed, foreign=foreign), _calibration(network, fed), fed)
 
@@ -218,7 +124,7 @@ def _first(*values: int | None) -> int | None:
     return next((v for v in values if v is not None), None)
 
 
-def _check(network: Network, fed: Fed, where: str) -> None:
+def _check(network: Network, fed: Fed[Samples], where: str) -> None:
     _check_time(fed, network.input.is_temporal, where)
     if fed.levels is not None and fed.levels != network.input.levels:
         raise UsageError(
@@ -233,14 +139,14 @@ def _check(network: Network, fed: Fed, where: str) -> None:
         )
 
 
-def _check_time(fed: Fed, temporal: bool | None, where: str) -> None:
+def _check_time(fed: Fed[Samples], temporal: bool | None, where: str) -> None:
     if temporal is None or fed.temporal == temporal:
         return
     has, needs = ("a value for each time step", "one for all of them") if fed.temporal else ("one value for all time steps", "one for each")
     raise UsageError(f"The samples of {fed.name} have {has}; the network {where} takes {needs}. Name other data.")
 
 
-def _calibration(network: Network, fed: Fed) -> Calibration:
+def _calibration(network: Network, fed: Fed[Samples]) -> Calibration:
     labels = np.asarray(fed.train.labels)
     chosen = choose(CALIBRATION_SAMPLES, len(labels)).indices()
     values = np.asarray(fed.train.values[chosen])
@@ -248,7 +154,7 @@ def _calibration(network: Network, fed: Fed) -> Calibration:
     return Calibration(np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.uint8, copy=False), labels[chosen].astype(np.int64))
 
 
-def _named(network: Network, fed: Fed, *, foreign: bool) -> Network:
+def _named(network: Network, fed: Fed[Samples], *, foreign: bool) -> Network:
     """Return the network with the data on record, so that a run takes the same; what a training noted stays."""
     if not fed.again or ("data" in network.provenance and not foreign):
         return network
@@ -256,7 +162,7 @@ def _named(network: Network, fed: Fed, *, foreign: bool) -> Network:
     return replace(network, provenance=kept | on_record(fed))
 
 
-def on_record(fed: Fed) -> dict[str, str]:
+def on_record(fed: Fed[Samples]) -> dict[str, str]:
     """Return what a network notes of its data, so that a run takes the same; nothing where they cannot be named again."""
     options = {f"data.{name}": json.dumps(value) for name, value in fed.options.items()}
     return {"data": fed.name} | options if fed.again else {}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..network.model import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
 from .mapping.system import chip_positions
-from .network import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
 from .pipeline import PassRecord, PipelineResult
 
 

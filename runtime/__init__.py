@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backends._base import BackendOptions
+    from .backends.api import BackendOptions
     from .results import Results
     from .results import load as load_results
     from .simulator import run
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
         "run": ("simulator", "run"),
         "Results": ("results", "Results"),
         "load_results": ("results", "load"),
-        "BackendOptions": ("backends._base", "BackendOptions"),
+        "BackendOptions": ("backends.api", "BackendOptions"),
     }
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

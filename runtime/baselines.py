@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..compile.deployed import DeployedNetwork
-from ..compile.network import Network, Projection
 from ..hwmodels.operations_model import OperationsModel, load
+from ..network.model import Network, Projection
 from .counts import Counts
 
 MODEL = "digital-45nm"

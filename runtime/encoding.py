@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compile import reference
-from ..compile.network import Network
+from ..network import reference
+from ..network.model import Network
 from .backends.native import compiled
 
 __all__ = ["count_events", "encode"]
@@ -33,7 +33,7 @@ def encode(
     """
     if network.input.encoding != "rate" or plain or not compiled():
         return reference.encode(network, values, seed=seed, first=first, numbers=numbers)
-    from .kernels.coding import encode as rate_code
+    from .native.kernels.coding import encode as rate_code
 
     return rate_code(network, values, seed=seed, first=first, numbers=numbers, threads=threads)
 
@@ -42,6 +42,6 @@ def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
     if events.size <= FEW or not compiled():
         return np.count_nonzero(events, axis=(0, 1)).astype(np.int64)
-    from .kernels.coding import count_events as fast
+    from .native.kernels.coding import count_events as fast
 
     return fast(events)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compile import reference
-from ..compile.network import InputSpec, Network, Population
 from ..errors import BackendError
+from ..network import reference
+from ..network.model import InputSpec, Network, Population
 
 
 @dataclass(frozen=True)

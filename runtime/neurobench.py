@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compile.convolution import Convolution
 from ..compile.deployed import DeployedNetwork
-from ..compile.network import IntegerLIF, Network, Population, Projection
 from ..hwmodels.fixed_point import NO_MEMORY
+from ..network.convolution import Convolution
+from ..network.model import IntegerLIF, Network, Population, Projection
 from .baselines import split
 from .counts import Counts
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compile.network import Network
+from ..network.model import Network
 
 __all__ = ["StepRates"]
 

@@ -169,7 +169,7 @@ class Results(_Model):
 
     def write_report(self, path: Path | str) -> Path:
         """Write the HTML page of these results, atomically."""
-        from .report import html
+        from ..report import html
 
         return html.write(self.document(), Path(path))
 

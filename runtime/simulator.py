@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, registry
-from ..compile import reference, summary, targets
+from ..compile import summary, targets
 from ..compile.deployed import DeployedNetwork, load
-from ..compile.network import Network, Stage
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
+from ..network import reference
+from ..network.model import Network, Stage
 from ..subset import Subset, asked_for
 from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
 from .backends import native
-from .backends._base import BackendOptions
+from .backends.api import BackendOptions
 from .baselines import baselines
 from .by_step import StepTally, table
 from .clock import Clock

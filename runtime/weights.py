@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 
 from ..compile.compiler import read_source
 from ..compile.deployed import DeployedNetwork
-from ..compile.network import Network, Projection
 from ..errors import DAMAGE, SpikeloomError
+from ..network.model import Network, Projection
 
 __all__ = ["tables"]
 

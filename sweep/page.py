@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..files import write_text
-from ..runtime.report.format import clean, compact, si
-from ..runtime.report.html import render_page
-from ..runtime.report.scatter import Mark, chart, legend
+from ..report.format import clean, compact, si
+from ..report.html import render_page
+from ..report.scatter import Mark, chart, legend
 
 __all__ = ["Point", "points", "table", "write_page"]
 

@@ -33,16 +33,17 @@ import test_datasets_pickle
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 from spikeloom.cli import report as cli_report
-from spikeloom.compile import compile_network, deployed, dump, handover
-from spikeloom.compile.conversion import read_ann
-from spikeloom.compile.readers import netx
-from spikeloom.compile.readers import nir as nir_reader
+from spikeloom.compile import compile_network, deployed, dump
+from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import SpikeloomError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.ann import read_ann
+from spikeloom.formats.netx import reader as netx
+from spikeloom.formats.nir import reader as nir_reader
 from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import results as results_file
 from spikeloom.runtime import run as run_network
 from spikeloom.runtime.streaming import open_samples
-from spikeloom.train.data import load_dataset
 from spikeloom.train.recipe import merged, read_recipe
 from spikeloom.train.settings import TrainSettings
 
@@ -91,7 +92,7 @@ def _loom(folder: Path, network: Any, **options: Any) -> Path:
 
 
 def _handed_over(folder: Path, network: Any) -> Path:
-    return handover.write(network, folder / "model.onnx")
+    return model_onnx.write(network, folder / "model.onnx")
 
 
 def _nir(folder: Path) -> Path:
@@ -272,8 +273,8 @@ def _ann(folder: Path, seed: int) -> Path:
 READERS: dict[str, Reader] = {
     ".loom": Reader(lambda f: _loom(f, netgen.integer_network(3)), deployed.load, signed_again),
     ".loom, convolutions": Reader(lambda f: _loom(f, netgen.integer_conv_network(4)), deployed.load, signed_again),
-    ".onnx, handed over": Reader(lambda f: _handed_over(f, netgen.float_network(3)), handover.read, mutate.onnx_file),
-    ".onnx, convolutions": Reader(lambda f: _handed_over(f, netgen.conv_network(3)), handover.read, mutate.onnx_file),
+    ".onnx, handed over": Reader(lambda f: _handed_over(f, netgen.float_network(3)), model_onnx.read, mutate.onnx_file),
+    ".onnx, convolutions": Reader(lambda f: _handed_over(f, netgen.conv_network(3)), model_onnx.read, mutate.onnx_file),
     ".onnx, an ANN": Reader(lambda f: anngen.mlp(np.random.default_rng(0), f / "ann.onnx"), read_ann, mutate.onnx_file),
     ".onnx, an ANN of many operators": Reader(partial(_ann, seed=196), read_ann, mutate.onnx_file),
     ".onnx, a residual ANN": Reader(partial(_ann, seed=188), read_ann, mutate.onnx_file),

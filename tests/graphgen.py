@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from spikeloom.compile import handover, reference
-from spikeloom.compile.network import Network
+from spikeloom.data.dataset import Dataset, Split
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.network import reference
+from spikeloom.network.model import Network
 from spikeloom.runtime.backends.onnx import session, step_through
 from spikeloom.train import export
-from spikeloom.train.data import Dataset, Split
 from spikeloom.train.layers import INPUT, And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork, Unit
 from torch import Tensor, nn
 
@@ -146,8 +147,8 @@ def spikes_of(model: SpikingNetwork, values: NDArray[np.uint8]) -> dict[str, NDA
 def check_exact(model: SpikingNetwork, dataset: Dataset) -> Network:
     """Hold the folded model against the file: read back, in the reference, in onnxruntime."""
     network = export.network(model.float(), None, dataset, (), {})
-    content = handover.to_bytes(network)
-    read = handover.from_bytes(content)
+    content = model_onnx.to_bytes(network)
+    read = model_onnx.from_bytes(content)
     assert read.populations == network.populations and read.votes == model.votes and read.input == network.input
     values = dataset.train.values
     steps = real_steps(network, values)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from spikeloom.compile.network import LIF, Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses, Threshold
+from spikeloom.network.model import LIF, Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses, Threshold
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from netgen import sparse_integers
 from numpy.typing import NDArray
-from spikeloom.compile import reference
-from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 
 seeds = st.integers(0, 2**32 - 1)
 Int = NDArray[np.int64]

@@ -18,13 +18,14 @@ from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import float_network
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.axes import advice, fits, frames_fit, transposition
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import InputSpec, Network
 from spikeloom.compile.pipeline import Calibration
-from spikeloom.compile.readers.nir import Options, from_document
 from spikeloom.errors import FormatError, UsageError
+from spikeloom.formats.nir.reader import Options, from_document
+from spikeloom.network import reference
+from spikeloom.network.axes import advice, fits, frames_fit, transposition
+from spikeloom.network.model import InputSpec, Network
 from spikeloom.runtime import run
 from spikeloom.runtime.encoding import encode
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import reference
-from spikeloom.compile.network import Network
 from spikeloom.errors import MismatchError
+from spikeloom.network import reference
+from spikeloom.network.model import Network
 from spikeloom.runtime import backends
 from spikeloom.runtime.backends import native, onnx
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 OPTIONS = BackendOptions(threads=1)
@@ -49,8 +49,8 @@ def test_native_counts_active_updates(seed: int) -> None:
 
 
 def _active_by_hand(network: Network, events: np.ndarray) -> np.ndarray:
-    from spikeloom.compile.network import IntegerLIF
     from spikeloom.hwmodels import fixed_point
+    from spikeloom.network.model import IntegerLIF
 
     neuron, projection = network.populations[1].neuron, network.projections[0]
     assert isinstance(neuron, IntegerLIF)

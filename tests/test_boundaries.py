@@ -22,14 +22,16 @@ from conftest import Command
 from netgen import Labelled
 from nirgen import nir
 from numpy.typing import NDArray
-from spikeloom import registry, runtime
-from spikeloom.compile import compile_network, handover, reference, targets, writers
+from spikeloom import formats, registry, runtime
+from spikeloom.compile import compile_network, targets
 from spikeloom.compile.compiler import read_source
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.interchange import _hdf5_worker, hdf5
-from spikeloom.compile.network import LIF, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError, SpikeloomError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.nir import _hdf5_worker, hdf5
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.runtime import backends
 
 STEPS = 5
@@ -161,7 +163,7 @@ def test_the_hand_over_steps_as_the_reference(odd: str, tmp_path: Path) -> None:
     made = ODD[odd]()
     values = labelled(made).values
     try:
-        content = handover.to_bytes(made)
+        content = model_onnx.to_bytes(made)
     except NetworkError as error:
         assert any(p.lag for p in made.projections) or "Give the layers other names" in str(error), error
         check_names(error, made)
@@ -169,7 +171,7 @@ def test_the_hand_over_steps_as_the_reference(odd: str, tmp_path: Path) -> None:
     found = onnx.step_through(onnx.session(content, 1), values, made.timesteps)
     expected = reference.simulate_float(made, values)
     assert all(np.array_equal(found[name], raster) for name, raster in expected.items())
-    again = handover.from_bytes(content)
+    again = model_onnx.from_bytes(content)
     assert again.populations == made.populations and len(again.projections) == len(made.projections)
 
 
@@ -184,13 +186,13 @@ def read_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(hdf5.subprocess, "run", run)
 
 
-@pytest.mark.parametrize("writer", registry.names(writers))
+@pytest.mark.parametrize("writer", sorted(formats.writers()))
 def test_every_writer_writes_what_its_reader_takes_or_refuses(
     writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if writer == "nir":
         read_here(monkeypatch, capsys)
-    module: Any = registry.load(writers, "export format", writer)
+    module: Any = formats.writers()[writer]
     written = 0
     for number, (odd, make) in enumerate(ODD.items()):
         path = tmp_path / f"{number}{module.SUFFIXES[0]}"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from spikeloom.compile.estimate import estimate
 from spikeloom.compile.mapping import bounds
 from spikeloom.compile.mapping.load import Wiring, core_loads
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip, SynapseFormat
+from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 
 LIMITS = ("neurons", "synapse_words", "input_axons", "output_axons", "words_per_axon")
 BITS = 8

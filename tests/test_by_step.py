@@ -10,14 +10,15 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.errors import NetworkError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network import reference
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 BY_STEP = BackendOptions(threads=2, by_step=True)
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from netgen import float_network, samples
 from spikeloom.compile import compile_network
-from spikeloom.compile.network import Network, Stage
 from spikeloom.errors import UsageError
+from spikeloom.network.model import Network, Stage
 from spikeloom.runtime import run
 from spikeloom.train import fit, loop
 from spikeloom.train.layers import INPUT, Connection

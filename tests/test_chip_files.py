@@ -16,16 +16,17 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.mapping.load import core_loads
-from spikeloom.compile.network import Network
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import FormatError, NetworkError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels import operations_model
 from spikeloom.hwmodels.chip_file import line_of, lines
+from spikeloom.network import reference
+from spikeloom.network.model import Network
+from spikeloom.report import html
 from spikeloom.runtime import run
-from spikeloom.runtime.report import html
 
 LOIHI = resources.files("spikeloom.hwmodels.chips").joinpath("loihi.toml").read_text()
 

@@ -10,10 +10,10 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import integer_network, samples, seeds
-from spikeloom.compile import reference
-from spikeloom.compile.coding import philox, rate_code
 from spikeloom.errors import UsageError
-from spikeloom.runtime.kernels.coding import count_events, encode
+from spikeloom.network import reference
+from spikeloom.network.coding import philox, rate_code
+from spikeloom.runtime.native.kernels.coding import count_events, encode
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import pytest
 from netgen import Labelled, graph_network, integer_network
 from spikeloom import jit
 from spikeloom.runtime import run
-from spikeloom.runtime.backends import _lanes, _plain, native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.clock import Clock
+from spikeloom.runtime.native import lanes, plain
 
 TIMED = ("wall_seconds", "samples_per_second", "compiling_seconds", "provenance")
 
@@ -27,9 +28,9 @@ def without_times(document: dict[str, Any]) -> dict[str, Any]:
 def test_both_forms_give_the_same_results(digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = Labelled(np.random.default_rng(0).integers(0, 17, (70, 8, 8)).astype(np.uint8), np.zeros(70, np.int64))
     found: dict[bool, Any] = {}
-    for plain in (True, False):
-        monkeypatch.setattr(native, "plain_is_enough", lambda *_, plain=plain: plain)
-        found[plain] = run(digits_run / "model.loom", data, check=True)
+    for enough in (True, False):
+        monkeypatch.setattr(native, "plain_is_enough", lambda *_, enough=enough: enough)
+        found[enough] = run(digits_run / "model.loom", data, check=True)
     assert [found[plain].provenance["native_form"] for plain in (True, False)] == ["NumPy and SciPy", "kernels"]
     assert without_times(found[True].document()) == without_times(found[False].document())
 
@@ -45,8 +46,8 @@ def test_the_work_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     network = integer_network(0)
     monkeypatch.setattr(jit, "has_code", lambda kernel: False)
     assert native.plain_is_enough(network, 1)
-    many = int(native.COMPILING / _plain.seconds(network, 1)) + 1
-    some = int(native.IMPORTING / _plain.seconds(network, 1)) + 1
+    many = int(native.COMPILING / plain.seconds(network, 1)) + 1
+    some = int(native.IMPORTING / plain.seconds(network, 1)) + 1
     assert native.plain_is_enough(network, some) and not native.plain_is_enough(network, many)
     monkeypatch.setattr(jit, "has_code", lambda kernel: True)  # from an earlier run
     assert native.plain_is_enough(network, 1) and not native.plain_is_enough(network, some)
@@ -54,15 +55,15 @@ def test_the_work_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_recurrent_networks_are_not_held_against_themselves() -> None:
     looped = graph_network(3, backward=2)
-    assert not _plain.independent(looped) and not native.plain_is_enough(looped, 1)
+    assert not plain.independent(looped) and not native.plain_is_enough(looped, 1)
 
 
 def test_direct_calls_take_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     network = integer_network(1)
     events = np.zeros((2, network.timesteps, network.populations[0].size), np.uint8)
     called: list[int] = []
-    simulate = _lanes.simulate
-    monkeypatch.setattr(_lanes, "simulate", lambda *a: called.append(1) or simulate(*a))
+    simulate = lanes.simulate
+    monkeypatch.setattr(lanes, "simulate", lambda *a: called.append(1) or simulate(*a))
     native.simulate(network, events, BackendOptions())
     assert called == [1]
 

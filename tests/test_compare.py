@@ -15,8 +15,8 @@ from invented import HOSTILE, hostile, results
 from rich.console import Console
 from spikeloom.errors import FormatError
 from spikeloom.files import read_json
-from spikeloom.runtime.report import compare, html, markdown, scatter, terminal
-from spikeloom.runtime.report.format import percent, si
+from spikeloom.report import compare, html, markdown, scatter, terminal
+from spikeloom.report.format import percent, si
 
 Document = dict[str, Any]
 Command = Callable[..., Any]

@@ -10,10 +10,16 @@ from budget import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, integer_conv_network, samples, seeds
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import check_size
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import (
+from spikeloom.compile.passes import check, drop_dead, encode, lower, quantise
+from spikeloom.compile.pipeline import Calibration
+from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
+from spikeloom.hwmodels import chip as chips
+from spikeloom.hwmodels import fixed_point
+from spikeloom.network import reference
+from spikeloom.network.model import (
     LIF,
     InputSpec,
     Network,
@@ -22,13 +28,8 @@ from spikeloom.compile.network import (
     Synapses,
     Threshold,
 )
-from spikeloom.compile.passes import check, drop_dead, encode, lower, quantise
-from spikeloom.compile.pipeline import Calibration
-from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
-from spikeloom.hwmodels import chip as chips
-from spikeloom.hwmodels import fixed_point
 from spikeloom.runtime.backends import native, onnx
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 OPTIONS = BackendOptions(threads=1)

@@ -18,16 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, integer_conv_network, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import compile_network, handover, reference
-from spikeloom.compile.conversion import Converted, ann_accuracy, convert, read_ann, spiking_accuracy
-from spikeloom.compile.network import LIF, IntegerLIF, Network
+from spikeloom.compile import compile_network
 from spikeloom.compile.pipeline import Calibration
+from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import BackendError, DoesNotFitError, NetworkError, UsageError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.ann import Converted, ann_accuracy, convert, read_ann, spiking_accuracy
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, IntegerLIF, Network
 from spikeloom.runtime import backends
-from spikeloom.runtime.backends import _recurrent, lava, native
+from spikeloom.runtime.backends import lava, native
 from spikeloom.runtime.backends import onnx as onnx_backend
-from spikeloom.runtime.backends._base import BackendOptions
-from spikeloom.train.data import load_dataset
+from spikeloom.runtime.backends.api import BackendOptions
+from spikeloom.runtime.native import recurrent
 
 
 def conv_ann(rng: np.random.Generator, path: Path) -> Path:
@@ -158,7 +161,7 @@ def test_samples_in_a_file_convert_like_the_data_set(digits_ann: Path, spikeloom
     for name, data in (("a", ("digits",)), ("b", (tmp_path / "digits.npz", "--set", "data.levels=16"))):
         ended = spikeloom(*words, tmp_path / name, "--data", *data)
         assert ended.code == 0, ended.err
-    a, b = (handover.read(tmp_path / name / "model.onnx") for name in "ab")
+    a, b = (model_onnx.read(tmp_path / name / "model.onnx") for name in "ab")
     assert all((p.synapses.data == q.synapses.data).all() for p, q in zip(a.projections, b.projections, strict=True))
     assert (a.input, a.provenance["data"]) == (b.input, "digits") and "data" not in b.provenance
     wrong = spikeloom(*words, tmp_path / "c", "--data", "digits", "--set", "levels=16")
@@ -175,7 +178,7 @@ def test_digits_keep_their_accuracy(spikeloom: Command, digits_ann: Path, tmp_pa
     assert abs(by_steps[64] - own) < 0.02
     assert by_steps[4] < by_steps[64] and all(by_steps[2 * t] > by_steps[t] - 0.01 for t in (4, 8, 16, 32))
     assert document == json.loads((out / "conversion.json").read_text())
-    network = handover.read(out / "model.onnx")
+    network = model_onnx.read(out / "model.onnx")
     assert [s.name for s in network.stages] == ["ann", "converted"] and network.timesteps == 64
     assert spikeloom("compile", out).code == 0
     ran = json.loads(spikeloom("run", out / "model.loom", "--check", "--json").out)
@@ -230,7 +233,7 @@ def same_everywhere(network: Network, seed: int) -> None:
     options = BackendOptions()
     one = native.simulate(network, events[:1], options).spikes
     for backend in (*registry.names(backends), "recurrent"):
-        module: Any = _recurrent if backend == "recurrent" else registry.load(backends, "backend", backend)
+        module: Any = recurrent if backend == "recurrent" else registry.load(backends, "backend", backend)
         try:
             found = module.simulate(network, events, options)
         except BackendError:
@@ -256,14 +259,14 @@ def test_maps_with_a_soft_reset_spike_the_same_everywhere(seed: int) -> None:
 @given(seeds)
 def test_float_neurons_with_a_soft_reset_are_handed_over(seed: int) -> None:
     network = softened(conv_network(seed))
-    again = handover.from_bytes(handover.to_bytes(network))
+    again = model_onnx.from_bytes(model_onnx.to_bytes(network))
     assert again.populations == network.populations
     leakless = LIF(np.inf, 1.0, 0.0, decay_input=False, soft_reset=True)
     integrating = replace(
         network, populations=tuple(replace(p, neuron=leakless if isinstance(p.neuron, LIF) else p.neuron) for p in network.populations)
     )
-    content = handover.to_bytes(integrating)
-    assert handover.from_bytes(content).populations == integrating.populations
+    content = model_onnx.to_bytes(integrating)
+    assert model_onnx.from_bytes(content).populations == integrating.populations
     values = samples(integrating, seed)
     real = (values.reshape(len(values), 1, -1) * np.float64(integrating.input.scale)).astype(np.float32).astype(np.float64)
     steps = np.repeat(real, integrating.timesteps, axis=1)

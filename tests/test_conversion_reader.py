@@ -21,10 +21,11 @@ from netgen import Labelled, seeds
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from spikeloom import runtime
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.conversion import Ann, convert, external, read_ann
+from spikeloom.compile import compile_network
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import FormatError, NetworkError
+from spikeloom.formats.ann import Ann, convert, external, read_ann
+from spikeloom.network import reference
 
 SQUARE = {"w": np.eye(4, dtype=np.float32)}
 KERNEL = {"k": np.ones((2, 1, 3, 3), np.float32)}

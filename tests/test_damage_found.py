@@ -17,16 +17,17 @@ import pytest
 import test_datasets_layouts as layouts
 from fuzzed import RECIPE, forked
 from safetensors.numpy import load, save
-from spikeloom.compile import compile_network, deployed, handover
+from spikeloom.compile import compile_network, deployed
 from spikeloom.compile.bits import Bits
-from spikeloom.compile.interchange.graph import Node, whole
+from spikeloom.data.dataset import load_dataset
+from spikeloom.data.samples import _of_archive
 from spikeloom.errors import DataError, FormatError, UsageError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.nir.graph import Node, whole
 from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime.streaming import open_samples
 from spikeloom.train import checkpoint, fit
-from spikeloom.train.data import load_dataset
 from spikeloom.train.recipe import merged, read_recipe
-from spikeloom.train.samples import _of_archive
 from spikeloom.train.settings import TrainSettings
 
 NUMBERS = ("1" * 400, "0x" + "f" * 5000, "9" * 5000, "[" * 5000)
@@ -114,12 +115,12 @@ def test_documents_nested_without_end_are_refused(nested: str, tmp_path: Path) -
 
 
 def test_a_version_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
-    path = handover.write(netgen.float_network(3), tmp_path / "model.onnx")
+    path = model_onnx.write(netgen.float_network(3), tmp_path / "model.onnx")
     model = onnx.ModelProto.FromString(path.read_bytes())
     next(p for p in model.metadata_props if p.key == "spikeloom.version").value = "9" * 5000
     path.write_bytes(model.SerializeToString())
     with pytest.raises(FormatError, match="version"):
-        handover.read(path)
+        model_onnx.read(path)
 
 
 def test_a_checkpoint_with_settings_of_another_type_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spikeloom.data.dataset import load_dataset, names, split_validation
+from spikeloom.data.sets.mnist import FILES
 from spikeloom.errors import DataError, UsageError
-from spikeloom.train.data import load_dataset, names, split_validation
-from spikeloom.train.datasets.mnist import FILES
 
 
 def write_mnist(folder: Path, train: int = 12, test: int = 5) -> Path:
@@ -29,7 +29,7 @@ def write_mnist(folder: Path, train: int = 12, test: int = 5) -> Path:
 
 
 def test_digits_are_those_of_the_library_wherever_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from spikeloom.train.datasets import digits
+    from spikeloom.data.sets import digits
 
     read = digits._table()
     monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: None)  # then the library reads them
@@ -122,6 +122,6 @@ def test_validation_is_held_out_by_the_seed() -> None:
 
 
 def test_data_sets_need_no_torch() -> None:
-    code = "import sys, spikeloom.train, spikeloom.train.datasets; from spikeloom.train import load_dataset; load_dataset('digits')"
+    code = "import sys, spikeloom.train, spikeloom.data.sets; from spikeloom.train import load_dataset; load_dataset('digits')"
     code += "; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

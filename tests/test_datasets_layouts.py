@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from spikeloom.data.dataset import Dataset, Split, data_folder, load_dataset, names
+from spikeloom.data.sets import cifar10_dvs, mnist
 from spikeloom.errors import DataError, OutputError, UsageError
-from spikeloom.train.data import Dataset, Split, data_folder, load_dataset, names
-from spikeloom.train.datasets import cifar10_dvs, mnist
 from test_datasets import write_mnist
 from test_events import aedat2_bytes, aedat3_bytes, nmnist_bytes
 
@@ -159,7 +159,7 @@ def test_missing_files_name_a_file_the_folder_and_the_ways_out(name: str, tmp_pa
     message = str(caught.value)
     for part in (str(tmp_path), "--data-dir", "SPIKELOOM_DATA", "http", Path(LAYOUTS[name][-1]).suffix):
         assert part in message
-    source = __import__(f"spikeloom.train.datasets.{name.replace('-', '_')}", fromlist=["x"]).SOURCE
+    source = __import__(f"spikeloom.data.sets.{name.replace('-', '_')}", fromlist=["x"]).SOURCE
     assert source.page in message
     assert (source.resources[0].urls[0] in message and "--download" in message) if source.resources else "by hand" in message
 

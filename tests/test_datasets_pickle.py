@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import DataError
-from spikeloom.train.data import load_dataset
 
 
 def _python2(entries: Mapping[bytes, Any]) -> bytes:

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, graph_network, samples, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import compile_network, load, reference
-from spikeloom.compile.network import Network, Projection, Synapses
+from spikeloom.compile import compile_network, load
 from spikeloom.compile.passes import balance
 from spikeloom.errors import BackendError, DoesNotFitError, FormatError, NetworkError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network import reference
+from spikeloom.network.model import Network, Projection, Synapses
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import lava, native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 OPTIONS = BackendOptions(threads=1)

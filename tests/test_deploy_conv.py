@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from netgen import Labelled, conv_network, float_network, integer_conv_network, samples
 from rich.console import Console
-from spikeloom.compile import compile_network, load, reference, summary
+from spikeloom.compile import compile_network, load, summary
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import (
+from spikeloom.compile.pipeline import Calibration
+from spikeloom.compile.targets import lava as lava_target
+from spikeloom.errors import BackendError, DoesNotFitError, UsageError
+from spikeloom.network import reference
+from spikeloom.network.model import (
     Convolution,
     Encoding,
     InputSpec,
@@ -25,13 +29,10 @@ from spikeloom.compile.network import (
     Synapses,
     Trained,
 )
-from spikeloom.compile.pipeline import Calibration
-from spikeloom.compile.targets import lava as lava_target
-from spikeloom.errors import BackendError, DoesNotFitError, UsageError
+from spikeloom.report import html, terminal
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import lava, native, onnx
-from spikeloom.runtime.backends._base import BackendOptions
-from spikeloom.runtime.report import html, terminal
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 OPTIONS = BackendOptions(threads=1)

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from spikeloom.data import dataset as data
+from spikeloom.data import sets as datasets
+from spikeloom.data.download import Resource, Source, download, fetch, unpack
+from spikeloom.data.sets import shd
 from spikeloom.errors import DataError, OutputError, UsageError
-from spikeloom.train import data, datasets
-from spikeloom.train.datasets import shd
-from spikeloom.train.download import Resource, Source, download, fetch, unpack
 from test_datasets import write_mnist
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks
@@ -263,7 +264,7 @@ def test_damaged_archives_leave_nothing(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_fetched_only_when_asked(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spikeloom.train.datasets import mnist
+    from spikeloom.data.sets import mnist
 
     official = write_mnist(tmp_path / "server")
     site.files = {f"/{p.name}": p.read_bytes() for p in official.iterdir()}

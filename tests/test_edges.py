@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spikeloom.compile.network import CrossbarLIF, InputSpec, IntegerLIF, Network, Neuron, Population, Projection, Synapses, Trained
 from spikeloom.errors import FormatError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels import quantise
+from spikeloom.network.model import CrossbarLIF, InputSpec, IntegerLIF, Network, Neuron, Population, Projection, Synapses, Trained
+from spikeloom.report import stages
 from spikeloom.runtime import neurobench
-from spikeloom.runtime.report import stages
 from spikeloom.sweep.grid import Cell, _Clock
 from spikeloom.train.metrics import read_metrics
 

@@ -15,10 +15,10 @@ from netgen import Labelled, conv_network, float_network, samples, seeds
 from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import run_passes
 from spikeloom.compile.estimate import estimate
-from spikeloom.compile.handover import write
-from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import NetworkError, UsageError
+from spikeloom.formats.onnx import write
 from spikeloom.hwmodels import chip as chips
+from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime import run
 
 
@@ -37,7 +37,7 @@ def test_bounds_hold_and_counts_agree(seed: int) -> None:
     network = deployed.network
     data = Labelled(values=samples(network, seed, 6), labels=np.zeros(6, np.int64))
     results = run(deployed, data, check=True)
-    from spikeloom.compile import reference
+    from spikeloom.network import reference
 
     events = reference.encode(network, data.values)
     streams = {network.populations[0].name: events > 0} | reference.simulate(network, events)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from spikeloom.data import events
+from spikeloom.data.events import Binning, Events, bin_events, camera_frames, unwrapped
+from spikeloom.data.sets import cifar10_dvs, dvs128_gesture, n_mnist
 from spikeloom.errors import DataError, UsageError
-from spikeloom.train import events
-from spikeloom.train.datasets import cifar10_dvs, dvs128_gesture, n_mnist
-from spikeloom.train.events import Binning, Events, bin_events, camera_frames, unwrapped
 
 
 def _loop(times: list[int], addresses: list[int], size: int, binning: Binning) -> NDArray[np.uint8]:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, densities, float_network, integer_conv_network, integer_network, samples, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import handover, reference
-from spikeloom.compile.handover import reader
-from spikeloom.compile.network import Convolution, Network, Projection, Stage
 from spikeloom.errors import FormatError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.onnx import reader
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, Network, Projection, Stage
 from spikeloom.runtime.backends.onnx import session, step_through
 
 
@@ -49,8 +50,8 @@ def steps_of(network: Network, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
 @given(seeds, densities)
 def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
     network = float_network(seed, density=max(density, 0.2))
-    content = handover.to_bytes(network)
-    assert same(handover.from_bytes(content), network)
+    content = model_onnx.to_bytes(network)
+    assert same(model_onnx.from_bytes(content), network)
     values, rounded = steps_of(network, seed)
     spikes = step_through(session(content), rounded, network.timesteps)
     expected = reference.simulate_float(network, values, events=rounded)
@@ -62,15 +63,15 @@ def test_float_networks_round_trip_and_run(seed: int, density: float) -> None:
 @given(seeds, st.integers(1, 4), densities)
 def test_integer_networks_round_trip(seed: int, layers: int, density: float) -> None:
     network = integer_network(seed, layers=layers, density=density)
-    assert same(handover.from_bytes(handover.to_bytes(network)), network)
+    assert same(model_onnx.from_bytes(model_onnx.to_bytes(network)), network)
 
 
 @settings(max_examples=examples(25), deadline=None)
 @given(seeds, st.sampled_from([0.2, 1.0]), st.booleans())
 def test_convolutions_round_trip_and_run(seed: int, density: float, temporal: bool) -> None:
     network = conv_network(seed, density=density, temporal=temporal)
-    content = handover.to_bytes(network)
-    read = handover.from_bytes(content)
+    content = model_onnx.to_bytes(network)
+    read = model_onnx.from_bytes(content)
     assert same(read, network)
     shared = {p.name: p.synapses for p in read.projections}
     assert shared["pool_left_0"] is shared["left_right_0"] is shared["pool_right_1"]
@@ -85,8 +86,8 @@ def test_convolutions_round_trip_and_run(seed: int, density: float, temporal: bo
 @given(seeds, st.booleans())
 def test_integer_convolutions_round_trip_and_run(seed: int, temporal: bool) -> None:
     network = integer_conv_network(seed, temporal=temporal)
-    content = handover.to_bytes(network)
-    assert same(handover.from_bytes(content), network)
+    content = model_onnx.to_bytes(network)
+    assert same(model_onnx.from_bytes(content), network)
     events = reference.encode(network, samples(network, seed))
     spikes = step_through(session(content), events, network.timesteps)
     for name, raster in reference.simulate(network, events).items():
@@ -94,46 +95,46 @@ def test_integer_convolutions_round_trip_and_run(seed: int, temporal: bool) -> N
 
 
 def test_the_convolution_file_passes_onnx_checker(tmp_path: Path) -> None:
-    onnx.checker.check_model(handover.write(conv_network(4), tmp_path / "model.onnx"))
+    onnx.checker.check_model(model_onnx.write(conv_network(4), tmp_path / "model.onnx"))
 
 
 def test_the_file_passes_onnx_checker_and_keeps_metadata(tmp_path: Path) -> None:
     from dataclasses import replace
 
     network = replace(float_network(1), stages=(Stage("float", 0.5, 10),), provenance={"method": "grad-r"})
-    path = handover.write(network, tmp_path / "model.onnx")
+    path = model_onnx.write(network, tmp_path / "model.onnx")
     onnx.checker.check_model(path)
-    assert handover.read(path).stages == network.stages
-    assert handover.read(path).provenance == {"method": "grad-r"}
+    assert model_onnx.read(path).stages == network.stages
+    assert model_onnx.read(path).provenance == {"method": "grad-r"}
 
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=examples(60), deadline=None)
 def test_truncated_files_are_refused(cut: int) -> None:
-    content = handover.to_bytes(float_network(2))
+    content = model_onnx.to_bytes(float_network(2))
     with pytest.raises(FormatError, match=r"truncated|damaged|holds an empty graph|not one that spikeloom"):
-        handover.from_bytes(content[: cut % len(content)])
+        model_onnx.from_bytes(content[: cut % len(content)])
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255), st.sampled_from([integer_network, conv_network, integer_conv_network]))
 @settings(max_examples=examples(300), deadline=None)
 def test_flipped_bytes_never_crash(position: int, flip: int, kind: Callable[[int], Network]) -> None:
-    content = bytearray(handover.to_bytes(kind(2)))
+    content = bytearray(model_onnx.to_bytes(kind(2)))
     content[position % len(content)] ^= flip
     try:
-        handover.from_bytes(bytes(content))
+        model_onnx.from_bytes(bytes(content))
     except FormatError as error:
         assert "model.onnx" in str(error)
 
 
 def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
-    model = reader._parse(handover.to_bytes(float_network(3)), "x")
+    model = reader._parse(model_onnx.to_bytes(float_network(3)), "x")
     props = {p.key: p for p in model.metadata_props}
     props["spikeloom.version"].value = "99"
     with pytest.raises(FormatError, match="version '99'"):
-        handover.from_bytes(model.SerializeToString())
+        model_onnx.from_bytes(model.SerializeToString())
     del model.metadata_props[:]
     with pytest.raises(FormatError, match="not one that spikeloom train wrote"):
-        handover.from_bytes(model.SerializeToString())
+        model_onnx.from_bytes(model.SerializeToString())
     with pytest.raises(FormatError, match="Cannot read the network"):
-        handover.read(tmp_path / "missing.onnx")
+        model_onnx.read(tmp_path / "missing.onnx")

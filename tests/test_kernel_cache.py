@@ -125,7 +125,8 @@ DIGESTS = """
 import sys
 from spikeloom import jit
 from spikeloom.compile.mapping import anneal, fill, refine_kernels
-from spikeloom.runtime.backends import _dense, _lanes, _recurrent, truenorth
+from spikeloom.runtime.backends import truenorth
+from spikeloom.runtime.native import dense, lanes, recurrent
 from spikeloom.train import kernels, optimiser_kernels
 for name, module in sorted(sys.modules.items()):
     if name.startswith("spikeloom."):
@@ -152,7 +153,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     assert len(before) > 80 and before == digests(tmp_path)
     for edited, old, new in (
         ("compile/mapping/kernels.py", "\nSPARSE, RUNLENGTH = 0, 1", "\nSPARSE, RUNLENGTH = 1, 0"),
-        ("runtime/kernels/llvm.py", "value.align = 1", "value.align = 2"),
+        ("runtime/native/kernels/llvm.py", "value.align = 1", "value.align = 2"),
         ("train/kernels.py", "BLOCK = 1024", "BLOCK = 512"),
     ):
         source = copy / edited
@@ -162,13 +163,13 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     changed = {name.removeprefix("spikeloom.") for name, digest in before.items() if after[name] != digest}
     reached = {
         "compile.mapping.fill._fill",
-        "runtime.kernels.row_sums.sum_pairs",
-        "runtime.kernels.sums.sum_rows",
+        "runtime.native.kernels.row_sums.sum_pairs",
+        "runtime.native.kernels.sums.sum_rows",
         "train.kernels.lif_forward",
     }
     assert reached <= changed
     kept = {name.removeprefix("spikeloom.") for name in before} - changed
-    assert {"runtime.backends.truenorth._run", "runtime.kernels.moves.gather", "train.optimiser_kernels._masked_cpu"} <= kept
+    assert {"runtime.backends.truenorth._run", "runtime.native.kernels.moves.gather", "train.optimiser_kernels._masked_cpu"} <= kept
 
 
 def test_nothing_but_jit_calls_the_compiler() -> None:

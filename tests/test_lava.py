@@ -13,12 +13,12 @@ from budget import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from spikeloom.compile import reference
-from spikeloom.compile.network import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.compile.passes import balance
 from spikeloom.errors import BackendError, UsageError
+from spikeloom.network import reference
+from spikeloom.network.model import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import lava
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 needs_lava = pytest.mark.skipif(lava.available() is not None, reason=lava.available() or "")
 SIZES = {"x": 9, "a": 8, "b": 7, "c": 5}

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from spikeloom.compile.network import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError
+from spikeloom.network.model import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import _lava_child, lava
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 needs_lava = pytest.mark.skipif(
     lava.available() is not None or sys.platform != "linux", reason=lava.available() or "looks for processes in /proc, which Linux has"
@@ -26,9 +26,9 @@ needs_lava = pytest.mark.skipif(
 LONG = 40_000  # samples one after another: far more than the tests wait for
 T = TypeVar("T")
 PROGRAM = """
-from spikeloom.compile.network import *
+from spikeloom.network.model import *
 from spikeloom.runtime.backends import lava
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 import numpy as np
 synapses = Synapses.from_dense(np.full((3, 4), 9, np.int32))
 network = Network((Population("x", (4,), None), Population("a", (3,), IntegerLIF())), (Projection("xa", "x", "a", synapses, 0, 8),), 4)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compile import reference
+from spikeloom.network import reference
 from spikeloom.runtime.backends import lava
 
 ROOT = Path(__file__).parent.parent

@@ -24,10 +24,10 @@ from spikeloom.compile.mapping.partition import EFFORTS, Effort, partition
 from spikeloom.compile.mapping.refine import GUMBELS, Schedule, new_state, refine, shrink
 from spikeloom.compile.mapping.settle import settle
 from spikeloom.compile.mapping.strategies import hypergraph, layers
-from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import DoesNotFitError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 
 
 def small_chip(**limits: int) -> Chip:

@@ -14,8 +14,8 @@ from spikeloom.compile.mapping import refine_kernels, search
 from spikeloom.compile.mapping.load import Wiring
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.compile.mapping.strategies import hypergraph
-from spikeloom.compile.network import IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.hwmodels import chip as chips
+from spikeloom.network.model import IntegerLIF, Network, Population, Projection, Synapses
 from test_mapping import small_chip
 
 

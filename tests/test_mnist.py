@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from spikeloom.compile import handover
+from spikeloom.formats import onnx as model_onnx
 from spikeloom.runtime.backends.onnx import session, step_through
 from spikeloom.train import fit, load_dataset
 from spikeloom.train.networks import fc
@@ -19,7 +19,7 @@ BATCH = 2000
 def test_every_spike_of_the_float_network(mnist_folder: Path, tmp_path: Path) -> None:
     trained = fit("mnist", method="grad-r", sparsity=0.95, epochs=2, out=tmp_path / "run", data_dir=mnist_folder)
     assert abs(trained.sparsity - 0.95) < 1e-3
-    network = handover.read(trained.model)
+    network = model_onnx.read(trained.model)
     model = fc.build((28, 28), 10, network.timesteps, fc.Options(), temporal=False).double()
     for (_, layer), projection in zip(model.named_layers(), network.projections, strict=True):
         with torch.no_grad():

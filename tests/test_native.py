@@ -16,23 +16,25 @@ from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, graph_network, integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.network import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.compile import compile_network
 from spikeloom.errors import BackendError
 from spikeloom.hwmodels import fixed_point
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime import run
-from spikeloom.runtime.backends import _chain, _dense, _latency, _plain, native
-from spikeloom.runtime.backends._base import BackendOptions, Recording
-from spikeloom.runtime.backends._latency import OneSample, one_sample
-from spikeloom.runtime.backends._program import prepare
-from spikeloom.runtime.kernels.lanes import CHUNK
+from spikeloom.runtime.backends import native
+from spikeloom.runtime.backends.api import BackendOptions, Recording
+from spikeloom.runtime.native import chain, dense, latency, plain
+from spikeloom.runtime.native.kernels.lanes import CHUNK
+from spikeloom.runtime.native.latency import OneSample, one_sample
+from spikeloom.runtime.native.program import prepare
 from spikeloom.runtime.simulator import compare
 
 
 @pytest.fixture
 def always_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the products wherever there are any, without measuring whether they are faster."""
-    monkeypatch.setattr(_dense, "SURE", 0.0)
+    monkeypatch.setattr(dense, "SURE", 0.0)
 
 
 ONE, TWO = BackendOptions(threads=1), BackendOptions(threads=2)
@@ -97,10 +99,10 @@ def test_halving_neurons_fused_with_their_sums(
     events = reference.encode(network, samples(network, seed, count))
     check(network, events, options)
     fired = native.simulate(network, events, replace(options, rasters=False)).fired or {}
-    assert (_chain.prepare(program) is not None) == ("input" in fired) == (network.populations[0].size >= CHUNK)
+    assert (chain.prepare(program) is not None) == ("input" in fired) == (network.populations[0].size >= CHUNK)
 
 
-@pytest.mark.parametrize("event", [0, _latency.EVENT, 1 << 40])
+@pytest.mark.parametrize("event", [0, latency.EVENT, 1 << 40])
 @settings(max_examples=examples(20), deadline=None)
 @given(seeds, st.integers(1, 20), st.sampled_from([1, 4, 127]), st.booleans())
 def test_single_samples_by_events_and_by_eight_steps(event: int, seed: int, timesteps: int, levels: int, held: bool) -> None:
@@ -110,7 +112,7 @@ def test_single_samples_by_events_and_by_eight_steps(event: int, seed: int, time
     expected, runner = reference.simulate(network, events), one_sample(network)
     assert runner is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_latency, "EVENT", event)
+        patch.setattr(latency, "EVENT", event)
         for i in range(3):
             found = runner.run(events[i])
             assert all((found[name] == raster[i]).all() for name, raster in expected.items())
@@ -200,7 +202,7 @@ def test_dense_networks_through_matrix_products(seed: int, count: int, levels: i
     network = Network(tuple(populations), tuple(projections), 7, InputSpec(levels, 1.0, "current" if held else "events"))
     program = prepare(network)
     assert program is not None
-    assert (_dense.prepare(network, program) is not None) == all(layer.neuron[3] for layer in program.layers)
+    assert (dense.prepare(network, program) is not None) == all(layer.neuron[3] for layer in program.layers)
     events = rng.integers(0, levels + 1, (count, 7, int(sizes[0]))).astype(np.uint8)
     if held:
         events[:, 1:] = 0
@@ -214,13 +216,13 @@ def test_sparse_networks_have_no_products() -> None:
     network = integer_network(1, density=0.05, encoding="rate")
     program = prepare(network)
     assert program is not None
-    assert _dense.prepare(network, program) is None
+    assert dense.prepare(network, program) is None
 
 
 @pytest.mark.parametrize("slow", ["products", "kernels", "neither"])
 def test_what_is_neither_sparse_nor_dense_takes_the_faster_form(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured on a block, whichever it is: the spikes are the same, and the slower one is not taken."""
-    kind = _dense.DenseWorker if slow == "products" else _chain.ChainWorker
+    kind = dense.DenseWorker if slow == "products" else chain.ChainWorker
     real, runs = kind.run, list[int]()
 
     def late(worker: object, blocks: SimpleQueue[range], events: np.ndarray, spikes: dict[str, np.ndarray]) -> None:
@@ -333,7 +335,7 @@ def test_the_plain_form_gives_the_references_spikes_and_counts(seed: int, count:
     network = PLAIN_NETWORKS[kind](seed, encoding)
     events = reference.encode(network, samples(network, seed, count))
     active: dict[str, np.ndarray] = {}
-    expected, found = reference.simulate(network, events, active=active), _plain.simulate(network, events, ONE)
+    expected, found = reference.simulate(network, events, active=active), plain.simulate(network, events, ONE)
     compare(expected, found.spikes, "plain")
     assert found.active is not None
     assert all((active[name] == counted).all() for name, counted in found.active.items())
@@ -354,7 +356,7 @@ def test_a_plain_neuron_is_the_definitions(du: int, dv: int, vth: int, soft: boo
     neuron = IntegerLIF(du, dv, vth, soft)
     population = Population("a", (1,), neuron, bias=np.array([bias], np.int32))
     spikes = np.zeros((1, len(sums), 1), np.bool_)
-    busy = _plain._run_neurons(neuron, population, np.array(sums, np.int64)[:, None, None], spikes)
+    busy = plain._run_neurons(neuron, population, np.array(sums, np.int64)[:, None, None], spikes)
     u = v = np.zeros((1, 1), np.int64)
     expected, counted = [], 0
     for a in sums:

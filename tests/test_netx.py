@@ -16,12 +16,12 @@ from conftest import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netxgen import CUBA, PlainNeurons, plain_netx, put, random_file, seeds
-from spikeloom.compile import reference
 from spikeloom.compile.deployed import load
-from spikeloom.compile.network import IntegerLIF
-from spikeloom.compile.readers import netx as reader
-from spikeloom.compile.readers._netx_weights import parts
 from spikeloom.errors import FormatError, NetworkError, SpikeloomError, UsageError
+from spikeloom.formats.netx import reader
+from spikeloom.formats.netx.weights import parts
+from spikeloom.network import reference
+from spikeloom.network.model import IntegerLIF
 
 
 @settings(max_examples=examples(12), deadline=None)

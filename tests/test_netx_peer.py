@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from netxgen import random_chain, random_file
 from numpy.typing import NDArray
-from spikeloom.compile import reference
-from spikeloom.compile.readers import netx as reader
-from spikeloom.compile.writers import netx as writer
+from spikeloom.formats.netx import reader, writer
+from spikeloom.network import reference
 
 # Lava's netx itself
 

@@ -14,11 +14,11 @@ from conftest import Command
 from hypothesis import given, settings
 from netgen import sparse_integers
 from netxgen import random_chain, seeds, spikes_of
-from spikeloom.compile import compile_network, handover
-from spikeloom.compile.network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
-from spikeloom.compile.readers import netx as reader
-from spikeloom.compile.writers import netx as writer
+from spikeloom.compile import compile_network
 from spikeloom.errors import NetworkError, UsageError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.formats.netx import reader, writer
+from spikeloom.network.model import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from test_handover import same
 
 
@@ -131,7 +131,7 @@ def test_integers_of_training_go_out_and_come_back(spikeloom: Command, digits_ru
 
 @pytest.mark.parametrize("encoding", ["current", "rate"])
 def test_a_float_network_goes_out_and_comes_back(spikeloom: Command, tmp_path: Path, encoding: str) -> None:
-    handover.write(float_digits(), tmp_path / "model.onnx")
+    model_onnx.write(float_digits(), tmp_path / "model.onnx")
     assert spikeloom("compile", tmp_path, "--encoding", encoding).code == 0
     refused = spikeloom("export", tmp_path / "model.loom", "--to", "netx")
     assert refused.code == 1 and "--target netx" in refused.err

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import LIF, Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError
 from spikeloom.hwmodels.fixed_point import lif_step, shift
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, Convolution, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime import run
 
 Metrics = dict[str, Any]

@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
 from nirgen import DT, Evaluator, Generator, Sketch, nir
 from spikeloom import runtime
-from spikeloom.compile import compile_network, reference
-from spikeloom.compile.network import LIF, Convolution, InputSpec, Network, Threshold
+from spikeloom.compile import compile_network
 from spikeloom.compile.pipeline import Calibration
-from spikeloom.compile.readers.nir import Options, from_document
-from spikeloom.compile.readers.nir import read as read_file
-from spikeloom.compile.writers.nir import Options as WriterOptions
-from spikeloom.compile.writers.nir import graph_of, write
 from spikeloom.errors import FormatError, NetworkError, SpikeloomError, UsageError
+from spikeloom.formats.nir.reader import Options, from_document
+from spikeloom.formats.nir.reader import read as read_file
+from spikeloom.formats.nir.writer import Options as WriterOptions
+from spikeloom.formats.nir.writer import graph_of, write
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, Convolution, InputSpec, Network, Threshold
 
 LEVELS, STEPS = 8, 7
 ABOVE_ONE = float(np.nextafter(1.0, 2.0))

@@ -9,8 +9,8 @@ import nir
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from spikeloom.compile import reference
-from spikeloom.compile.readers.nir import Options, read
+from spikeloom.formats.nir.reader import Options, read
+from spikeloom.network import reference
 
 STEPS, BATCH = 12, 4
 

@@ -18,9 +18,9 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nirgen import Generator, nir
-from spikeloom.compile.interchange import _hdf5_worker, hdf5, signals
-from spikeloom.compile.readers.nir import Options, from_document, read
 from spikeloom.errors import DoesNotFitError, FormatError, SpikeloomError
+from spikeloom.formats.nir import _hdf5_worker, hdf5, signals
+from spikeloom.formats.nir.reader import Options, from_document, read
 
 OPTIONS = Options(timesteps=3)
 

@@ -11,12 +11,13 @@ from budget import examples
 from hypothesis import given, settings
 from netgen import densities, float_network, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import compile_network, passes, pipeline, reach, reference
-from spikeloom.compile.network import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.compile import compile_network, passes, pipeline, reach
 from spikeloom.compile.passes import check, drop_dead, encode, fold, quantise
 from spikeloom.compile.pipeline import Calibration, CompileOptions
 from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 
 
 def calibration(network: Network) -> Calibration:

@@ -11,19 +11,20 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, float_network, integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import compile_network, dump, load, pipeline, reference
+from spikeloom.compile import compile_network, dump, load, pipeline
 from spikeloom.compile.bits import Bits
 from spikeloom.compile.compiler import run_passes
-from spikeloom.compile.network import LIF, Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.compile.passes import _channels, fold, quantise, record
 from spikeloom.compile.pipeline import Calibration, CompileOptions
 from spikeloom.compile.summary import dead_code, first_drift, summary
-from spikeloom.compile.validate import validate
 from spikeloom.errors import FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels import quantise as arithmetic
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.network.validate import validate
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 LOIHI2 = chips.load("loihi2")

@@ -22,10 +22,10 @@ from spikeloom.compile.mapping.load import Layer, Wiring
 from spikeloom.errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.report import core_map, traffic
 from spikeloom.runtime import run
 from spikeloom.runtime.counts import Counts, Tally, count
 from spikeloom.runtime.energy import core_times, energy, latency
-from spikeloom.runtime.report import core_map, traffic
 
 Place = tuple[int, int]
 

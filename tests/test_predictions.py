@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from netgen import Labelled, float_network, samples
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.errors import FormatError, UsageError
+from spikeloom.network import reference
+from spikeloom.report import compare, html, markdown
 from spikeloom.runtime import arrays, load_results, run
-from spikeloom.runtime.report import compare, html, markdown
 from spikeloom.train import load_dataset
 from test_shards import in_threads
 

@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, graph_network, samples, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import compile_network, handover, reference, timing
-from spikeloom.compile.network import LIF, IntegerLIF, Network, Population, Projection, Synapses, Threshold
+from spikeloom.compile import compile_network
 from spikeloom.compile.passes import balance, drop_dead, encode, lower, quantise
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import BackendError, NetworkError, UsageError
+from spikeloom.formats import onnx as model_onnx
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels import fixed_point
+from spikeloom.network import reference, timing
+from spikeloom.network.model import LIF, IntegerLIF, Network, Population, Projection, Synapses, Threshold
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import lava, native, onnx
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 from test_runtime import brute_counts, tiny_cores
 
@@ -256,7 +258,7 @@ def test_what_no_path_joins_with_the_input_starts_at_one() -> None:
 def test_a_handover_file_holds_no_lags() -> None:
     network = small(wire("x", "a", [[1]]), wire("a", "a", [[1]], lag=1), sizes=(1, 1))
     with pytest.raises(NetworkError, match="Projection aa has a lag of 1"):
-        handover.to_bytes(network)
+        model_onnx.to_bytes(network)
     with pytest.raises(BackendError, match="--backend native, or lava"):
         onnx.simulate(network, np.ones((1, 6, 1), np.uint8), OPTIONS)
 

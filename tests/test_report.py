@@ -14,8 +14,8 @@ import pytest
 from invented import FIXTURES, Document, bare, compiled, energy, hostile, results, spikes_of
 from rich.console import Console, RenderableType
 from spikeloom.errors import OutputError
-from spikeloom.runtime.report import core_map, html, raster, stages, svg, terminal, traffic
-from spikeloom.runtime.report.format import compact, count, duration, percent, plain, points, ratio, shorten, si
+from spikeloom.report import core_map, html, raster, stages, svg, terminal, traffic
+from spikeloom.report.format import compact, count, duration, percent, plain, points, ratio, shorten, si
 
 
 class Balance(HTMLParser):

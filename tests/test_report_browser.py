@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from invented import FIXTURES, results
-from spikeloom.runtime.report import compare, html
-from spikeloom.runtime.report.format import compact, count, percent, points, si, size
+from spikeloom.report import compare, html
+from spikeloom.report.format import compact, count, percent, points, si, size
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
 MEASURE = """<script>

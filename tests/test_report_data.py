@@ -15,17 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import results
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds, sparse_integers
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import IntegerLIF, Network
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError
 from spikeloom.hwmodels import chip as chips
+from spikeloom.network import reference
+from spikeloom.network.model import IntegerLIF, Network
+from spikeloom.report import core_map, histogram, html, models, raster
 from spikeloom.runtime import Results, pricing, run
 from spikeloom.runtime import weights as weight_tables
 from spikeloom.runtime.pricing import ENERGY_PARTS, LATENCY_PARTS
 from spikeloom.runtime.rates import StepRates
-from spikeloom.runtime.report import core_map, histogram, html, models, raster
 
 
 def ran(deployed: DeployedNetwork, *, check: bool = True, energy_model: str | None = None, count: int = 6) -> Results:

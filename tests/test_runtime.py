@@ -11,12 +11,13 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
-from spikeloom.compile import compile_network, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import Stage
 from spikeloom.errors import FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network import reference
+from spikeloom.network.model import Stage
 from spikeloom.runtime import load_results, run
 
 

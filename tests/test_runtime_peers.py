@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compile import reference
+from spikeloom.network import reference
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 EXACT = ("native", "scipy", "onnxruntime", "torch_dense", "torch_csr", "spikingjelly")

@@ -26,7 +26,7 @@ from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.errors import BackendError, MismatchError, NetworkError, UsageError
 from spikeloom.runtime import run, shards
 from spikeloom.runtime.backends import lava, native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.counts import Tally
 from spikeloom.runtime.results import Results
 from test_runtime import tiny_cores

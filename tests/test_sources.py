@@ -17,8 +17,8 @@ from spikeloom import runtime
 from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import read_source
 from spikeloom.compile.deployed import load
-from spikeloom.compile.writers.nir import write
 from spikeloom.errors import DataError, SpikeloomError, UsageError
+from spikeloom.formats.nir.writer import write
 from spikeloom.train import load_dataset, samples_of
 from test_datasets_layouts import write_n_mnist
 from test_nir import chain, lif

@@ -168,7 +168,7 @@ from netgen import float_network
 from spikeloom.compile import compile_network
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.streaming import Mapped, open_samples
 network = compile_network(float_network(6, sizes=({inputs}, 30, 10), density=0.02, timesteps=2))
 data = open_samples(Path(sys.argv[1]), Path(sys.argv[2]), 10)

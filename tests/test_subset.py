@@ -14,16 +14,18 @@ from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
-from spikeloom.compile import compile_network, handover, reference
+from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import Stage
+from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import MismatchError, NetworkError, UsageError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.network import reference
+from spikeloom.network.model import Stage
+from spikeloom.report import compare, html, markdown
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.report import compare, html, markdown
 from spikeloom.runtime.selection import RATED
 from spikeloom.subset import Subset, choose
-from spikeloom.train.data import load_dataset
 from test_shards import figures, in_threads
 
 Command = Callable[..., Any]
@@ -187,8 +189,8 @@ def test_reports_say_which_samples(tmp_path: Path) -> None:
 
 def test_stages_keep_their_samples_in_files(tmp_path: Path) -> None:
     network = replace(float_network(6, sizes=(40, 30, 10)), stages=(Stage("ann", 0.5, 20, of=50, chosen="evenly"), Stage("b", 0.25, 7)))
-    handover.write(network, tmp_path / "model.onnx")
-    assert handover.read(tmp_path / "model.onnx").stages == network.stages
+    model_onnx.write(network, tmp_path / "model.onnx")
+    assert model_onnx.read(tmp_path / "model.onnx").stages == network.stages
     deployed = compile_network(tmp_path / "model.onnx")
     from spikeloom.compile.deployed import load
 

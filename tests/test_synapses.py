@@ -9,8 +9,8 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import sparse_integers
-from spikeloom.compile.network import Convolution, Synapses
 from spikeloom.errors import FormatError
+from spikeloom.network.model import Convolution, Synapses
 from torch.nn import functional
 
 SIZES = st.tuples(*[st.integers(1, 4)] * 2, *[st.integers(3, 10)] * 2, *[st.integers(1, 3)] * 2)

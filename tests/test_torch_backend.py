@@ -13,12 +13,13 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import densities, graph_network, integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import reference
-from spikeloom.compile.network import Convolution, CrossbarLIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.errors import BackendError, UsageError
-from spikeloom.runtime.backends import _exact, _torch_neurons, native
+from spikeloom.network import reference
+from spikeloom.network.model import Convolution, CrossbarLIF, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.runtime.backends import _torch_neurons, native
 from spikeloom.runtime.backends import torch as backend
-from spikeloom.runtime.backends._base import BackendOptions, Recording
+from spikeloom.runtime.backends.api import BackendOptions, Recording
+from spikeloom.runtime.native import exact
 from spikeloom.runtime.simulator import compare
 
 CPU = BackendOptions(device="cpu", threads=1)
@@ -173,8 +174,8 @@ def test_a_sum_just_beyond_a_format_takes_the_next(total: int, name: str) -> Non
     positive = np.full(count, total // count)
     positive[: total - positive.sum()] += 1
     network = one_layer([np.concatenate([positive, -positive])])
-    assert _exact.bounds(network, network.projections[0]).total == total
-    assert _exact.choose(_exact.bounds(network, network.projections[0]), ORDER)[0] == name
+    assert exact.bounds(network, network.projections[0]).total == total
+    assert exact.choose(exact.bounds(network, network.projections[0]), ORDER)[0] == name
     events = np.stack([np.concatenate([np.ones(count), np.zeros(count)]), np.zeros(2 * count), np.ones(2 * count)])
     found = check(network, np.repeat(events[:, None], 2, axis=1).astype(np.uint8), replace(CPU, formats=ORDER))
     assert formats(found) == {"xy": name}
@@ -189,9 +190,9 @@ def test_the_proof_counts_payloads_and_windows() -> None:
         2,
         InputSpec(255, 1.0, "graded"),
     )
-    assert _exact.bounds(network, network.projections[0]) == _exact.Bounds(3, 4 * 255, 3 * 4 * 255)
-    assert _exact.choose(_exact.Bounds(3, 4 * 255, 3060), ("int8", "bfloat16", "float16", "float32")) == ["float32"]
-    assert _exact.choose(_exact.Bounds(128, 1, 128), ("int8", "float32")) == ["float32"]
+    assert exact.bounds(network, network.projections[0]) == exact.Bounds(3, 4 * 255, 3 * 4 * 255)
+    assert exact.choose(exact.Bounds(3, 4 * 255, 3060), ("int8", "bfloat16", "float16", "float32")) == ["float32"]
+    assert exact.choose(exact.Bounds(128, 1, 128), ("int8", "float32")) == ["float32"]
 
 
 def test_sums_beyond_every_format_go_to_scipy() -> None:
@@ -200,7 +201,7 @@ def test_sums_beyond_every_format_go_to_scipy() -> None:
     weights = np.full((2, sources), (1 << 31) - 1, np.int64)
     weights[1] = -weights[1]
     network = one_layer(weights, levels=255)
-    assert _exact.bounds(network, network.projections[0]).total is None
+    assert exact.bounds(network, network.projections[0]).total is None
     events = np.full((2, 2, sources), 255, np.uint8)
     events[1, :, ::2] = 254
     assert formats(check(network, events)) == {"xy": "int64"}

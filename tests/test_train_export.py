@@ -14,10 +14,10 @@ from graphgen import LEVELS, check_exact, dataset_of, random_network, single_thr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from spikeloom.compile.network import Convolution, Threshold
+from spikeloom.data.dataset import Dataset, Split
 from spikeloom.errors import UsageError
+from spikeloom.network.model import Convolution, Threshold
 from spikeloom.train import export
-from spikeloom.train.data import Dataset, Split
 from spikeloom.train.layers import INPUT, Connection, SpikingLayer, SpikingNetwork
 from spikeloom.train.networks import fc
 from torch import Tensor, nn

@@ -16,8 +16,8 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import load_file
-from spikeloom.compile import handover
 from spikeloom.errors import FormatError, OutputError, PausedError, UsageError
+from spikeloom.formats import onnx as model_onnx
 from spikeloom.hwmodels import fixed_point
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.layers import SpikingNetwork
@@ -38,7 +38,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_a_run_reaches_its_sparsity_and_learns(trained: TrainedRun) -> None:
     assert abs(trained.sparsity - 0.9) < 1e-3 and trained.accuracy > 0.8
-    network = handover.read(trained.model)
+    network = model_onnx.read(trained.model)
     total = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections)
     assert sum(p.synapses.count for p in network.projections) == total - round(0.9 * total)
     assert network.is_integer == (trained.settings.weight_bits is not None) and network.stages == trained.stages
@@ -85,7 +85,7 @@ def onnx_spikes(path: Path, values: np.ndarray, timesteps: int, integer: bool) -
 
 
 def torch_spikes(trained: TrainedRun, values: np.ndarray) -> dict[str, np.ndarray]:
-    network = handover.read(trained.model)
+    network = model_onnx.read(trained.model)
     model: SpikingNetwork = fc.build((8, 8), 10, network.timesteps, fc.Options(hidden=(60,)), temporal=False).double()
     for weight, projection in zip(model.weights().values(), network.projections, strict=True):
         with torch.no_grad():
@@ -94,12 +94,12 @@ def torch_spikes(trained: TrainedRun, values: np.ndarray) -> dict[str, np.ndarra
         return {name: s.numpy() > 0 for name, s in model.populations(torch.from_numpy(values).double()).items()}
 
 
-def reference_spikes(network: handover.Network, values: np.ndarray) -> dict[str, np.ndarray]:
+def reference_spikes(network: model_onnx.Network, values: np.ndarray) -> dict[str, np.ndarray]:
     spikes: dict[str, np.ndarray] = {}
     rows = np.stack([values] + [np.zeros_like(values)] * (network.timesteps - 1)).astype(np.int64)
     for population, projection in zip(network.spiking, network.projections, strict=True):
         chip = population.neuron
-        assert isinstance(chip, handover.IntegerLIF)
+        assert isinstance(chip, model_onnx.IntegerLIF)
         u = np.zeros((len(values), population.size), np.int64)
         v, out = u.copy(), []
         for row in rows:
@@ -114,7 +114,7 @@ def reference_spikes(network: handover.Network, values: np.ndarray) -> dict[str,
 def test_onnxruntime_gives_the_same_spikes(trained: TrainedRun) -> None:
     test = load_dataset("digits").test
     integers = test.values.reshape(len(test), -1).astype(np.float32)
-    network = handover.read(trained.model)
+    network = model_onnx.read(trained.model)
     inputs = integers if network.is_integer else integers / np.float32(16)
     stepped = onnx_spikes(trained.model, inputs, network.timesteps, network.is_integer)
     expected = reference_spikes(network, integers) if network.is_integer else torch_spikes(trained, inputs)
@@ -160,7 +160,7 @@ def test_kill_and_resume_give_the_same_bits(trained: TrainedRun, tmp_path: Path,
     assert not (tmp_path / "run" / "model.onnx").exists()
     resumed = fit(**RECIPE, weight_bits=bits, out=tmp_path / "run", resume=True)
     assert (resumed.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
-    assert handover.read(resumed.model).stages == trained.stages
+    assert model_onnx.read(resumed.model).stages == trained.stages
     assert len((resumed.folder / "metrics.jsonl").read_text().splitlines()) == 6
 
 
@@ -229,7 +229,7 @@ def test_an_output_that_is_a_file_is_refused_before_training(tmp_path: Path) -> 
 
 
 def test_the_provenance_names_every_option(trained: TrainedRun) -> None:
-    provenance = handover.read(trained.model).provenance
+    provenance = model_onnx.read(trained.model).provenance
     assert (provenance["data"], provenance["method"], provenance["net.hidden"]) == ("digits", "grad-r", "[60]")
     assert provenance["method.control"] == '"closed"'
 
@@ -251,7 +251,7 @@ def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
     prior = {"control": "open", "alpha": 0.3}
     run = fit("digits", method="grad-r", sparsity=0.9, method_options=prior, epochs=2, hidden=(30, 20), out=tmp_path / "run")
     assert run.best_epoch == 2
-    assert [p.name for p in handover.read(run.model).spiking] == ["hidden1", "hidden2", "output"]
+    assert [p.name for p in model_onnx.read(run.model).spiking] == ["hidden1", "hidden2", "output"]
 
 
 def test_registers_follow_weights_that_outgrow_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

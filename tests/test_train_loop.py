@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from spikeloom import registry
+from spikeloom.data.dataset import Dataset, Split
 from spikeloom.errors import FormatError, PausedError, SpikeloomError, SpikeloomWarning, UsageError
 from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks
-from spikeloom.train.data import Dataset, Split
 from spikeloom.train.feed import Feed
 from spikeloom.train.fitting import train_run
 from spikeloom.train.layers import SpikingNetwork

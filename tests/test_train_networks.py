@@ -9,8 +9,8 @@ import pytest
 import torch
 from graphgen import check_exact, dataset_of, samples, single_threaded, spikes_of  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from spikeloom import registry
-from spikeloom.compile.network import Threshold
 from spikeloom.errors import UsageError
+from spikeloom.network.model import Threshold
 from spikeloom.train import export, networks
 from spikeloom.train.layers import And, MaxPool, SpikingNetwork
 from torch import nn

@@ -13,18 +13,19 @@ from conftest import Command
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples, seeds
-from spikeloom.compile import compile_network, load, reference
+from spikeloom.compile import compile_network, load
 from spikeloom.compile.crossbar import weights
 from spikeloom.compile.crossbar.artefact import restore
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.network import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import BackendError, DoesNotFitError, FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.crossbar import STATE_MAX, crossbar_step
+from spikeloom.network import reference
+from spikeloom.network.model import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native, truenorth
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 MODES = list(weights.MODES)

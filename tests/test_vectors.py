@@ -10,14 +10,14 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
-from spikeloom.compile.network import IntegerLIF
 from spikeloom.hwmodels.fixed_point import ALIGN, lif_step
-from spikeloom.runtime.kernels.fused import MOST, STATE, make_run_fused
-from spikeloom.runtime.kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
-from spikeloom.runtime.kernels.lif import run_lanes
-from spikeloom.runtime.kernels.llvm import Form, host_form
-from spikeloom.runtime.kernels.row_sums import make_sum_pairs, most_synapses, sum_bits, sum_step_bits
-from spikeloom.runtime.kernels.tiles import gather_tiles, scatter_tiles
+from spikeloom.network.model import IntegerLIF
+from spikeloom.runtime.native.kernels.fused import MOST, STATE, make_run_fused
+from spikeloom.runtime.native.kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
+from spikeloom.runtime.native.kernels.lif import run_lanes
+from spikeloom.runtime.native.kernels.llvm import Form, host_form
+from spikeloom.runtime.native.kernels.row_sums import make_sum_pairs, most_synapses, sum_bits, sum_step_bits
+from spikeloom.runtime.native.kernels.tiles import gather_tiles, scatter_tiles
 
 KNOWN: tuple[Form, ...] = ("plain", "avx2", "avx512")
 FORMS = KNOWN[: KNOWN.index(host_form()) + 1]
@@ -94,7 +94,7 @@ NEURON = st.tuples(st.sampled_from([0, 1, 2048, 3072, 3584, 4095, 1000, 4001]), 
 @given(seed=seeds, neuron=NEURON, n=st.integers(1, 150), steps=st.integers(1, 20), packing=st.sampled_from([BYTES, SAMPLES, STEPS]))
 def test_neurons(seed: int, neuron: tuple[int, bool, int, bool], n: int, steps: int, packing: int) -> None:
     """Decays by shift and by product, currents that are held, biases, shifts of the sums, saturation; spikes as bytes and as bits."""
-    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+    from spikeloom.runtime.native.program import _registers  # pyright: ignore[reportPrivateUsage]
 
     dv, held, exponent, soft = neuron
     rng = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def reference(total: np.ndarray, steps: int, exponent: int, neuron: IntegerLIF, 
 
 def test_the_threshold_is_aligned() -> None:
     """One input just at the threshold does not spike, one more does."""
-    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+    from spikeloom.runtime.native.program import _registers  # pyright: ignore[reportPrivateUsage]
 
     registers = _registers(IntegerLIF(4095, 4095, 100), 0)
     assert registers[5] == 100 << ALIGN
@@ -164,7 +164,7 @@ def row_within(rng: np.random.Generator, sources: int, payload: int, exponent: i
 )
 def test_neurons_fused_with_their_sums(form: Form, seed: int, payload: int, live: int, quiet: int, held: bool, exponent: int) -> None:
     """Every number of steps, with and without input, so that potentials round on both sides of 0; the spikes in the lanes' order."""
-    from spikeloom.runtime.backends._program import _halving  # pyright: ignore[reportPrivateUsage]
+    from spikeloom.runtime.native.program import _halving  # pyright: ignore[reportPrivateUsage]
 
     rng = np.random.default_rng(seed)
     live, steps = (1, 1 + quiet) if held else (live, live + quiet)
@@ -192,7 +192,7 @@ def test_neurons_fused_with_their_sums(form: Form, seed: int, payload: int, live
 
 def test_what_is_simple() -> None:
     """Neurons that halve, without biases, a soft reset, a shift to the right or sums that could drive a potential past 24 bits."""
-    from spikeloom.runtime.backends._program import _registers  # pyright: ignore[reportPrivateUsage]
+    from spikeloom.runtime.native.program import _registers  # pyright: ignore[reportPrivateUsage]
 
     neuron = IntegerLIF(4095, 2048, 100)
     assert _registers(neuron, 0, 65535)[7] and _registers(neuron, 3, 65535)[7]

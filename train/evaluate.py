@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from .data import Split
+from ..data.dataset import Split
 from .distributed import World
 from .layers import SpikingNetwork
 from .quantise import IntegerArithmetic

@@ -24,7 +24,11 @@ from safetensors.numpy import save
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
-from ..compile.handover import (
+from ..data.dataset import Dataset
+from ..errors import UsageError
+from ..fed import CALIBRATION_SAMPLES
+from ..files import write_bytes
+from ..formats.onnx import (
     LIF,
     Connectivity,
     Convolution,
@@ -37,10 +41,7 @@ from ..compile.handover import (
     Synapses,
     Threshold,
 )
-from ..errors import UsageError
-from ..files import write_bytes
 from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from .data import CALIBRATION_SAMPLES, Dataset
 from .layers import And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data import Split
+from ..data.dataset import Split
 from .evaluate import inputs_of
 
 __all__ = ["Feed"]

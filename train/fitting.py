@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save
 
 from .._version import VERSION
-from ..compile import handover
-from ..compile.handover import Stage
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
+from ..formats import onnx as model_onnx
+from ..formats.onnx import Stage
 from . import checkpoint as checkpoints
 from . import export, platform, reachable, threads
 from .distributed import World, joined, synchronised
@@ -347,7 +347,7 @@ def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: Trained
     network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, provenance)
     write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
     export.write_calibration(folder / CALIBRATION, dataset)
-    handover.write(network, folder / MODEL)
+    model_onnx.write(network, folder / MODEL)
     write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]})
 
 

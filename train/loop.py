@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from ..data.dataset import Dataset, split_validation
 from ..errors import PausedError, UsageError
 from ..files import write_text
 from . import augment, losses
 from . import checkpoint as checkpoints
 from .compiled import compiled
-from .data import Dataset, split_validation
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed

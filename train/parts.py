@@ -13,10 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from .. import registry
+from ..data import sets as datasets
+from ..data.dataset import Dataset, load_dataset
 from ..errors import DAMAGE, FormatError, UsageError
 from ..files import read_bytes
-from . import datasets, methods, networks
-from .data import Dataset, load_dataset
+from . import methods, networks
 from .distributed import World
 from .layers import SpikingNetwork
 from .methods._base import Method

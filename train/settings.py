@@ -39,7 +39,7 @@ class TrainSettings:
     """A recipe.
 
     Args:
-        data, net, method: names of files in train/datasets, train/networks and train/methods.
+        data, net, method: names of files in data/sets, train/networks and train/methods.
         data_options, net_options, method_options: options of theirs, by name, e.g. {"hidden": (800,)} for the network fc.
         sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
         epochs: passes over the training split, the quantisation-aware ones included.

@@ -8,7 +8,7 @@ import time
 
 from spikeloom.errors import BackendError
 from spikeloom.runtime.backends import lava
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 from .case import Case, Outcome, Run
 from .native import network_of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spikeloom.compile.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import native
-from spikeloom.runtime.backends._base import BackendOptions
+from spikeloom.runtime.backends.api import BackendOptions
 
 from .case import DV, HIDDEN, INPUTS, OUTPUTS, STEPS, Case, Outcome, Run
 

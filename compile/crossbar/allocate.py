@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
-from ..network import CrossbarLIF, Network, Population
+from ...network.model import CrossbarLIF, Network, Population
 from .artefact import AXONS, SLOTS, Crossbars
 from .weights import COPIES, EXACT
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError
 from ...hwmodels.crossbar import STATE_MAX, crossbar_step
-from .. import reference
+from ...network import reference
+from ...network.model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..advice import if_silent
-from ..network import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..passes import quantise
 from ..passes.check import rate_warnings, reach_warnings
 from ..pipeline import Calibration, PassResult, differing

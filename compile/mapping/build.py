@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
-from ..network import Network
+from ...network.model import Network
 from . import bounds, load
 from .load import Wiring, core_loads
 from .partition import Effort, Partition, partition

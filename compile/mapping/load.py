@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip, SynapseFormat
-from ..network import Network, Population, row_pointers
+from ...network.model import Network, Population, row_pointers
 from . import one_core
 
 Int = NDArray[np.int64]

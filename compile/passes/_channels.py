@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...hwmodels.fixed_point import largest_weight
 from ...hwmodels.quantise import quantise
-from ..network import Convolution, Projection, Trained
+from ...network.model import Convolution, Projection, Trained
 
 GROUPS = 4
 LOWEST = -16  # an exponent below it would shift everything away

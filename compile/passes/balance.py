@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, NetworkError
-from ..network import Network, Population, Projection, Synapses, Threshold, Trained
+from ...network.model import Network, Population, Projection, Synapses, Threshold, Trained
 from ..pipeline import CompileOptions, PassResult, payload
 from . import lower
 from .encode import HELD

@@ -8,9 +8,9 @@ import numpy as np
 
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
-from .. import reference
+from ...network import reference
+from ...network.model import IntegerLIF, Network, Population
 from ..advice import if_silent
-from ..network import IntegerLIF, Network, Population
 from ..pipeline import Calibration, CompileOptions, PassResult, Rates
 from ..reach import highest_potential, input_range
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NetworkError
+from ...network.model import Convolution, Network, Population, Projection
 from ..advice import if_silent
 from ..liveness import able, heard
-from ..network import Convolution, Network, Population, Projection
 from ..pipeline import CompileOptions, PassResult
 from ..reach import Masks
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from ..network import LIF, Encoding, IntegerLIF, Network
+from ...network.model import LIF, Encoding, IntegerLIF, Network
 from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (30,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..network import LIF, Network
+from ...network.model import LIF, Network
 from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (10,)

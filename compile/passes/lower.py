@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, largest_weight
+from ...network.model import IntegerLIF, Network, Population, Projection, Threshold
 from .. import reach
-from ..network import IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import CompileOptions, PassResult, payload
 
 ORDERS = (45,)

@@ -27,10 +27,10 @@ from ...hwmodels.quantise import (
     round_bias,
     round_bias_plain,
 )
-from .. import reference
+from ...network import reference
+from ...network.model import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..advice import if_silent
 from ..bits import Bits
-from ..network import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..pipeline import Calibration, CompileOptions, PassResult, differing, payload
 from . import lower
 from ._channels import GROUPS, parts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..network import Convolution, Network, Projection, Threshold, Trained
+from ...network.model import Convolution, Network, Projection, Threshold, Trained
 from ..pipeline import CompileOptions, PassResult
 from ..reachable import reachable_synapses
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import DoesNotFitError, NetworkError
 from ...hwmodels.chip import Chip
 from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, BIAS_MAX, holds_bias
-from ..network import IntegerLIF, Network
+from ...network.model import IntegerLIF, Network
 
 CHIPS = ("loihi2", "loihi", "loihi-silicon")
 MAX_WEIGHT_BITS = 8  # Lava stores 2 w with the exponent lowered by one: int8 in full, not more

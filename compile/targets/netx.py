@@ -1,15 +1,15 @@
-"""Loihi through netx of Intel's lava-dl: what the target lava takes, in integers that a .net file has room for (`compile.writers.netx`)."""
+"""Loihi through netx of Intel's lava-dl: what the target lava takes, in integers that a .net file has room for (`formats.netx.writer`)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ...errors import UsageError
+from ...formats.netx.writer import layers
 from ...hwmodels.chip import Chip
-from ..network import Network
+from ...network.model import Network
 from ..passes.quantise import Pass as Quantise
 from ..pipeline import CompileOptions, Pass
-from ..writers.netx import layers
 from . import lava
 
 CHIPS = lava.CHIPS

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, NetworkError, UsageError
 from ...hwmodels.chip import Chip
+from ...network.model import CrossbarLIF, Network
 from ..crossbar.allocate import Room, allocate
 from ..crossbar.artefact import Crossbars
 from ..crossbar.quantise import Pass as Quantise
@@ -17,7 +18,6 @@ from ..crossbar.weights import MODES, check_mode
 from ..mapping.build import Mapping, placed_mapping
 from ..mapping.load import Wiring
 from ..mapping.partition import Effort, Partition
-from ..network import CrossbarLIF, Network
 from ..pipeline import CompileOptions, Pass
 
 CHIPS = ("truenorth", "truenorth-separable")

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...compile.network import Convolution, Network, Projection, Synapses
-from ._exact import FORMATS, INT64, Bounds, Shape, bounds, choose, payload, whole
+from ...network.model import Convolution, Network, Projection, Synapses
+from ..native.exact import FORMATS, INT64, Bounds, Shape, bounds, choose, payload, whole
 
 __all__ = ["Arriving", "arriving", "places"]
 

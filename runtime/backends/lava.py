@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compile.network import IntegerLIF, Network, Population, Projection
 from ...errors import BackendError, NetworkError, UsageError
 from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, NO_MEMORY, bias_registers, holds_bias
-from ._base import BackendOptions, Recording
+from ...network.model import IntegerLIF, Network, Population, Projection
 from ._lava_child import INSTALL, run_worker
+from .api import BackendOptions, Recording
 
 __all__ = ["available", "simulate"]
 

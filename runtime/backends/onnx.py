@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ...compile import handover
-from ...compile.network import Network, Synapses
 from ...errors import BackendError, SpikeloomError
-from ._base import BackendOptions, Recording
+from ...formats import onnx as model_onnx
+from ...network.model import Network, Synapses
+from .api import BackendOptions, Recording
 
 BATCH = 1024
 MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime fills them in, 12 bytes each with the cast to 64 bits
@@ -48,7 +48,7 @@ def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: i
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-    """Run the integer network; see `backends._base` for the interface.
+    """Run the integer network; see `backends.api` for the interface.
 
     Raises:
         BackendError: matrices too large to be filled with zeros, projections with a lag, or onnxruntime fails.
@@ -65,10 +65,10 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
             f"onnxruntime holds sparse weights as full matrices, {weights:,} numbers for this network; the limit is {MOST_WEIGHTS:,}. "
             f"Use --backend native, or lava on a few samples."
         )
-    handover.check(network)
+    model_onnx.check(network)
     names = {p.name: f"p{i}" for i, p in enumerate(network.populations)}  # whatever layers are called, values of the file differ
     try:
-        model = session(handover.to_bytes(_renamed(network, names)), options.threads)
+        model = session(model_onnx.to_bytes(_renamed(network, names)), options.threads)
         found = step_through(model, events, network.timesteps)
     except SpikeloomError:
         raise

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compile.network import CrossbarLIF, IntegerLIF, Network, Population
 from ...errors import BackendError, UsageError
 from ...hwmodels.fixed_point import ALIGN, STATE_LIMIT
-from ._base import BackendOptions, Recording
-from ._exact import Shape, maps, payload
+from ...network.model import CrossbarLIF, IntegerLIF, Network, Population
+from ..native.exact import Shape, maps, payload
+from .api import BackendOptions, Recording
 
 try:
     import torch
@@ -39,7 +39,7 @@ CPU_MEMORY = 1 << 25  # bytes of the samples that run at once: more, and tensors
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-    """Run the integer network; see `backends._base` for the interface. `options.device`: auto (the default), cpu or cuda.
+    """Run the integer network; see `backends.api` for the interface. `options.device`: auto (the default), cpu or cuda.
 
     Raises:
         UsageError: a device that is not there, or a format that is none.

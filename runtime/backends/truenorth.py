@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compile.crossbar.artefact import AXONS, SLOTS, Crossbars
-from ...compile.network import Network
 from ...errors import BackendError
 from ...hwmodels.crossbar import STATE_MAX
 from ...jit import jit_allocating
-from ._base import BackendOptions, Recording
+from ...network.model import Network
+from .api import BackendOptions, Recording
 
 BATCH = 256
 RING = 16  # ticks that a spike may be under way, and the present one
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-    """Run every core of the deployed network; see `backends._base` for the interface.
+    """Run every core of the deployed network; see `backends.api` for the interface.
 
     Raises:
         BackendError: the network was not compiled for crossbars, or its events are not spikes.

@@ -1,1 +1,0 @@
-"""NIR: graphs of primitives with continuous time, read as networks with time steps, and written."""

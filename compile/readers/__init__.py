@@ -1,1 +1,0 @@
-"""Readers: one file per format, with SUFFIXES and `read(path) -> Network`."""

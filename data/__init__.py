@@ -1,0 +1,1 @@
+"""Data sets and samples in files, as integers. Nothing here imports torch."""

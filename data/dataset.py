@@ -1,0 +1,155 @@
+"""Data sets as integers: what the chip receives is what training saw. NumPy only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import registry
+from ..errors import DataError
+from ..subset import choose
+
+if TYPE_CHECKING:
+    from .download import Progress
+
+__all__ = ["Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples `values`, uint8 (N, *shape) or, of temporal sets, (N, T, *shape), and their classes `labels`, int64 (N,)."""
+
+    values: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.labels) or self.labels.ndim != 1:
+            raise DataError(f"A split has {len(self.values)} samples but labels of shape {self.labels.shape}.")
+        self.values.setflags(write=False)
+        self.labels.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def evenly(self, count: int) -> Split:
+        """Return up to `count` samples, evenly spread: see `subset.Subset`."""
+        return self.take(choose(count, len(self)).indices())
+
+    def take(self, indices: NDArray[np.int64] | slice) -> Split:
+        """Return the samples at `indices`, in that order."""
+        return Split(self.values[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and test samples. The real value of an integer pixel p in 0..levels is  p / levels.
+
+    Args:
+        name: as in `names()`.
+        train, test: the samples.
+        classes: labels are 0..classes - 1.
+        levels: the integer that stands for 1: 255 for images, 1 for binary frames of events, else where the counts were clipped.
+        shape: of one sample; of temporal sets, of one frame.
+        temporal: each sample is T frames, so the values are (N, T, *shape); both splits have the same T.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    levels: int
+    shape: tuple[int, ...]
+    temporal: bool = False
+
+    def __post_init__(self) -> None:
+        for part, split in (("training", self.train), ("test", self.test)):
+            if not len(split):
+                raise DataError(f"{self.name}: the {part} split is empty.")
+            if split.values.dtype != np.uint8 or split.values.shape[1 + self.temporal :] != self.shape or self._exceeds(split):
+                raise DataError(f"{self.name}: {part} samples are not bytes of shape {self.shape} with values 0..{self.levels}.")
+            if split.labels.min() < 0 or split.labels.max() >= self.classes:
+                raise DataError(f"{self.name}: {part} labels lie outside 0..{self.classes - 1}.")
+        if self.temporal and self.train.values.shape[1] != self.test.values.shape[1]:
+            steps = f"{self.train.values.shape[1]} and {self.test.values.shape[1]}"
+            raise DataError(f"{self.name}: training and test samples have {steps} frames; they must have as many.")
+
+    def _exceeds(self, split: Split) -> bool:
+        """Whether a value lies above `levels`; bytes cannot lie above 255, so files mapped into memory are not read for it."""
+        return self.levels < 255 and int(split.values.max()) > self.levels
+
+    @property
+    def timesteps(self) -> int | None:
+        """Frames of each sample of a temporal set; None for static ones."""
+        return int(self.train.values.shape[1]) if self.temporal else None
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in one sample; of temporal sets, in one frame."""
+        return int(np.prod(self.shape))
+
+
+def names() -> list[str]:
+    """List the data sets that `load_dataset` knows."""
+    from . import sets as datasets
+
+    return registry.names(datasets)
+
+
+def data_folder(folder: Path | str | None = None) -> Path:
+    """Return where data files are looked for: `folder`, else the environment's SPIKELOOM_DATA, else ./data."""
+    return Path(folder) if folder is not None else Path(os.environ.get("SPIKELOOM_DATA") or "data")
+
+
+def load_dataset(
+    name: str,
+    folder: Path | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load the data set called `name`.
+
+    Args:
+        name: one of `names()`; a file in data/sets.
+        folder: where its files are, if it has any; None: the environment's SPIKELOOM_DATA, else ./data.
+        options: the data set's own options by name, such as {"timesteps": 8} for sets of events; see docs/data.md.
+        download: fetch files that are missing, from the addresses that the data set's file names.
+        progress: called while files are fetched, with a file's name, bytes so far, and bytes in all (None: unknown).
+
+    Raises:
+        UsageError: there is no such data set, or no such option; the message lists the nearest names.
+        DataError: its files are missing, truncated or not what their headers say, or cannot be fetched.
+    """
+    from . import sets as datasets
+    from .download import download as fetch_all
+    from .sets._files import MissingFilesError
+
+    module = registry.load(datasets, "data set", name)
+    chosen = registry.options_of(module, options or {}, f"the data set {name}")
+    arguments = (data_folder(folder),) if chosen is None else (data_folder(folder), chosen)
+    if download:
+        try:
+            return _load(module, arguments)
+        except MissingFilesError:
+            fetch_all(name, arguments[0], progress)
+    return _load(module, arguments)
+
+
+def _load(module: Any, arguments: tuple[Any, ...]) -> Dataset:
+    dataset: Dataset = module.load(*arguments)
+    return dataset
+
+
+def split_validation(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Hold out `fraction` of the samples, drawn by `seed`: (the rest, the held-out). At least one sample on each side."""
+    count = len(train)
+    held = min(max(round(count * fraction), 1), count - 1)
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    return train.take(np.sort(order[held:])), train.take(np.sort(order[:held]))

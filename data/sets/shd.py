@@ -1,0 +1,126 @@
+"""Spiking Heidelberg Digits: spoken digits, English and German, as spikes of 700 cochlear channels; 8,156 training, 2,264 test samples.
+
+Cramer, Stradmann, Schemmel, Zenke, "The Heidelberg spiking data sets for the systematic evaluation of spiking neural networks", IEEE
+TNNLS 33, 2022. CC BY 4.0. The files are HDF5: spikes/times (seconds) and spikes/units (0..699), a row for each sample, and labels (0..19).
+Reading them needs the library h5py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...files import reading_time
+from ..dataset import Dataset, Split
+from ..download import Resource, Source
+from ..events import Binning, bin_events, gather
+from ._files import damaged, find, missing, unreadable
+
+CHANNELS = 700
+CLASSES = 20
+MAX_SECONDS = 1000
+WORKER = Path(__file__).with_name("_hdf5_worker.py")
+FILES = ("shd_train.h5", "shd_test.h5")
+FOLDERS = ("SHD", "shd", ".")
+SOURCE = Source(
+    "https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/",
+    (
+        Resource(
+            ("https://zenkelab.org/datasets/shd_train.h5.zip", "https://compneuro.net/datasets/shd_train.h5.zip"),
+            "SHD/shd_train.h5.zip",
+            "f3252aeb598ac776c1b526422d90eecb",
+            holds="shd_train.h5",
+        ),
+        Resource(
+            ("https://zenkelab.org/datasets/shd_test.h5.zip", "https://compneuro.net/datasets/shd_test.h5.zip"),
+            "SHD/shd_test.h5.zip",
+            "1503a5064faa34311c398fb0a1ed0a6f",
+            holds="shd_test.h5",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Options(Binning):
+    """How samples become frames: timesteps (10), by (time or count), clip (1: binary); see `Binning`."""
+
+    by: Literal["time", "count"] = "time"
+
+
+def load(folder: Path, options: Options) -> Dataset:
+    """Read SHD from shd_train.h5 and shd_test.h5; temporal, shape (700,).
+
+    Raises:
+        DataError: a file is missing, damaged or another; or h5py is not installed.
+    """
+    places = [folder / name for name in FOLDERS]
+    place = find(places, FILES)
+    if place is None:
+        raise missing("SHD", FILES, places, SOURCE)
+    train, test = (_split(place / name, options) for name in FILES)
+    return Dataset("shd", train, test, CLASSES, options.clip, (CHANNELS,), temporal=True)
+
+
+def _split(path: Path, options: Options) -> Split:
+    held = _arrays(path)
+    labels, ends = held["labels"], np.cumsum(held["lengths"])
+    if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
+        found = f"{labels.min()}..{labels.max()}" if len(labels) else "none"
+        raise damaged(path, f"a file of SHD with labels 0..{CLASSES - 1}", f"it has {found} ({labels.dtype})")
+    if ends[-1] != len(held["times"]) or len(held["times"]) != len(held["units"]):
+        raise damaged(path, "a file with as many times as units", f"it has {len(held['times'])} and {len(held['units'])}")
+    times, units = _checked(path, held["times"], held["units"])
+    starts = ends - held["lengths"]
+
+    def frames(index: int) -> NDArray[np.uint8]:
+        part = slice(starts[index], ends[index])
+        return bin_events(np.rint(times[part].astype(np.float64) * 1e6).astype(np.int64), units[part].astype(np.int64), CHANNELS, options)
+
+    return gather(range(len(labels)), labels.tolist(), (options.timesteps, CHANNELS), frames, path)
+
+
+def _checked(path: Path, times: NDArray[Any], units: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    if len(units) and (units.min() < 0 or units.max() >= CHANNELS):
+        raise damaged(path, f"a file with units 0..{CHANNELS - 1}", f"it has {units.min()}..{units.max()}")
+    if len(times) and not (times.min() >= 0 and times.max() <= MAX_SECONDS):  # nor NaN
+        raise damaged(path, f"a file with times 0..{MAX_SECONDS} s", f"it has {times.min()}..{times.max()}")
+    return times, units
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Let a process of its own read the file: the HDF5 library can crash on damaged ones.
+
+    Raises:
+        DataError: h5py is not installed, or the file is damaged or another.
+    """
+    if importlib.util.find_spec("h5py") is None:
+        raise DataError("SHD is in HDF5 files, and the library h5py that reads them is not installed. Run: pip install h5py")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
+        out = Path(folder) / "arrays.npz"
+        limit = reading_time(path)
+        command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            raise damaged(path, "an HDF5 file of SHD", f"the HDF5 library did not end within {limit:.0f} s") from error
+        if done.returncode < 0:
+            raise damaged(path, "an HDF5 file of SHD", "the HDF5 library crashed on it")
+        if done.returncode or not out.exists():
+            said = done.stderr.strip().splitlines() or ["nothing"]
+            raise damaged(path, "an HDF5 file with spikes/times, spikes/units and labels", f"h5py says: {said[-1]}")
+        with np.load(out, allow_pickle=False) as held:
+            return {name: held[name] for name in ("labels", "lengths", "times", "units")}

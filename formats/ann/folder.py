@@ -1,0 +1,77 @@
+"""The run folder of a conversion: the network in the hand-over form, calibration samples, and the accuracies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from ...errors import UsageError
+from ...files import sha256, write_bytes, write_json
+from ...network.model import Stage
+from ...subset import Subset, choose
+from .. import onnx as model_onnx
+from .evaluate import Accuracy
+from .normalise import Converted
+
+CALIBRATION_SAMPLES = 512
+Calibration = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+def check_static(data: str, *, temporal: bool) -> None:
+    """Refuse samples that have time steps of their own.
+
+    Raises:
+        UsageError: they have.
+    """
+    if temporal:
+        raise UsageError(f"The samples of {data} are recorded events; an ANN's inputs are constant. Name a data set of images.")
+
+
+def calibration_samples(values: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
+    """Return training samples evenly spread, (samples, inputs), and their labels."""
+    chosen = choose(CALIBRATION_SAMPLES, len(values)).indices()
+    picked = np.asarray(values[chosen])
+    return np.ascontiguousarray(picked.reshape(len(picked), -1)), np.ascontiguousarray(labels[chosen])
+
+
+def write_run(
+    folder: Path,
+    source: Path,
+    converted: Converted,
+    own: float,
+    found: Accuracy,
+    tested: Subset,
+    calibration: Calibration,
+    provenance: dict[str, str],
+    percentile: float,
+) -> dict[str, Any]:
+    """Write model.onnx, calibration.safetensors and conversion.json; return what the last one holds.
+
+    Args:
+        own: the ANN's accuracy on the `tested` test samples; found: that of the spiking network.
+        provenance: what else the network shall say of where it comes from.
+    """
+    last = max(found.by_steps)
+    stages = Stage.on("ann", own, tested), Stage.on("converted", found.by_steps[last], tested)
+    origin = provenance | {"conversion": f"percentile {percentile:g}", "ann": source.name, "ann.sha256": sha256(source.read_bytes())}
+    model_onnx.write(replace(converted.network, stages=stages, provenance=origin), folder / "model.onnx")
+    write_bytes(folder / "calibration.safetensors", save(dict(zip(("values", "labels"), calibration, strict=True)), {"split": "train"}))
+    document = {
+        "ann": {"file": source.name, "accuracy": own},
+        "samples": tested.samples,
+        "subset": tested.document(),
+        "percentile": percentile,
+        "timesteps": converted.network.timesteps,
+        "accuracy": {str(steps): right for steps, right in found.by_steps.items()},
+        "scales": converted.scales,
+        "shift": converted.shift,
+        **{k: v for k, v in asdict(found).items() if k != "by_steps"},
+        "provenance": origin,
+    }
+    write_json(folder / "conversion.json", document)
+    return document

@@ -1,0 +1,140 @@
+"""The values of a .net file, layer by layer, with errors that name the layer. What they mean for a network is said in `netx.py`."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DAMAGE, FormatError
+from ...files import reading_time, require_readable
+
+WORKER = Path(__file__).with_name("_hdf5_worker.py")
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One entry of `layer/`: its number, its type, and its values by name (`weight`, `neuron/vThMant`, ...)."""
+
+    index: int
+    kind: str
+    values: Arrays
+
+    @property
+    def name(self) -> str:
+        """The population's name, if the file has none for it."""
+        return f"{self.kind}{self.index}"
+
+    def wrong(self, what: str, way_out: str = "") -> FormatError:
+        """Build the error that this layer has something wrong or cannot be carried."""
+        return FormatError(f"Layer {self.index} ({self.kind}): {what}. {way_out}".rstrip())
+
+    def has(self, key: str) -> bool:
+        """Whether the layer has a value, or a group, of that name."""
+        return key in self.values or any(name.startswith(f"{key}/") for name in self.values)
+
+    def text(self, key: str) -> str:
+        """Return a value that is text."""
+        if key not in self.values or self.values[key].dtype.kind != "U":
+            raise self.wrong(f"it has no text {key!r}")
+        return str(self.values[key])
+
+    def integers(self, key: str) -> NDArray[np.int64]:
+        """Return the values of an array that must be whole numbers, whatever type they are stored in."""
+        if key not in self.values or self.values[key].dtype.kind == "U":
+            raise self.wrong(f"it has no numbers {key!r}", "Export it again.")
+        stored = self.values[key]
+        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            raise self.wrong(f"{key} has values that are not finite", "Export it again.")
+        if stored.dtype.kind == "f" and (stored != np.round(stored)).any():
+            raise self.wrong(f"{key} has values that are no integers", "Export the network with SLAYER's quantisation on.")
+        if stored.size and max(abs(float(stored.min())), abs(float(stored.max()))) > 1 << 40:
+            raise self.wrong(f"{key} has values beyond 2^40", "Export it again.")
+        return stored.astype(np.int64)
+
+    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """Return one whole number within low..high; an array is taken if all of its entries are the same."""
+        if default is not None and key not in self.values:
+            return default
+        found = np.unique(self.integers(key))
+        if found.size != 1:
+            raise self.wrong(f"{key} has {found.size} different values; one a layer is carried", "Train with shared parameters.")
+        if not low <= found[0] <= high:
+            raise self.wrong(f"{key} is {found[0]:,}; it must lie in {low}..{high}")
+        return int(found[0])
+
+    def pair(self, key: str, low: int, default: int) -> tuple[int, int]:
+        """Return (along rows, along columns) of a value that is one number or two; at most 4096."""
+        if key not in self.values:
+            return default, default
+        found = self.integers(key).ravel()
+        if found.size not in (1, 2) or found.min() < low or found.max() > 4096:
+            raise self.wrong(f"{key} is {found.tolist()[:8]}; it must be one or two numbers in {low}..4096")
+        return int(found[0]), int(found[-1])
+
+    def shape(self) -> tuple[int, ...]:
+        """Return the layer's shape as it is stored: (channels, rows, columns), or (neurons,)."""
+        found = tuple(self.integers("shape").ravel().tolist())
+        if len(found) not in (1, 3) or min(found) < 1 or max(found) > 1 << 24:
+            raise self.wrong(f"its shape is {found}; one or three sizes of at least 1 are read")
+        return found
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Let a process of its own read the file: the HDF5 library can crash on damaged ones.
+
+    Raises:
+        FormatError: h5py is not installed, or the file is damaged, of another kind, or claims more than is read.
+    """
+    if importlib.util.find_spec("h5py") is None:
+        raise FormatError(f"{path} is an HDF5 file, and the library h5py that reads them is not installed. Run: pip install h5py")
+    require_readable(path, "the network")
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
+        out = Path(folder) / "values.npz"
+        limit = reading_time(path)
+        command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            raise FormatError(f"{path} cannot be read: the HDF5 library did not end within {limit:.0f} s. Export it again.") from error
+        if done.returncode or not out.exists():
+            said = (done.stderr.strip().splitlines() or ["the HDF5 library crashed on it"])[-1]
+            raise FormatError(f"{path} cannot be read as a netx file: {said}. Export it again.")
+        try:
+            with np.load(out, allow_pickle=False) as held:
+                return {name: held[name] for name in held.files}
+        except (OSError, zipfile.BadZipFile, *DAMAGE) as error:
+            raise FormatError(f"{path} cannot be read as a netx file: {error}. Export it again.") from error
+
+
+def layers_of(arrays: Arrays) -> list[Layer]:
+    """Return the layers in their order.
+
+    Raises:
+        FormatError: no layers, or numbers that do not run from 0 on.
+    """
+    by_index: dict[int, dict[str, NDArray[Any]]] = {}
+    for name, value in arrays.items():
+        group, _, rest = name.partition("/")
+        number, _, key = rest.partition("/")
+        if group == "layer":
+            if not number.isdecimal() or len(number) > 5:
+                raise FormatError(f"{name} is not in a layer with a number.")
+            by_index.setdefault(int(number), {})[key] = value
+    if not by_index or sorted(by_index) != list(range(len(by_index))):
+        raise FormatError(f"the layers are numbered {sorted(by_index)[:8]}, not from 0 on without a gap. Export it again.")
+    found: list[Layer] = []
+    for index in sorted(by_index):
+        bare = Layer(index, "?", by_index[index])
+        found.append(Layer(index, bare.text("type"), by_index[index]))
+    return found

@@ -1,0 +1,1 @@
+"""The network that everything speaks of: populations, projections, neurons, synapses, convolutions, its reference and its archive."""

@@ -1,0 +1,81 @@
+"""What every backend takes and gives: `runtime.run` calls `simulate(network, events, options)` of the module that it found by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...compile.crossbar.artefact import Crossbars
+from ...errors import UsageError
+from ...network.model import Flat
+
+
+@dataclass(frozen=True)
+class BackendOptions:
+    """Options of a backend.
+
+    `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
+    by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
+    `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
+    `plain`: the native backend computes in NumPy, without compiling kernels; a run sets it where that is done sooner.
+    `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
+    Of the torch backend: `device`: auto, cpu or cuda; `formats`: number formats that may be chosen from, best first, None for the device's;
+    `compile_neurons`: whether torch.compile makes kernels of the neurons, None where a run is long enough.
+    """
+
+    time_limit: float = 600.0
+    lava_python: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    rasters: bool = True
+    plain: bool = False
+    by_step: bool = False
+    crossbars: Crossbars | None = None
+    device: str | None = None
+    formats: tuple[str, ...] | None = None
+    compile_neurons: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not self.time_limit > 0:  # so that NaN is refused, too
+            raise UsageError(f"--time-limit is {self.time_limit:g}; it must be more than 0 seconds.")
+        for name, value in (("number of threads", self.threads), ("batch size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UsageError(f"The {name} is {value}; it must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a backend saw.
+
+    `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
+    `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
+    knows; `fired` of the input, if it is there, payloads that are not 0;
+    `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
+    `arithmetic`: what computed, and each projection's number format with its proof, of a backend that chooses.
+    """
+
+    spikes: dict[str, NDArray[np.bool_]]
+    active: dict[str, NDArray[np.int64]] | None = None
+    fired: dict[str, NDArray[np.int64]] | None = None
+    by_step: dict[str, NDArray[np.int64]] | None = None
+    arithmetic: dict[str, Any] | None = None
+
+    def spread(self, flat: Flat) -> Recording:
+        """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
+        spikes = {name: _spread(raster, flat.living[name]) for name, raster in self.spikes.items()}
+        counts = (
+            None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired, self.by_step)
+        )
+        return Recording(spikes, *counts, arithmetic=self.arithmetic)
+
+
+def _spread(values: NDArray[Any], living: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return (..., live neurons) as (..., neurons), zeros for those that are not alive."""
+    if living.all():
+        return values
+    out = np.zeros((*values.shape[:-1], living.size), values.dtype)
+    out[..., living] = values
+    return out
