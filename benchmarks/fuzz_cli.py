@@ -31,7 +31,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("", "data", "formats")]
 sys.path.insert(0, str(Path(__file__).parent))
 
 import forked

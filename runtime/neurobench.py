@@ -9,7 +9,7 @@
 
 An element is the smallest of 1, 2 or 4 bytes that holds it, as it would be in a dense tensor; what a chip's own encoding takes is its
 synapse words, not this. A layer is evaluated at every time step, and once where the input is sent once (`current`, `host`). The terms
-are those of the package neurobench 2.3; tests/test_neurobench.py holds them against it where it is installed.
+are those of the package neurobench 2.3; tests/runtime/test_neurobench.py holds them against it where it is installed.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def test_lava_refuses_biases_that_its_registers_do_not_hold() -> None:
 @pytest.mark.slow
 @needs_lava
 def test_a_trained_residual_network_runs_in_lava_as_the_benchmark_does_it() -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "lava_networks.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "lava_networks.py"
     command = [sys.executable, str(script), "--only", "6conv2fc", "--only", "sew-resnet18", "--width", "2", "--samples", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

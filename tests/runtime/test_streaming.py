@@ -191,7 +191,7 @@ def streamed(folder: Path, gigabytes: float, inputs: int) -> tuple[int, int, int
     np.save(folder / "labels.npy", np.zeros(count, np.uint8))
     script = folder / "stream.py"
     script.write_text(STREAM.format(inputs=inputs))
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     code = f"import sys; sys.path.insert(0, {tests!r}); exec(open({str(script)!r}).read())"
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), str(folder / "labels.npy")], capture_output=True, text=True, timeout=300, check=False

@@ -167,7 +167,7 @@ mapping = build(network, {p.name: np.ones(p.size) for p in network.populations},
 assert mapping.cores == 1 and mapping.messages_per_step == mapping.messages_bound
 assert "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
 
 
 def words_of(targets: list[int], chip: Chip) -> int:

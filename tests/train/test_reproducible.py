@@ -17,7 +17,7 @@ OLD = {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
 def results(*words: str, **environment: str) -> dict[str, int]:
     """How many results products and a training have over the alignments, and how many warnings there are, where nothing is set."""
     clean = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"} | OLD | environment
-    script = Path(__file__).with_name("alignments.py")
+    script = Path(__file__).parents[1] / "alignments.py"
     done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, env=clean, check=True)
     return {name: int(count) for name, count in map(str.split, done.stdout.splitlines())}
 

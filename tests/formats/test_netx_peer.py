@@ -21,7 +21,7 @@ from spikeloom.network import reference
 
 # Lava's netx itself
 
-PEER = Path(__file__).with_name("netx_peer") / "run_netx.py"
+PEER = Path(__file__).parents[1] / "netx_peer" / "run_netx.py"
 WORKER = Path(reference.__file__).parents[1] / "runtime" / "lava_worker"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from spikeloom.network import reference
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 EXACT = ("native", "scipy", "onnxruntime", "torch_dense", "torch_csr", "spikingjelly")
 
 

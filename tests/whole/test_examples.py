@@ -11,7 +11,7 @@ import pytest
 from spikeloom import compile as compiler
 from spikeloom import runtime, train
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")

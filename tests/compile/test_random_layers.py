@@ -17,7 +17,7 @@ from netgen import seeds
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.hwmodels import chip as chips
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 bounds: Any = importlib.import_module("random_layers")
 mapping: Any = importlib.import_module("mapping")
 

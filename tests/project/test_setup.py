@@ -52,9 +52,9 @@ def test_every_property_test_asks_how_many_examples_to_try() -> None:
 @pytest.mark.chain
 def test_a_folder_of_any_name_holds_the_repository(tmp_path: Path) -> None:
     folder = tmp_path / "my-clone"
-    (folder / "tests").mkdir(parents=True)
-    for name in ("pyproject.toml", "__init__.py", "_version.py", "tests/conftest.py", "tests/test_setup.py"):
+    (folder / "tests" / "project").mkdir(parents=True)
+    for name in ("pyproject.toml", "__init__.py", "_version.py", "tests/conftest.py", "tests/project/test_setup.py"):
         (folder / name).write_text((ROOT / name).read_text())
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ci_calls", "tests/test_setup.py"]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ci_calls", "tests/project/test_setup.py"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

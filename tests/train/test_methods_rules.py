@@ -12,7 +12,7 @@ from spikeloom.errors import UsageError
 from spikeloom.train import methods
 from spikeloom.train.layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork, Unit
 from spikeloom.train.methods._flat import Flat, largest, largest_of, share_out, smallest_value, split
-from test_train_methods import conv_network, fake_gradients, flat, linear_network, method_of, run, settings_of, taps
+from test_methods import conv_network, fake_gradients, flat, linear_network, method_of, run, settings_of, taps
 from torch import Tensor
 
 REGROWING = ["grad-r", "deep-r", "soft-deep-r", "stds", "esl"]

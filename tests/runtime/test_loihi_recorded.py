@@ -12,7 +12,7 @@ import pytest
 from spikeloom.network import reference
 from spikeloom.runtime.backends import lava
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("SPIKELOOM_DATA") or "/nowhere") / "loihi-recorded"
 EXAMPLE = ROOT / "examples" / "loihi_recorded.py"
 recorded_here = pytest.mark.skipif(not (FOLDER / "xor250.npz").exists(), reason="SPIKELOOM_DATA has no loihi-recorded/xor250.npz")

@@ -20,7 +20,7 @@ from spikeloom.train import devices, methods
 from spikeloom.train import optimiser_kernels as kernels
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.methods import _flat, _random
-from test_train_methods import conv_network, fake_gradients, flat, linear_network, method_of
+from test_methods import conv_network, fake_gradients, flat, linear_network, method_of
 
 F8 = NDArray[np.float64]
 LR = 0.01

@@ -83,7 +83,7 @@ def test_next_steps_are_quoted_for_the_shell(tmp_path: Path, spikeloom: Any, dig
 
 def test_all_hints_are_quoted() -> None:
     """No command writes its next step as text of its own."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     texts = {path.name: path.read_text() for path in (root / "cli").glob("*.py")}
     assert [name for name, text in texts.items() if "Next: " in text] == ["shared.py"]
     assert all("next_step(" in texts[f"{name}.py"] for name in ("train", "compile", "run", "convert"))

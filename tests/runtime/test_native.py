@@ -384,7 +384,7 @@ def test_a_run_without_numba(tmp_path: Path) -> None:
     path = deployed.save(tmp_path / "model.loom")
     values = samples(deployed.network, 5, 20)
     np.save(tmp_path / "values.npy", values)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     command = [sys.executable, "-c", NO_NUMBA, str(path), str(tmp_path / "values.npy")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
