@@ -17,7 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("", "data", "formats")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/data"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/formats"))
 
 
 def main() -> None:

@@ -31,7 +31,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("", "data", "formats")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/data"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/formats"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import forked
