@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import registry
 from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
-from ..network.model import Encoding, Network, Projection
+from ..network.model import Encoding, Network
 from ..network.validate import validate
 from ..subset import choose
 from . import dump, passes
@@ -52,12 +52,6 @@ def differing(spikes: NDArray[Any], goal: NDArray[Any]) -> float:
     """Return the spikes that are in one raster alone, as a share of those of `goal`; of a silent `goal`, 1 if there is any."""
     wrong, wanted = int(np.count_nonzero(spikes != goal)), int(np.count_nonzero(goal))
     return wrong / wanted if wanted else float(wrong > 0)
-
-
-def payload(network: Network, projection: Projection) -> tuple[int, float]:
-    """Return the largest payload that a projection carries, and the real value of one unit: (1, 1.0) for spikes."""
-    graded = projection.source == network.populations[0].name and network.input.encoding != "rate"
-    return (network.input.levels, network.input.scale) if graded else (1, 1.0)
 
 
 @dataclass(frozen=True)

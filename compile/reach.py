@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ..hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, shift
 from ..network.model import IntegerLIF, Network, Population, Projection, Threshold
-from .pipeline import payload
 
 Int = NDArray[np.int64]
 Masks = dict[str, NDArray[np.bool_]]  # by population, one flag a neuron
@@ -29,10 +28,10 @@ def input_range(network: Network, population: Population, alive: Masks | None = 
 
 def sums(network: Network, projection: Projection, alive: Masks | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums of each target's positive and negative weights times the largest payload; exact for integers below 2^53."""
-    synapses, levels = projection.synapses, payload(network, projection)[0]
+    synapses, largest = projection.synapses, network.payload_of(projection).largest
     sources = network.population(projection.source).living if alive is None else alive[projection.source]
     above, below = (synapses.forward(part(synapses.data, 0), sources) for part in (np.maximum, np.minimum))
-    return above * levels, below * levels
+    return above * largest, below * largest
 
 
 def highest_potential(network: Network, population: Population, neuron: IntegerLIF, alive: Masks | None = None) -> NDArray[np.float64]:
@@ -60,7 +59,7 @@ def can_spike(network: Network, population: Population, alive: Masks | None = No
     if isinstance(population.neuron, IntegerLIF) and all(p.weight_bits is not None for p in arriving):
         excited &= highest_potential(network, population, population.neuron, alive) > population.neuron.vth
     if isinstance(population.neuron, Threshold):
-        units = [payload(network, p)[1] for p in arriving]
+        units = [network.payload_of(p).scale for p in arriving]
         most = sum((a * unit for a, unit in zip(above, units, strict=True)), population.biases.astype(np.float64))
         excited &= most >= population.neuron.level * (1.0 - 1e-9)  # sums of float weights may round
     return excited

@@ -17,6 +17,7 @@ from ..network.model import Convolution, Network, Population, Projection, Thresh
 __all__ = ["UNCOUNTED", "reachable_synapses"]
 
 UNCOUNTED = "uncounted"  # the key of the provenance under which training names the layers that are left out, as a list in JSON
+ROUNDING = 1e-9  # of sums of float weights
 Masks = Mapping[str, NDArray[np.bool_]]
 
 
@@ -72,9 +73,9 @@ def _reached(network: Network, population: Population, reach: Masks) -> NDArray[
     if isinstance(population.neuron, Threshold):
         for projection in arriving:
             positive = projection.synapses.forward(np.maximum(projection.synapses.data, 0), reach[projection.source])
-            graded = projection.source == network.populations[0].name and network.input.levels > 1  # as large as need be
-            total += np.where(positive > 0, np.inf, 0.0) if graded else positive
-        return total >= population.neuron.level
+            carried = network.payload_of(projection)
+            total += positive * (carried.largest * carried.scale)
+        return total >= population.neuron.level * (1.0 - ROUNDING)
     for projection in arriving:
         total += _arriving(projection, reach)
     return total > 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,12 @@ __all__ = [
     "Connectivity",
     "Convolution",
     "CrossbarLIF",
+    "SPIKE",
     "InputSpec",
     "IntegerLIF",
     "Network",
     "Neuron",
+    "Payload",
     "Population",
     "Projection",
     "Reading",
@@ -156,6 +158,26 @@ class Projection:
         return self if keep.all() else replace(self, synapses=self.synapses.select(keep), origin=self.trained)
 
 
+class Payload(NamedTuple):
+    """What a message of a projection carries: an integer up to `largest`, each unit worth `scale` in the float network.
+
+    `once`: it is sent at the first step alone, and a current that never decays holds it. `SPIKE` is what neurons send.
+    """
+
+    largest: int
+    scale: float
+    once: bool = False
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether a synapse has to multiply by it; a 1 is a spike."""
+        return self.largest > 1
+
+
+SPIKE = Payload(1, 1.0)
+LARGEST_PAYLOAD = 255  # a payload is a byte, here and on the chips
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are put on the wire.
@@ -176,6 +198,16 @@ class InputSpec:
     def is_once(self) -> bool:
         """Whether the payload comes at the first step alone; a current that never decays holds it."""
         return self.encoding in ("current", "host")
+
+    @property
+    def is_rate_coded(self) -> bool:
+        """Whether samples enter as random spikes."""
+        return self.encoding == "rate"
+
+    @property
+    def payload(self) -> Payload:
+        """What a message of the input carries; of samples that are not encoded yet, as they are."""
+        return SPIKE if self.is_rate_coded else Payload(self.levels, self.scale, self.is_once)
 
 
 @dataclass(frozen=True)
@@ -250,6 +282,10 @@ class Network:
     def outputs_of(self, name: str) -> list[Projection]:
         """Return the projections that leave the population `name`."""
         return [p for p in self.projections if p.source == name]
+
+    def payload_of(self, projection: Projection) -> Payload:
+        """Return what the messages of a projection carry: spikes, or from the input what its encoding sends."""
+        return self.input.payload if projection.source == self.populations[0].name else SPIKE
 
     @property
     def is_integer(self) -> bool:
@@ -397,6 +433,11 @@ def _check_network(network: Network) -> None:
         raise NetworkError(f"The number of time steps is {network.timesteps}; it must lie in 1..4096.")
     if network.votes < 1 or network.populations[-1].size % network.votes:
         raise NetworkError(f"The output's {network.populations[-1].size} neurons cannot be shared out as {network.votes} votes a class.")
+    if network.input.encoding != "direct" and network.input.payload.largest > LARGEST_PAYLOAD:
+        raise NetworkError(
+            f"The samples have values up to {network.input.levels:,}, and the encoding {network.input.encoding} sends them as bytes, up to "
+            f"{LARGEST_PAYLOAD}. Use samples of fewer levels, or --encoding rate."
+        )
     if len({p.name for p in network.projections}) != len(network.projections):
         raise NetworkError("Two projections have the same name.")
     for projection in network.projections:

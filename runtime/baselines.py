@@ -51,10 +51,9 @@ def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel 
 
 def split(network: Network) -> tuple[list[Projection], list[Projection]]:
     """Return the projections that carry payloads, and those that carry spikes."""
-    graded = network.input.encoding != "rate" and network.input.levels > 1
-    entry = network.populations[0].name
-    first = [p for p in network.projections if graded and p.source == entry]
-    return first, [p for p in network.projections if p not in first]
+    graded = [network.payload_of(p).is_graded for p in network.projections]
+    carry = list(zip(network.projections, graded, strict=True))
+    return [p for p, multiplies in carry if multiplies], [p for p, multiplies in carry if not multiplies]
 
 
 def _row(name: str, what: str, macs: float, acs: float, prices: OperationsModel) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def encode(
 
     `threads`: the machine's cores if None; `plain`: without a kernel.
     """
-    if network.input.encoding != "rate" or plain or not compiled():
+    if not network.input.is_rate_coded or plain or not compiled():
         return reference.encode(network, values, seed=seed, first=first, numbers=numbers)
     from .native.kernels.coding import encode as rate_code
 

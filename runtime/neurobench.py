@@ -57,8 +57,7 @@ def metrics(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
 
 def evaluations(network: Network, projection: Projection) -> int:
     """Return how often a projection is evaluated in a sample: at every time step, or once where the input is sent once."""
-    once = projection.source == network.populations[0].name and network.input.is_once
-    return 1 if once else network.timesteps
+    return 1 if network.payload_of(projection).once else network.timesteps
 
 
 def _zeros(network: Network) -> tuple[int, int]:

@@ -52,8 +52,7 @@ class Pass:
             raise NetworkError("Crossbars need calibration samples to choose thresholds and leaks. Compile a run folder, or give samples.")
         samples = self.calibration.affordable(network)
         events = reference.encode(network, samples.values, seed=self.seed)
-        rate = network.input.encoding == "rate"
-        floats = reference.simulate_float(network, samples.values, events=events if rate else None)
+        floats = reference.simulate_float(network, samples.values, events=events if network.input.is_rate_coded else None)
         streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
         integer, changes, drift = network, list[str](), dict[str, float]()
         for population in network.spiking:

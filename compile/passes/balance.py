@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, NetworkError
 from ...network.model import Network, Population, Projection, Synapses, Threshold, Trained
-from ..pipeline import CompileOptions, PassResult, payload
+from ..pipeline import CompileOptions, PassResult
 from . import lower
-from .encode import HELD
 
 ORDERS = (55,)  # after the last pass that drops layers
 
@@ -55,14 +54,14 @@ class Pass:
         return PassResult(network, tuple(_changes(network, *before)))
 
     def _check_relays(self, network: Network, late: list[Projection]) -> None:
-        levels, held = payload(network, late[0])[0], network.input.encoding in HELD and late[0].source == network.populations[0].name
-        if self.relays and levels == 1 and not held:
+        carried = network.payload_of(late[0])
+        if self.relays and not carried.is_graded and not carried.once:
             return
         worst = max(late, key=lambda p: p.delay)
-        why, way_out = f"its payloads of up to {levels} are more than a relay passes on", "Use --encoding rate"
-        if levels == 1:
+        why, way_out = f"its payloads of up to {carried.largest} are more than a relay passes on", "Use --encoding rate"
+        if not carried.is_graded:
             why, way_out = "relays are switched off", "Allow relays"
-        if held:
+        if carried.once:
             why, way_out = "a relay would not pass on samples that are sent once and held", "Use --encoding rate"
         raise DoesNotFitError(
             f"Projection {worst.name} ({worst.source} -> {worst.target}) has to wait {worst.delay} steps for the other paths; a synapse of "
@@ -122,7 +121,7 @@ def _relayed(network: Network, source: Population, late: list[Projection], strid
     is_output = source.name == network.populations[-1].name
     order, projections = list(network.populations), {p.name: p for p in network.projections}
     at = 1 if is_output else [p.name for p in order].index(source.name) + 1
-    level = payload(network, late[0])[1]  # what one spike is worth
+    level = network.payload_of(late[0]).scale  # what one spike is worth
     feeding, numbers = source, np.arange(source.size)
     for hop in range(1, max(p.delay for p in late) // stride + 1):
         beyond = [p for p in late if p.delay // stride >= hop]

@@ -27,7 +27,7 @@ from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, largest_weight
 from ...network.model import IntegerLIF, Network, Population, Projection, Threshold
 from .. import reach
-from ..pipeline import CompileOptions, PassResult, payload
+from ..pipeline import CompileOptions, PassResult
 
 ORDERS = (45,)
 LARGEST = 2047  # of levels, and of sums below zero; see above
@@ -60,7 +60,7 @@ def create(options: CompileOptions) -> Pass:
 
 def _lower(network: Network, population: Population, gate: Threshold) -> Network:
     arriving = network.inputs_of(population.name)
-    units = {payload(network, p)[1] for p in arriving} or {1.0}
+    units = {network.payload_of(p).scale for p in arriving} or {1.0}
     if len(units) > 1:
         raise NetworkError(f"Layer {population.name} adds samples and spikes in one gate, which have different units. Use --encoding rate.")
     levels = whole_levels(population, gate, units.pop())
@@ -71,7 +71,7 @@ def _lower(network: Network, population: Population, gate: Threshold) -> Network
             f"Layer {population.name}: a gate of level {gate.level:g} over sums of {int(low.min()):,} to {int(high.max()):,}; the chip's "
             f"neuron tells levels up to {LARGEST:,} and sums above -{LARGEST:,} apart exactly. Use smaller windows or fewer branches."
         )
-    held = network.input.is_once and any(p.source == network.populations[0].name for p in arriving)
+    held = any(network.payload_of(p).once for p in arriving)
     neuron = IntegerLIF(NEVER_DECAYS if held else NO_MEMORY, NO_MEMORY, 2 * top - 1)
     bias = None if population.bias is None else ((top - levels) << (ALIGN + EXPONENT)).astype(np.int32)
     network = network.with_population(replace(population, neuron=neuron, bias=bias))

@@ -31,7 +31,7 @@ from ...network import reference
 from ...network.model import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..advice import if_silent
 from ..bits import Bits
-from ..pipeline import Calibration, CompileOptions, PassResult, differing, payload
+from ..pipeline import Calibration, CompileOptions, PassResult, differing
 from . import lower
 from ._channels import GROUPS, parts
 
@@ -91,7 +91,7 @@ class Pass:
 
     def _calibrated(self, network: Network, calibration: Calibration) -> PassResult:
         events = reference.encode(network, calibration.values, seed=self.seed)
-        floats = reference.simulate_float(network, calibration.values, events=events if network.input.encoding == "rate" else None)
+        floats = reference.simulate_float(network, calibration.values, events=events if network.input.is_rate_coded else None)
         streams: Streams = {network.populations[0].name: events}
         integer, changes, drift = network, list[str](), dict[str, float]()
         for group in network.components():
@@ -140,7 +140,7 @@ class Pass:
             for p, exponent, step in zip(arriving, chosen.exponents, chosen.steps, strict=True)
         }
         _check_alive(network, population, arriving, changed)
-        held = network.input.is_once and any(p.source == network.populations[0].name for p in arriving)
+        held = any(network.payload_of(p).once for p in arriving)
         registers = IntegerLIF(NEVER_DECAYS if held else current_decay(neuron.tau_syn), chosen.dv, chosen.vth, neuron.soft_reset)
         rounded = round_bias_plain if self.plain else round_bias
         bias = None if population.bias is None else rounded(population.bias, chosen.gain)
@@ -183,17 +183,18 @@ def _deployed(candidate: Network, group: tuple[Population, ...], streams: Stream
 
 def _gates(network: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
     """Run gates on the deployed spikes; payloads of the samples count in their real units, and a held current at every step."""
-    entry = network.populations[0].name
-    if network.input.encoding != "rate" and any(p.source == entry for g in group for p in network.inputs_of(g.name)):
-        real = streams[entry] * network.input.scale
-        held = np.broadcast_to(real[:, :1], real.shape) if network.input.is_once else real
+    entry, carried = network.populations[0].name, network.input.payload
+    if any(p.source == entry for g in group for p in network.inputs_of(g.name)):
+        real = streams[entry] * carried.scale
+        held = np.broadcast_to(real[:, :1], real.shape) if carried.once else real
         streams = streams | {entry: held}
     return reference.float_component(network, group, streams)
 
 
 def _arriving(network: Network, projection: Projection) -> Arriving:
     synapses, sources = projection.synapses, network.population(projection.source).living
-    return Arriving(synapses.data, lambda values: synapses.forward(values, sources), *payload(network, projection))
+    carried = network.payload_of(projection)
+    return Arriving(synapses.data, lambda values: synapses.forward(values, sources), carried.largest, carried.scale)
 
 
 def _scaled(network: Network, group: tuple[Population, ...], factor: float) -> Network:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...network.model import Convolution, Network, Projection, Synapses
-from ..native.exact import FORMATS, INT64, Bounds, Shape, bounds, choose, payload, whole
+from ..native.exact import FORMATS, INT64, Bounds, Shape, bounds, choose, whole
 
 __all__ = ["Arriving", "arriving", "places"]
 
@@ -163,7 +163,7 @@ def arriving(network: Network, projection: Projection, shapes: dict[str, Shape],
     if size[0] * size[1] > MOST_WEIGHTS:
         proven = []
     fallback = _BySciPy(synapses, places(ends[0]), places(ends[1]))
-    trial = _trial(synapses.shape[1], payload(network, projection.source)).to(device)
+    trial = _trial(synapses.shape[1], network.payload_of(projection).largest).to(device)
     expected = fallback(trial)
     chosen, sums = INT64, fallback
     for name in proven:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...errors import BackendError, UsageError
 from ...hwmodels.fixed_point import ALIGN, STATE_LIMIT
 from ...network.model import CrossbarLIF, IntegerLIF, Network, Population
-from ..native.exact import Shape, maps, payload
+from ..native.exact import Shape, maps
 from .api import BackendOptions, Recording
 
 try:
@@ -45,7 +45,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
         UsageError: a device that is not there, or a format that is none.
         BackendError: payloads beyond the network's levels, a network that is not quantised, or too little memory on the device.
     """
-    most = payload(network, network.populations[0].name)
+    most = network.input.payload.largest
     if events.size and int(events.max()) > most:
         raise BackendError(f"The events hold payloads up to {events.max()}; this network's input carries at most {most}.")
     shapes = maps(network)

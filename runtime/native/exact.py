@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import UsageError, unknown_name
 from ...network.model import Convolution, Network, Population, Projection, Synapses
 
-__all__ = ["FORMATS", "INT64", "Bounds", "Format", "bounds", "choose", "maps", "payload", "whole"]
+__all__ = ["FORMATS", "INT64", "Bounds", "Format", "bounds", "choose", "maps", "whole"]
 
 DOUBLE = 1 << 53
 
@@ -58,12 +58,6 @@ class Bounds:
     total: int | None
 
 
-def payload(network: Network, source: str) -> int:
-    """Return the largest payload that a population sends: 1 for spikes."""
-    graded = source == network.populations[0].name and network.input.encoding != "rate"
-    return min(network.input.levels, 255) if graded else 1
-
-
 def bounds(network: Network, projection: Projection) -> Bounds:
     """Return the bounds of a projection's products and sums, exact integers.
 
@@ -71,7 +65,7 @@ def bounds(network: Network, projection: Projection) -> Bounds:
     """
     synapses = projection.synapses
     taps, pool = (synapses.taps, synapses.pool) if isinstance(synapses, Convolution) else (synapses, 1)
-    operand = payload(network, projection.source) * pool**2
+    operand = network.payload_of(projection).largest * pool**2
     data = taps.data.astype(np.int64)
     largest = 0
     for part in (np.maximum(data, 0), np.maximum(-data, 0)):

@@ -82,7 +82,7 @@ class _Product:
         self.source, self.exponent = projection.source, projection.exponent
         self.type = np.int32 if total is not None and total <= INT32 else np.int64
         self.weights = projection.synapses.operator(self.type)
-        self.steps = 1 if projection.source == network.populations[0].name and network.input.is_once else network.timesteps
+        self.steps = 1 if network.payload_of(projection).once else network.timesteps
 
     def add(self, stream: Array, sums: NDArray[np.int64]) -> None:
         """Add (W s) << exponent of each step of (samples, timesteps, sources) to `sums` (timesteps, targets, samples)."""

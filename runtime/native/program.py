@@ -171,7 +171,7 @@ def prepare(network: Network, few: bool = False) -> Program | None:
     packing = (STEPS if few else SAMPLES) if maps and all(_narrow(p) for p in network.projections) else BYTES
     lanes = FLAT_LANES if not maps else MAP_LANES if packing == SAMPLES else 1
     live = 1 if network.input.is_once else network.timesteps
-    levels = 1 if network.input.encoding == "rate" else network.input.levels
+    levels = network.input.payload.largest
     empty = Program(network.populations[0].name, network.timesteps, lanes, packing, live, levels, found, ())
     return replace(empty, layers=tuple(_layer(network, p, empty) for p in network.spiking))
 
@@ -212,7 +212,7 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
         most = largest_sum(network, projection)
         largest = max(largest, most)
         bound += np.ceil(most * 2.0**projection.exponent) + 1.0  # the shift rounds down
-        arriving.append(_arriving(projection, program, most, _payload(network, projection)))
+        arriving.append(_arriving(projection, program, most, network.payload_of(projection).largest))
     steps = max((_steps(program, a.source) for a in arriving), default=1)
     new = neuron.du == NO_MEMORY or (neuron.du == NEVER_DECAYS and steps == 1)
     fits = new and bound < STATE_LIMIT >> ALIGN and largest < INT32 and network.timesteps <= MOST_STEPS
@@ -283,17 +283,12 @@ def _pools(c: Convolution) -> int:
     return size * c.pool if own and bool((c.taps.indices == np.arange(c.weights)).all()) else 0
 
 
-def _payload(network: Network, projection: Projection) -> int:
-    """Return the largest payload that a projection's source sends."""
-    return network.input.levels if projection.source == network.populations[0].name and network.input.encoding != "rate" else 1
-
-
 def largest_sum(network: Network, projection: Projection) -> float:
     """Return the largest magnitude that any partial sum of a target's weights times payloads can reach, before the shift."""
     synapses = projection.synapses
     ones = np.ones(synapses.shape[1])
     parts = (np.maximum(synapses.data, 0), np.minimum(synapses.data, 0))
-    return max(float(np.abs(synapses.forward(part, ones)).max(initial=0.0)) for part in parts) * _payload(network, projection)
+    return max(float(np.abs(synapses.forward(part, ones)).max(initial=0.0)) for part in parts) * network.payload_of(projection).largest
 
 
 def _sums(largest: float) -> type[np.signedinteger[Any]]:
