@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ...hwmodels.fixed_point import ALIGN
 from ...jit import jit_allocating
 from ...network.model import IntegerLIF, Network, Population
 from ..backends.api import BackendOptions, Recording
+from .kernels.step import lif_step
 
 LANES = 64
 Int64 = NDArray[np.int64]
@@ -72,7 +74,7 @@ def _run_block(
 
 
 def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], filled: int) -> dict[str, Int64]:
-    """Run the populations of a cycle, or one: first what they hear of others at all time steps, then step by step what of each other."""
+    """Run the populations of a cycle, or one: first the sums of what others send, all steps at once; then step by step the cycle's own."""
     names = {layer.name for layer in group}
     shapes = {layer.name: (layer.biases.size, timesteps, LANES) for layer in group}
     currents = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
@@ -115,20 +117,11 @@ def _accumulate(indptr: Any, indices: Any, weights: Any, exponent: int, source: 
 
 @jit_allocating
 def _step(a: Any, biases: Any, du: int, dv: int, vth: int, soft: bool, filled: int, u: Any, v: Any, spikes: Any, active: Any) -> None:
-    """One step of hwmodels.fixed_point.lif_step on (neurons, lanes), state in place; counts updates that found or left a state."""
-    limit = np.int64(1 << 23)
-    keep_u, keep_v, bar = np.int64(4095 - du), np.int64(4096 - dv), np.int64(vth) << 6
+    """Advance (neurons, lanes) by one step, state in place; count the updates that found or left a state."""
+    keep_u, keep_v, bar = np.int64(4095 - du), np.int64(4096 - dv), np.int64(vth) << ALIGN
     for j in range(a.shape[0]):
         for lane in range(a.shape[1]):
-            charge, potential = u[j, lane] * keep_u, v[j, lane] * keep_v
-            un = ((charge + ((charge >> 63) & 4095)) >> 12) + (a[j, lane] << 6)
-            if un > limit:
-                un -= 2 * limit
-            elif un <= -limit:
-                un += 2 * limit
-            vn = min(max(((potential + ((potential >> 63) & 4095)) >> 12) + un + biases[j], 1 - limit), limit - 1)
-            fired = vn > bar
+            arriving = a[j, lane] << ALIGN
+            un, vn, fired, after = lif_step(u[j, lane], v[j, lane], arriving, biases[j], keep_u, keep_v, bar, soft)
             active[j] += (lane < filled) & ((un != 0) | (vn != 0))
-            u[j, lane] = un
-            v[j, lane] = (vn - bar if soft else 0) if fired else vn
-            spikes[j, lane] = fired
+            u[j, lane], v[j, lane], spikes[j, lane] = un, after, fired

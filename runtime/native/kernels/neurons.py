@@ -6,20 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ....hwmodels.fixed_point import STATE_LIMIT
+from ....hwmodels.fixed_point import ALIGN
 from ....jit import jit
 from .lanes import BYTES, SAMPLES, STEPS
 from .lif import run_lanes
+from .step import lif_step
 
 STATE_ROWS = 5
 """Rows of 32 bits of a neuron's scratch memory: its biases, then a current and a potential of 64 bits, which `lif_any` keeps there."""
-
-
-@jit
-def _decayed(state: Any, keep: Any) -> Any:
-    """Round  state * keep / 4096  toward zero."""
-    product = state * keep
-    return (product + ((product >> 63) & 4095)) >> 12
 
 
 @jit
@@ -40,7 +34,7 @@ def lif_any(
     start, pitch, steps = place
     lanes, filled = block
     live, right, left = total.shape[0], np.int64(registers[0]), np.int64(registers[1])
-    limit, bar = np.int64(STATE_LIMIT), np.int64(neuron[2]) << 6
+    bar = np.int64(neuron[2]) << ALIGN
     keep_u, keep_v = np.int64(4095 - neuron[0]), np.int64(4096 - neuron[1])
     kept = state.reshape(state.size)[state.shape[1] :].view(np.int64)  # what is left of a current after one wrap may pass 32 bits
     currents, voltages = kept[:n], kept[state.shape[1] : state.shape[1] + n]
@@ -50,15 +44,8 @@ def lif_any(
         line = start + t * pitch
         for i in range(n):
             a = np.int64(total[t, i]) >> right << left if t < live else np.int64(0)
-            u = _decayed(currents[i], keep_u) + a
-            if u > limit:
-                u -= 2 * limit
-            elif u <= -limit:
-                u += 2 * limit
-            v = min(max(_decayed(voltages[i], keep_v) + u + np.int64(state[0, i]), 1 - limit), limit - 1)
-            fired = v > bar
-            currents[i] = u
-            voltages[i] = (v - bar if neuron[4] else 0) if fired else v
+            u, v, fired, after = lif_step(currents[i], voltages[i], a, np.int64(state[0, i]), keep_u, keep_v, bar, neuron[4])
+            currents[i], voltages[i] = u, after
             if packing == BYTES:
                 spikes[line + i] = fired
             else:
