@@ -1,8 +1,74 @@
-"""Spikeloom: train sparse spiking networks, compile the surviving synapses onto neuromorphic cores, run what was compiled."""
+"""Spikeloom: train sparse spiking networks, compile the surviving synapses onto neuromorphic cores, run what was compiled.
 
-from . import _version, reproducible
+    import spikeloom
+
+    trained = spikeloom.train.fit("digits", method="grad-r", sparsity=0.9, out="runs/digits")
+    network = spikeloom.compile_network(trained, target="lava")
+    results = spikeloom.run(network, spikeloom.load_dataset("digits").test, check=True)
+    spikeloom.report.write(results, "digits.html")
+
+Each name is imported when it is first used. `train`, `compile`, `runtime`, `report` and the others are packages; `dir()` of each lists
+what is public in it, and docs/versioning.md says what that promises.
+"""
+
+from . import _version, lazy, reproducible
+
+TYPE_CHECKING = False  # typing itself would be most of what importing this package costs
+if TYPE_CHECKING:
+    from . import compile, data, errors, formats, hwmodels, network, report, runtime, sweep, train  # noqa: A004
+    from .compile.compiler import compile_network
+    from .compile.deployed import DeployedNetwork, load
+    from .data.dataset import load_dataset
+    from .data.samples import samples_of
+    from .errors import SpikeloomError, SpikeloomWarning
+    from .network.model import Network
+    from .runtime.results import Results
+    from .runtime.results import load as load_results
+    from .runtime.simulator import run
+
+__all__ = [
+    "DeployedNetwork",
+    "Network",
+    "Results",
+    "SpikeloomError",
+    "SpikeloomWarning",
+    "__version__",
+    "compile",
+    "compile_network",
+    "data",
+    "errors",
+    "formats",
+    "hwmodels",
+    "load",
+    "load_dataset",
+    "load_results",
+    "network",
+    "report",
+    "run",
+    "runtime",
+    "samples_of",
+    "sweep",
+    "train",
+]
 
 reproducible.ask()  # before anything of ours, or after us, computes a product
 
 __version__ = _version.VERSION
-__all__ = ["__version__"]
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {name: f".{name}:" for name in ("compile", "data", "errors", "formats", "hwmodels", "network", "report", "runtime", "sweep", "train")}
+    | {
+        "DeployedNetwork": ".compile.deployed",
+        "Network": ".network.model",
+        "Results": ".runtime.results",
+        "SpikeloomError": ".errors",
+        "SpikeloomWarning": ".errors",
+        "compile_network": ".compile.compiler",
+        "load": ".compile.deployed",
+        "load_dataset": ".data.dataset",
+        "load_results": ".runtime.results:load",
+        "run": ".runtime.simulator",
+        "samples_of": ".data.samples",
+    },
+    here=("__version__",),
+)

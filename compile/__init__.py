@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .. import lazy
 
 if TYPE_CHECKING:
     from ..network.model import Network
-    from .compiler import compile_network
+    from .compiler import compile_network, run_passes
     from .deployed import DeployedNetwork, load
+    from .pipeline import Calibration, CompileOptions, PassResult
 
-__all__ = ["DeployedNetwork", "Network", "compile_network", "load"]
+__all__ = ["Calibration", "CompileOptions", "DeployedNetwork", "Network", "PassResult", "compile_network", "load", "run_passes"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that a module that needs one part of this package does not pay for all of it."""
-    from importlib import import_module
-
-    homes = {"compile_network": "compiler", "DeployedNetwork": "deployed", "load": "deployed", "Network": "network"}
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{homes[name]}", __name__), name)
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Calibration": ".pipeline",
+        "CompileOptions": ".pipeline",
+        "DeployedNetwork": ".deployed",
+        "Network": "..network.model",
+        "PassResult": ".pipeline",
+        "compile_network": ".compiler",
+        "load": ".deployed",
+        "run_passes": ".compiler",
+    },
+)

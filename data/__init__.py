@@ -1,1 +1,24 @@
-"""Data sets and samples in files, as integers. Nothing here imports torch."""
+"""Data sets and samples in files, as integers: `load_dataset`, `samples_of`. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import lazy
+
+if TYPE_CHECKING:
+    from .dataset import Dataset, Split, load_dataset, names
+    from .samples import samples_of
+
+__all__ = ["Dataset", "Split", "load_dataset", "names", "samples_of"]
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Dataset": ".dataset",
+        "Split": ".dataset",
+        "load_dataset": ".dataset",
+        "names": ".dataset",
+        "samples_of": ".samples",
+    },
+)

@@ -11,9 +11,12 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from .. import registry
+from .. import lazy, registry
+
+__all__ = ["found", "readers", "writers"]
 
 KIND = "format"
+__getattr__, __dir__ = lazy.exports(__name__, {}, here=("found", "readers", "writers"))
 
 
 def found() -> dict[str, ModuleType]:

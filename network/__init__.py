@@ -1,1 +1,59 @@
 """The network that everything speaks of: populations, projections, neurons, synapses, convolutions, its reference and its archive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import lazy
+
+if TYPE_CHECKING:
+    from . import reference
+    from .model import (
+        LIF,
+        Convolution,
+        CrossbarLIF,
+        InputSpec,
+        IntegerLIF,
+        Network,
+        Population,
+        Projection,
+        Stage,
+        Synapses,
+        Threshold,
+        Trained,
+    )
+
+__all__ = [
+    "Convolution",
+    "CrossbarLIF",
+    "InputSpec",
+    "IntegerLIF",
+    "LIF",
+    "Network",
+    "Population",
+    "Projection",
+    "Stage",
+    "Synapses",
+    "Threshold",
+    "Trained",
+    "reference",
+]
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Convolution": ".model",
+        "CrossbarLIF": ".model",
+        "InputSpec": ".model",
+        "IntegerLIF": ".model",
+        "LIF": ".model",
+        "Network": ".model",
+        "Population": ".model",
+        "Projection": ".model",
+        "Stage": ".model",
+        "Synapses": ".model",
+        "Threshold": ".model",
+        "Trained": ".model",
+        "reference": ".reference:",
+    },
+)

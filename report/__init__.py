@@ -1,0 +1,19 @@
+"""Reports of results: `write` makes a page, Markdown or JSON. All of it comes from results; nothing is measured here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import lazy
+
+if TYPE_CHECKING:
+    from .writing import write
+
+__all__ = ["write"]
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "write": ".writing",
+    },
+)

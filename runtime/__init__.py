@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .. import lazy
 
 if TYPE_CHECKING:
     from .backends.api import BackendOptions
@@ -12,18 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendOptions", "Results", "load_results", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use."""
-    from importlib import import_module
-
-    homes = {
-        "run": ("simulator", "run"),
-        "Results": ("results", "Results"),
-        "load_results": ("results", "load"),
-        "BackendOptions": ("backends.api", "BackendOptions"),
-    }
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = homes[name]
-    return getattr(import_module(f".{module}", __name__), attribute)
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "BackendOptions": ".backends.api",
+        "Results": ".results",
+        "load_results": ".results:load",
+        "run": ".simulator",
+    },
+)

@@ -178,11 +178,13 @@ _ARRAYS = ("predictions", "output_counts", "sample_ids")
 
 
 def load(path: Path | str) -> Results:
-    """Read a results.json.
+    """Read a results.json, or those of a run folder (see `gather`).
 
     Raises:
         FormatError: missing, damaged, foreign or newer.
     """
+    if Path(path).is_dir():
+        return gather(Path(path))
     document = read_json(Path(path), "results of spikeloom run", "Run the network first, or name its run folder.")
     if not isinstance(document, dict) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType]
         raise FormatError(f"{path} does not hold results of spikeloom run. Run the network again.")

@@ -1,5 +1,21 @@
-"""Grids of methods, sparsities and seeds: trained, compiled, run, drawn. It stands above all rooms, since it needs them all."""
+"""Grids of methods, sparsities and seeds: trained, compiled, run, drawn. It stands above the other packages, since it needs them all."""
 
-from .grid import Cell, Grid, sweep
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import lazy
+
+if TYPE_CHECKING:
+    from .grid import Cell, Grid, sweep
 
 __all__ = ["Cell", "Grid", "sweep"]
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Cell": ".grid",
+        "Grid": ".grid",
+        "sweep": ".grid",
+    },
+)

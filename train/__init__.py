@@ -1,34 +1,30 @@
-"""Training: data sets, networks, pruning rules, the loop, and the hand-over to the compiler.
+"""Training: networks, pruning rules, the loop, and the export to the compiler.
 
-Importing this package, or `data.sets`, does not import torch: the command line loads data sets through it.
+`fit` trains by name; `train_run` by a `TrainSettings`. Importing this package does not import torch; using `fit` does.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .. import lazy
 
 if TYPE_CHECKING:
     from ..data.dataset import load_dataset
     from ..data.samples import samples_of
-    from .fitting import TrainedRun, fit
+    from .fitting import TrainedRun, fit, train_run
     from .settings import TrainSettings
 
-__all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset", "samples_of"]
+__all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset", "samples_of", "train_run"]
 
-_HOMES = {
-    "fit": ".fitting",
-    "TrainedRun": ".fitting",
-    "TrainSettings": ".settings",
-    "load_dataset": "..data.dataset",
-    "samples_of": "..data.samples",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOMES[name], __name__), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "TrainSettings": ".settings",
+        "TrainedRun": ".fitting",
+        "fit": ".fitting",
+        "load_dataset": "..data.dataset",
+        "samples_of": "..data.samples",
+        "train_run": ".fitting",
+    },
+)

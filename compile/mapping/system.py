@@ -8,7 +8,7 @@ horizontal or vertical, or crosses to the next chip; the three have their own en
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +18,7 @@ from ...hwmodels.chip import Chip
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
-Traffic = sp.csr_array[Any]  # (cores, cores) messages from core to core
+Traffic: TypeAlias = "sp.csr_array[Any]"  # in quotes: SciPy before 1.15 cannot subscript it; (cores, cores) messages from core to core
 
 
 def entries(matrix: Traffic) -> tuple[Int, Int, Float]:
