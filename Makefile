@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LAVA_STAMP := $(VENV)/.lava
+DOCS_STAMP := $(VENV)/.docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help install lava demo test test-chains test-all lint format bench-peers clean
+.PHONY: help install lava demo test test-chains test-all lint format docs bench-peers clean
 
 help:
 	@echo "make install   virtual environment in .venv with everything, Lava included"
 	@echo "make demo      train on the built-in digits, compile, run, check against Lava, report"
 	@echo "make test      fast tests;  make test-chains: whole chains in processes of their own;  make test-all: all;  make lint: ruff and pyright"
+	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench-peers   other simulators for benchmarks/runtime_speed.py, each in a folder of .peers"
 
 $(STAMP): pyproject.toml Makefile
@@ -56,6 +58,15 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(DOCS_STAMP): $(STAMP)
+	$(PIP) install -e '.[docs]'
+	@touch $@
+
+# --strict: a broken link fails.
+docs: $(DOCS_STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html. Search needs a server: $(BIN)/python -m http.server --directory site"
+
 # What runtime_speed.py measures against, and the fuzzer guided by coverage. Each in a folder of its own, which nothing else imports: the environment stays as it is.
 # Without dependencies where the environment has what they need. Again for one: rm -r .peers/NAME; make bench-peers
 PEERS := snntorch norse brian2 nengo-loihi sanafe nest atheris
@@ -75,4 +86,4 @@ bench-peers: $(STAMP) $(PEERS:%=.peers/%)
 		|| { rm -rf .peers/.new-$*; echo "$* could not be installed: the table goes without it."; }
 
 clean:
-	rm -rf $(VENV) .peers build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers build site *.egg-info .pytest_cache .ruff_cache .hypothesis

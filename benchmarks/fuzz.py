@@ -1,4 +1,4 @@
-"""Counts of files damaged at random and what reading them ended in, for docs/results.md.
+"""Counts of files damaged at random and what reading them ended in, for docs/results/robustness.md.
 
     python benchmarks/fuzz.py -n 1000                          every reader, 1,000 files each
     python benchmarks/fuzz.py -n 1000 --reader .nir

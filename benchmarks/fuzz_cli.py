@@ -1,4 +1,4 @@
-"""The command line at random: words, values and surroundings, for docs/results.md.
+"""The command line at random: words, values and surroundings, for docs/results/robustness.md.
 
     python benchmarks/fuzz_cli.py --minutes 30 --log fuzz_cli.jsonl     again: goes on with inputs not yet tried
     python benchmarks/fuzz_cli.py --log fuzz_cli.jsonl --table

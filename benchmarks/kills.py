@@ -1,4 +1,4 @@
-"""SIGKILL at random moments over train, sweep, compile and run of the digits, for docs/results.md.
+"""SIGKILL at random moments over train, sweep, compile and run of the digits, for docs/results/robustness.md.
 
     python benchmarks/kills.py -n 1000 --log kills.jsonl      again: goes on with kills not yet tried
     python benchmarks/kills.py --log kills.jsonl --table

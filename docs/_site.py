@@ -1,0 +1,51 @@
+"""Hooks of mkdocs (mkdocs.yml): what the site takes from outside docs, and the packages laid out as mkdocstrings looks for them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTSIDE = re.compile(r"\]\(((?:\.\./)+)((?:examples|benchmarks|tests)/[\w./-]+)\)")
+LANGUAGES = {".py": "python", ".sh": "sh", ".toml": "toml"}
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Lay the packages out as build/api/spikeloom, since the repository's root is the package and holds much else."""
+    place = ROOT / "build/api/spikeloom"
+    place.mkdir(parents=True, exist_ok=True)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    names = {name.split(".")[1] for name in packages if "." in name}
+    wanted = {name: ROOT / name for name in names} | {path.name: path for path in ROOT.glob("*.py")}
+    for old in place.iterdir():
+        old.unlink()
+    for name, path in wanted.items():
+        (place / name).symlink_to(path)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the changelog, and a page for each file outside docs/ that a page links to."""
+    make = import_module(
+        "mkdocs.structure.files"
+    ).File.generated  # not imported above: it is there only where the extra `docs` is installed
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    files.append(make(config, "changes.md", content=changes.replace("](docs/", "](")))
+    linked = {path for page in ROOT.glob("docs/**/*.md") for _, path in OUTSIDE.findall(page.read_text(encoding="utf-8"))}
+    for path in sorted(linked):
+        source = ROOT / path
+        if not source.is_file():
+            raise FileNotFoundError(f"A page of docs links to {path}, which does not exist.")
+        text = f"# {path}\n\n```{LANGUAGES.get(source.suffix, '')}\n{source.read_text(encoding='utf-8')}```\n"
+        page = make(config, f"source/{path}.md", content=text)
+        page.inclusion = import_module("mkdocs.structure.files").InclusionLevel.NOT_IN_NAV
+        files.append(page)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Point links that lead out of docs/ to those pages."""
+    up = "../" * page.file.src_uri.count("/")
+    return OUTSIDE.sub(lambda match: f"]({up}source/{match[2]}.md)", markdown)
