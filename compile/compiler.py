@@ -19,9 +19,9 @@ from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from . import pipeline, sources, targets
 from .deployed import DeployedNetwork
+from .mapping.api import Effort, check_effort
 from .mapping.build import RESOURCES, build
 from .mapping.build import Mapping as CoreMapping
-from .mapping.partition import Effort, check_effort
 from .mapping.progress import Progress, quiet
 from .passes.balance import check_balance
 from .pipeline import Calibration, CompileOptions, Pass, PipelineResult

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ...hwmodels.chip import Chip
 from ...network.model import Network
 from . import bounds, load
+from .api import Effort, Partition
 from .load import Wiring, core_loads
-from .partition import Effort, Partition, partition
+from .partition import partition
 from .place import place, traffic
 from .progress import Progress, quiet
 from .system import hops_of_all, joint_places

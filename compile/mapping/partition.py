@@ -6,31 +6,14 @@ else it is searched for (`search`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ...errors import UsageError
 from ...hwmodels.chip import Chip
+from .api import Effort, Partition, check_effort
 from .bounds import cores_bound
 from .load import Wiring, holds
 from .progress import Progress, quiet
 from .refusals import too_many
-
-Int = NDArray[np.int64]
-Effort = Literal["fast", "default", "best"]
-EFFORTS: tuple[Effort, ...] = get_args(Effort)
-
-
-@dataclass(frozen=True)
-class Partition:
-    """`core_of`: (neurons,) from 0, cores numbered by their first neuron; `strategy`: what led to it; `changes`: what was left out."""
-
-    core_of: Int
-    strategy: str
-    changes: tuple[str, ...] = ()
 
 
 def partition(
@@ -60,13 +43,3 @@ def partition(
     from .search import search  # numba takes a while to import
 
     return search(wiring, chip, cores_allowed, effort, seed, progress)
-
-
-def check_effort(effort: str) -> None:
-    """Refuse an effort that there is not.
-
-    Raises:
-        UsageError: the known ones are listed.
-    """
-    if effort not in EFFORTS:
-        raise UsageError(f"There is no effort called {effort!r}. Known: {', '.join(EFFORTS)}.")

@@ -15,10 +15,10 @@ from ... import registry
 from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from . import strategies
+from .api import EFFORTS, Effort, Partition
 from .bounds import cores_bound, messages_bound
 from .fill import fill
 from .load import RESOURCES, Wiring, core_loads, holds
-from .partition import EFFORTS, Effort, Partition
 from .progress import Progress, within
 from .refine import Schedule, descend, refine, shrink, sweeps, work_of
 from .refusals import other_chip, too_large, too_many

@@ -15,9 +15,9 @@ from ..crossbar.artefact import Crossbars
 from ..crossbar.quantise import Pass as Quantise
 from ..crossbar.route import routed
 from ..crossbar.weights import MODES, check_mode
+from ..mapping.api import Effort, Partition
 from ..mapping.build import Mapping, placed_mapping
 from ..mapping.load import Wiring
-from ..mapping.partition import Effort, Partition
 from ..pipeline import CompileOptions, Pass
 
 CHIPS = ("truenorth", "truenorth-separable")

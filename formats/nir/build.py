@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from ...network.axes import advice, fits
-from ...network.model import LIF, InputSpec, Network, Neuron, Synapses, Threshold
+from ...network.model import LIF, InputSpec, Network, Synapses, Threshold
 from . import order, signals
 from .graph import Graph, Node, numbers
+from .layer import Layer
 from .neurons import INTEGRATORS, NEURONS, Reset, SpikeWhen, Stepped, bar, filtered, spread, stepped
 from .shapes import kernel_of, one_dimensional, pool_of, shapes
 from .signals import ONE, Signal, Term
 
-__all__ = ["Layer", "Steps", "build"]
+__all__ = ["Steps", "build"]
 
 MAX_PARTS = 64  # of a layer of several time constants
 LONGEST = 4096  # steps of a delay: of a network's samples
@@ -38,18 +39,6 @@ class Steps:
     spike_when: SpikeWhen = "above"
     readout: float | None = None
     reset: Reset = "zero"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Neurons, what arrives at them, and past the synaptic current a bias (size,)."""
-
-    name: str
-    shape: tuple[int, ...]
-    neuron: Neuron
-    arriving: Signal
-    bias: NDArray[np.float64]
-    alive: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
 
 
 def build(graph: Graph, steps: Steps, timesteps: int, entry: InputSpec, provenance: Mapping[str, str], votes: int = 1) -> Network:

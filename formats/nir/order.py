@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from ...errors import FormatError
 from ...network.model import LIF, Connectivity, Population, Projection
 from . import signals
 from .graph import Graph
+from .layer import Layer
 from .signals import ONE
-
-if TYPE_CHECKING:
-    from .build import Layer
 
 __all__ = ["linear_order", "ordered"]
 

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom import registry
 from spikeloom.compile.mapping import bounds, kernels, load, refine_kernels, strategies
+from spikeloom.compile.mapping.api import EFFORTS, Effort
 from spikeloom.compile.mapping.build import build
 from spikeloom.compile.mapping.fill import fill
 from spikeloom.compile.mapping.load import Wiring, core_loads, limits
-from spikeloom.compile.mapping.partition import EFFORTS, Effort, partition
+from spikeloom.compile.mapping.partition import partition
 from spikeloom.compile.mapping.refine import GUMBELS, Schedule, new_state, refine, shrink
 from spikeloom.compile.mapping.settle import settle
 from spikeloom.compile.mapping.strategies import hypergraph, layers
