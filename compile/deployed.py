@@ -2,11 +2,15 @@
 
 The file is a safetensors container (arrays plus a JSON header; nothing in it is ever executed): the document under the
 metadata key `document`, a SHA-256 over document and arrays under `sha256`, the format version under `version`.
+
+Files of the version before are read, too: `UPGRADES` makes a document of each version from one of the version before it. Whoever raises
+VERSION adds a step there and files of the old version to tests/older (docs/versioning.md).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -36,6 +40,11 @@ from .pipeline import PassRecord
 
 FORMAT = "spikeloom.loom"
 VERSION = 8
+Document = dict[str, Any]
+UPGRADES: dict[int, Callable[[Document], Document]] = {
+    7: lambda document: document | {"crossbars": None},  # 8 brought networks on crossbars
+}
+OLDEST = min(UPGRADES)
 ARRAYS = ("core_of", "slot_of", "tile_of", "chip_of", "load", "rates")
 _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_per_message", "strategy", "changes")
 
@@ -106,10 +115,10 @@ class DeployedNetwork:
 
 
 def load(path: Path | str) -> DeployedNetwork:
-    """Read a `.loom` file.
+    """Read a `.loom` file, of this format version or of the one before.
 
     Raises:
-        FormatError: missing, truncated, damaged, foreign, newer or older; the message says which.
+        FormatError: missing, truncated, damaged, foreign, newer or too old; the message says which.
     """
     path = Path(path)
     way_out = f"Name a file in it, such as {path / 'model.loom'}." if path.is_dir() else "Write one with spikeloom compile."
@@ -120,25 +129,30 @@ def load(path: Path | str) -> DeployedNetwork:
             arrays: Arrays = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, *DAMAGE) as error:
         raise FormatError(f"{path} is not a .loom file, or is truncated ({error}). Compile the network again.") from error
-    _check_header(path, header, arrays)
+    version = _check_header(path, header, arrays)
     try:
-        return _rebuild(json.loads(header["document"]), arrays)
+        document: Document = json.loads(header["document"])
+        for before in range(version, VERSION):
+            document = UPGRADES[before](document)
+        return _rebuild(document, arrays)
     except (FormatError, NetworkError, *DAMAGE) as error:
         raise FormatError(f"{path} is damaged: {error}. Compile the network again.") from error
     except DoesNotFitError as error:
         raise FormatError(f"{path} does not fit its chip: {error} Compile the network again.") from error
 
 
-def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> None:
+def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> int:
+    """Return the format version of a file that is whole."""
     if header.get("format") != FORMAT:
         raise FormatError(f"{path} is a safetensors file, but not a deployed network. Name a model.loom that spikeloom compile wrote.")
     version = header.get("version", "")
-    if version != str(VERSION):
-        older = version.isdecimal() and len(version) < 10 and int(version) < VERSION
-        way_out = "Compile the network again." if older else "Update spikeloom."
-        raise FormatError(f"{path} has format version {version!r}; this spikeloom reads {VERSION}. {way_out}")
+    number = int(version) if version.isdecimal() and len(version) < 10 else VERSION + 1
+    if not OLDEST <= number <= VERSION:
+        way_out = "Compile the network again." if number < OLDEST else "Update spikeloom."
+        raise FormatError(f"{path} has format version {version!r}; this spikeloom reads {OLDEST} to {VERSION}. {way_out}")
     if header.get("sha256") != _digest(header.get("document", ""), arrays):
         raise FormatError(f"{path} is damaged: its checksum does not match its content. Compile the network again.")
+    return number
 
 
 def _digest(document: str, arrays: Arrays) -> str:
@@ -157,7 +171,7 @@ def _arrays(deployed: DeployedNetwork) -> Arrays:
     return {k: np.ascontiguousarray(v) for k, v in (arrays | arrays_of(deployed.network)).items()}
 
 
-def _document(deployed: DeployedNetwork) -> dict[str, Any]:
+def _document(deployed: DeployedNetwork) -> Document:
     return document_of(deployed.network) | {
         "target": deployed.target,
         "chip": deployed.chip.model_dump(),
@@ -169,7 +183,7 @@ def _document(deployed: DeployedNetwork) -> dict[str, Any]:
     }
 
 
-def _rebuild(document: dict[str, Any], arrays: Arrays) -> DeployedNetwork:
+def _rebuild(document: Document, arrays: Arrays) -> DeployedNetwork:
     network = rebuild(document, arrays)
     if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF | CrossbarLIF) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netgen import Labelled, float_network, samples
 from safetensors.numpy import save
 from spikeloom.compile import compile_network, load, summary
-from spikeloom.compile.deployed import VERSION, DeployedNetwork
+from spikeloom.compile.deployed import OLDEST, VERSION, DeployedNetwork
 from spikeloom.errors import FormatError, OutputError
 from spikeloom.runtime import run
 
@@ -61,8 +61,8 @@ def test_foreign_newer_and_older_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "newer.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(VERSION + 1)}))
     with pytest.raises(FormatError, match=rf"version '{VERSION + 1}'.*Update spikeloom\."):
         load(tmp_path / "newer.loom")
-    (tmp_path / "older.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(VERSION - 1)}))
-    with pytest.raises(FormatError, match=rf"version '{VERSION - 1}'.*Compile the network again\."):
+    (tmp_path / "older.loom").write_bytes(save(arrays, metadata={"format": "spikeloom.loom", "version": str(OLDEST - 1)}))
+    with pytest.raises(FormatError, match=rf"version '{OLDEST - 1}'.*Compile the network again\."):
         load(tmp_path / "older.loom")
     with pytest.raises(FormatError, match="Cannot read the deployed network"):
         load(tmp_path / "missing.loom")
