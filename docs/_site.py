@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+CHANGES = re.compile(r"\]\(((?:\.\./)+)CHANGELOG\.md\)")
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+)((?:examples|benchmarks|tests)/[\w./-]+)\)")
 LANGUAGES = {".py": "python", ".sh": "sh", ".toml": "toml"}
 
@@ -48,4 +49,5 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Point links that lead out of docs/ to those pages."""
     up = "../" * page.file.src_uri.count("/")
+    markdown = CHANGES.sub(f"]({up}changes.md)", markdown)
     return OUTSIDE.sub(lambda match: f"]({up}source/{match[2]}.md)", markdown)
