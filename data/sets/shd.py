@@ -7,10 +7,6 @@ Reading them needs the library h5py.
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...files import reading_time
+from ...hdf5 import Ragged, read_tree
 from ..dataset import Dataset, Split
 from ..download import Resource, Source
 from ..events import Binning, bin_events, gather
@@ -28,7 +24,6 @@ from ._files import damaged, find, missing, unreadable
 CHANNELS = 700
 CLASSES = 20
 MAX_SECONDS = 1000
-WORKER = Path(__file__).with_name("_hdf5_worker.py")
 FILES = ("shd_train.h5", "shd_test.h5")
 FOLDERS = ("SHD", "shd", ".")
 SOURCE = Source(
@@ -72,15 +67,13 @@ def load(folder: Path, options: Options) -> Dataset:
 
 
 def _split(path: Path, options: Options) -> Split:
-    held = _arrays(path)
-    labels, ends = held["labels"], np.cumsum(held["lengths"])
-    if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
+    labels, rows, channels = _read(path)
+    if not len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
         found = f"{labels.min()}..{labels.max()}" if len(labels) else "none"
-        raise damaged(path, f"a file of SHD with labels 0..{CLASSES - 1}", f"it has {found} ({labels.dtype})")
-    if ends[-1] != len(held["times"]) or len(held["times"]) != len(held["units"]):
-        raise damaged(path, "a file with as many times as units", f"it has {len(held['times'])} and {len(held['units'])}")
-    times, units = _checked(path, held["times"], held["units"])
-    starts = ends - held["lengths"]
+        raise damaged(path, f"a file of SHD with labels 0..{CLASSES - 1}", f"it has {found}")
+    ends = np.cumsum(rows.lengths)
+    times, units = _checked(path, rows.values, channels.values)
+    starts = ends - rows.lengths
 
     def frames(index: int) -> NDArray[np.uint8]:
         part = slice(starts[index], ends[index])
@@ -97,30 +90,27 @@ def _checked(path: Path, times: NDArray[Any], units: NDArray[Any]) -> tuple[NDAr
     return times, units
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Let a process of its own read the file: the HDF5 library can crash on damaged ones.
+def _read(path: Path) -> tuple[NDArray[Any], Ragged, Ragged]:
+    """Return labels, times and units.
 
     Raises:
         DataError: h5py is not installed, or the file is damaged or another.
     """
-    if importlib.util.find_spec("h5py") is None:
-        raise DataError("SHD is in HDF5 files, and the library h5py that reads them is not installed. Run: pip install h5py")
     try:
         path.open("rb").close()
     except OSError as error:
         raise unreadable(path, error) from error
-    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
-        out = Path(folder) / "arrays.npz"
-        limit = reading_time(path)
-        command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
-        except subprocess.TimeoutExpired as error:
-            raise damaged(path, "an HDF5 file of SHD", f"the HDF5 library did not end within {limit:.0f} s") from error
-        if done.returncode < 0:
-            raise damaged(path, "an HDF5 file of SHD", "the HDF5 library crashed on it")
-        if done.returncode or not out.exists():
-            said = done.stderr.strip().splitlines() or ["nothing"]
-            raise damaged(path, "an HDF5 file with spikes/times, spikes/units and labels", f"h5py says: {said[-1]}")
-        with np.load(out, allow_pickle=False) as held:
-            return {name: held[name] for name in ("labels", "lengths", "times", "units")}
+
+    def refuse(found: str) -> DataError:
+        return damaged(path, "an HDF5 file with spikes/times, spikes/units and labels", found)
+
+    tree = read_tree(path, ("labels", "spikes"), refuse, ragged=True)
+    labels, spikes = tree.get("labels"), tree.get("spikes")
+    times, units = (spikes.get(name) for name in ("times", "units")) if isinstance(spikes, dict) else (None, None)
+    if not isinstance(labels, np.ndarray) or not isinstance(times, Ragged) or not isinstance(units, Ragged):
+        raise refuse("it holds no labels, or no rows of times and units")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or times.values.dtype.kind != "f" or units.values.dtype.kind not in "iu":
+        raise refuse("labels, times or units are of another kind")
+    if len(labels) != len(times.lengths) or not np.array_equal(times.lengths, units.lengths):
+        raise refuse("labels, times and units do not go together")
+    return labels, times, units

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DAMAGE, FormatError
-from ...files import reading_time, require_readable
+from ...errors import FormatError
+from ...files import require_readable
+from ...hdf5 import Tree, read_tree
 
-WORKER = Path(__file__).with_name("_hdf5_worker.py")
+GROUPS = ("layer", "simulation", "spikeloom")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -91,30 +87,38 @@ class Layer:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Let a process of its own read the file: the HDF5 library can crash on damaged ones.
+    """Return every value of the groups `layer`, `simulation` and `spikeloom` under its path, text as an array of one text.
 
     Raises:
         FormatError: h5py is not installed, or the file is damaged, of another kind, or claims more than is read.
     """
-    if importlib.util.find_spec("h5py") is None:
-        raise FormatError(f"{path} is an HDF5 file, and the library h5py that reads them is not installed. Run: pip install h5py")
     require_readable(path, "the network")
-    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
-        out = Path(folder) / "values.npz"
-        limit = reading_time(path)
-        command = [sys.executable, "-P", str(WORKER), str(path), str(out)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=limit)
-        except subprocess.TimeoutExpired as error:
-            raise FormatError(f"{path} cannot be read: the HDF5 library did not end within {limit:.0f} s. Export it again.") from error
-        if done.returncode or not out.exists():
-            said = (done.stderr.strip().splitlines() or ["the HDF5 library crashed on it"])[-1]
-            raise FormatError(f"{path} cannot be read as a netx file: {said}. Export it again.")
-        try:
-            with np.load(out, allow_pickle=False) as held:
-                return {name: held[name] for name in held.files}
-        except (OSError, zipfile.BadZipFile, *DAMAGE) as error:
-            raise FormatError(f"{path} cannot be read as a netx file: {error}. Export it again.") from error
+
+    def refuse(what: str) -> FormatError:
+        return FormatError(f"{path} cannot be read as a netx file: {what}. Export it again.")
+
+    tree = read_tree(path, GROUPS, refuse)
+    wrong = next((name for name, member in tree.items() if not isinstance(member, dict)), None)
+    if wrong is not None:
+        raise refuse(f"{wrong} is not a group")
+    found = dict(_values(tree, ""))
+    odd = next((name for name, value in found.items() if value is None), None)
+    if odd is not None:
+        raise refuse(f"{odd} has no values, or several texts")
+    return cast("dict[str, NDArray[Any]]", found)
+
+
+def _values(tree: Tree, path: str) -> Iterator[tuple[str, NDArray[Any] | None]]:
+    """Yield each value with its path; None for what is neither numbers nor one text."""
+    for name, member in tree.items():
+        where = f"{path}{name}"
+        if isinstance(member, dict):
+            yield from _values(cast("Tree", member), f"{where}/")
+        elif isinstance(member, list):
+            texts = [t for row in cast("list[list[str]]", member) for t in row]
+            yield where, np.array(texts[0]) if len(texts) == 1 else None
+        else:
+            yield where, None if member is None else np.asarray(member)
 
 
 def layers_of(arrays: Arrays) -> list[Layer]:

@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from ...errors import DAMAGE, DoesNotFitError, FormatError, NetworkError, UsageError
 from ...fed import Known
+from ...files import require_readable
+from ...hdf5 import read_tree
 from ...network.model import LIF, InputSpec, Network, Reading
 from .build import Steps, build
 from .dt import hint_of_dt
 from .graph import Graph, flatten, numbers
-from .hdf5 import read_tree
 
 SUFFIXES = (".nir",)
 RESETS = ("zero", "subtract")
@@ -74,7 +75,7 @@ def known(path: Path, options: Options) -> Known:
         FormatError: it is missing, damaged or foreign.
     """
     try:
-        graph = flatten(read_tree(path))
+        graph = flatten(document_of(path))
         noted, entry = _noted(graph), graph.of_kind("Input")[0]
         inputs = int(np.prod(numbers(entry, "shape"))) if "shape" in entry.fields else None
     except FormatError as error:
@@ -91,7 +92,26 @@ def read(path: Path, options: Options | None = None) -> Network:
         NetworkError: what no chip can run as meant, such as an output that does not spike.
         UsageError: nothing says how many time steps a sample has.
     """
-    return from_document(read_tree(path), options, name=str(path))
+    return from_document(document_of(path), options, name=str(path))
+
+
+def document_of(path: Path) -> Mapping[str, Any]:
+    """Return the graph of a NIR file as nested dictionaries of arrays and text, in the form of `nir.NIRGraph.to_dict()`.
+
+    Raises:
+        FormatError: it is missing, damaged, no NIR file, or holds what no such file needs (links, other files' data, huge arrays).
+    """
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path} is no plain file, so it is not a NIR file. Write it with nir.write.")
+    require_readable(path, "the network")
+
+    def refuse(what: str) -> FormatError:
+        return FormatError(f"{path} is not a NIR file, or is damaged: {what}. Write it again with nir.write.")
+
+    graph = read_tree(path, ("node",), refuse).get("node")
+    if not isinstance(graph, dict):
+        raise refuse("it has no group called node, so it is an HDF5 file but no NIR file")
+    return cast("dict[str, Any]", graph)
 
 
 def from_document(document: Mapping[str, Any], options: Options | None = None, *, name: str = "the NIR graph") -> Network:

@@ -18,8 +18,9 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nirgen import Generator, nir
+from spikeloom import hdf5, hdf5_worker
 from spikeloom.errors import DoesNotFitError, FormatError, SpikeloomError
-from spikeloom.formats.nir import _hdf5_worker, hdf5, signals
+from spikeloom.formats.nir import signals
 from spikeloom.formats.nir.reader import Options, from_document, read
 
 OPTIONS = Options(timesteps=3)
@@ -43,7 +44,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", command[2:])
-        code = _hdf5_worker.main()
+        code = hdf5_worker.main()
         return subprocess.CompletedProcess(command, code, "", capsys.readouterr().err)
 
     monkeypatch.setattr(hdf5.subprocess, "run", run)

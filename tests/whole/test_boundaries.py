@@ -22,14 +22,13 @@ from conftest import Command
 from netgen import Labelled
 from nirgen import nir
 from numpy.typing import NDArray
-from spikeloom import formats, registry, runtime
+from spikeloom import formats, hdf5, hdf5_worker, registry, runtime
 from spikeloom.compile import compile_network, targets
 from spikeloom.compile.compiler import read_source
 from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError, SpikeloomError
 from spikeloom.formats import onnx as model_onnx
-from spikeloom.formats.nir import _hdf5_worker, hdf5
 from spikeloom.network import reference
 from spikeloom.network.model import LIF, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.runtime import backends
@@ -176,11 +175,11 @@ def test_the_hand_over_steps_as_the_reference(odd: str, tmp_path: Path) -> None:
 
 
 def read_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Let the program that reads NIR's HDF5 run in this process: one of its own takes half a second each time."""
+    """Let the program that reads HDF5 run in this process: one of its own takes half a second each time."""
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", command[2:])
-        code = _hdf5_worker.main()
+        code = hdf5_worker.main()
         return subprocess.CompletedProcess(command, code, "", capsys.readouterr().err)
 
     monkeypatch.setattr(hdf5.subprocess, "run", run)
@@ -190,8 +189,7 @@ def read_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def test_every_writer_writes_what_its_reader_takes_or_refuses(
     writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if writer == "nir":
-        read_here(monkeypatch, capsys)
+    read_here(monkeypatch, capsys)
     module: Any = formats.writers()[writer]
     written = 0
     for number, (odd, make) in enumerate(ODD.items()):
