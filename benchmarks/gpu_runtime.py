@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from conv_compile import random_network
 from numpy.typing import NDArray
-from spikeloom.compile.compiler import run_passes
+from spikeloom.compile.compiler import Compilation
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.network import reference
 from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
@@ -67,7 +67,7 @@ def conv(width: int, density: float, samples: int) -> Case:
     rng = np.random.default_rng(1)
     network = random_network(width, density, 8)
     values = rng.integers(0, 256, (samples, network.populations[0].size), np.uint8)
-    ready = run_passes(network, calibration=Calibration(values[:8], np.zeros(min(samples, 8), np.int64))).network
+    ready = Compilation(network, calibration=Calibration(values[:8], np.zeros(min(samples, 8), np.int64))).run_passes().network
     return Case(f"6conv2fc of width {width}, {density:.0%}", ready, reference.encode(ready, values))
 
 

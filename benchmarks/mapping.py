@@ -21,7 +21,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 from random_layers import RandomLayer, Room, least_messages
-from spikeloom.compile import pipeline
+from spikeloom.compile import CompileOptions, pipeline
+from spikeloom.compile.chain import loihi
 from spikeloom.compile.compiler import read_source
 from spikeloom.compile.mapping import bounds
 from spikeloom.compile.mapping.api import Effort
@@ -142,7 +143,7 @@ def pilotnet() -> Case:
 def masked(folder: Path) -> Case:
     """Return the network of a run folder as it is compiled for Loihi, each neuron firing once."""
     source = read_source(folder)
-    network = pipeline.run(source.network, pipeline.CompileOptions(chips.load("loihi"), calibration=source.calibration)).network
+    network = pipeline.run(source.network, loihi(CompileOptions(chips.load("loihi"), calibration=source.calibration))).network
     return Case(Wiring.of(network, np.ones(sum(p.count for p in network.senders))))
 
 

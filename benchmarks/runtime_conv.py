@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peers import clock
 from peers.clock import now
 from runtime_own import latency
-from spikeloom.compile.compiler import run_passes
+from spikeloom.compile.compiler import Compilation
 from spikeloom.hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, STATE_LIMIT
 from spikeloom.network import reference
 from spikeloom.network.model import Convolution, IntegerLIF, Network, Population, Projection
@@ -32,7 +32,7 @@ MILLI = 1e3
 def report(samples: int, rounds: int) -> dict[str, Any]:
     """Measure, print and return: ms a sample on one core, natively and in torch, and single samples."""
     source = random_network(WIDTH, DENSITY, STEPS)
-    network = run_passes(source, chip="loihi2", calibration=_random_images(source, 2)).network
+    network = Compilation(source, chip="loihi2", calibration=_random_images(source, 2)).run_passes().network
     images = np.random.default_rng(2).integers(0, 256, (samples, network.populations[0].size), np.uint8)
     events = reference.encode(network, images)
     spikes = native.simulate(network, events, BackendOptions(threads=1)).spikes

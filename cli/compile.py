@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .foreign import fed, named
 from .progress import Bar
 from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
+
+if TYPE_CHECKING:
+    from ..compile.deployed import DeployedNetwork
+    from ..compile.pipeline import PipelineResult
 
 __all__ = ["add_to"]
 
@@ -60,51 +64,47 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network, map it onto a chip's cores, and print what fits where and how close to the bounds."""
-    from ..compile.compiler import compile_network, run_passes
-    from ..compile.summary import passes_document, summary
-    from ..report.terminal import explanation, mapping_summary
+    from ..compile.compiler import Compilation
 
-    reader, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
+    given, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
+    asked = Compilation(
+        source,
+        target=target,
+        chip=chip,
+        encoding=encoding,  # pyright: ignore[reportArgumentType]
+        weight_bits=weight_bits,
+        granularity=granularity,
+        seed=seed,
+        max_chips=max_chips,
+        mode=mode,
+        reader=given,
+        data=samples,
+    )
     if stop_after is not None:
-        stopped = run_passes(
-            source,
-            stop_after=stop_after,
-            dump_dir=dump_dir,
-            target=target,
-            chip=chip,
-            encoding=encoding,  # pyright: ignore[reportArgumentType]
-            weight_bits=weight_bits,
-            granularity=granularity,
-            seed=seed,
-            mode=mode,
-            reader=reader,
-            data=samples,
-        )
-        document = passes_document(stopped)
-        if as_json:
-            print_json(document)
-        else:
-            render(explanation(document["passes"]))
-            say(f"Stopped after {stop_after}; nothing was mapped." + (f" The networks are in {dump_dir}." if dump_dir else ""))
+        _show_passes(asked.run_passes(stop_after=stop_after, dump_dir=dump_dir), stop_after, dump_dir, as_json)
         return
     with Bar("compiling") as bar:
-        deployed = compile_network(
-            source,
-            target=target,
-            chip=chip,
-            encoding=encoding,  # pyright: ignore[reportArgumentType]
-            weight_bits=weight_bits,
-            granularity=granularity,
-            mode=mode,
-            reader=reader,
-            data=samples,
-            dump_dir=dump_dir,
-            seed=seed,
-            max_chips=max_chips,
-            effort=effort,  # pyright: ignore[reportArgumentType]
-            progress=bar.stage,
-        )
+        deployed = asked.deploy(effort=effort, dump_dir=dump_dir, progress=bar.stage)  # pyright: ignore[reportArgumentType]
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
+    _show(deployed, path, explain, as_json)
+
+
+def _show_passes(stopped: PipelineResult, stop_after: str, dump_dir: Path | None, as_json: bool) -> None:
+    from ..compile.summary import passes_document
+    from ..report.terminal import explanation
+
+    document = passes_document(stopped)
+    if as_json:
+        print_json(document)
+        return
+    render(explanation(document["passes"]))
+    say(f"Stopped after {stop_after}; nothing was mapped." + (f" The networks are in {dump_dir}." if dump_dir else ""))
+
+
+def _show(deployed: DeployedNetwork, path: Path, explain: bool, as_json: bool) -> None:
+    from ..compile.summary import summary
+    from ..report.terminal import explanation, mapping_summary
+
     document = summary(deployed)
     if as_json:
         print_json(document | {"path": str(path)})

@@ -43,14 +43,14 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Bound what a network needs on a chip, without mapping it: for networks of any size, thousands of chips included."""
-    from ..compile.compiler import run_passes
+    from ..compile.compiler import Compilation
     from ..compile.estimate import estimate as on_paper
     from ..hwmodels import chip as chips
     from ..report.terminal import paper
 
     model = chips.load(chip or "loihi2")
     reader, samples = fed(named({"timesteps": timesteps}, chosen or []), data, labels, data_dir)
-    result = run_passes(
+    asked = Compilation(
         source,
         chip=chip,
         encoding=encoding,  # pyright: ignore[reportArgumentType]
@@ -59,6 +59,7 @@ def estimate(
         reader=reader,
         data=samples,
     )
+    result = asked.run_passes()
     if rate is None and result.rates is None:
         raise UsageError(f"{source} has no calibration samples, so its rates are not known. Give one with --rate, e.g. --rate 0.1.")
     found = on_paper(result.network, model, rate if rate is not None else result.rates or {})

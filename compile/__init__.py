@@ -8,22 +8,22 @@ from .. import lazy
 
 if TYPE_CHECKING:
     from ..network.model import Network
-    from .compiler import compile_network, run_passes
+    from .api import Calibration, CompileOptions, PassResult
+    from .compiler import Compilation, compile_network
     from .deployed import DeployedNetwork, load
-    from .pipeline import Calibration, CompileOptions, PassResult
 
-__all__ = ["Calibration", "CompileOptions", "DeployedNetwork", "Network", "PassResult", "compile_network", "load", "run_passes"]
+__all__ = ["Calibration", "Compilation", "CompileOptions", "DeployedNetwork", "Network", "PassResult", "compile_network", "load"]
 
 __getattr__, __dir__ = lazy.exports(
     __name__,
     {
-        "Calibration": ".pipeline",
-        "CompileOptions": ".pipeline",
+        "Calibration": ".api",
+        "Compilation": ".compiler",
+        "CompileOptions": ".api",
         "DeployedNetwork": ".deployed",
         "Network": "..network.model",
-        "PassResult": ".pipeline",
+        "PassResult": ".api",
         "compile_network": ".compiler",
         "load": ".deployed",
-        "run_passes": ".compiler",
     },
 )

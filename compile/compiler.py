@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,21 +11,25 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from .. import formats, registry
+from .. import formats
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
 from ..fed import Data
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
-from . import pipeline, sources, targets
+from . import pipeline, sources
+from .api import Calibration, CompileOptions
+from .chain import with_plug_ins
 from .deployed import DeployedNetwork
 from .mapping.api import Effort, check_effort
-from .mapping.build import RESOURCES, build
+from .mapping.build import RESOURCES
 from .mapping.build import Mapping as CoreMapping
 from .mapping.progress import Progress, quiet
 from .passes.balance import check_balance
-from .pipeline import Calibration, CompileOptions, Pass, PipelineResult
+from .pipeline import PipelineResult
 from .sources import Source
+from .targets import api as targets
+from .targets.api import Target
 
 MAX_SYNAPSES = 200_000_000
 ENCODINGS = ("current", "graded", "rate", "host", "events")
@@ -38,6 +42,67 @@ class RunFolder(Protocol):
     def folder(self) -> Path:
         """The folder that holds model.onnx."""
         ...
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A network and how it is to be compiled; the fields are the arguments of `compile_network` of the same names."""
+
+    source: Network | Path | str | RunFolder
+    target: str = "lava"
+    chip: str | Chip | None = None
+    encoding: Encoding | None = None
+    weight_bits: int | str = 8
+    granularity: str = "layer"
+    calibration: Calibration | None = None
+    seed: int = 0
+    max_chips: int | None = None
+    mode: str | None = None
+    reader: Mapping[str, Any] | None = None
+    data: Data | None = None
+
+    def run_passes(self, *, stop_after: str | None = None, dump_dir: Path | None = None, progress: Progress = quiet) -> PipelineResult:
+        """Run the passes alone, up to `stop_after`, and map nothing; the errors are those of `compile_network`."""
+        return self._run_passes(*self._begin(), stop_after, dump_dir, progress)
+
+    def deploy(self, *, effort: Effort = "default", dump_dir: Path | None = None, progress: Progress = quiet) -> DeployedNetwork:
+        """Do what `compile_network` does."""
+        check_effort(effort)
+        target, read, options = begun = self._begin()
+        result = self._run_passes(*begun, None, dump_dir, progress)
+        network, chip = result.network, options.chip
+        target.check(network, chip)
+        check_size(network)
+        rates = result.rates or {p.name: np.ones(p.size) for p in network.populations}  # unknown: as if all spiked at every step
+        mapped = target.map(network, rates, options, effort, progress)
+        _check_limits(mapped.mapping, chip)
+        check_balance(network, chip.limit("max_delay"))
+        if read.fed is not None:
+            network = replace(network, stages=(*network.stages, *sources.stages(read.network, network, read.fed, self.seed)))
+        return DeployedNetwork(network, chip, mapped.mapping, self.target, result.records, result.warnings, result.drift, mapped.crossbars)
+
+    def _begin(self) -> tuple[Target, Source, CompileOptions]:
+        """Return the target, the network as it was read, and the options of its passes."""
+        target = targets.find(self.target)
+        chip = self._chip(target)
+        read = _read(self.source, self.reader, self.data)
+        if self.encoding is not None and self.encoding not in ENCODINGS:
+            raise UsageError(f"There is no encoding called {self.encoding!r}. Known: {', '.join(ENCODINGS)}.")
+        samples = self.calibration or read.calibration
+        return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode)
+
+    def _chip(self, target: Target) -> Chip:
+        given = self.chip
+        model = given if isinstance(given, Chip) else chips.load(given or target.chips[0])
+        if isinstance(given, str) and not given.endswith(".toml") and given not in target.chips:
+            raise UsageError(f"The target {self.target} does not run on {given}. It runs on: {', '.join(target.chips)}.")
+        return model if self.max_chips is None else model.limited_to(self.max_chips)
+
+    def _run_passes(
+        self, target: Target, read: Source, options: CompileOptions, stop_after: str | None, dump_dir: Path | None, progress: Progress
+    ) -> PipelineResult:
+        passes = with_plug_ins(target.passes(options), options)
+        return pipeline.run(read.network, passes, stop_after=stop_after, dump_dir=dump_dir, progress=progress)
 
 
 def compile_network(
@@ -88,83 +153,21 @@ def compile_network(
         NetworkError: a layer that could never work, by name.
         DoesNotFitError: layer, limit, need and a way out.
     """
-    check_effort(effort)
-    rules, model = _target(target, chip, max_chips)
-    read = _read(source, reader, data)
-    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
-    result = pipeline.run(read.network, options, dump_dir=dump_dir, chain=_chain(rules, target, options), progress=progress)
-    rules.check(result.network, model)
-    rates = result.rates or {p.name: np.ones(p.size) for p in result.network.populations}  # unknown: as if all spiked at every step
-    check_size(result.network)
-    crossbars = None
-    if hasattr(rules, "build"):
-        mapping, crossbars = rules.build(result.network, rates, model, mode=mode, effort=effort, seed=seed)
-    else:
-        mapping = build(result.network, rates, model, effort=effort, seed=seed, progress=progress)
-    _check_limits(mapping, model)
-    check_balance(result.network, model.limit("max_delay"))
-    network = result.network
-    if read.fed is not None:
-        network = replace(network, stages=(*network.stages, *sources.stages(read.network, network, read.fed, seed)))
-    return DeployedNetwork(network, model, mapping, target, result.records, result.warnings, result.drift, crossbars)
-
-
-def _chain(rules: Any, target: str, options: CompileOptions) -> list[tuple[str, Pass]]:
-    """Return the passes that a target runs: all, or what it makes of them."""
-    default = pipeline.build(options)
-    if hasattr(rules, "chain"):
-        return rules.chain(default, options)
-    if options.mode is not None:
-        raise UsageError(
-            f"--mode {options.mode} is for crossbars; the target {target} has no modes. Leave it out, or use --target truenorth."
-        )
-    return default
-
-
-def run_passes(
-    source: Network | Path | str | RunFolder,
-    *,
-    stop_after: str | None = None,
-    dump_dir: Path | None = None,
-    target: str = "lava",
-    chip: str | Chip | None = None,
-    encoding: Encoding | None = None,
-    weight_bits: int | str = 8,
-    granularity: str = "layer",
-    calibration: Calibration | None = None,
-    seed: int = 0,
-    mode: str | None = None,
-    reader: Mapping[str, Any] | None = None,
-    data: Data | None = None,
-) -> PipelineResult:
-    """Run the passes alone, up to `stop_after`, and map nothing; the other arguments and errors are those of `compile_network`."""
-    rules, model = _target(target, chip, None)
-    read = _read(source, reader, data)
-    options = _options(model, encoding, weight_bits, granularity, calibration or read.calibration, seed, mode)
-    return pipeline.run(read.network, options, stop_after=stop_after, dump_dir=dump_dir, chain=_chain(rules, target, options))
-
-
-def _target(target: str, chip: str | Chip | None, max_chips: int | None) -> tuple[Any, Chip]:
-    """Return the target's module, and the chip."""
-    rules: Any = registry.load(targets, "target", target)
-    model = chip if isinstance(chip, Chip) else chips.load(chip or rules.CHIPS[0])
-    if isinstance(chip, str) and not chip.endswith(".toml") and chip not in rules.CHIPS:
-        raise UsageError(f"The target {target} does not run on {chip}. It runs on: {', '.join(rules.CHIPS)}.")
-    return rules, model if max_chips is None else model.limited_to(max_chips)
-
-
-def _options(
-    chip: Chip,
-    encoding: Encoding | None,
-    weight_bits: int | str,
-    granularity: str,
-    calibration: Calibration | None,
-    seed: int,
-    mode: str | None,
-) -> CompileOptions:
-    if encoding is not None and encoding not in ENCODINGS:
-        raise UsageError(f"There is no encoding called {encoding!r}. Known: {', '.join(ENCODINGS)}.")
-    return CompileOptions(chip, encoding, weight_bits, calibration, seed, granularity, mode)
+    made = Compilation(
+        source,
+        target=target,
+        chip=chip,
+        encoding=encoding,
+        weight_bits=weight_bits,
+        granularity=granularity,
+        calibration=calibration,
+        seed=seed,
+        max_chips=max_chips,
+        mode=mode,
+        reader=reader,
+        data=data,
+    )
+    return made.deploy(effort=effort, dump_dir=dump_dir, progress=progress)
 
 
 def _read(source: Network | Path | str | RunFolder, given: Mapping[str, Any] | None, data: Data | None) -> Source:

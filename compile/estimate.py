@@ -59,7 +59,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     SOPs:  T sum over synapses of the source's rate.
 
     Args:
-        network: after the passes, e.g. `run_passes(source).network`.
+        network: after the passes, e.g. `Compilation(source).run_passes().network`.
         rates: by population, spikes (or payloads) of each neuron and time step; or one number for all neurons and inputs.
 
     Raises:

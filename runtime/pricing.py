@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import registry
-from ..compile import targets
 from ..compile.deployed import DeployedNetwork
+from ..compile.targets import api as targets
 from ..errors import UsageError
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
@@ -45,8 +44,8 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> dic
         `rows`: model, title, joules and seconds per sample with `energy` and `latency` by part; `left_out`: model and why;
         `mapped_for`: the chip that the counts belong to.
     """
-    rules: Any = registry.load(targets, "target", deployed.target)
-    models = [chosen, *(chips.load(name) for name in rules.CHIPS if name != chosen.name)]
+    target = targets.find(deployed.target)
+    models = [chosen, *(chips.load(name) for name in target.chips if name != chosen.name)]
     if deployed.chip.name not in {m.name for m in models}:
         models.insert(1, deployed.chip)
     rows: list[dict[str, Any]] = []

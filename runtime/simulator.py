@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, registry
-from ..compile import summary, targets
+from ..compile import summary
 from ..compile.deployed import DeployedNetwork, load
+from ..compile.targets import api as targets
 from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from ..network import reference
@@ -160,11 +161,11 @@ def _load(network: DeployedNetwork | Path | str, backend: str, energy_model: str
 
 def _model(deployed: DeployedNetwork, name: str) -> chips.Chip:
     """Load the chip of an energy model; refuse one that came with Spikeloom for another machine, whose events are not those counted."""
-    rules: Any = registry.load(targets, "target", deployed.target)
-    if name in chips.names() and name not in rules.CHIPS:
+    target = targets.find(deployed.target)
+    if name in chips.names() and name not in target.chips:
         raise UsageError(
             f"The model {name} prices another machine than the one that this network was compiled for (target {deployed.target}). "
-            f"Its models: {', '.join(rules.CHIPS)}, or a chip file of your own."
+            f"Its models: {', '.join(target.chips)}, or a chip file of your own."
         )
     return chips.load(name)
 

@@ -9,7 +9,7 @@ by layer, each fed by the deployed layers before it, and those are taken with wh
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from ...hwmodels.crossbar import STATE_MAX, crossbar_step
 from ...network import reference
 from ...network.model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..advice import if_silent
+from ..api import Calibration, PassResult, differing
 from ..passes import quantise
 from ..passes.check import rate_warnings, reach_warnings
-from ..pipeline import Calibration, PassResult, differing
 from .weights import TOP, check_mode, fit
 
 CLIPS = (1.0, 0.7, 0.5, 0.35)
@@ -31,8 +31,10 @@ RANGE = {"ternary": TOP, "codebook": TOP, "exact": 127}
 
 
 @dataclass(frozen=True)
-class Pass:
+class QuantiseCrossbars:
     """Make CrossbarLIF neurons of LIF ones, and of gates; a layer on the host gets Loihi's integers."""
+
+    name: ClassVar[str] = "crossbars"
 
     mode: str = "codebook"
     calibration: Calibration | None = None
@@ -71,8 +73,8 @@ class Pass:
     ) -> tuple[Network, NDArray[np.bool_], str]:
         neuron = population.neuron
         if population.place == "host":
-            host = quantise.Pass(8, self.calibration, self.seed)
-            made, clip, spikes = host._best(integer, network, (population,), streams, {population.name: goal})
+            host = quantise.Quantise(8, self.calibration, self.seed)
+            made, clip, spikes = host.best(integer, network, (population,), streams, {population.name: goal})
             return made, spikes[population.name], f"on the host, weights clipped at {clip:.0%}"
         if isinstance(neuron, Threshold):
             made = _gate(integer, population, neuron)

@@ -1,1 +1,4 @@
-"""Passes: one file each, a frozen dataclass called `Pass` that makes a new network and says what it changed."""
+"""Passes: one file each, a frozen dataclass that makes a new network and says what it changed; `compile/chain.py` has their order.
+
+A plug-in is a file more, with `AFTER`, the name of the pass that it follows, and `create(options)`, which returns it.
+"""

@@ -14,21 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DoesNotFitError, NetworkError
 from ...network.model import Network, Population, Projection, Synapses, Threshold, Trained
-from ..pipeline import CompileOptions, PassResult
+from ..api import PassResult
 from . import lower
-
-ORDERS = (55,)  # after the last pass that drops layers
 
 
 @dataclass(frozen=True)
-class Pass:
+class Balance:
     """Set every delay; `max_delay`: steps that a synapse can add to the one of its connection; `relays`: whether relays may be put in."""
+
+    name: ClassVar[str] = "balance"
 
     max_delay: int
     relays: bool = True
@@ -67,11 +68,6 @@ class Pass:
             f"Projection {worst.name} ({worst.source} -> {worst.target}) has to wait {worst.delay} steps for the other paths; a synapse of "
             f"{self.chip} delays up to {self.max_delay}, and {why}. {way_out}, or make the paths more alike."
         )
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass from the chip's longest delay."""
-    return Pass(options.chip.limit("max_delay"), chip=options.chip.name)
 
 
 def check_balance(network: Network, max_delay: int) -> None:
@@ -135,7 +131,7 @@ def _relayed(network: Network, source: Population, late: list[Projection], strid
         order.insert(at, relay)
         at, feeding, numbers = at + 1, relay, used
     network = replace(network, populations=tuple(order), projections=tuple(projections.values()))
-    return lower.Pass().run(network).network
+    return lower.Lower().run(network).network
 
 
 def _free(name: str, taken: set[str]) -> str:

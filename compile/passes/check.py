@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,15 +12,15 @@ from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, S
 from ...network import reference
 from ...network.model import IntegerLIF, Network, Population
 from ..advice import if_silent
-from ..pipeline import Calibration, CompileOptions, PassResult, Rates
+from ..api import Calibration, PassResult, Rates
 from ..reach import highest_potential, input_range
-
-ORDERS = (60,)
 
 
 @dataclass(frozen=True)
-class Pass:
+class Check:
     """Refuse what cannot work, warn of what probably does not. `calibration` gives the rates: silent and saturated layers."""
+
+    name: ClassVar[str] = "check"
 
     calibration: Calibration | None = None
     seed: int = 0
@@ -44,11 +45,6 @@ class Pass:
             silent.append(network.reading.if_silent)
         warnings += silent
         return PassResult(network, warnings=tuple(warnings), rates=rates | {network.populations[0].name: (events > 0).mean(axis=(0, 1))})
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass from the calibration samples and the seed of the rate code."""
-    return Pass(options.calibration, options.seed)
 
 
 def rate_warnings(rates: Rates, samples: int) -> list[str]:

@@ -12,6 +12,7 @@ not alive: taps stand for synapses at many places, and a map with holes would ha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,16 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ...network.model import Convolution, Network, Population, Projection
 from ..advice import if_silent
+from ..api import PassResult
 from ..liveness import able, heard
-from ..pipeline import CompileOptions, PassResult
 from ..reach import Masks
-
-ORDERS = (20, 50)
 
 
 @dataclass(frozen=True)
-class Pass:
+class DropDead:
     """Remove zero weights, then dead neurons and their synapses, then layers that are left with neither."""
+
+    name: ClassVar[str] = "drop-dead"
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass.
@@ -53,12 +54,6 @@ class Pass:
         dead = (before[0] - zeros - after[0], before[1] - after[1])
         said += [f"dropped {dead[0]:,} synapses and {dead[1]:,} neurons that cannot matter"] if any(dead) else []
         return PassResult(network, tuple(said), tuple(f"Layer {name} cannot matter to the output and was dropped." for name in gone))
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass; it has no options."""
-    del options
-    return Pass()
 
 
 def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) -> None:

@@ -7,21 +7,23 @@ host: the first layer computed off chip with the chip's integers, its spikes sen
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip
 from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
 from ...network.model import LIF, Encoding, IntegerLIF, Network
-from ..pipeline import CompileOptions, PassResult
+from ..api import PassResult
 
-ORDERS = (30,)
 KEPT = ("events", "rate")  # integers that were read with such an input keep the decay of their current
 HELD = ("current", "host")  # what a first layer's current that never decays carries
 
 
 @dataclass(frozen=True)
-class Pass:
+class Encode:
     """Set the input's encoding and, for `host`, move the first layer off the chip."""
+
+    name: ClassVar[str] = "encode"
 
     chip: Chip
     encoding: Encoding | None = None
@@ -132,8 +134,3 @@ def _decaying_targets(network: Network) -> list[str]:
     targets = sorted({p.target for p in network.outputs_of(network.populations[0].name)})
     neurons = {t: network.population(t).neuron for t in targets}
     return [t for t, n in neurons.items() if isinstance(n, LIF) and n.tau_syn != 1.0]
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass from the chip and the encoding asked for."""
-    return Pass(options.chip, options.encoding)

@@ -7,16 +7,17 @@ v_reset = 0 and v_threshold' = v_threshold - v_reset.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...network.model import LIF, Network
-from ..pipeline import CompileOptions, PassResult
-
-ORDERS = (10,)
+from ..api import PassResult
 
 
 @dataclass(frozen=True)
-class Pass:
+class Fold:
     """Make every float LIF reset to 0."""
+
+    name: ClassVar[str] = "fold"
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass; see the module's text."""
@@ -28,9 +29,3 @@ class Pass:
                 network = network.with_population(replace(population, neuron=shifted))
                 changes.append(f"{population.name}: v_reset {neuron.v_reset:g} folded into a threshold of {shifted.v_threshold:g}")
         return PassResult(network, tuple(changes))
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass; it has no options."""
-    del options
-    return Pass()

@@ -18,7 +18,7 @@ is  n + L - L_j.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,17 @@ from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, largest_weight
 from ...network.model import IntegerLIF, Network, Population, Projection, Threshold
 from .. import reach
-from ..pipeline import CompileOptions, PassResult
+from ..api import PassResult
 
-ORDERS = (45,)
 LARGEST = 2047  # of levels, and of sums below zero; see above
 EXPONENT = 1
 
 
 @dataclass(frozen=True)
-class Pass:
+class Lower:
     """Make every `Threshold` population one of chip neurons that spike the same."""
+
+    name: ClassVar[str] = "lower"
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass.
@@ -50,12 +51,6 @@ class Pass:
                 network = _lower(network, population, population.neuron)
                 changes.append(f"{population.name}: a gate of level {population.neuron.level:g} as a neuron without memory")
         return PassResult(network, tuple(changes))
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass; it has no options."""
-    del options
-    return Pass()
 
 
 def _lower(network: Network, population: Population, gate: Threshold) -> Network:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,11 @@ from ...hwmodels.quantise import (
 from ...network import reference
 from ...network.model import LIF, IntegerLIF, Network, Population, Projection, Threshold
 from ..advice import if_silent
+from ..api import Calibration, PassResult, differing
 from ..bits import Bits
-from ..pipeline import Calibration, CompileOptions, PassResult, differing
 from . import lower
 from ._channels import GROUPS, parts
 
-ORDERS = (40,)
 GRANULARITIES = ("layer", "channel")
 FEW_BITS = 3  # up to which thresholds are tried, too
 LOW_CLIPS = (0.15, 0.07, 0.05)
@@ -44,11 +43,13 @@ Streams = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Pass:
+class Quantise:
     """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude.
 
     `plain`: exponents of 0 alone and biases shifted left by 6, for formats that have no others.
     """
+
+    name: ClassVar[str] = "quantise"
 
     weight_bits: str | int = 8
     calibration: Calibration | None = None
@@ -97,7 +98,7 @@ class Pass:
         for group in network.components():
             clip = 0.0
             if any(isinstance(p.neuron, LIF) for p in group):
-                integer, clip, spikes = self._best(integer, network, group, streams, floats)
+                integer, clip, spikes = self.best(integer, network, group, streams, floats)
             else:
                 spikes = _gates(network, group, streams)
             streams |= spikes
@@ -107,7 +108,7 @@ class Pass:
                     changes.append(f"{_describe(integer, population.name, clip)}, {drift[population.name]:.2%} of spikes differ")
         return PassResult(integer, tuple(changes), _lost(network, integer), drift)
 
-    def _best(
+    def best(
         self, integer: Network, network: Network, group: tuple[Population, ...], streams: Streams, goals: reference.Spikes
     ) -> tuple[Network, float, reference.Spikes]:
         """Return `integer` with the populations installed, the clip that drifts least (the largest of equals), and their spikes."""
@@ -162,11 +163,6 @@ class Pass:
         )
 
 
-def create(options: CompileOptions) -> Pass:
-    """Build the pass from the weight bits, the calibration samples and the seed of the rate code."""
-    return Pass(options.weight_bits, options.calibration, options.seed, options.granularity)
-
-
 def _check_all_float(network: Network) -> None:
     for population in network.spiking:
         integers = [p.name for p in network.inputs_of(population.name) if p.weight_bits is not None]
@@ -177,7 +173,7 @@ def _check_all_float(network: Network) -> None:
 def _deployed(candidate: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
     """Run populations with their integers; gates on their cycle as the neurons that they will be."""
     if any(isinstance(p.neuron, Threshold) for p in group):
-        candidate = lower.Pass().run(candidate).network
+        candidate = lower.Lower().run(candidate).network
     return reference.component(candidate, [candidate.population(p.name) for p in group], streams)
 
 

@@ -8,17 +8,18 @@ that a spike can cross are counted here, too, between trained weights alone (`co
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...network.model import Convolution, Network, Projection, Threshold, Trained
-from ..pipeline import CompileOptions, PassResult
+from ..api import PassResult
 from ..reachable import reachable_synapses
-
-ORDERS = (15,)
 
 
 @dataclass(frozen=True)
-class Pass:
+class Record:
     """Remove weights of zero and set every projection's origin."""
+
+    name: ClassVar[str] = "record"
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass."""
@@ -39,12 +40,6 @@ class Pass:
         taps = sum(p.synapses.weights for p in network.projections if isinstance(p.synapses, Convolution))
         synapses = sum(p.synapses.count for p in network.projections)
         return PassResult(network, (f"{taps:,} taps of convolutions stay taps; {synapses:,} synapses in all",) if taps else ())
-
-
-def create(options: CompileOptions) -> Pass:
-    """Build the pass; it has no options."""
-    del options
-    return Pass()
 
 
 def _is_wire(network: Network, projection: Projection) -> bool:

@@ -93,7 +93,7 @@ def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal:
         keep = rng.random(p.synapses.weights) < share
         network = network.with_projection(replace(p, synapses=p.synapses.select(keep)))
     try:
-        dropped = drop_dead.Pass().run(network).network
+        dropped = drop_dead.DropDead().run(network).network
     except NetworkError as error:
         assert "has no live synapse" in str(error)
         return
@@ -104,7 +104,7 @@ def test_dropping_the_dead_of_maps_keeps_every_output_spike(seed: int, temporal:
     else:
         before, after = (reference.simulate_float(n, values) for n in (network, dropped))
     assert (before[last] == after[last]).all()
-    assert drop_dead.Pass().run(dropped).changes == ()
+    assert drop_dead.DropDead().run(dropped).changes == ()
     assert dropped.flat.network.synapses == dropped.synapses <= network.synapses
     for p in dropped.projections:
         ends = dropped.population(p.source).living, dropped.population(p.target).living
@@ -193,7 +193,7 @@ def gate_network(rng: np.random.Generator, level: float, *, biased: bool, inputs
 def test_gates_are_lowered_exactly(seed: int, level: float, biased: bool, density: float) -> None:
     rng = np.random.default_rng(seed)
     network = gate_network(rng, level, biased=biased)
-    lowered = lower.Pass().run(network).network
+    lowered = lower.Lower().run(network).network
     events = (rng.random((20, 12, 40)) < density).astype(np.uint8)
     assert (reference.simulate_float(network, events)["gate"] == reference.simulate(lowered, events)["gate"]).all()
     assert fixed_point.holds_bias(lowered.populations[1].biases).all()
@@ -206,7 +206,7 @@ def test_gates_are_exact_up_to_the_limits_of_their_proof(level: int) -> None:
     populations = (Population("input", (35,), None), Population("gate", (1,), Threshold(level)))
     projection = Projection("p", "input", "gate", Synapses.from_dense(weights))
     network = Network(populations, (projection,), 40, InputSpec(1, 1.0, "events"))
-    lowered = lower.Pass().run(network).network
+    lowered = lower.Lower().run(network).network
     rng = np.random.default_rng(0)
     events = np.zeros((60, 40, 35), np.uint8)
     events[:, ::2, 17:34] = 1  # -2047
@@ -223,8 +223,8 @@ def test_a_gate_on_held_samples_counts_them_at_every_step() -> None:
     values = np.random.default_rng(4).integers(0, 5, (30, 40)).astype(np.uint8)
     expected = reference.simulate_float(network, values)["gate"]
     for encoding in ("current", "graded"):
-        encoded = encode.Pass(chips.load("loihi2"), encoding).run(network).network
-        lowered = lower.Pass().run(encoded).network
+        encoded = encode.Encode(chips.load("loihi2"), encoding).run(network).network
+        lowered = lower.Lower().run(encoded).network
         assert (reference.simulate(lowered, reference.encode(lowered, values))["gate"] == expected).all()
 
 
@@ -233,7 +233,7 @@ def test_gates_beyond_the_neuron_are_named(weight: float, level: float, message:
     populations = (Population("input", (4,), None), Population("gate", (2,), Threshold(level)))
     projection = Projection("p", "input", "gate", Synapses.from_dense(np.full((2, 4), weight, np.float32)))
     with pytest.raises(NetworkError, match=message):
-        lower.Pass().run(Network(populations, (projection,), 4, InputSpec(1, 1.0, "events")))
+        lower.Lower().run(Network(populations, (projection,), 4, InputSpec(1, 1.0, "events")))
 
 
 def test_a_sum_one_below_what_the_proof_allows_is_named() -> None:
@@ -241,7 +241,7 @@ def test_a_sum_one_below_what_the_proof_allows_is_named() -> None:
     weights = np.array([[-127.0] * 16 + [-16.0, 1.0]], np.float32)  # sums down to -2048
     network = Network(populations, (Projection("p", "input", "gate", Synapses.from_dense(weights)),), 4, InputSpec(1, 1.0, "events"))
     with pytest.raises(NetworkError, match=r"sums of -2,048 to 1;"):
-        lower.Pass().run(network)
+        lower.Lower().run(network)
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.1, 1 / 3, 0.2, 1 / 9, 1 / 255])
@@ -308,7 +308,7 @@ def test_removed_neurons_neither_spike_nor_cost() -> None:
     network = network.with_population(replace(network.population("a"), alive=alive))
     values = samples(network, 5)
     before = reference.simulate_float(network, values)["output"]
-    cut = drop_dead.Pass().run(network).network
+    cut = drop_dead.DropDead().run(network).network
     assert cut.population("a").size == 2
     assert (reference.simulate_float(cut, values)["output"] == before).all()
 
@@ -317,7 +317,7 @@ def test_float_biases_of_integer_neurons_are_refused() -> None:
     network = integer_conv_network(9, temporal=True)
     bias = np.full(network.populations[1].shape[0], 0.5, np.float32)
     with pytest.raises(NetworkError, match="Layer conv1 has integer neurons but biases in floating point"):
-        check.Pass().run(network.with_population(replace(network.populations[1], bias=bias)))
+        check.Check().run(network.with_population(replace(network.populations[1], bias=bias)))
 
 
 def test_what_arrives_together_shares_its_gain() -> None:
@@ -333,7 +333,7 @@ def test_what_arrives_together_shares_its_gain() -> None:
         Projection("a_c_shortcut", "a", "c", shortcut),
     )
     network = Network(populations, projections, 4, InputSpec(encoding="graded"))
-    first, second, straight = quantise.Pass(8).run(network).network.inputs_of("c")
+    first, second, straight = quantise.Quantise(8).run(network).network.inputs_of("c")
     assert first.exponent == second.exponent < straight.exponent
     assert (first.synapses.data == second.synapses.data).all()
     for p, original in ((first, shared), (straight, shortcut)):

@@ -15,7 +15,7 @@ from rich.console import Console
 from spikeloom.compile import compile_network, load, summary
 from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.compile.pipeline import Calibration
-from spikeloom.compile.targets import lava as lava_target
+from spikeloom.compile.targets.lava import TARGET
 from spikeloom.errors import BackendError, DoesNotFitError, UsageError
 from spikeloom.network import reference
 from spikeloom.network.model import (
@@ -53,7 +53,7 @@ def compiled(network: Network) -> DeployedNetwork:
 
 def test_samples_with_time_steps_are_sent_as_events_and_nothing_else() -> None:
     temporal, static = conv_network(3, temporal=True), conv_network(3)
-    for chip in lava_target.CHIPS:
+    for chip in TARGET.chips:
         assert compile_network(temporal, chip=chip, calibration=calibration(temporal)).network.input.encoding == "events"
     with pytest.raises(UsageError, match="have a value for each of their 4 time steps"):
         compile_network(temporal, encoding="graded")

@@ -13,7 +13,7 @@ from budget import examples
 from hypothesis import given, settings
 from netgen import Labelled, conv_network, float_network, samples, seeds
 from spikeloom.compile import compile_network
-from spikeloom.compile.compiler import run_passes
+from spikeloom.compile.compiler import Compilation
 from spikeloom.compile.estimate import estimate
 from spikeloom.errors import NetworkError, UsageError
 from spikeloom.formats.onnx import write
@@ -73,7 +73,7 @@ def test_a_network_that_no_memory_would_hold() -> None:
 
 
 def test_rates_are_shares() -> None:
-    network = run_passes(float_network(3), encoding="rate").network
+    network = Compilation(float_network(3), encoding="rate").run_passes().network
     with pytest.raises(UsageError, match=r"rate is 1\.5"):
         estimate(network, chips.load("loihi2"), 1.5)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,10 @@ from budget import examples
 from hypothesis import given, settings
 from netgen import densities, float_network, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import compile_network, passes, pipeline, reach
+from spikeloom.compile import CompileOptions, PassResult, compile_network, passes, reach
+from spikeloom.compile.chain import loihi, with_plug_ins
 from spikeloom.compile.passes import check, drop_dead, encode, fold, quantise
-from spikeloom.compile.pipeline import Calibration, CompileOptions
+from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import DoesNotFitError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.network import reference
@@ -29,7 +33,7 @@ def calibration(network: Network) -> Calibration:
 def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -> None:
     network = integer_network(seed, layers=3, density=density)
     try:
-        dropped = drop_dead.Pass().run(network).network
+        dropped = drop_dead.DropDead().run(network).network
     except NetworkError as error:
         assert "has no live synapse" in str(error)
         return
@@ -37,7 +41,7 @@ def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -
     output = network.populations[-1].name
     assert (reference.simulate(network, events)[output] == reference.simulate(dropped, events)[output]).all()
     assert sum(p.synapses.count for p in dropped.projections) <= sum(p.synapses.count for p in network.projections)
-    again = drop_dead.Pass().run(dropped)
+    again = drop_dead.DropDead().run(dropped)
     assert again.changes == ()
 
 
@@ -45,7 +49,7 @@ def test_dropping_the_dead_keeps_every_output_spike(seed: int, density: float) -
 @given(seeds)
 def test_folding_the_reset_keeps_every_spike(seed: int) -> None:
     network = float_network(seed, v_reset=-0.25)
-    folded = fold.Pass().run(network).network
+    folded = fold.Fold().run(network).network
     values = samples(network, seed)
     before, after = reference.simulate_float(network, values), reference.simulate_float(folded, values)
     # the shift rounds differently in the last bit, which decides only exact ties
@@ -57,8 +61,8 @@ def test_folding_the_reset_keeps_every_spike(seed: int) -> None:
 @given(seeds)
 def test_quantised_networks_stay_close_to_float(seed: int) -> None:
     network = float_network(seed, sizes=(40, 30, 10), timesteps=8)
-    encoded = encode.Pass(chips.load("loihi2"), "current").run(network).network
-    integer = quantise.Pass(8, calibration(network)).run(encoded).network
+    encoded = encode.Encode(chips.load("loihi2"), "current").run(network).network
+    integer = quantise.Quantise(8, calibration(network)).run(encoded).network
     values = samples(network, seed, 60)
     floats = reference.simulate_float(network, values)
     integers = reference.simulate(integer, reference.encode(integer, values))
@@ -69,8 +73,8 @@ def test_eight_bits_are_closer_than_three() -> None:
     network = float_network(4, sizes=(40, 30, 10), timesteps=8)
     drift = {}
     for bits in (3, 8):
-        encoded = encode.Pass(chips.load("loihi2"), "current").run(network).network
-        drift[bits] = (quantise.Pass(bits, calibration(network)).run(encoded).drift or {})["layer1"]
+        encoded = encode.Encode(chips.load("loihi2"), "current").run(network).network
+        drift[bits] = (quantise.Quantise(bits, calibration(network)).run(encoded).drift or {})["layer1"]
     assert drift[8] < drift[3]
 
 
@@ -92,7 +96,7 @@ def test_current_and_graded_and_host_give_the_same_spikes() -> None:
 
 def test_integer_networks_refuse_a_rate_code() -> None:
     with pytest.raises(UsageError, match="trained for graded input"):
-        encode.Pass(chips.load("loihi2"), "rate").run(integer_network(1, encoding="current"))
+        encode.Encode(chips.load("loihi2"), "rate").run(integer_network(1, encoding="current"))
 
 
 def test_a_dead_layer_is_named() -> None:
@@ -107,14 +111,14 @@ def test_an_unreachable_threshold_is_named() -> None:
     population = replace(network.populations[1], neuron=IntegerLIF(4095, 4095, 131071))
     tiny = replace(network.projections[0], exponent=-14)
     with pytest.raises(NetworkError, match=r"Layer layer1: its threshold 131,071 cannot be reached"):
-        check.Pass().run(network.with_population(population).with_projection(tiny))
+        check.Check().run(network.with_population(population).with_projection(tiny))
 
 
 def test_a_current_that_could_wrap_is_named() -> None:
     network = integer_network(1, layers=1, density=1.0, encoding="current")
     loud = Projection("p1", "input", "layer1", Synapses.from_dense(np.full(network.projections[0].synapses.shape, 127, np.int32)), 7, 8)
     with pytest.raises(NetworkError, match="would wrap around the 24-bit current"):
-        check.Pass().run(network.with_projection(loud))
+        check.Check().run(network.with_projection(loud))
 
 
 def one_layer(weights: Any, exponent: int, neuron: IntegerLIF, *, timesteps: int = 1, bias: int | None = None) -> Network:
@@ -128,9 +132,9 @@ def one_layer(weights: Any, exponent: int, neuron: IntegerLIF, *, timesteps: int
 def test_a_current_just_below_24_bits_is_kept_and_one_at_the_limit_refused(sign: int) -> None:
     weights = np.array([[64 * sign] * 16, [1] * 16])
     with pytest.raises(NetworkError, match="an input of 131,072 would wrap"):
-        check.Pass().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
+        check.Check().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
     weights[0, 0] -= sign
-    check.Pass().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
+    check.Check().run(one_layer(weights, 7, IntegerLIF(4095, 4095, 0)))
 
 
 def test_a_threshold_is_reached_by_more_than_itself() -> None:
@@ -140,10 +144,10 @@ def test_a_threshold_is_reached_by_more_than_itself() -> None:
         assert reach.can_spike(network, network.populations[1]).tolist() == [reached]
         assert reference.simulate(network, np.ones((1, 1, 10), np.uint8))["a"].ravel().tolist() == [reached]
         if reached:
-            check.Pass().run(network)
+            check.Check().run(network)
         else:
             with pytest.raises(NetworkError, match="its threshold 10 cannot be reached"):
-                check.Pass().run(network)
+                check.Check().run(network)
 
 
 def test_a_potential_below_rest_is_bounded_by_its_first_step() -> None:
@@ -155,20 +159,76 @@ def test_a_potential_below_rest_is_bounded_by_its_first_step() -> None:
 def test_a_silent_layer_is_a_warning_that_names_it() -> None:
     network = integer_network(1, layers=1, density=1.0, encoding="current")
     zeros = Calibration(np.zeros((4, network.populations[0].size), np.uint8), np.zeros(4, np.int64))
-    assert any("layer1 is silent" in w for w in check.Pass(zeros).run(network).warnings)
+    assert any("layer1 is silent" in w for w in check.Check(zeros).run(network).warnings)
 
 
 @pytest.mark.parametrize("name", registry.names(passes))
 def test_every_pass_conforms(name: str) -> None:
-    module = registry.load(passes, "pass", name)
-    instance = module.create(CompileOptions(chips.load("loihi2")))
-    assert module.ORDERS
-    assert module.__doc__
-    network = float_network(2)
+    options = CompileOptions(chips.load("loihi2"))
+    instance = next(p for p in with_plug_ins(loihi(options), options) if p.name == name)
+    assert sys.modules[type(instance).__module__].__doc__ and type(instance).__doc__
+    assert type(instance).__module__.endswith(f"passes.{name.replace('-', '_')}")
+    with pytest.raises(FrozenInstanceError):
+        instance.name = "another"  # pyright: ignore[reportAttributeAccessIssue]
+    network = float_network(2) if name != "check" else integer_network(2, encoding="current")
     before = [p.synapses.data.copy() for p in network.projections]
-    result = instance.run(network) if name != "check" else instance.run(integer_network(2, encoding="current"))
-    assert isinstance(result, pipeline.PassResult)
+    result = instance.run(network)
+    assert isinstance(result, PassResult)
     assert all((p.synapses.data == b).all() for p, b in zip(network.projections, before, strict=True))
+
+
+PLUG_IN = """
+from typing import ClassVar
+from dataclasses import dataclass
+from spikeloom.compile import PassResult
+
+{after}
+
+@dataclass(frozen=True)
+class Mine:
+    \"\"\"Leave all as it is.\"\"\"
+
+    name: ClassVar[str] = "{name}"
+
+    def run(self, network):
+        return PassResult(network)
+
+
+def create(options):
+    return Mine()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of plug-ins that are forgotten afterwards."""
+    monkeypatch.setattr(passes, "__path__", list(passes.__path__))
+    monkeypatch.setenv("SPIKELOOM_PARTS", str(tmp_path))
+    place = tmp_path / "compile/passes"
+    place.mkdir(parents=True)
+    yield place
+    for path in place.glob("*.py"):
+        sys.modules.pop(f"{passes.__name__}.{path.stem}", None)
+
+
+def test_plug_ins_run_behind_the_pass_that_they_name(folder: Path) -> None:
+    for name, after in (("beta", "encode"), ("alpha", "encode"), ("gamma", "beta"), ("delta", "drop-dead.2")):
+        (folder / f"{name}.py").write_text(PLUG_IN.format(after=f'AFTER = "{after}"', name=name))
+    deployed = compile_network(float_network(0))
+    assert [r.name for r in deployed.passes] == [
+        *("fold", "record", "drop-dead", "encode", "alpha", "beta", "gamma"),
+        *("quantise", "lower", "drop-dead.2", "delta", "balance", "check"),
+    ]
+
+
+def test_a_plug_in_without_a_place_is_refused_by_name(folder: Path) -> None:
+    (folder / "mine.py").write_text(PLUG_IN.format(after="ORDERS = (17,)", name="mine"))
+    with pytest.raises(UsageError, match=r"The pass mine \(.*mine.py\) has no AFTER"):
+        compile_network(float_network(0))
+    sys.modules.pop(f"{passes.__name__}.mine")
+    (folder / "mine.py").write_text(PLUG_IN.format(after='AFTER = "quantize"', name="mine"))
+    with pytest.raises(UsageError, match=r"mine.*after the pass 'quantize', which this target does not have. Its passes: fold, record"):
+        compile_network(float_network(0))
 
 
 def test_unknown_names_list_the_nearest() -> None:

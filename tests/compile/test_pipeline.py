@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from netgen import conv_network, float_network, integer_conv_network, integer_network, samples, seeds
 from spikeloom.compile import compile_network, dump, load, pipeline
 from spikeloom.compile.bits import Bits
-from spikeloom.compile.compiler import run_passes
+from spikeloom.compile.chain import loihi
+from spikeloom.compile.compiler import Compilation
 from spikeloom.compile.passes import _channels, fold, quantise, record
 from spikeloom.compile.pipeline import Calibration, CompileOptions
 from spikeloom.compile.summary import dead_code, first_drift, summary
@@ -28,7 +29,7 @@ from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.simulator import compare
 
 LOIHI2 = chips.load("loihi2")
-NAMES = [name for name, _ in pipeline.build(CompileOptions(LOIHI2))]
+NAMES = [name for name, _ in pipeline.named(loihi(CompileOptions(LOIHI2)))]
 
 
 def calibration(network: Network, count: int = 20) -> Calibration:
@@ -45,7 +46,7 @@ def test_passes_run_in_their_order_and_by_distinct_names() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_stopping_after_each_pass(name: str, tmp_path: Path) -> None:
     network = float_network(1)
-    result = run_passes(network, calibration=calibration(network), stop_after=name, dump_dir=tmp_path)
+    result = Compilation(network, calibration=calibration(network)).run_passes(stop_after=name, dump_dir=tmp_path)
     count = NAMES.index(name) + 1
     assert [r.name for r in result.records] == NAMES[:count]
     assert len(list(tmp_path.iterdir())) == 2 * count
@@ -55,7 +56,7 @@ def test_stopping_after_each_pass(name: str, tmp_path: Path) -> None:
 
 def test_a_pass_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match=r"no pass called 'quantize'. Did you mean 'quantise'"):
-        run_passes(float_network(1), stop_after="quantize")
+        Compilation(float_network(1)).run_passes(stop_after="quantize")
 
 
 @settings(max_examples=examples(30), deadline=None)
@@ -145,7 +146,7 @@ def test_passes_before_and_after_quantisation_keep_the_output(seed: int, maps: b
     output = network.populations[-1].name
     wanted = reference.simulate(network, events)[output]
     encoding = None if network.input.is_temporal else "graded"
-    for name, instance in pipeline.build(CompileOptions(LOIHI2, encoding=encoding)):
+    for name, instance in pipeline.named(loihi(CompileOptions(LOIHI2, encoding=encoding))):
         try:
             network = instance.run(network).network
         except NetworkError as error:
@@ -163,7 +164,7 @@ def test_dead_code_is_counted() -> None:
     deployed = compile_network(network, calibration=calibration(network))
     first = next(r for r in deployed.passes if r.name == "drop-dead")
     found = dead_code(deployed.passes)
-    assert found["of_synapses"] == first.before.synapses == record.Pass().run(network).network.synapses
+    assert found["of_synapses"] == first.before.synapses == record.Record().run(network).network.synapses
     assert found["synapses"] + found["rounded_synapses"] == first.before.synapses - deployed.network.synapses
     assert found["synapses"] > 0
     assert found["neurons"] == network.neurons - deployed.network.neurons > 0
@@ -175,7 +176,7 @@ def test_what_rounding_took_is_no_dead_code() -> None:
     known = calibration(network)
     fine, coarse = (dead_code(compile_network(network, calibration=known, weight_bits=bits).passes) for bits in (8, 2))
     assert fine["rounded_synapses"] < coarse["rounded_synapses"]
-    stopped = pipeline.run(network, CompileOptions(LOIHI2, calibration=known, weight_bits=2), stop_after="quantise")
+    stopped = pipeline.run(network, loihi(CompileOptions(LOIHI2, calibration=known, weight_bits=2)), stop_after="quantise")
     assert coarse["rounded_synapses"] == sum(int((p.synapses.data == 0).sum()) for p in stopped.network.projections)
 
 
@@ -287,9 +288,9 @@ def test_neurons_that_lose_every_weight_are_a_warning() -> None:
     matrix = first.synapses.unrolled()
     data = np.where(matrix.rows == 2, matrix.data * 1e-4, matrix.data).astype(np.float32)
     network = network.with_projection(replace(first, synapses=first.synapses.with_data(data)))
-    network = fold.Pass().run(network).network
-    encoded = pipeline.run(network, CompileOptions(LOIHI2), stop_after="encode").network
-    found = quantise.Pass("8").run(encoded)
+    network = fold.Fold().run(network).network
+    encoded = pipeline.run(network, loihi(CompileOptions(LOIHI2)), stop_after="encode").network
+    found = quantise.Quantise("8").run(encoded)
     assert "Layer layer1: 1 of 8 neurons lost every weight to rounding. Try more --weight-bits." in found.warnings
-    by_channel = quantise.Pass("8", granularity="channel").run(encoded)
+    by_channel = quantise.Quantise("8", granularity="channel").run(encoded)
     assert by_channel.network.inputs_of("layer1")[0].exponent != by_channel.network.inputs_of("layer1")[-1].exponent

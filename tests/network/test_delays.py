@@ -46,7 +46,7 @@ def test_balancing_keeps_every_spike(seed: int, hidden: int, max_delay: int, lag
     network = graph_network(seed, hidden=hidden, lags=lags, backward=backward, slack=True)
     events = events_of(network, seed)
     expected = reference.simulate(network, events)
-    after = balance.Pass(max_delay).run(network).network
+    after = balance.Balance(max_delay).run(network).network
     assert balance.balanced(after)
     assert all(0 <= p.delay <= max_delay for p in after.projections)
     assert after.depth() == after.arrivals()
@@ -64,7 +64,7 @@ def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int
     rng = np.random.default_rng(seed)
     populations = (replace(p, alive=rng.random(p.size) < 0.6) for p in network.spiking)
     network = replace(network, populations=(network.populations[0], *populations))
-    after = balance.Pass(max_delay).run(network).network
+    after = balance.Balance(max_delay).run(network).network
     events = events_of(network, seed)
     compare(reference.simulate(network, events), reference.simulate(after, events), "balanced")
     for name in relays_of(network, after):
@@ -77,8 +77,8 @@ def test_relays_leave_removed_neurons_out(seed: int, hidden: int, max_delay: int
 @given(seeds, st.integers(2, 8), st.sampled_from([0, 1, 2]))
 def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(seed: int, hidden: int, max_delay: int) -> None:
     network = graph_network(seed, hidden=hidden)
-    wide = balance.Pass(63).run(network).network  # no relays: the delays that are needed
-    after = balance.Pass(max_delay).run(network).network
+    wide = balance.Balance(63).run(network).network  # no relays: the delays that are needed
+    after = balance.Balance(max_delay).run(network).network
     needs = {s.name: max((p.delay for p in wide.outputs_of(s.name) if p.synapses.count), default=0) for s in network.populations}
     relays = relays_of(network, after)
     assert len(relays) == sum(need // (max_delay + 1) for need in needs.values())
@@ -95,7 +95,7 @@ def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(s
 @settings(max_examples=examples(80), deadline=None)
 @given(seeds, st.integers(1, 6), longest, st.integers(0, 2), st.data())
 def test_the_proof_notices_every_wrong_delay(seed: int, hidden: int, max_delay: int, backward: int, data: st.DataObject) -> None:
-    network = balance.Pass(max_delay).run(graph_network(seed, hidden=hidden, lags=True, backward=backward, slack=True)).network
+    network = balance.Balance(max_delay).run(graph_network(seed, hidden=hidden, lags=True, backward=backward, slack=True)).network
     projection = data.draw(st.sampled_from(network.projections))
     wrong = network.with_projection(replace(projection, delay=projection.delay + data.draw(st.integers(1, 3))))
     graph = nx.Graph([(p.source, p.target) for p in network.projections if p is not projection])
@@ -111,7 +111,7 @@ def test_the_proof_notices_every_wrong_delay(seed: int, hidden: int, max_delay: 
 
 
 def check_lava(seed: int, hidden: int, max_delay: int) -> None:
-    network = balance.Pass(max_delay).run(graph_network(seed, hidden=hidden, timesteps=5)).network
+    network = balance.Balance(max_delay).run(graph_network(seed, hidden=hidden, timesteps=5)).network
     events = events_of(network, seed, 5)
     found = lava.simulate(network, events, BackendOptions(time_limit=120, batch_size=2)).spikes
     compare(reference.simulate(network, events), found, "lava")
@@ -146,22 +146,22 @@ def skipping(encoding: str = "rate") -> Network:
 
 def test_payloads_pass_no_relay() -> None:
     network = graph_network(5, hidden=4, encoding="graded")
-    late = max(balance.Pass(63).run(network).network.outputs_of("input"), key=lambda p: p.delay)
+    late = max(balance.Balance(63).run(network).network.outputs_of("input"), key=lambda p: p.delay)
     assert late.delay
     with pytest.raises(DoesNotFitError, match=rf"Projection {late.name} .*wait {late.delay} steps.*payloads of up to 255.*--encoding rate"):
-        balance.Pass(0, chip="a chip").run(network)
+        balance.Balance(0, chip="a chip").run(network)
 
 
 def test_relays_can_be_switched_off() -> None:
     network = graph_network(5, hidden=4)
-    assert relays_of(network, balance.Pass(0).run(network).network)
+    assert relays_of(network, balance.Balance(0).run(network).network)
     with pytest.raises(DoesNotFitError, match="relays are switched off"):
-        balance.Pass(0, relays=False).run(network)
-    assert not relays_of(network, balance.Pass(63, relays=False).run(network).network)
+        balance.Balance(0, relays=False).run(network)
+    assert not relays_of(network, balance.Balance(63, relays=False).run(network).network)
 
 
 def test_a_delay_beyond_the_chips_is_refused() -> None:
-    network = balance.Pass(63).run(graph_network(5, hidden=4)).network
+    network = balance.Balance(63).run(graph_network(5, hidden=4)).network
     most = max(p.delay for p in network.projections)
     balance.check_balance(network, most)
     with pytest.raises(DoesNotFitError, match=f"delay of {most} steps; the chip allows {most - 1}"):

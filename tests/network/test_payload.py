@@ -46,8 +46,8 @@ def test_synapses_behind_a_gate_that_no_sample_opens_are_not_reachable(encoding:
     """Two inputs of at most 1 sum up to 2: a gate of level 3 stays shut, whatever the number of levels."""
     for level, crossed in ((2.0, 3.0), (3.0, 2.0)):
         network = gated(level, InputSpec(255, scale, encoding))  # pyright: ignore[reportArgumentType]
-        assert record.Pass().run(network).network.reachable["out"] == (crossed, 3.0)
-        assert {p.name for p in drop_dead.Pass().run(network).network.spiking} == ({"gate", "out"} if crossed == 3.0 else {"out"})
+        assert record.Record().run(network).network.reachable["out"] == (crossed, 3.0)
+        assert {p.name for p in drop_dead.DropDead().run(network).network.spiking} == ({"gate", "out"} if crossed == 3.0 else {"out"})
 
 
 @pytest.mark.parametrize("encoding", ["host", "graded", "current", "events"])

@@ -107,7 +107,7 @@ def test_native_counts_active_updates_of_a_cycle() -> None:
 def check_lava(seed: int, timesteps: int, count: int, batch_size: int | None, max_delay: int, graph: dict[str, Any]) -> None:
     network = graph_network(seed, timesteps=timesteps, **graph)
     try:
-        network = balance.Pass(max_delay).run(network).network
+        network = balance.Balance(max_delay).run(network).network
     except NetworkError as error:
         assert "closes the loop" in str(error)
         assert not graph["slack"]
@@ -151,7 +151,7 @@ def test_lava_equals_reference_on_many(
 def test_no_spike_gets_into_the_next_sample(max_delay: int) -> None:
     """a and b wake each other up for ever after one spike; the sample after it in the stream has none, so all must be silent."""
     loop = wire("a", "b", [[9]]), wire("b", "a", [[9]], lag=3), wire("b", "b", [[9]], lag=4), wire("x", "b", [[9]], lag=2)
-    network = balance.Pass(max_delay).run(small(wire("x", "a", [[9]]), *loop, sizes=(1, 1, 1))).network
+    network = balance.Balance(max_delay).run(small(wire("x", "a", [[9]]), *loop, sizes=(1, 1, 1))).network
     events = np.zeros((4, 6, 1), np.uint8)
     events[0, 0] = events[2, 5] = 1
     found = lava.simulate(network, events, BackendOptions(batch_size=1, time_limit=120)).spikes
@@ -169,13 +169,13 @@ def test_no_spike_gets_into_the_next_sample(max_delay: int) -> None:
 def test_dropping_the_dead_keeps_every_output_spike(seed: int, graph: dict[str, Any]) -> None:
     network = graph_network(seed, **graph)
     try:
-        dropped = drop_dead.Pass().run(network).network
+        dropped = drop_dead.DropDead().run(network).network
     except NetworkError as error:
         assert "has no live synapse" in str(error)
         return
     events = reference.encode(network, samples(network, seed), seed=seed)
     assert (reference.simulate(network, events)["output"] == reference.simulate(dropped, events)["output"]).all()
-    assert drop_dead.Pass().run(dropped).changes == ()
+    assert drop_dead.DropDead().run(dropped).changes == ()
 
 
 def test_a_cycle_does_not_keep_itself_alive() -> None:
@@ -188,7 +188,7 @@ def test_a_cycle_does_not_keep_itself_alive() -> None:
         wire("a", "c", [[9, 9]]),
         wire("b", "c", [[9]]),
     )
-    result = drop_dead.Pass().run(small(*projections, sizes=(1, 2, 1, 1)))
+    result = drop_dead.DropDead().run(small(*projections, sizes=(1, 2, 1, 1)))
     assert [(p.name, p.size) for p in result.network.populations] == [("x", 1), ("a", 1), ("c", 1)]
     assert {(p.name, p.synapses.count) for p in result.network.projections} == {("xa", 1), ("ac", 1)}
     assert result.warnings == ("Layer b cannot matter to the output and was dropped.",)
@@ -196,22 +196,22 @@ def test_a_cycle_does_not_keep_itself_alive() -> None:
 
 def test_a_cycle_that_nobody_hears_is_dropped() -> None:
     projections = wire("x", "a", [[9]]), wire("a", "b", [[9]]), wire("b", "a", [[9]], lag=2), wire("x", "c", [[9]])
-    result = drop_dead.Pass().run(small(*projections, sizes=(1, 1, 1, 1)))
+    result = drop_dead.DropDead().run(small(*projections, sizes=(1, 1, 1, 1)))
     assert [p.name for p in result.network.populations] == ["x", "c"]
 
 
 def test_a_bias_begins_a_cycle() -> None:
     network = small(wire("x", "b", [[9]]), wire("a", "a", [[9]], lag=1), wire("a", "b", [[9]]), sizes=(1, 1, 1))
-    assert [p.name for p in drop_dead.Pass().run(network).network.populations] == ["x", "b"]
+    assert [p.name for p in drop_dead.DropDead().run(network).network.populations] == ["x", "b"]
     network = network.with_population(replace(network.populations[1], bias=np.array([64], np.int32)))
-    assert [p.name for p in drop_dead.Pass().run(network).network.populations] == ["x", "a", "b"]
+    assert [p.name for p in drop_dead.DropDead().run(network).network.populations] == ["x", "a", "b"]
 
 
 def test_what_an_output_that_never_spikes_sends_is_dropped() -> None:
     """Output neurons stay, whatever becomes of them; the synapses back from those that cannot spike go."""
     back = Projection("ba", "b", "a", dense([[0, 9]]), 0, 8, lag=1)
     network = small(wire("x", "a", [[9]]), wire("a", "b", [[9], [0]]), back, sizes=(1, 1, 2))
-    dropped = drop_dead.Pass().run(network).network
+    dropped = drop_dead.DropDead().run(network).network
     assert [p.name for p in dropped.projections] == ["xa", "ab"] and dropped.populations[-1].size == 2
 
 
@@ -232,17 +232,17 @@ def test_a_lag_too_small_for_the_chip_is_named_with_the_need(lag: int) -> None:
     network = small(*chain, wire("c", "a", [[1]], lag=lag), sizes=(1, 1, 1, 1))
     reference.simulate(network, np.ones((1, 6, 1), np.uint8))  # no chip, no need
     if lag == 3:
-        assert [p.delay for p in balance.Pass(63).run(network).network.projections] == [0, 0, 0, 0]
+        assert [p.delay for p in balance.Balance(63).run(network).network.projections] == [0, 0, 0, 0]
         return
     with pytest.raises(NetworkError, match=rf"Projection ca closes the loop a -> b -> c -> a with a lag of {lag}.*a lag of at least 3"):
-        balance.Pass(63).run(network)
+        balance.Balance(63).run(network)
 
 
 def test_a_lag_in_a_loop_moves_the_whole_loop_behind_a_longer_path() -> None:
     """d hears x by way of a, b, c; it and a second neuron excite each other with just the lag they need."""
     long = wire("x", "a", [[1]]), wire("a", "b", [[1]]), wire("b", "c", [[1]])
     around = Projection("xd", "x", "d", dense([[1]]), 0, 8), wire("c", "d", [[1]]), wire("d", "c", [[1]], lag=2)
-    network = balance.Pass(63).run(small(*long, *around, sizes=(1, 1, 1, 1, 1))).network
+    network = balance.Balance(63).run(small(*long, *around, sizes=(1, 1, 1, 1, 1))).network
     assert network.arrivals() == {"x": 0, "a": 1, "b": 2, "c": 3, "d": 4}
     assert {p.name: p.delay for p in network.projections} == {"xa": 0, "ab": 0, "bc": 0, "xd": 3, "cd": 0, "dc": 0}
 
@@ -287,8 +287,8 @@ def calibration(network: Network) -> Calibration:
 @settings(max_examples=examples(10), deadline=None)
 @given(seeds, st.booleans())
 def test_quantised_cycles_stay_close_to_float(seed: int, calibrated: bool) -> None:
-    network = encode.Pass(chips.load("loihi2"), "graded").run(looped(seed)).network
-    result = quantise.Pass(8, calibration(network) if calibrated else None).run(network)
+    network = encode.Encode(chips.load("loihi2"), "graded").run(looped(seed)).network
+    result = quantise.Quantise(8, calibration(network) if calibrated else None).run(network)
     values = samples(network, seed, 40)
     floats = reference.simulate_float(network, values)
     integers = reference.simulate(result.network, reference.encode(result.network, values))
@@ -306,8 +306,8 @@ def test_a_cycle_with_a_gate_is_calibrated_and_lowered() -> None:
     out = Projection("out", "gate", "layer2", Synapses.from_dense(np.repeat(np.eye(6, dtype=np.float32), 2, axis=0) * 0.4), lag=2)
     populations = (*network.populations[:3], gate, network.populations[3])
     network = replace(network, populations=populations, projections=(*network.projections, into, out))
-    network = encode.Pass(chips.load("loihi2"), "graded").run(network).network
-    integer = lower.Pass().run(quantise.Pass(8, calibration(network)).run(network).network).network
+    network = encode.Encode(chips.load("loihi2"), "graded").run(network).network
+    integer = lower.Lower().run(quantise.Quantise(8, calibration(network)).run(network).network).network
     values = samples(network, 5, 40)
     spikes = reference.simulate(integer, reference.encode(integer, values))
     assert (spikes["gate"] == (spikes["layer2"].reshape(40, 8, 6, 2).any(axis=3))).all()

@@ -31,7 +31,7 @@ def network_of(
     sizes = {source: w.shape[1] for (source, _), w in weights.items()} | {target: w.shape[0] for (_, target), w in weights.items()}
     populations = [Population("x", (sizes["x"],), None), *(Population(n, (sizes[n],), lif) for n, lif in neurons.items())]
     projections = [Projection(f"{s}{t}", s, t, Synapses.from_dense(w), exponent, 9) for (s, t), w in weights.items()]
-    return balance.Pass(63).run(Network(tuple(populations), tuple(projections), timesteps)).network
+    return balance.Balance(63).run(Network(tuple(populations), tuple(projections), timesteps)).network
 
 
 def random_network(rng: np.random.Generator, timesteps: int, graded: bool) -> Network:
@@ -50,7 +50,7 @@ def random_network(rng: np.random.Generator, timesteps: int, graded: bool) -> Ne
         du = int(rng.choice([-1, 0, 4095, int(rng.integers(4096))]))
         vth = min(131071, int(scale * rng.uniform(0, 1.5)))
         populations.append(Population(target, (SIZES[target],), IntegerLIF(du, int(rng.integers(4096)), vth)))
-    return balance.Pass(63).run(Network(tuple(populations), tuple(projections), timesteps)).network
+    return balance.Balance(63).run(Network(tuple(populations), tuple(projections), timesteps)).network
 
 
 def random_events(rng: np.random.Generator, samples: int, timesteps: int, graded: bool) -> NDArray[np.uint8]:

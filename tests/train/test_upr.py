@@ -256,7 +256,7 @@ def by_layer(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
 def recorded(model: SpikingNetwork, provenance: dict[str, str] | None = None) -> dict[str, tuple[float, float]]:
     """What the compiler counts in the network that is handed over."""
     network = export.network(export.fold(model), None, dataset_of(model), (), provenance or {})
-    return dict(record.Pass().run(network).network.reachable)
+    return dict(record.Record().run(network).network.reachable)
 
 
 @settings(deadline=None, max_examples=examples(15))

@@ -1,0 +1,79 @@
+"""The order of the passes: one explicit list, and the plug-ins at the places that they name.
+
+Fold first, so that all else knows one reset; record before anything is dropped; what is dead costs the quantiser time; encode before
+quantisation, since a threshold depends on what a payload unit is worth; memoryless units become neurons once their inputs are
+quantised; rounding and lowering leave more dead; delays are balanced after the last pass that drops layers, and all of it is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, cast
+
+from .. import registry
+from ..errors import UsageError
+from . import passes
+from .api import CompileOptions, Pass
+from .passes.balance import Balance
+from .passes.check import Check
+from .passes.drop_dead import DropDead
+from .passes.encode import Encode
+from .passes.fold import Fold
+from .passes.lower import Lower
+from .passes.quantise import Quantise
+from .passes.record import Record
+from .pipeline import named
+
+__all__ = ["balance", "front", "loihi", "with_plug_ins"]
+
+OURS = {kind.name for kind in (Fold, Record, DropDead, Encode, Quantise, Lower, Balance, Check)}
+
+
+def loihi(options: CompileOptions, *, plain: bool = False) -> tuple[Pass, ...]:
+    """Return the passes for a chip whose neurons are Loihi's. `plain`: see `Quantise`."""
+    quantise = Quantise(options.weight_bits, options.calibration, options.seed, options.granularity, plain)
+    check = Check(options.calibration, options.seed)
+    return (*front(options), quantise, Lower(), DropDead(), balance(options), check)
+
+
+def front(options: CompileOptions) -> tuple[Pass, ...]:
+    """Return the passes before quantisation, which are every target's."""
+    return (Fold(), Record(), DropDead(), Encode(options.chip, options.encoding))
+
+
+def balance(options: CompileOptions) -> Balance:
+    """Return the pass that balances delays within what the chip's synapses delay."""
+    return Balance(options.chip.limit("max_delay"), chip=options.chip.name)
+
+
+def with_plug_ins(chain: Sequence[Pass], options: CompileOptions) -> tuple[Pass, ...]:
+    """Return a target's passes with each plug-in behind the pass that its `AFTER` names, several behind one in the order of their names.
+
+    Raises:
+        UsageError: a plug-in without `AFTER` or `create`, or that names no pass of the chain; the names are listed.
+    """
+    waiting = {name: _plug_in(name) for name in registry.names(passes) if name not in OURS}
+    made = [(name, instance, name) for name, instance in named(chain)]  # and what it stands behind
+    while waiting:
+        known = [name for name, _, _ in made]
+        name = next((n for n, module in waiting.items() if module.AFTER in known), None)
+        if name is None:
+            break
+        module = waiting.pop(name)
+        at = max(i for i, (own, _, behind) in enumerate(made) if module.AFTER in (own, behind)) + 1
+        made.insert(at, (name, cast(Pass, module.create(options)), module.AFTER))
+    for name, module in waiting.items():
+        raise UsageError(
+            f"The plug-in {name} ({module.__file__}) runs after the pass {module.AFTER!r}, which this target does not have. "
+            f"Its passes: {', '.join(n for n, _, _ in made)}."
+        )
+    return tuple(instance for _, instance, _ in made)
+
+
+def _plug_in(name: str) -> Any:
+    module: ModuleType = registry.load(passes, "pass", name)
+    for needed, what in (("AFTER", 'the name of the pass that it follows, such as AFTER = "encode"'), ("create", "create(options)")):
+        if not hasattr(module, needed):
+            raise UsageError(f"The pass {name} ({module.__file__}) has no {needed}; a plug-in needs {what}.")
+    return module
