@@ -47,6 +47,10 @@ class DataError(SpikeloomError):
     """A data set that is missing, truncated or not what its header says."""
 
 
+class MissingFilesError(DataError):
+    """A data set's files are in none of the places where they are looked for."""
+
+
 class FormatError(SpikeloomError):
     """A file (checkpoint, .onnx, .loom, chip TOML, results) that is damaged, foreign or too new."""
 

@@ -30,7 +30,7 @@ def main() -> int:
         network, calibration = source.network, source.calibration
     else:
         network = random_network(options.width, options.density, options.timesteps)
-        calibration = _random_images(network, options.samples)
+        calibration = random_images(network, options.samples)
     weights = sum(p.synapses.weights for p in network.projections)
     print(f"{network.neurons:,} neurons, {weights:,} weights, {network.synapses:,} synapses; made in {time.perf_counter() - start:.1f} s")
     start = time.perf_counter()
@@ -92,7 +92,7 @@ def _pruned(rng: np.random.Generator, rows: int, columns: int, density: float, s
     return Synapses(indptr, indices, data.astype(np.float32), (rows, columns))
 
 
-def _random_images(network: Network, samples: int) -> Calibration:
+def random_images(network: Network, samples: int) -> Calibration:
     values = np.random.default_rng(1).integers(0, 256, (samples, network.populations[0].size), np.uint8)
     return Calibration(values, np.zeros(samples, np.int64))
 

@@ -257,9 +257,9 @@ def write_world(place: str) -> None:
     compile_network(world / "run", target="truenorth", mode="codebook").save(world / "crossbars.loom")
     np.save(world / "values.npy", test.values[:20])
     np.save(world / "labels.npy", test.labels[:20])
-    fuzzed._nir(world)
-    fuzzed._netx(world)
-    fuzzed._chip(world)
+    fuzzed.write_nir(world)
+    fuzzed.write_netx(world)
+    fuzzed.write_chip(world)
     (world / "recipe.toml").write_text(fuzzed.RECIPE.replace("epochs = 4", "epochs = 1"))
     test_conversion.mlp(np.random.default_rng(0), world / "ann.onnx")
     for name, whole in (("loom", "run/model.loom"), ("onnx", "run/model.onnx"), ("nir", "model.nir"), ("json", "run/results.json")):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from conv_compile import _random_images, random_network
+from conv_compile import random_images, random_network
 from numpy.typing import NDArray
 from peers import clock
 from peers.clock import now
@@ -32,7 +32,7 @@ MILLI = 1e3
 def report(samples: int, rounds: int) -> dict[str, Any]:
     """Measure, print and return: ms a sample on one core, natively and in torch, and single samples."""
     source = random_network(WIDTH, DENSITY, STEPS)
-    network = Compilation(source, chip="loihi2", calibration=_random_images(source, 2)).run_passes().network
+    network = Compilation(source, chip="loihi2", calibration=random_images(source, 2)).run_passes().network
     images = np.random.default_rng(2).integers(0, 256, (samples, network.populations[0].size), np.uint8)
     events = reference.encode(network, images)
     spikes = native.simulate(network, events, BackendOptions(threads=1)).spikes

@@ -54,10 +54,10 @@ def doctor(
     ] = True,
 ) -> None:
     """Look at versions, processor, GPU, Lava and the data folder; exit 1 if what every command needs is missing."""
-    from .._version import VERSION
+    from .. import __version__
 
     findings = [
-        Finding("spikeloom", "ok", f"{VERSION}, in {Path(__file__).parents[1]}"),
+        Finding("spikeloom", "ok", f"{__version__}, in {Path(__file__).parents[1]}"),
         Finding("python", "ok", f"{platform.python_version()}, {sys.executable}"),
         *(_package(name, "needed by every command", f"pip install {name}", needed=True) for name in NEEDED),
         *(_package(name, use, way) for name, (use, way) in OPTIONAL.items()),

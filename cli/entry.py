@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .._version import VERSION
+from .. import __version__
 from ..errors import SpikeloomError, StoppedError
 from . import compile as compile_
 from . import convert, doctor, ending, estimate, export, hw, report, run, sweep, train
@@ -107,7 +107,7 @@ def _of_the_system(error: Exception) -> str | None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"spikeloom {VERSION}")
+        print(f"spikeloom {__version__}")
         raise typer.Exit
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
-from ..errors import DataError
+from ..errors import DataError, MissingFilesError
 from ..subset import choose
 
 if TYPE_CHECKING:
@@ -129,7 +129,6 @@ def load_dataset(
     """
     from . import sets as datasets
     from .download import download as fetch_all
-    from .sets._files import MissingFilesError
 
     module = registry.load(datasets, "data set", name)
     chosen = registry.options_of(module, options or {}, f"the data set {name}")

@@ -15,8 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import registry
-from .._version import VERSION
+from .. import __version__, registry
 from ..errors import SpikeloomError, UsageError, unknown_name
 from ..files import make_folder, write_json
 from . import workers
@@ -276,7 +275,7 @@ def _deploy(grid: Grid, run: TrainedRun) -> Results:
 
 
 def _write(grid: Grid, rows: list[Row], command: str) -> None:
-    provenance = {name: version(name) for name in ("torch", "spikingjelly", "numpy")} | {"spikeloom": VERSION, "command": command}
+    provenance = {name: version(name) for name in ("torch", "spikingjelly", "numpy")} | {"spikeloom": __version__, "command": command}
     document = {
         "format": "spikeloom.sweep",
         "version": 1,

@@ -1,5 +1,8 @@
 """Every reader of files, a small real file for each, and one attempt to read it damaged."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import gzip
@@ -95,17 +98,17 @@ def _handed_over(folder: Path, network: Any) -> Path:
     return model_onnx.write(network, folder / "model.onnx")
 
 
-def _nir(folder: Path) -> Path:
+def write_nir(folder: Path) -> Path:
     nirgen.nir.write(folder / "model.nir", nirgen.Generator(7).make().graph())
     return folder / "model.nir"
 
 
-def _netx(folder: Path) -> Path:
+def write_netx(folder: Path) -> Path:
     netxgen.random_file(3, folder / "model.net")
     return folder / "model.net"
 
 
-def _chip(folder: Path) -> Path:
+def write_chip(folder: Path) -> Path:
     source = Path(chips.__file__).with_name("chips") / "loihi2.toml"
     return Path(shutil.copy(source, folder / "chip.toml"))
 
@@ -282,9 +285,9 @@ READERS: dict[str, Reader] = {
     ".onnx's other file": Reader(lambda f: _external(f, "weights.bin"), lambda p: read_ann(p.with_name("model.onnx"))),
     ".npy samples": Reader(_npy, _read_npy),
     "dump of a pass": Reader(_dump, dump.load, mutate.safetensors_file),
-    ".nir": Reader(_nir, lambda p: nir_reader.read(p, nir_reader.Options(timesteps=3)), mutate.hdf5_file),
-    ".net": Reader(_netx, netx.read, mutate.hdf5_file),
-    "chip TOML": Reader(_chip, lambda p: chips.load(str(p)), mutate.toml_file),
+    ".nir": Reader(write_nir, lambda p: nir_reader.read(p, nir_reader.Options(timesteps=3)), mutate.hdf5_file),
+    ".net": Reader(write_netx, netx.read, mutate.hdf5_file),
+    "chip TOML": Reader(write_chip, lambda p: chips.load(str(p)), mutate.toml_file),
     "recipe TOML": Reader(_recipe, _read_recipe, mutate.toml_file),
     "IDX": Reader(partial(_mnist, packed=False), partial(_read_data, "mnist")),
     "IDX, gzipped": Reader(partial(_mnist, packed=True), partial(_read_data, "mnist"), inside_gzip),

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from safetensors.torch import save
 
-from .._version import VERSION
+from .. import __version__
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
@@ -389,14 +389,14 @@ def _provenance(run: TrainedRun) -> dict[str, str]:
         "sparsity_reached": repr(run.sparsity),
         "epochs": str(run.epochs),
         "seed": str(settings.seed),
-        "spikeloom": VERSION,
+        "spikeloom": __version__,
         "torch": version("torch"),
         "spikingjelly": version("spikingjelly"),
     }
 
 
 def _summary(run: TrainedRun) -> dict[str, Any]:
-    document = asdict(run) | {"stages": [asdict(s) for s in run.stages], "threads": torch.get_num_threads(), "spikeloom": VERSION}
+    document = asdict(run) | {"stages": [asdict(s) for s in run.stages], "threads": torch.get_num_threads(), "spikeloom": __version__}
     del document["folder"], document["settings"]
     return document | {
         "accuracy": run.accuracy,

@@ -24,6 +24,7 @@ from .quantise import IntegerArithmetic, integer_layer
 __all__ = ["INPUT", "And", "Connection", "MaxPool", "Shape", "SpikingLayer", "SpikingNetwork", "Unit"]
 
 INPUT = "input"
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 Shape = tuple[int, ...]
 
 
@@ -105,7 +106,7 @@ class Connection(nn.Module):
 
 def has_norms(model: nn.Module) -> bool:
     """Return whether a network has batch normalisation."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return any(isinstance(module, NORMS) for module in model.modules())
 
 
 def _outputs(conv: nn.Conv2d, axis: int, side: int) -> int:

@@ -25,7 +25,7 @@ from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
 from .layers import SpikingLayer, SpikingNetwork, has_norms
-from .methods._base import Method
+from .methods.api import Method
 from .metrics import METRICS
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits

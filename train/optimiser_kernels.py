@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..jit import jit_inline, jit_parallel, prange
 from . import devices, threads
-from .methods._random import hashed
+from .random_numbers import hashed
 
 __all__ = ["LANGEVIN", "MASKED", "MASK_SEARCH", "REWIRING", "SOFT_THRESHOLD", "Kernel"]
 
@@ -130,7 +130,7 @@ synapses stay dead and live ones keep at least `floor`."""
 
 @jit_inline
 def _mix(x: np.uint32) -> np.uint32:  # pragma: no cover - compiled
-    """The hash of `methods/_random.py`."""
+    """The hash of `random_numbers.py`."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x7FEB352D))
     x = np.uint32(x ^ (x >> np.uint32(15)))

@@ -20,7 +20,7 @@ from ..files import read_bytes
 from . import methods, networks
 from .distributed import World
 from .layers import SpikingNetwork
-from .methods._base import Method
+from .methods.api import Method
 from .settings import TrainSettings
 from .state import load_state
 

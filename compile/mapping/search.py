@@ -23,7 +23,7 @@ from .progress import Progress, within
 from .refine import Schedule, descend, refine, shrink, sweeps, work_of
 from .refusals import other_chip, too_large, too_many
 from .settle import settle
-from .strategies._base import Proposal
+from .strategies.api import Proposal
 
 __all__ = ["search"]
 

@@ -10,16 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
+from ...errors import DataError, MissingFilesError
 from ..dataset import Split
 from ..download import Source
 
 MAX_BYTES = 1 << 30  # of one file, unpacked: no file that is read whole comes near
 GZIP = b"\x1f\x8b"
-
-
-class MissingFilesError(DataError):
-    """A data set's files are in none of the places where they are looked for."""
 
 
 def missing(what: str, files: Sequence[str], places: Iterable[Path], source: Source) -> MissingFilesError:

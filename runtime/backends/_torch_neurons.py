@@ -121,7 +121,7 @@ class Fuser:
             return _steps(neurons, state, currents, bias, steps)
         try:
             self._compiled = self._compiled or torch.compile(_steps, dynamic=True)  # seconds of imports, so not before it is needed
-            with torch._dynamo.config.patch(recompile_limit=MOST_KERNELS, fail_on_recompile_limit_hit=True):
+            with torch._dynamo.config.patch(recompile_limit=MOST_KERNELS, fail_on_recompile_limit_hit=True):  # pyright: ignore[reportPrivateUsage]
                 found = self._compiled(neurons, state, currents, bias, steps)
         except torch.OutOfMemoryError:
             raise

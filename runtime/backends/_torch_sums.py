@@ -38,7 +38,7 @@ class _Product:
             n, sources = x.shape
             x = x.view(torch.int8) if x.dtype is torch.bool else x.to(torch.int8)
             x = torch.nn.functional.pad(x, (0, self.weights.shape[1] - sources, 0, max(32, _eight(n)) - n))
-            sums = torch._int_mm(x, self.weights.t())  # pyright: ignore[reportPrivateImportUsage]
+            sums = torch._int_mm(x, self.weights.t())  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
             return sums[:n, : self.targets]
         return (x.to(self.weights.dtype) @ self.weights).to(torch.int64 if self.wide else torch.int32)
 

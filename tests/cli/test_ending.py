@@ -1,5 +1,8 @@
 """How commands end whatever their standard streams are, and by signals; what killed writers leave is removed."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os

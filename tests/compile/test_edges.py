@@ -1,5 +1,8 @@
 """Numbers exactly at the edges of rules, which random examples seldom meet. benchmarks/mutations.toml says which faults each is for."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,8 @@
 """How long a mapping is worked on: no longer than it gains, counted in work, with a sign of life; and what the command shows of it."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from typing import Any

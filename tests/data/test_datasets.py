@@ -1,5 +1,8 @@
 """Data sets: what they hold, and what is said when their files are missing or damaged."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import gzip

@@ -1,5 +1,8 @@
 """model.onnx: what is written is read, onnxruntime steps it to the same spikes, and damage is told from content."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

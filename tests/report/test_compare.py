@@ -1,5 +1,8 @@
 """Runs side by side: the figures of each, one chip model for all, what is best, and every form of the report on the command line."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import copy

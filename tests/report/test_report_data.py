@@ -1,5 +1,8 @@
 """What a run adds to results.json for its report: weights before and after, every chip model, rates by step; and how they are drawn."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

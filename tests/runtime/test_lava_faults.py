@@ -1,5 +1,8 @@
 """Lava missing, hanging, failing or dying: one clear error, promptly, and nothing left behind."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os

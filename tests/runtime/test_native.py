@@ -1,5 +1,8 @@
 """The native simulator's kernels against the reference: whole blocks and parts of one, maps of every geometry, counts without rasters."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,8 @@
 """The torch backend on CPU tensors: spikes and counts of every kind of network and format, and the proof of what is exact."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from spikeloom import registry
-from spikeloom.train import devices, methods
+from spikeloom.train import devices, methods, random_numbers
+from spikeloom.train import flat as flats
 from spikeloom.train import optimiser_kernels as kernels
 from spikeloom.train.layers import SpikingNetwork
-from spikeloom.train.methods import _flat, _random
 from test_methods import conv_network, fake_gradients, flat, linear_network, method_of
 
 F8 = NDArray[np.float64]
@@ -61,7 +61,7 @@ def noise_of(seed: int, step: int, size: int) -> F8:
             x = x * factor % 2**32
         return x
 
-    first, second = (int(w) for w in np.random.SeedSequence([seed, _random.NOISE, step]).generate_state(2))
+    first, second = (int(w) for w in np.random.SeedSequence([seed, random_numbers.NOISE, step]).generate_state(2))
     ranks = [mix((mix(i ^ first) + second) % 2**32) >> 16 for i in range(size)]
     return np.array([NormalDist().inv_cdf((r + 0.5) / 65536) for r in ranks])
 
@@ -266,9 +266,9 @@ def test_upr(network: Any, gated: bool) -> None:
 
 
 def test_the_noise_is_normal() -> None:
-    key = _random.key_of(1, _random.NOISE, 5, torch.device("cpu"))
-    table = _random.normals(torch.device("cpu"), torch.float32)
-    drawn = doubles(table[_random.hashed(torch.arange(400_000), key) >> 16])
+    key = random_numbers.key_of(1, random_numbers.NOISE, 5, torch.device("cpu"))
+    table = random_numbers.normals(torch.device("cpu"), torch.float32)
+    drawn = doubles(table[random_numbers.hashed(torch.arange(400_000), key) >> 16])
     assert abs(drawn.mean()) < 0.01 and abs(drawn.std() - 1) < 0.01
     assert abs((drawn**4).mean() - 3) < 0.1
     assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
@@ -279,13 +279,15 @@ def test_choices_are_uniform() -> None:
     theta = torch.where(torch.arange(60) % 3 == 0, 1.0, 0.0)
     hits = torch.zeros(60)
     for step in range(3000):
-        chosen = _random.uniform_choice(theta, 3, 2 / 3, _random.key_of(0, 9, step, torch.device("cpu")))
+        chosen = random_numbers.uniform_choice(theta, 3, 2 / 3, random_numbers.key_of(0, 9, step, torch.device("cpu")))
         assert chosen.unique().numel() == 3
         hits[chosen] += 1
     assert float(hits[::3].sum()) == 0
     assert float((hits[theta == 0] - 225).abs().max()) < 5 * 15
     many = torch.zeros(10_000)
-    spread = torch.cat([_random.uniform_choice(many, 40, 1.0, _random.key_of(0, 9, s, torch.device("cpu"))) for s in range(500)])
+    spread = torch.cat(
+        [random_numbers.uniform_choice(many, 40, 1.0, random_numbers.key_of(0, 9, s, torch.device("cpu"))) for s in range(500)]
+    )
     counts = torch.bincount(spread // 1000, minlength=10).float()
     assert float((counts - 2000).abs().max()) < 5 * math.sqrt(2000)
 
@@ -306,7 +308,7 @@ def arrays_of(name: str, size: int, seed: int) -> list[torch.Tensor]:
     if name == "rewiring":
         return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square()]
     if name == "langevin":
-        key, table = torch.tensor([12345, 4000000000, seed]), _random.normals(torch.device("cpu"), torch.float32)
+        key, table = torch.tensor([12345, 4000000000, seed]), random_numbers.normals(torch.device("cpu"), torch.float32)
         return [real[0], torch.sign(real[1]).to(torch.int8), *real[2:5], real[5].square(), key, table]
     if name == "masked":
         return [real[0], (real[1] > 0).to(torch.int8), *real[2:4], real[4].square()]
@@ -348,9 +350,9 @@ def test_both_forms_of_a_kernel_agree(name: str, size: int, seed: int, scale: fl
 def test_choices_in_torch_are_those_of_numpy(values: list[float], share: float) -> None:
     tensor, rank = torch.tensor(values), 1 + int(share * (len(values) - 1))
     with as_on_cuda():
-        assert _flat.count_positive(tensor) == sum(v > 0 for v in values)
-        assert float(_flat.smallest_value(tensor, rank)) == sorted(values)[rank - 1]
-        kept = _flat.largest(tensor, rank)
+        assert flats.count_positive(tensor) == sum(v > 0 for v in values)
+        assert float(flats.smallest_value(tensor, rank)) == sorted(values)[rank - 1]
+        kept = flats.largest(tensor, rank)
     assert int(kept.sum()) == rank and sorted(tensor[kept].tolist()) == sorted(values)[len(values) - rank :]
 
 

@@ -1,5 +1,8 @@
 """Damage that once ended in something else than an error of ours, found by benchmarks/fuzz.py; one file of each kind."""
 
+# What is tested here is not public, on purpose.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

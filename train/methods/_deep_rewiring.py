@@ -9,13 +9,13 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..flat import count_positive
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import LANGEVIN
+from ..random_numbers import NOISE, key_of, normals, signs_of
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Pruning, check_choice, check_number
-from ._flat import count_positive
-from ._random import NOISE, key_of, normals, signs_of
 from ._start import Start, first_mask
+from .api import JUST_LIVE, Pruning, check_choice, check_number
 
 __all__ = ["DeepRewiring", "LangevinOptions"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from ..flat import Flat
 from ..layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork
-from ._flat import Flat
 
 __all__ = ["Gates", "weight_energies"]
 

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..flat import Flat, largest, share_out
+from ..random_numbers import START, key_of, uniform_choice
 from ..settings import TrainSettings
-from ._flat import Flat, largest, share_out
-from ._random import START, key_of, uniform_choice
 
 __all__ = ["Start", "first_mask"]
 

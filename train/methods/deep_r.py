@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..layers import SpikingNetwork
+from ..random_numbers import REACTIVATION, key_of, uniform_choice
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method
 from ._deep_rewiring import DeepRewiring, LangevinOptions
-from ._random import REACTIVATION, key_of, uniform_choice
+from .api import JUST_LIVE, Method
 
 
 @dataclass(frozen=True)

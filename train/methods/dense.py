@@ -10,7 +10,7 @@ from ...errors import UsageError
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASKED
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method, Pruning
+from .api import JUST_LIVE, Method, Pruning
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..flat import Layer, largest_of
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASKED
+from ..random_numbers import GROWTH, hashed, key_of
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method, Pruning, check_choice, check_number
-from ._flat import Layer, largest_of
-from ._random import GROWTH, hashed, key_of
 from ._start import Start, first_mask
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Growth = Literal["random", "gradient", "momentum"]
 Density = Literal["er", "erk", "uniform"]

@@ -34,12 +34,12 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
+from ..flat import count_positive, largest_of, smallest_value
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import REWIRING
+from ..random_numbers import signs_of
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method, Pruning, check_choice, check_number
-from ._flat import count_positive, largest_of, smallest_value
-from ._random import signs_of
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Control = Literal["closed", "open"]
 

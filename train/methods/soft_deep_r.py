@@ -24,12 +24,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..flat import largest_of, smallest_value
 from ..layers import SpikingNetwork
+from ..random_numbers import START, hashed, key_of
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method, check_number
 from ._deep_rewiring import DeepRewiring, LangevinOptions
-from ._flat import largest_of, smallest_value
-from ._random import START, hashed, key_of
+from .api import JUST_LIVE, Method, check_number
 
 
 @dataclass(frozen=True)

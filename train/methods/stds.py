@@ -30,11 +30,11 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..flat import largest, smallest_value
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import SOFT_THRESHOLD
 from ..settings import TrainSettings
-from ._base import JUST_LIVE, Method, Pruning, check_choice, check_number
-from ._flat import largest, smallest_value
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Control = Literal["closed", "open"]
 

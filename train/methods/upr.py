@@ -44,12 +44,12 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
+from ..flat import count_positive, largest, smallest_value
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASK_SEARCH, MASKED
 from ..settings import TrainSettings
-from ._base import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number
-from ._flat import count_positive, largest, smallest_value
 from ._gates import Gates, weight_energies
+from .api import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Control = Literal["closed", "open"]
 Layers = Literal["published", "all"]

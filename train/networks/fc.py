@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from ..layers import INPUT, Connection, SpikingLayer, SpikingNetwork
-from ._options import check_whole
+from .api import check_whole
 
 GAIN = 3.0  # of the uniform initial weights, over torch's own: at 1 hardly a neuron reaches its threshold at first
 

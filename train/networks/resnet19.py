@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..layers import INPUT, SpikingNetwork
-from ._options import check_sizes
-from ._stack import Conv, Shortcut, Stack, maps_of
+from .api import Conv, Shortcut, Stack, check_sizes, maps_of
 
 SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN, POOLED_GAIN = 8.0, 14.0  # of the linear layers' initial weights; averages over whole maps vary little

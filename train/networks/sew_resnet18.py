@@ -12,8 +12,7 @@ from torch import nn
 
 from ...errors import unknown_name
 from ..layers import INPUT, SpikingLayer, SpikingNetwork
-from ._options import check_sizes
-from ._stack import Conv, Stack, maps_of
+from .api import Conv, Stack, check_sizes, maps_of
 
 Join = Literal["add", "and", "iand"]
 

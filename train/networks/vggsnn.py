@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..layers import INPUT, SpikingNetwork
-from ._options import check_sizes
-from ._stack import Conv, Stack, maps_of
+from .api import Conv, Stack, check_sizes, maps_of
 
 SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN = 7.5  # of the linear layer's initial weights: averages over windows vary less than spikes

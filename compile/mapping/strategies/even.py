@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ....hwmodels.chip import Chip
 from ..fill import fill
 from ..load import Wiring
-from ._base import Int, Proposal
+from .api import Int, Proposal
 
 EFFORT = "default"
 

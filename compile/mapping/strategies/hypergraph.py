@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ....hwmodels.chip import Chip
 from ..fill import fill
 from ..load import Wiring
-from ._base import Proposal, backwards
+from .api import Proposal, backwards
 
 EFFORT = "default"
 PINS = {"default": 60_000, "best": 3_000_000}  # synapses up to which it is tried: about 1 s and 3 minutes on 2 cores

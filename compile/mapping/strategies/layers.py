@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....hwmodels.chip import Chip
 from ..load import Wiring
-from ._base import Proposal, backwards
+from .api import Proposal, backwards
 
 EFFORT = "fast"
 

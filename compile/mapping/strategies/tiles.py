@@ -13,7 +13,7 @@ from ....hwmodels.chip import Chip
 from .. import kernels
 from ..fill import fill
 from ..load import Layer, Wiring
-from ._base import Proposal, backwards
+from .api import Proposal, backwards
 
 EFFORT = "fast"
 HEIGHTS = (0.5, 0.75, 1.0, 1.4, 2.0)  # of a square tile's height, which would be best were all windows square and all cores full

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from spikeloom.train.layers import SpikingNetwork
-from spikeloom.train.methods._base import JUST_LIVE, Pruning, check_number
-from spikeloom.train.methods._flat import largest
-from spikeloom.train.optimiser_kernels import MASKED
-from spikeloom.train.settings import TrainSettings
+from spikeloom.train.methods.api import JUST_LIVE, MASKED, Pruning, SpikingNetwork, TrainSettings, check_number, largest
 
 
 @dataclass(frozen=True)

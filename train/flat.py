@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import devices
+from . import devices
 
 __all__ = ["Flat", "Layer", "count_positive", "largest", "largest_of", "share_out", "smallest_value", "split"]
 

@@ -1,4 +1,8 @@
-"""What a training method offers: an optimiser that also decides which synapses live; and what all of them share."""
+"""What a training method offers: an optimiser that also decides which synapses live; and what all of them share.
+
+A method's file takes all that it builds on from here: the weights as one vector, exact choices over it, random numbers that follow from
+(seed, stream, step, index), the first mask of methods that are sparse from the first step, and Adam with rewiring in one pass.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,49 @@ from torch import Tensor
 
 from ...errors import UsageError, unknown_name
 from .. import reachable
+from ..flat import Flat, Layer, count_positive, largest, largest_of, share_out, smallest_value
 from ..layers import SpikingNetwork
+from ..optimiser_kernels import LANGEVIN, MASK_SEARCH, MASKED, REWIRING, SOFT_THRESHOLD, Kernel
+from ..random_numbers import GROWTH, NOISE, REACTIVATION, START, hashed, key_of, normals, signs_of, uniform_choice
 from ..settings import TrainSettings
-from ._flat import Flat, Layer
+from ._start import Start, first_mask
 
-__all__ = ["BETA1", "BETA2", "EPS", "JUST_LIVE", "Method", "Pruning", "check_choice", "check_number"]
+__all__ = [
+    "BETA1",
+    "BETA2",
+    "EPS",
+    "GROWTH",
+    "JUST_LIVE",
+    "LANGEVIN",
+    "MASKED",
+    "MASK_SEARCH",
+    "NOISE",
+    "REACTIVATION",
+    "REWIRING",
+    "SOFT_THRESHOLD",
+    "START",
+    "Flat",
+    "Kernel",
+    "Layer",
+    "Method",
+    "Pruning",
+    "SpikingNetwork",
+    "Start",
+    "TrainSettings",
+    "check_choice",
+    "check_number",
+    "count_positive",
+    "first_mask",
+    "hashed",
+    "key_of",
+    "largest",
+    "largest_of",
+    "normals",
+    "share_out",
+    "signs_of",
+    "smallest_value",
+    "uniform_choice",
+]
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's, as in all the papers
 JUST_LIVE = 1e-6  # the weight of a synapse that has just come alive, and the least one of a live synapse once rewiring is frozen

@@ -1,4 +1,7 @@
-"""What the convolutional networks are put together from: layers that know the shape of what they take."""
+"""What a file in this folder builds on: layers that know the shape of what they receive, and checks of options.
+
+A network is a module with  Options, a frozen dataclass,  and  build(shape, classes, timesteps, options, *, temporal) -> SpikingNetwork.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,22 @@ from torch import nn
 from ...errors import UsageError
 from ..layers import INPUT, And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork, Unit
 
-__all__ = ["Conv", "Shortcut", "Stack", "maps_of"]
+__all__ = [
+    "INPUT",
+    "And",
+    "Connection",
+    "Conv",
+    "MaxPool",
+    "Shape",
+    "Shortcut",
+    "SpikingLayer",
+    "SpikingNetwork",
+    "Stack",
+    "Unit",
+    "check_sizes",
+    "check_whole",
+    "maps_of",
+]
 
 Names = Sequence[str]
 Part = TypeVar("Part")
@@ -124,3 +142,25 @@ class Stack:
             return make()
         except UsageError as error:
             raise UsageError(f"Samples of shape {self.shape} do not suit {self.net}: at the layer {name}: {error}") from error
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Check an option of a network.
+
+    Raises:
+        UsageError: it is no whole number, or outside low..high; the message names it.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UsageError(f"net.{name} is {value!r}; it must be a whole number from {low} to {high}.")
+
+
+def check_sizes(width: object, votes: object, dropout: object) -> None:
+    """Check the options that all convolutional networks have.
+
+    Raises:
+        UsageError: one makes no sense; the message names it.
+    """
+    check_whole("width", width, 1, 1 << 12)
+    check_whole("votes", votes, 1, 1 << 10)
+    if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0.0 <= dropout < 1.0:
+        raise UsageError(f"net.dropout is {dropout!r}; it must be a number with 0 <= dropout < 1.")
