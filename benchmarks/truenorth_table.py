@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from spikeloom.compile import compile_network
 from spikeloom.compile.crossbar.allocate import allocate
-from spikeloom.compile.crossbar.quantise import _fitted
+from spikeloom.compile.crossbar.quantise import fit_layer
 from spikeloom.compile.crossbar.weights import MODES
 from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import SpikeloomError
@@ -55,7 +55,7 @@ def _cores(density: float, mode: str) -> str:
     )
     try:
         for population in network.spiking:
-            network, _ = _fitted(network, network, population, mode, 1.0)
+            network, _ = fit_layer(network, network, population, mode, 1.0)
         return f"{allocate(network, mode)[0].cores:,}"
     except SpikeloomError as error:
         return f"does not fit: {error}"

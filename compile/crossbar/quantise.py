@@ -97,7 +97,7 @@ class QuantiseCrossbars:
         """Return the network with the population installed, its spikes, and what was chosen."""
         best: tuple[int, Network, NDArray[np.bool_], str] | None = None
         for clip in CLIPS:
-            fitted, unit = _fitted(integer, network, population, self.mode, clip)
+            fitted, unit = fit_layer(integer, network, population, self.mode, clip)
             inputs = _inputs(fitted, population, streams)
             full = _threshold(population, neuron, unit)
             for factor in FACTORS:
@@ -185,7 +185,7 @@ def _check(network: Network) -> None:
             )
 
 
-def _fitted(integer: Network, network: Network, population: Population, mode: str, clip: float) -> tuple[Network, float]:
+def fit_layer(integer: Network, network: Network, population: Population, mode: str, clip: float) -> tuple[Network, float]:
     """Return the network with a population's weights formed of levels, fitted neuron by neuron, and the units of an input of 1.0."""
     arriving = [replace(p, synapses=p.synapses.unrolled(), origin=p.trained) for p in network.inputs_of(population.name)]
     top = max((float(np.abs(p.synapses.data).max(initial=0.0)) for p in arriving), default=0.0)
