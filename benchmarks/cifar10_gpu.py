@@ -146,7 +146,7 @@ def deploy(options: argparse.Namespace) -> int:
             f"{results.accuracy:.2%}",
             f"{results.sops_per_sample:,.0f}",
         ]
-        cells += [str(results.mapping["cores"]), f"{compiled - begun:.1f}", f"{time.monotonic() - compiled:.1f}"]
+        cells += [str(results.mapping.cores), f"{compiled - begun:.1f}", f"{time.monotonic() - compiled:.1f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
     return 0
 

@@ -57,7 +57,7 @@ def row(sparsity: float, options: argparse.Namespace, *, weight_bits: int | None
         f"{results.sops_per_sample:,.0f}",
         f"{results.energy.dynamic_joules_per_sample * 1e9:,.0f}",
         f"{results.energy.joules_per_sample * 1e9:,.0f}",
-        f"{results.mapping['cores']} / {results.mapping['cores_bound']}",
+        f"{results.mapping.cores} / {results.mapping.cores_bound}",
         f"{sorted(trained.epoch_seconds)[len(trained.epoch_seconds) // 2]:.1f}",
     ]
     return "| " + " | ".join(cells) + " |"

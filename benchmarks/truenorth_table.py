@@ -72,7 +72,7 @@ def _row(folder: Path, encoding: str, mode: str, samples: int) -> str:
     checked = run(deployed, test, backend="truenorth", samples=samples, check=True).check
     values = 0 if checked is None else checked.spikes_compared
     return (
-        f"| {folder} | {encoding} | {mode} | {deployed.network.stages[0].accuracy:.2%} | {found.accuracy:.2%} | {found.mapping['cores']} "
+        f"| {folder} | {encoding} | {mode} | {deployed.network.stages[0].accuracy:.2%} | {found.accuracy:.2%} | {found.mapping.cores} "
         f"| {found.sops_per_sample:,.0f} | {found.crossbar_events_per_sample:,.0f} | {found.energy.joules_per_sample * 1e9:,.0f} nJ "
         f"| {apart.energy.joules_per_sample * 1e9:,.0f} nJ | {values:,} |"
     )

@@ -86,29 +86,23 @@ def _read(path: Path) -> Results:
 
 def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
     from ..report import markdown, terminal
-    from ..runtime.results import legible
 
     document = results.document()
     if form == "json":
         _put_json(document, out)
         return
-    with legible(path):
-        if form == "html":
-            print(results.write_report(out or (path if path.is_dir() else path.parent) / "report.html"))
-        elif form == "md":
-            _put(markdown.report(document), out)
-        else:
-            _put_table(terminal.summary(document), out)
+    if form == "html":
+        print(results.write_report(out or (path if path.is_dir() else path.parent) / "report.html"))
+    elif form == "md":
+        _put(markdown.report(document), out)
+    else:
+        _put_table(terminal.summary(document), out)
 
 
 def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
     from ..report import compare, html, markdown, terminal
-    from ..runtime.results import legible
 
     folder, names = _names([path for path, _ in places])
-    for name, (path, results) in zip(names, places, strict=True):
-        with legible(path):  # each alone, so that the damaged one is named
-            compare.rows([(name, results.document())])
     rows = compare.rows([(name, results.document()) for name, (_, results) in zip(names, places, strict=True)])
     if form == "html":
         print(html.write_comparison(rows, out or folder / "compare.html"))

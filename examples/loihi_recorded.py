@@ -50,11 +50,10 @@ def main(folder: Path) -> None:
     sample = recorded["input"][None]  # one sample of T frames
     for backend in ("native", "lava") if lava.available() is None else ("native",):
         results = runtime.run(deployed, sample, backend=backend, check=True)
-        raster = results.raster or {}
-        for population in raster["populations"]:
-            name, late = population["name"], LATE[population["name"]]
+        for population in results.raster.populations if results.raster else ():
+            name, late = population.name, LATE[population.name]
             ours = np.zeros_like(recorded[name])
-            ours[population["times"], population["ids"]] = 1
+            ours[population.times, population.ids] = 1
             chip = recorded[name][late:]
             differ = int((ours[: len(chip)] != chip).sum())
             spikes, found = int(chip.sum()), int(ours[: len(chip)].sum())

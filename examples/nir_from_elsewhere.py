@@ -45,7 +45,7 @@ def main(folder: str) -> None:
     options = {"dt": 1e-3, "timesteps": 16, "reset": "zero"}  # what the file does not say, beside what the data does
     network = compiler.compile_network(path, reader=options, data=train.samples_of("digits"))
     results = runtime.run(network, digits.test, check=True, data_name="digits")
-    rates = ", ".join(f"{layer['name']} {layer['spike_rate']:.3f}" for layer in results.layers)
+    rates = ", ".join(f"{layer.name} {layer.spike_rate:.3f}" for layer in results.layers)
     print(f"{network.mapping.cores} core, spikes per neuron and step: {rates}; {results.sops_per_sample:,.0f} SOPs a digit")
 
 

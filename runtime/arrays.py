@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PlainSerializer, PlainValidator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..errors import FormatError
 from ..files import read_bytes, sha256, write_bytes
 
-__all__ = ["INLINE", "PerSample", "SamplesByClasses", "read", "write"]
+__all__ = ["INLINE", "read", "write"]
 
 Int = NDArray[np.int64]
 INLINE = 200_000
 """Arrays of more numbers than this are written beside results.json, which stays below some 2 MB."""
-
-
-def _of_dimensions(dimensions: int) -> PlainValidator:
-    """Take whole numbers >= 0 in so many dimensions, which are made read-only 64-bit integers."""
-
-    def check(value: Any) -> Int:
-        array = np.asarray(value)
-        if array.ndim != dimensions or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
-            raise ValueError(f"it must be whole numbers from 0 in {dimensions} dimensions")
-        whole = np.array(array, np.int64)
-        whole.setflags(write=False)
-        return whole
-
-    return PlainValidator(check)
-
-
-_LISTS = PlainSerializer(lambda array: array.tolist(), when_used="json")
-PerSample = Annotated[Int, _of_dimensions(1), _LISTS]
-SamplesByClasses = Annotated[Int, _of_dimensions(2), _LISTS]
 
 
 def beside(path: Path) -> Path:

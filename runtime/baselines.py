@@ -13,18 +13,17 @@ without memory.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..compile.deployed import DeployedNetwork
 from ..hwmodels.operations_model import OperationsModel, load
 from ..network.model import Network, Projection
+from ..report.prices import Baseline, Baselines
 from .counts import Counts
 
 MODEL = "digital-45nm"
 PICO = 1e-12
 
 
-def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel | None = None) -> dict[str, Any]:
+def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel | None = None) -> Baselines:
     """Return the three networks side by side, per sample.
 
     Args:
@@ -46,7 +45,7 @@ def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel 
         _row("dense SNN", f"every weight, the spikes of {network.timesteps} steps", dense[True], dense[False], prices),
         _row("deployed SNN", "the synapses that are left", sparse[True], sparse[False], prices),
     ]
-    return {"model": prices.name, "title": prices.title, "note": prices.note, "rows": rows}
+    return Baselines(model=prices.name, title=prices.title, note=prices.note, rows=rows)
 
 
 def split(network: Network) -> tuple[list[Projection], list[Projection]]:
@@ -56,8 +55,8 @@ def split(network: Network) -> tuple[list[Projection], list[Projection]]:
     return [p for p, multiplies in carry if multiplies], [p for p, multiplies in carry if not multiplies]
 
 
-def _row(name: str, what: str, macs: float, acs: float, prices: OperationsModel) -> dict[str, Any]:
+def _row(name: str, what: str, macs: float, acs: float, prices: OperationsModel) -> Baseline:
     """Return one network's row; joules are None where the model has no price for an operation that it needs."""
     ac, mac = prices.energy.ac.value, prices.energy.mac
     joules = None if macs and mac is None else (macs * (mac.value if mac else 0.0) + acs * ac) * PICO
-    return {"name": name, "what": what, "macs_per_sample": macs, "acs_per_sample": acs, "joules_per_sample": joules}
+    return Baseline(name=name, what=what, macs_per_sample=macs, acs_per_sample=acs, joules_per_sample=joules)

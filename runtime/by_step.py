@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
+from ..report.document import ByStep, StepsOfCores, StepsOfPopulation
 
 Int = NDArray[np.int64]
 
@@ -32,7 +33,7 @@ class StepTally:
             self.spikes[name] += by_step[name] if name in by_step else np.count_nonzero(spikes[name], axis=0)
 
 
-def table(deployed: DeployedNetwork, tally: StepTally) -> dict[str, Any]:
+def table(deployed: DeployedNetwork, tally: StepTally) -> ByStep:
     """Return the counts per sample as results.json holds them, each a list over the steps.
 
     `populations`: spikes of each; `cores`: spikes of its neurons, SOPs that arrive (of crossbars: synaptic events) and messages that it
@@ -45,15 +46,15 @@ def table(deployed: DeployedNetwork, tally: StepTally) -> dict[str, Any]:
     members = sp.csr_array((np.ones(len(on_core), np.int64), (on_core, np.arange(len(on_core)))), shape=(cores, len(on_core)))
     fan_out = np.bincount(wiring.core_pairs(on_core)[0], minlength=len(fired))[:, None]
     sops = _sops(deployed) @ fired
-    return {
-        "populations": [{"name": name, "spikes": _lists(values.sum(axis=1), samples)} for name, values in tally.spikes.items()],
-        "cores": {
-            "spikes": _lists(members @ inside, samples),
-            "sops": _lists(sops, samples),
-            "messages": _lists(members @ (fan_out[wiring.outside :] * inside), samples),
-        },
-        "input_messages": _lists((fan_out[: wiring.outside] * fired[: wiring.outside]).sum(axis=0), samples),
-    }
+    return ByStep(
+        populations=[StepsOfPopulation(name=name, spikes=_lists(values.sum(axis=1), samples)) for name, values in tally.spikes.items()],
+        cores=StepsOfCores(
+            spikes=_lists(members @ inside, samples),
+            sops=_lists(sops, samples),
+            messages=_lists(members @ (fan_out[wiring.outside :] * inside), samples),
+        ),
+        input_messages=_lists((fan_out[: wiring.outside] * fired[: wiring.outside]).sum(axis=0), samples),
+    )
 
 
 def _sops(deployed: DeployedNetwork) -> Any:

@@ -17,6 +17,7 @@ from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
+from ..report.sizes import TrafficTable
 from .encoding import count_events
 
 Int = NDArray[np.int64]
@@ -138,16 +139,12 @@ def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float]:
     return messages, np.stack(hops, axis=1).astype(np.float64)
 
 
-def traffic_table(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
-    """Return the traffic as results.json holds it: a square table by core, and above `MOST_CORES` cores by tile or chip.
-
-    `unit`: core, tile or chip, the smallest of which there are at most `MOST_CORES` (chip in any case); `names` of the tiles or
-    chips, `cores` of the cores; `messages_per_sample`: rows send, columns receive; `input_messages_per_sample`.
-    """
+def traffic_table(deployed: DeployedNetwork, counts: Counts) -> TrafficTable:
+    """Return the traffic as results.json holds it, by the smallest unit of which there are at most `MOST_CORES` (chip in any case)."""
     mapping = deployed.mapping
     entering, between = counts.entering, counts.between
     if mapping.cores <= MOST_CORES:
-        whole = {"unit": "core", "cores": list(range(mapping.cores))}
+        ends: dict[str, Any] = {"unit": "core", "cores": list(range(mapping.cores))}
     else:
         tiles = np.column_stack([mapping.chip_of, mapping.tile_of])
         groups, member = np.unique(tiles, axis=0, return_inverse=True)
@@ -156,8 +153,9 @@ def traffic_table(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
             groups, member, unit = np.unique(mapping.chip_of)[:, None], mapping.chip_of, "chip"
         gather = sp.csr_array((np.ones(mapping.cores), (member.ravel(), np.arange(mapping.cores))))
         between, entering = gather @ between @ gather.T, gather @ entering
-        whole = {"unit": unit, "names": [_group_name(group, mapping.chips) for group in groups.tolist()]}
-    return whole | {"messages_per_sample": between.toarray().tolist(), "input_messages_per_sample": entering.tolist()}
+        ends = {"unit": unit, "names": [_group_name(group, mapping.chips) for group in groups.tolist()]}
+    ends |= {"messages_per_sample": between.toarray().tolist(), "input_messages_per_sample": entering.tolist()}
+    return TrafficTable(**ends)
 
 
 def _group_name(group: list[int], chips: int) -> str:

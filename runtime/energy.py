@@ -7,8 +7,6 @@ steps; a single step may take longer). The parts are taken one after another, th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.system import chip_positions, entries, hop_parts
 from ..errors import UsageError
 from ..hwmodels.chip import Chip, Quantity, System
+from ..report.prices import Energy, EnergyComponent, Latency, LatencyComponent
 from .counts import Counts
 
 Float = NDArray[np.float64]
@@ -23,29 +22,29 @@ Float = NDArray[np.float64]
 PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
 
 
-def latency(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str, Any]:
+def latency(deployed: DeployedNetwork, counts: Counts, model: Chip) -> Latency:
     """Return seconds per step and per sample by component.
 
     A sample takes T steps plus one for every connection on the longest path; samples follow each other every T steps.
     """
     network = deployed.network
     components = _step_components(deployed, counts, model)
-    per_step = sum(c["seconds_per_step"] for c in components)
+    per_step = sum(c.seconds_per_step for c in components)
     depth = network.depth()
     host = max((depth[p.name] for p in network.spiking if p.place == "host"), default=0)
     steps = network.timesteps + depth[network.populations[-1].name] - host
-    return {
-        "model": model.name,
-        "seconds_per_sample": per_step * steps,
-        "steps": steps,
-        "seconds_per_step": per_step,
-        "throughput_samples_per_second": 1.0 / (per_step * network.timesteps),
-        "components": components,
-        "note": model.time.note,
-    }
+    return Latency(
+        model=model.name,
+        seconds_per_sample=per_step * steps,
+        steps=steps,
+        seconds_per_step=per_step,
+        throughput_samples_per_second=1.0 / (per_step * network.timesteps),
+        components=components,
+        note=model.time.note,
+    )
 
 
-def _step_components(deployed: DeployedNetwork, counts: Counts, model: Chip) -> list[dict[str, Any]]:
+def _step_components(deployed: DeployedNetwork, counts: Counts, model: Chip) -> list[LatencyComponent]:
     steps, times = deployed.network.timesteps, model.time
     sources = {"synaptic operations": times.synaptic_op, "neuron updates": times.neuron_update_active, "messages": times.message_out}
     parts = core_times(counts, model)
@@ -69,7 +68,7 @@ def core_times(counts: Counts, model: Chip) -> dict[str, Float]:
     }
 
 
-def _barriers(deployed: DeployedNetwork, model: Chip) -> list[dict[str, Any]]:
+def _barriers(deployed: DeployedNetwork, model: Chip) -> list[LatencyComponent]:
     """Return the barrier of the chip with the most tiles in use, and where there are several chips, of all of them.
 
     The second is a model of ours: a signal gathers along the chips from the farthest one to chip 0, and the release goes back.
@@ -109,11 +108,11 @@ def _longest(deployed: DeployedNetwork, counts: Counts, times: tuple[float, floa
     return float((np.concatenate(routes) @ np.asarray(times)).max(initial=0.0))
 
 
-def _time_row(name: str, nanoseconds: float, quantity: Quantity) -> dict[str, Any]:
-    return {"name": name, "seconds_per_step": nanoseconds * NANO, "status": quantity.status, "source": quantity.source}
+def _time_row(name: str, nanoseconds: float, quantity: Quantity) -> LatencyComponent:
+    return LatencyComponent(name=name, seconds_per_step=nanoseconds * NANO, status=quantity.status, source=quantity.source)
 
 
-def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_step: float) -> dict[str, Any]:
+def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_step: float) -> Energy:
     """Return joules per sample by component, on the chip only: a host's work is counted apart, in MACs.
 
     Args:
@@ -134,34 +133,34 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_s
     chips = deployed.mapping.chips
     if chips > 1:
         rows.append(_energy_row("hops, chip to chip", counts.hops[2], _system(model).hop_energy))
-    dynamic = sum(r["joules_per_sample"] for r in rows)
+    dynamic = sum(r.joules_per_sample for r in rows)
     static = prices.static_power
     power = f"{'one chip' if chips == 1 else f'{chips} chips'} ({static.value:g} mW each for {network.timesteps} steps)"
     rows.append(
-        {
-            "name": f"static power, {power}",
-            "count_per_sample": float(chips),
-            "joules_per_unit": None,
-            "joules_per_sample": chips * seconds * static.value * MILLI,
-            "status": static.status,
-            "source": static.source,
-        }
+        EnergyComponent(
+            name=f"static power, {power}",
+            count_per_sample=float(chips),
+            joules_per_unit=None,
+            joules_per_sample=chips * seconds * static.value * MILLI,
+            status=static.status,
+            source=static.source,
+        )
     )
-    return {
-        "model": model.name,
-        "joules_per_sample": dynamic + rows[-1]["joules_per_sample"],
-        "dynamic_joules_per_sample": dynamic,
-        "components": rows,
-        "note": model.energy.note,
-    }
+    return Energy(
+        model=model.name,
+        joules_per_sample=dynamic + rows[-1].joules_per_sample,
+        dynamic_joules_per_sample=dynamic,
+        components=rows,
+        note=model.energy.note,
+    )
 
 
-def _energy_row(name: str, per_sample: float, price: Quantity) -> dict[str, Any]:
-    return {
-        "name": name,
-        "count_per_sample": per_sample,
-        "joules_per_unit": price.value * PICO,
-        "joules_per_sample": per_sample * price.value * PICO,
-        "status": price.status,
-        "source": price.source,
-    }
+def _energy_row(name: str, per_sample: float, price: Quantity) -> EnergyComponent:
+    return EnergyComponent(
+        name=name,
+        count_per_sample=per_sample,
+        joules_per_unit=price.value * PICO,
+        joules_per_sample=per_sample * price.value * PICO,
+        status=price.status,
+        source=price.source,
+    )

@@ -14,14 +14,13 @@ are those of the package neurobench 2.3; tests/runtime/test_neurobench.py holds 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..compile.deployed import DeployedNetwork
 from ..hwmodels.fixed_point import NO_MEMORY
 from ..network.convolution import Convolution
 from ..network.model import IntegerLIF, Network, Population, Projection
+from ..report.document import NeuroBench
 from .baselines import split
 from .counts import Counts
 
@@ -30,7 +29,7 @@ __all__ = ["evaluations", "metrics"]
 WORD = 4  # bytes of a register, a bias, a potential or a current: 12 to 24 bits
 
 
-def metrics(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
+def metrics(deployed: DeployedNetwork, counts: Counts) -> NeuroBench:
     """Return the metrics, operations per sample; the module's text has the equations.
 
     Args:
@@ -43,16 +42,16 @@ def metrics(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     neurons = sum(p.count for p in network.spiking)
     spikes = sum(counts.spikes[p.name] for p in network.spiking)
     parts = _footprint(network)
-    return {
-        "footprint_bytes": sum(parts.values()),
-        "footprint_parts": parts,
-        "connection_sparsity": zero / weights if weights else 0.0,
-        "weights": weights,
-        "activation_sparsity": 1.0 - spikes / (neurons * network.timesteps),
-        "effective_macs_per_sample": sum((counts.sops_of[p.name] for p in graded), 0.0),
-        "effective_acs_per_sample": sum((counts.sops_of[p.name] for p in spiking), 0.0),
-        "dense_per_sample": float(sum(evaluations(network, p) * p.trained.possible_synapses for p in network.projections)),
-    }
+    return NeuroBench(
+        footprint_bytes=sum(parts.values()),
+        footprint_parts=parts,
+        connection_sparsity=zero / weights if weights else 0.0,
+        weights=weights,
+        activation_sparsity=1.0 - spikes / (neurons * network.timesteps),
+        effective_macs_per_sample=sum((counts.sops_of[p.name] for p in graded), 0.0),
+        effective_acs_per_sample=sum((counts.sops_of[p.name] for p in spiking), 0.0),
+        dense_per_sample=float(sum(evaluations(network, p) * p.trained.possible_synapses for p in network.projections)),
+    )
 
 
 def evaluations(network: Network, projection: Projection) -> int:

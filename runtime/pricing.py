@@ -7,13 +7,12 @@ what the other counts.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..compile.deployed import DeployedNetwork
 from ..compile.targets import api as targets
 from ..errors import UsageError
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
+from ..report.prices import LeftOut, ModelPrices, Models, Part
 from . import energy
 from .counts import Counts
 
@@ -37,7 +36,7 @@ LATENCY_PARTS = {
 SURENESS = ("published", "derived", "assumed")
 
 
-def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> dict[str, Any]:
+def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> Models:
     """Return every model's energy and time, the `chosen` one first.
 
     Returns:
@@ -48,9 +47,9 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> dic
     models = [chosen, *(chips.load(name) for name in target.chips if name != chosen.name)]
     if deployed.chip.name not in {m.name for m in models}:
         models.insert(1, deployed.chip)
-    rows: list[dict[str, Any]] = []
+    rows: list[ModelPrices] = []
     left_out = [
-        {"model": name, "why": f"models of other machines than the target {deployed.target}'s"}
+        LeftOut(model=name, why=f"models of other machines than the target {deployed.target}'s")
         for name in chips.names()
         if name not in {m.name for m in models}
     ]
@@ -58,31 +57,32 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> dic
         try:
             rows.append(_row(deployed, counts, model))
         except UsageError as error:
-            left_out.append({"model": model.name, "why": str(error)})
-    return {"mapped_for": deployed.chip.name, "rows": rows, "left_out": left_out}
+            left_out.append(LeftOut(model=model.name, why=str(error)))
+    return Models(mapped_for=deployed.chip.name, rows=rows, left_out=left_out)
 
 
-def _row(deployed: DeployedNetwork, counts: Counts, model: Chip) -> dict[str, Any]:
+def _row(deployed: DeployedNetwork, counts: Counts, model: Chip) -> ModelPrices:
     time = energy.latency(deployed, counts, model)
-    power = energy.energy(deployed, counts, model, time["seconds_per_step"])
-    steps = time["steps"]
-    return {
-        "model": model.name,
-        "title": model.title,
-        "joules_per_sample": power["joules_per_sample"],
-        "dynamic_joules_per_sample": power["dynamic_joules_per_sample"],
-        "energy": _parts(power["components"], "joules_per_sample", ENERGY_PARTS, 1),
-        "seconds_per_sample": time["seconds_per_sample"],
-        "latency": _parts(time["components"], "seconds_per_step", LATENCY_PARTS, steps),
-        "note": " ".join(n for n in (power["note"], time["note"]) if n),
-    }
+    power = energy.energy(deployed, counts, model, time.seconds_per_step)
+    joules = [(c.name, c.joules_per_sample, c.status) for c in power.components]
+    seconds = [(c.name, c.seconds_per_step, c.status) for c in time.components]
+    return ModelPrices(
+        model=model.name,
+        title=model.title,
+        joules_per_sample=power.joules_per_sample,
+        dynamic_joules_per_sample=power.dynamic_joules_per_sample,
+        energy=_parts(joules, ENERGY_PARTS, 1),
+        seconds_per_sample=time.seconds_per_sample,
+        latency=_parts(seconds, LATENCY_PARTS, time.steps),
+        note=" ".join(n for n in (power.note, time.note) if n),
+    )
 
 
-def _parts(components: list[dict[str, Any]], key: str, parts: dict[str, tuple[str, ...]], times: int) -> list[dict[str, Any]]:
-    """Sum components into `parts`, `times` over; a part is as sure as the least sure number in it that is not zero."""
-    made: list[dict[str, Any]] = []
+def _parts(components: list[tuple[str, float, str]], parts: dict[str, tuple[str, ...]], times: int) -> list[Part]:
+    """Sum components (name, value, status) into `parts`, `times` over; a part is as sure as the least sure number in it that is not 0."""
+    made: list[Part] = []
     for name, starts in parts.items():
-        mine = [c for c in components if c["name"].startswith(starts)]
-        sure = [SURENESS.index(c["status"]) for c in mine if c[key] > 0]
-        made.append({"name": name, "value": times * sum(c[key] for c in mine), "status": SURENESS[max(sure)] if sure else ""})
+        mine = [c for c in components if c[0].startswith(starts)]
+        sure = [SURENESS.index(status) for _, value, status in mine if value > 0]
+        made.append(Part(name=name, value=times * sum(value for _, value, _ in mine), status=SURENESS[max(sure)] if sure else ""))
     return made

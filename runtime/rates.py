@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..network.model import Network
+from ..report.document import Rates, RatesOfPopulation
 
 __all__ = ["StepRates"]
 
@@ -26,8 +25,11 @@ class StepRates:
         for name in self.spikes:
             self.spikes[name] += np.count_nonzero(spikes[name], axis=2).sum(axis=0)
 
-    def document(self, network: Network) -> dict[str, Any]:
+    def document(self, network: Network) -> Rates:
         """Return the `samples`, and by population the mean spikes a neuron that was not removed at each step, 0..1."""
         held = {p.name: max(self.samples, 1) * max(p.count, 1) for p in network.spiking}
-        rows = [{"name": name, "rate_per_step": [round(float(v), 9) for v in spikes / held[name]]} for name, spikes in self.spikes.items()]
-        return {"samples": self.samples, "populations": rows}
+        rows = [
+            RatesOfPopulation(name=name, rate_per_step=[round(float(v), 9) for v in spikes / held[name]])
+            for name, spikes in self.spikes.items()
+        ]
+        return Rates(samples=self.samples, populations=rows)

@@ -1,151 +1,26 @@
-"""results.json: its schema (pydantic), reading and writing. Counts and figures are per sample; units are in the names."""
+"""results.json: reading and writing. Its types are in `report/document.py`: counts and figures per sample, units in the names."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jinja2 import UndefinedError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from ..errors import DAMAGE, FormatError
+from ..errors import FormatError
 from ..files import read_json, write_json
+from ..report.document import FORMAT, VERSION, Document
 from . import arrays
-from .arrays import PerSample, SamplesByClasses
 
-FORMAT = "spikeloom.results"
-VERSION = 1
-Fraction = Field(ge=0.0, le=1.0)
+__all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+class Results(Document):
+    """What one run found, to be read, saved and compared; `report/document.py` describes every entry.
 
-
-class StageResult(_Model):
-    """Accuracy (0..1) at a stage of the chain, over `samples` of the `of` samples of a split, `chosen` all, evenly or first."""
-
-    name: str
-    accuracy: float = Fraction
-    samples: int
-    split: str = "test"
-    of: int | None = None
-    chosen: str = "all"
-
-
-class EnergyComponent(_Model):
-    """One term of the energy bill, with its source."""
-
-    name: str
-    count_per_sample: float
-    joules_per_unit: float | None
-    joules_per_sample: float
-    status: str
-    source: str
-
-
-class Energy(_Model):
-    """Joules per sample under a named chip model."""
-
-    model: str
-    joules_per_sample: float
-    dynamic_joules_per_sample: float
-    components: list[EnergyComponent]
-    note: str = ""
-
-
-class LatencyComponent(_Model):
-    """One term of a step's time, with its source."""
-
-    name: str
-    seconds_per_step: float
-    status: str
-    source: str
-
-
-class Latency(_Model):
-    """Seconds per sample under a named chip model."""
-
-    model: str
-    seconds_per_sample: float
-    steps: int
-    seconds_per_step: float
-    throughput_samples_per_second: float
-    components: list[LatencyComponent]
-
-
-class Check(_Model):
-    """The comparison of every spike with the integer reference."""
-
-    reference: str
-    backend: str
-    samples: int
-    populations: list[str]
-    spikes_compared: int
-    equal: bool
-
-
-class SubsetRun(_Model):
-    """Which samples of the data were run: `samples` of `of`, `chosen` all, evenly (spread over the set) or first."""
-
-    samples: int = Field(ge=1)
-    of: int = Field(ge=1)
-    chosen: str
-
-
-class Results(_Model):
-    """What one run found. The tables that only the report reads are kept as plain rows.
-
-    `accuracy`: share of the predictions that are the labels; None where the samples had none.
-    `predictions`: (samples,) int64, of each sample the class whose output neurons spiked most, the lowest where several did.
-    `output_counts`: (samples, classes) int64, the spikes that this was decided by: of all output neurons of a class, over all time steps.
-    `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in results of before they were kept.
+    Two are equal that would be written alike.
     """
-
-    format: str = FORMAT
-    version: int = VERSION
-    network: dict[str, Any]
-    data: str
-    backend: str
-    samples: int = Field(ge=1)
-    subset: SubsetRun | None = None  # None: results of an earlier version, whose samples were the first ones
-    accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
-    predictions: PerSample | None = None
-    output_counts: SamplesByClasses | None = None
-    sample_ids: PerSample | None = None
-    wall_seconds: float
-    samples_per_second: float
-    compiling_seconds: float = 0.0
-    sops_per_sample: float
-    crossbar_events_per_sample: float | None = None
-    spikes_per_sample: float
-    neuron_updates_per_sample: float
-    messages_per_sample: float
-    hops_per_sample: float
-    host_macs_per_sample: int
-    layers: list[dict[str, Any]]
-    cores: list[dict[str, Any]]
-    chip: dict[str, Any]
-    traffic: dict[str, Any]
-    mapping: dict[str, Any]
-    energy: Energy
-    latency: Latency
-    stages: list[StageResult]
-    baselines: dict[str, Any] | None = None
-    by_step: dict[str, Any] | None = None
-    models: dict[str, Any] | None = None
-    neurobench: dict[str, Any] | None = None
-    weights: dict[str, Any] | None = None
-    rates: dict[str, Any] | None = None
-    check: Check | None = None
-    checks: list[Check] = []  # of all backends that ran the same artefact, where results were gathered
-    raster: dict[str, Any] | None = None
-    arithmetic: dict[str, Any] | None = None
-    warnings: list[str] = []
-    provenance: dict[str, Any] = {}
 
     def __eq__(self, other: object) -> bool:
         return self.document() == other.document() if isinstance(other, Results) else NotImplemented
@@ -194,22 +69,15 @@ def load(path: Path | str) -> Results:
         found: dict[str, Any] = {name: value for name, value in document.items() if name != "arrays"}
         return Results.model_validate(found | arrays.read(Path(path), document.get("arrays")))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise FormatError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the network again.") from error
+        raise FormatError(f"{path} is damaged: {_fault(error)}. Run the network again.") from error
 
 
-@contextmanager
-def legible(*paths: Path) -> Generator[None]:
-    """Refuse results whose plain rows, which no schema checks, lack something that a report shows, or have another kind of value.
-
-    Raises:
-        FormatError: the message names `paths`.
-    """
-    try:
-        yield
-    except (UndefinedError, *DAMAGE) as error:
-        named = ", ".join(map(str, paths))
-        raise FormatError(f"The results in {named} are damaged: {type(error).__name__}: {error}. Run the network again.") from error
+def _fault(error: ValidationError) -> str:
+    """Name the key that is wrong, and what it must be."""
+    first = error.errors()[0]
+    *above, last = first["loc"] or ("",)
+    key, said = (above, "it must be a number") if last in ("int", "float") else ((*above, last), first["msg"].removeprefix("Value error, "))
+    return f"{'.'.join(map(str, key))}: {said}"
 
 
 def gather(folder: Path) -> Results:
@@ -223,7 +91,7 @@ def gather(folder: Path) -> Results:
         hint = shlex.join(["spikeloom", "run", f"{folder}/model.loom", "--data", "NAME"])
         raise FormatError(f"{folder} holds no results.json. Run the network first: {hint}.")
     main, *others = (load(path) for path in paths)
-    same = [o for o in others if o.provenance.get("artefact_sha256") == main.provenance.get("artefact_sha256")]
+    same = [o for o in others if o.provenance.artefact_sha256 == main.provenance.artefact_sha256]
     stages = [*main.stages, *(s for o in same for s in o.stages if s.name == f"deployed ({o.backend})" and o.backend != main.backend)]
     checks = [r.check for r in (main, *same) if r.check]
     return main.model_copy(update={"stages": stages, "check": next(iter(checks), None), "checks": checks})

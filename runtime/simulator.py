@@ -22,6 +22,8 @@ from ..errors import MismatchError, UsageError
 from ..hwmodels import chip as chips
 from ..network import reference
 from ..network.model import Network, Stage
+from ..report.document import Check, Provenance, Raster, RasterOfPopulation, StageResult
+from ..report.sizes import ChipInUse, Core, Layer, MappingFound, NetworkSize
 from ..subset import Subset, asked_for
 from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
 from .backends import native
@@ -32,7 +34,7 @@ from .clock import Clock
 from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
-from .results import Results, StageResult
+from .results import Results
 from .selection import Samples, order_of, range_warning, take
 from .shards import ALONE, Peers
 from .streaming import batches
@@ -129,7 +131,7 @@ def run(
         "wall_seconds": done.seconds,
         "samples_per_second": size / done.seconds,
         "compiling_seconds": done.compiling,
-        "energy": energy.energy(deployed, counts, model, latency["seconds_per_step"]),
+        "energy": energy.energy(deployed, counts, model, latency.seconds_per_step),
         "latency": latency,
         "baselines": baselines(deployed, counts),
         "models": pricing.side_by_side(deployed, counts, model),
@@ -147,7 +149,7 @@ def run(
             *_fewer(asked_for(samples), size),
             *range_warning(levels, *done.seen),
         ],
-        "provenance": _provenance(deployed, command, seed) | _form(backend, done.plain, peers),
+        "provenance": _provenance(deployed, command, seed, _form(backend, done.plain, peers)),
     }
     return Results.model_validate(document)
 
@@ -295,32 +297,32 @@ def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
     sent = np.asarray(counts.between.sum(axis=1)).ravel()
     updates = {p.name: float(p.count * network.timesteps) for p in network.on_chip}
     layers = [
-        row
-        | {
-            "spikes_per_sample": counts.spikes[row["name"]],
-            "spike_rate": counts.spikes[row["name"]] / (row["neurons"] * network.timesteps),
-            "sops_per_sample": counts.sops[row["name"]],
-            "messages_per_sample": counts.messages_of.get(row["name"], 0.0),
-            "hops_per_sample": counts.hops_of.get(row["name"], 0.0),
-            "neuron_updates_per_sample": updates.get(row["name"], 0.0),
-        }
+        Layer(
+            **row,
+            spikes_per_sample=counts.spikes[row["name"]],
+            spike_rate=counts.spikes[row["name"]] / (row["neurons"] * network.timesteps),
+            sops_per_sample=counts.sops[row["name"]],
+            messages_per_sample=counts.messages_of.get(row["name"], 0.0),
+            hops_per_sample=counts.hops_of.get(row["name"], 0.0),
+            neuron_updates_per_sample=updates.get(row["name"], 0.0),
+        )
         for row in summary.layers(deployed)
     ]
     cores = [
-        row
-        | {
-            "spikes_per_sample": float(counts.core_spikes[row["core"]]),
-            "sops_per_sample": float(counts.core_sops[row["core"]]),
-            "neuron_updates_per_sample": float(counts.core_updates[row["core"]]),
-            "messages_per_sample": float(sent[row["core"]]),
-            "hops_per_sample": float(counts.core_hops[row["core"]]),
-        }
+        Core(
+            **row,
+            spikes_per_sample=float(counts.core_spikes[row["core"]]),
+            sops_per_sample=float(counts.core_sops[row["core"]]),
+            neuron_updates_per_sample=float(counts.core_updates[row["core"]]),
+            messages_per_sample=float(sent[row["core"]]),
+            hops_per_sample=float(counts.core_hops[row["core"]]),
+        )
         for row in summary.cores(deployed)
     ]
     return {
-        "network": summary.network_summary(deployed),
-        "mapping": summary.mapping_summary(deployed),
-        "chip": summary.chip_summary(deployed),
+        "network": NetworkSize(**summary.network_summary(deployed)),
+        "mapping": MappingFound(**summary.mapping_summary(deployed)),
+        "chip": ChipInUse(**summary.chip_summary(deployed)),
         "layers": layers,
         "cores": cores,
         "traffic": traffic_table(deployed, counts),
@@ -344,48 +346,49 @@ def _fewer(wanted: int | None, found: int) -> list[str]:
     return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
 
 
-def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> dict[str, Any]:
+def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> Check:
     populations = [p.name for p in deployed.network.spiking]
-    return {
-        "reference": "integer reference",
-        "backend": backend,
-        "samples": samples,
-        "populations": populations,
-        "spikes_compared": compared,
-        "equal": True,
-    }
+    return Check(
+        reference="integer reference",
+        backend=backend,
+        samples=samples,
+        populations=populations,
+        spikes_compared=compared,
+        equal=True,
+    )
 
 
-def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None, taken: Subset) -> dict[str, Any]:
-    populations: list[dict[str, Any]] = []
+def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None, taken: Subset) -> Raster:
+    populations: list[RasterOfPopulation] = []
     for population in deployed.network.spiking:
         every = -(-population.size // RASTER_NEURONS)  # of many neurons only every so-manieth, over the whole layer
         times, ids = np.nonzero(done.first[population.name][:, ::every])
-        shown = {"neurons": population.size, "every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
-        populations.append({"name": population.name, **shown})
-    return {
-        "sample": int(taken.indices()[0]),
-        "label": None if labels is None else int(labels[0]),
-        "prediction": int(done.counts[0].argmax()),
-        "timesteps": deployed.network.timesteps,
-        "populations": populations,
-    }
+        shown: dict[str, Any] = {"every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
+        populations.append(RasterOfPopulation(name=population.name, neurons=population.size, **shown))
+    return Raster(
+        sample=int(taken.indices()[0]),
+        label=None if labels is None else int(labels[0]),
+        prediction=int(done.counts[0].argmax()),
+        timesteps=deployed.network.timesteps,
+        populations=populations,
+    )
 
 
-def _provenance(deployed: DeployedNetwork, command: str, seed: int) -> dict[str, Any]:
+def _provenance(deployed: DeployedNetwork, command: str, seed: int, form: dict[str, Any]) -> Provenance:
     versions = {d.name: d.version for d in map(_distribution, ("numpy", "scipy", "numba", "onnx", "onnxruntime")) if d is not None}
-    return {
-        "command": command,
-        "spikeloom": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "seed": seed,
-        "versions": versions,
-        "artefact_sha256": deployed.digest,
-        "chip_sha256": deployed.chip.digest,
-        "compiling": {"target": deployed.target} | {r.name: ", ".join(r.options) for r in deployed.passes if r.options},
-        "training": dict(deployed.network.provenance),
-    }
+    return Provenance(
+        command=command,
+        spikeloom=__version__,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        seed=seed,
+        versions=versions,
+        artefact_sha256=deployed.digest,
+        chip_sha256=deployed.chip.digest,
+        compiling={"target": deployed.target} | {r.name: ", ".join(r.options) for r in deployed.passes if r.options},
+        training=dict(deployed.network.provenance),
+        **form,
+    )
 
 
 def _distribution(name: str) -> importlib.metadata.Distribution | None:

@@ -22,6 +22,7 @@ from ..compile.compiler import read_source
 from ..compile.deployed import DeployedNetwork
 from ..errors import DAMAGE, SpikeloomError
 from ..network.model import Network, Projection
+from ..report.document import Histogram, Histograms
 
 __all__ = ["tables"]
 
@@ -38,24 +39,19 @@ class _Before:
     source: str = ""
 
 
-def tables(deployed: DeployedNetwork, folder: Path | None) -> dict[str, Any]:
+def tables(deployed: DeployedNetwork, folder: Path | None) -> Histograms:
     """Return the histograms of every projection whose weights were trained.
 
     Args:
         deployed: the integer network.
         folder: where the float network may lie; None: nowhere known.
-
-    Returns:
-        `before`: where the float weights come from, or None with `why_not`; `rows`: layer, projection, `bits`, `step` (the real weight of
-        one integer; the coarsest of several), `weights_before`, `weights_after`, `integers` (distinct ones in use), `largest_before`,
-        `largest_after`, `first` (left edge), `width`, and the counts `before` (or None) and `after` by bin.
     """
     before = _before(deployed, folder)
     groups: dict[str, list[Projection]] = {}
     for p in deployed.network.projections:
         groups.setdefault(_stem(p, deployed.network), []).append(p)
     rows = [_row(name, parts, before.weights.get(name)) for name, parts in groups.items() if _was_trained(parts)]
-    return {"before": before.source or None, "why_not": before.why_not or None, "rows": rows}
+    return Histograms(before=before.source or None, why_not=before.why_not or None, rows=rows)
 
 
 def _was_trained(parts: list[Projection]) -> bool:
@@ -69,28 +65,28 @@ def _stem(projection: Projection, network: Network) -> str:
     return stem if part else projection.name
 
 
-def _row(name: str, parts: list[Projection], before: Float | None) -> dict[str, Any]:
+def _row(name: str, parts: list[Projection], before: Float | None) -> Histogram:
     steps = [2.0**p.exponent / p.scale for p in parts]
     integers = [p.synapses.data[p.synapses.data != 0].astype(np.int64) for p in parts]
     after = np.concatenate([values * step for values, step in zip(integers, steps, strict=True)]).astype(np.float64)
     both = after if before is None else np.concatenate([before, after])
     largest = float(np.abs(both).max(initial=0.0))
     width, half = _bins(largest, max(steps))
-    return {
-        "layer": parts[0].target,
-        "projection": name,
-        "bits": max(p.weight_bits or 0 for p in parts),
-        "step": max(steps),
-        "weights_before": None if before is None else int(before.size),
-        "weights_after": int(after.size),
-        "integers": int(np.unique(np.concatenate(integers)).size),
-        "largest_before": None if before is None else float(np.abs(before).max(initial=0.0)),
-        "largest_after": float(np.abs(after).max(initial=0.0)),
-        "first": -(half + 0.5) * width,
-        "width": width,
-        "before": None if before is None else _counted(before, width, half),
-        "after": _counted(after, width, half),
-    }
+    return Histogram(
+        layer=parts[0].target,
+        projection=name,
+        bits=max(p.weight_bits or 0 for p in parts),
+        step=max(steps),
+        weights_before=None if before is None else int(before.size),
+        weights_after=int(after.size),
+        integers=int(np.unique(np.concatenate(integers)).size),
+        largest_before=None if before is None else float(np.abs(before).max(initial=0.0)),
+        largest_after=float(np.abs(after).max(initial=0.0)),
+        first=-(half + 0.5) * width,
+        width=width,
+        before=None if before is None else _counted(before, width, half),
+        after=_counted(after, width, half),
+    )
 
 
 def _bins(largest: float, step: float) -> tuple[float, int]:

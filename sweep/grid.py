@@ -256,7 +256,7 @@ def _results(run: TrainedRun) -> Results | None:
         return None
     found = load(path)
     whole = found.samples == run.stages[-1].samples and found.data == run.settings.data
-    return found if whole and found.backend == "native" and found.energy.model == found.chip.get("name") else None
+    return found if whole and found.backend == "native" and found.energy.model == found.chip.name else None
 
 
 def _deploy(grid: Grid, run: TrainedRun) -> Results:

@@ -55,14 +55,14 @@ def energy() -> Document:
         ("neuron updates, active", 733.0, 8.1e-11, "published", "Davies et al. 2018, Table 2"),
         ("neuron updates, inactive", 5747.0, 5.2e-11, "published", "Davies et al. 2018, Table 2"),
         ("hops", 410.0, 3.5e-12, "derived", "mean of east-west and north-south hops, Davies et al. 2018, Table 2"),
-        ("static power", None, None, "assumed", "3.34 W over 32 chips, Frady et al. 2020; shared by the cores in use"),
+        ("static power", 1.0, None, "assumed", "3.34 W over 32 chips, Frady et al. 2020; shared by the cores in use"),
     ]
     components: list[Document] = [
         {
             "name": name,
             "count_per_sample": number,
             "joules_per_unit": each,
-            "joules_per_sample": 2.1e-7 if number is None or each is None else number * each,
+            "joules_per_sample": 2.1e-7 if each is None else number * each,
             "status": status,
             "source": source,
         }
@@ -272,9 +272,9 @@ def bare() -> Document:
     made = results(1)
     for key in ("models", "neurobench", "weights", "rates", "baselines"):
         made[key] = None
-    for key in ("energy", "latency", "raster", "traffic", "check", "stages", "layers", "cores", "warnings", "provenance"):
-        made[key] = [] if isinstance(made[key], list) else None
-    return made
+    for key in ("stages", "layers", "cores", "warnings"):
+        made[key] = []
+    return {**made, "raster": None, "check": None, "traffic": {"cores": [], "messages_per_sample": []}, "provenance": {}}
 
 
 def hostile() -> Document:

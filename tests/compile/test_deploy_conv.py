@@ -116,8 +116,8 @@ def test_a_run_counts_every_synapse_and_votes(encoding: Encoding) -> None:
         if p.target in chip
     ]
     assert results.sops_per_sample == pytest.approx(sum(met) / 30)
-    assert results.network["votes"] == 2
-    assert results.network["classes"] == 3
+    assert results.network.votes == 2
+    assert results.network.classes == 3
     page = html.render(results.document())
     assert "2 neurons vote for each of 3 classes" in page
     assert "no weights" in page

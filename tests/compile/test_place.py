@@ -323,16 +323,16 @@ def test_counts_and_time_on_several_chips_equal_brute_force(seed: int, first: in
     far = system.chip_positions(chip)[: deployed.mapping.chips].sum(axis=1).max()
     expected = barrier + 2 * far * crossing + (core + busiest) / steps + longest
     found = latency(deployed, counts, chip)
-    assert found["seconds_per_step"] == pytest.approx(expected * 1e-9)
+    assert found.seconds_per_step == pytest.approx(expected * 1e-9)
 
 
 def test_energy_prices_hops_between_chips_apart_and_every_chip_in_use(deployed: DeployedNetwork) -> None:
     counts, chip = counted(deployed), deployed.chip
-    bill = {part["name"]: part for part in energy(deployed, counts, chip, 1e-6)["components"]}
-    assert bill["hops, chip to chip"]["joules_per_sample"] == pytest.approx(counts.hops[2] * 20e-12)
+    bill = {part.name: part for part in energy(deployed, counts, chip, 1e-6).components}
+    assert bill["hops, chip to chip"].joules_per_sample == pytest.approx(counts.hops[2] * 20e-12)
     static = next(part for name, part in bill.items() if name.startswith("static power"))
-    assert static["count_per_sample"] == deployed.mapping.chips
-    assert static["joules_per_sample"] == pytest.approx(deployed.mapping.chips * 0.104 * deployed.network.timesteps * 1e-6)
+    assert static.count_per_sample == deployed.mapping.chips
+    assert static.joules_per_sample == pytest.approx(deployed.mapping.chips * 0.104 * deployed.network.timesteps * 1e-6)
     alone = chip.model_copy(update={"system": None, "name": "alone"})
     with pytest.raises(UsageError, match=r"alone describes no system.*--energy-model"):
         energy(deployed, counts, alone, 1e-6)
@@ -341,21 +341,21 @@ def test_energy_prices_hops_between_chips_apart_and_every_chip_in_use(deployed: 
 def test_results_and_report_of_several_chips(deployed: DeployedNetwork, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = Labelled(samples(deployed.network, 1, 5), np.zeros(5, np.int64))
     whole = run(deployed, data)
-    assert whole.traffic["unit"] == "core"
-    table = np.asarray(whole.traffic["messages_per_sample"])
+    assert whole.traffic.unit == "core"
+    table = np.asarray(whole.traffic.messages_per_sample)
     tile = [f"{c}:{x},{y}" for c, (x, y) in zip(deployed.mapping.chip_of.tolist(), deployed.mapping.tile_of.tolist(), strict=True)]
     for most, unit, names in ((20, "tile", tile), (4, "chip", [str(c) for c in deployed.mapping.chip_of.tolist()])):
         monkeypatch.setattr("spikeloom.runtime.counts.MOST_CORES", most)
         grouped = run(deployed, data).traffic
         if unit == "tile" and len(set(names)) > most:
             continue
-        assert grouped["unit"] == unit
-        summed = np.zeros((len(grouped["names"]),) * 2)
-        index = [grouped["names"].index(name) for name in names]
+        assert grouped.unit == unit
+        summed = np.zeros((len(grouped.ends),) * 2)
+        index = [grouped.ends.index(name) for name in names]
         for a, b in np.argwhere(table > 0):
             summed[index[a], index[b]] += table[a, b]
-        assert np.asarray(grouped["messages_per_sample"]) == pytest.approx(summed)
-        assert sum(grouped["input_messages_per_sample"]) == pytest.approx(sum(whole.traffic["input_messages_per_sample"]))
+        assert np.asarray(grouped.messages_per_sample) == pytest.approx(summed)
+        assert sum(grouped.input_messages_per_sample or []) == pytest.approx(sum(whole.traffic.input_messages_per_sample or []))
     page = whole.write_report(tmp_path / "report.html").read_text()
     assert f"{deployed.mapping.chips} chips" in page
 

@@ -192,7 +192,7 @@ def test_events_and_messages_are_counted_on_the_cores() -> None:
     assert results.crossbar_events_per_sample == pytest.approx(sum(fired[s] * bits for s, bits in axons))
     assert results.messages_per_sample == pytest.approx(sum(fired[s] for s, _ in axons))
     assert results.by_step is not None
-    assert np.sum(results.by_step["cores"]["sops"]) == pytest.approx(results.crossbar_events_per_sample)
+    assert np.sum(results.by_step.cores.sops) == pytest.approx(results.crossbar_events_per_sample)
     assert results.energy.joules_per_sample == pytest.approx((results.crossbar_events_per_sample or 0.0) * 26e-12)
     assert results.latency.seconds_per_step == pytest.approx(1e-3)
     apart = run(deployed, Labelled(values, np.zeros(9, np.int64)), energy_model="truenorth-separable")

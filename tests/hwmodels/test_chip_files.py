@@ -207,17 +207,17 @@ def test_baselines_are_what_is_counted_by_hand(seed: int, encoding: str) -> None
         return
     sizes = [20, 15, 4]
     full = [sizes[0] * sizes[1], sizes[1] * sizes[2]]
-    rows = {row["name"]: row for row in results.baselines["rows"]}
-    assert (rows["dense ANN"]["macs_per_sample"], rows["dense ANN"]["acs_per_sample"]) == (sum(full), 0)
+    rows = {row.name: row for row in results.baselines.rows}
+    assert (rows["dense ANN"].macs_per_sample, rows["dense ANN"].acs_per_sample) == (sum(full), 0)
     each = [spikes[p.source].sum() / len(values) for p in deployed.projections]
     dense = [count * size for count, size in zip(each, sizes[1:], strict=True)]
     fan_out = [(p.synapses.unrolled().to_dense() != 0).sum(axis=0) for p in deployed.projections]
     sparse = [(spikes[p.source].sum(axis=(0, 1)) @ f) / len(values) for p, f in zip(deployed.projections, fan_out, strict=True)]
     for name, (first, second) in (("dense SNN", dense), ("deployed SNN", sparse)):
         macs, acs = (first, second) if encoding == "graded" else (0.0, first + second)
-        assert rows[name]["macs_per_sample"] == pytest.approx(macs)
-        assert rows[name]["acs_per_sample"] == pytest.approx(acs)
-        assert rows[name]["joules_per_sample"] == pytest.approx((macs * 4.6 + acs * 0.9) * 1e-12)
+        assert rows[name].macs_per_sample == pytest.approx(macs)
+        assert rows[name].acs_per_sample == pytest.approx(acs)
+        assert rows[name].joules_per_sample == pytest.approx((macs * 4.6 + acs * 0.9) * 1e-12)
 
 
 def test_a_model_without_multiplies_prices_what_needs_none() -> None:
@@ -225,8 +225,8 @@ def test_a_model_without_multiplies_prices_what_needs_none() -> None:
 
     prices = operations_model.load(operations_model.names()[0])
     without = prices.model_copy(update={"energy": prices.energy.model_copy(update={"mac": None})})
-    assert _row("a", "", 0.0, 10.0, without)["joules_per_sample"] == pytest.approx(10 * prices.energy.ac.value * 1e-12)
-    assert _row("a", "", 1.0, 10.0, without)["joules_per_sample"] is None
+    assert _row("a", "", 0.0, 10.0, without).joules_per_sample == pytest.approx(10 * prices.energy.ac.value * 1e-12)
+    assert _row("a", "", 1.0, 10.0, without).joules_per_sample is None
 
 
 def test_baselines_of_maps_count_every_possible_synapse() -> None:
@@ -234,7 +234,7 @@ def test_baselines_of_maps_count_every_possible_synapse() -> None:
     calibration = Calibration(samples(network, 1, 10), np.zeros(10, np.int64))
     results, deployed, _ = measured(network, samples(network, 2, 4), calibration=calibration)
     possible = sum(p.trained.possible_synapses for p in deployed.projections)
-    assert results.baselines["rows"][0]["macs_per_sample"] == possible
+    assert results.baselines.rows[0].macs_per_sample == possible
     page = html.render(results.document())
     assert "dense ANN" in page
     assert "Not to be added to the chip" in page

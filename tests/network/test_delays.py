@@ -184,18 +184,18 @@ def test_relays_are_layers_that_cost_neurons_and_synapses() -> None:
     few, many = run(delayed, data, check=True), run(relayed, data, check=True)
     assert few.accuracy == many.accuracy
     assert few.latency.steps == many.latency.steps == skipping().timesteps + 3
-    rows = {row["name"]: row for row in many.layers}
+    rows = {row.name: row for row in many.layers}
     relays = relays_of(delayed.network, relayed.network)
     assert relays == ["input_relay1", "input_relay2"]
-    assert [rows[name]["sources"] for name in relays] == [["input"], ["input_relay1"]]
-    extra = sum(rows[name]["neurons"] for name in relays)
-    assert many.network["neurons"] == few.network["neurons"] + extra
-    assert many.network["synapses"] == few.network["synapses"] + extra  # each relay hears one neuron
-    assert many.network["weights"] == few.network["weights"]
-    sent = sum(rows[name]["sops_per_sample"] for name in relays)
+    assert [rows[name].sources for name in relays] == [["input"], ["input_relay1"]]
+    extra = sum(rows[name].neurons for name in relays)
+    assert many.network.neurons == few.network.neurons + extra
+    assert many.network.synapses == few.network.synapses + extra  # each relay hears one neuron
+    assert many.network.weights == few.network.weights
+    sent = sum(rows[name].sops_per_sample for name in relays)
     assert many.sops_per_sample == pytest.approx(few.sops_per_sample + sent)
-    assert sum(c["neurons"] for c in many.cores) == many.network["neurons"]
-    assert few.network["neurons"] == sum(p.size for p in delayed.network.spiking)
+    assert sum(c.neurons for c in many.cores) == many.network.neurons
+    assert few.network.neurons == sum(p.size for p in delayed.network.spiking)
 
 
 def test_the_chips_delays_are_used_where_it_has_them() -> None:

@@ -346,7 +346,7 @@ def test_counts_equal_brute_force(seed: int, relays: bool) -> None:
     assert results.sops_per_sample == pytest.approx(sops / 6)
     assert results.messages_per_sample == pytest.approx(messages / 6)
     assert results.hops_per_sample == pytest.approx(hops / 6)
-    assert any("relay" in layer["name"] for layer in results.layers) == relays
+    assert any("relay" in layer.name for layer in results.layers) == relays
 
 
 def test_a_held_current_takes_no_spikes_of_its_own_layer() -> None:

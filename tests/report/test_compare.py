@@ -159,7 +159,7 @@ def test_json_without_finite_numbers_is_refused(tmp_path: Path, number: str) -> 
 
 
 def test_runs_without_figures_and_hostile_names() -> None:
-    bare = {**results(), "energy": None, "latency": None, "models": None, "stages": [], "provenance": {}, "mapping": {}, "check": None}
+    bare = {**results(), "models": None, "stages": [], "provenance": {}, "check": None}
     rows = compare.rows([("plain", bare), (HOSTILE, hostile())])
     page = html.render_comparison(rows)
     assert "<script" not in page and "\x1b" not in page and "\u202e" not in page

@@ -145,8 +145,6 @@ def test_missing_sections_are_left_out_and_an_unchecked_run_says_so() -> None:
         "traffic",
         "models",
         "baselines",
-        "energy",
-        "latency",
         "neurobench",
     ):
         assert f'id="{section}"' not in page and f'href="#{section}"' not in page

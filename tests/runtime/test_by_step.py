@@ -53,15 +53,15 @@ def test_a_run_counts_by_core_and_step(seed: int, encoding: str) -> None:
     results = run(deployed, data, options=BY_STEP)
     assert results.by_step is not None
     sops, messages, entering = brute_force(deployed, data.values)
-    cores = results.by_step["cores"]
-    assert np.asarray(cores["sops"]) * 6 == pytest.approx(sops)
-    assert np.asarray(cores["messages"]) * 6 == pytest.approx(messages)
-    assert np.asarray(results.by_step["input_messages"]) * 6 == pytest.approx(entering)
+    cores = results.by_step.cores
+    assert np.asarray(cores.sops) * 6 == pytest.approx(sops)
+    assert np.asarray(cores.messages) * 6 == pytest.approx(messages)
+    assert np.asarray(results.by_step.input_messages) * 6 == pytest.approx(entering)
     for kind in ("sops", "spikes", "messages"):
-        assert np.sum(cores[kind], axis=1) == pytest.approx([c[f"{kind}_per_sample"] for c in results.cores])
-    for row in results.by_step["populations"]:
-        layer = next((r for r in results.layers if r["name"] == row["name"]), None)
-        assert layer is None or sum(row["spikes"]) == pytest.approx(layer["spikes_per_sample"])
+        assert np.sum(getattr(cores, kind), axis=1) == pytest.approx([getattr(c, f"{kind}_per_sample") for c in results.cores])
+    for row in results.by_step.populations:
+        layer = next((r for r in results.layers if r.name == row.name), None)
+        assert layer is None or sum(row.spikes) == pytest.approx(layer.spikes_per_sample)
     assert run(deployed, data).by_step is None
 
 

@@ -31,7 +31,7 @@ def test_both_forms_give_the_same_results(digits_run: Path, monkeypatch: pytest.
     for enough in (True, False):
         monkeypatch.setattr(native, "plain_is_enough", lambda *_, enough=enough: enough)
         found[enough] = run(digits_run / "model.loom", data, check=True)
-    assert [found[plain].provenance["native_form"] for plain in (True, False)] == ["NumPy and SciPy", "kernels"]
+    assert [found[plain].provenance.native_form for plain in (True, False)] == ["NumPy and SciPy", "kernels"]
     assert without_times(found[True].document()) == without_times(found[False].document())
 
 

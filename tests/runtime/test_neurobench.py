@@ -18,9 +18,10 @@ from spikeloom.errors import NetworkError
 from spikeloom.hwmodels.fixed_point import lif_step, shift
 from spikeloom.network import reference
 from spikeloom.network.model import LIF, Convolution, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.report.document import NeuroBench
 from spikeloom.runtime import run
 
-Metrics = dict[str, Any]
+Metrics = NeuroBench
 
 
 def measured(deployed: DeployedNetwork, values: NDArray[Any]) -> Metrics:
@@ -52,23 +53,23 @@ def test_metrics_equal_sums_over_every_synapse(seed: int, encoding: str) -> None
         first = p.source == network.populations[0].name and encoding != "rate"
         multiplies, accumulates = (multiplies + done, accumulates) if first else (multiplies, accumulates + done)
         dense += p.trained.possible_synapses * (1 if first and encoding != "graded" else network.timesteps)
-    assert found["effective_macs_per_sample"] == pytest.approx(multiplies / 5)
-    assert found["effective_acs_per_sample"] == pytest.approx(accumulates / 5)
-    assert found["dense_per_sample"] == dense
+    assert found.effective_macs_per_sample == pytest.approx(multiplies / 5)
+    assert found.effective_acs_per_sample == pytest.approx(accumulates / 5)
+    assert found.dense_per_sample == dense
     silent = sum(int((~spikes[p.name]).sum()) for p in network.spiking)
-    assert found["activation_sparsity"] == pytest.approx(silent / sum(spikes[p.name].size for p in network.spiking))
-    assert found["connection_sparsity"] == pytest.approx(1 - network.synapses / (18 * 14 + 14 * 8))
-    assert found["footprint_parts"]["weights"] == 18 * 14 + 14 * 8
-    assert found["footprint_bytes"] == sum(found["footprint_parts"].values())
+    assert found.activation_sparsity == pytest.approx(silent / sum(spikes[p.name].size for p in network.spiking))
+    assert found.connection_sparsity == pytest.approx(1 - network.synapses / (18 * 14 + 14 * 8))
+    assert found.footprint_parts["weights"] == 18 * 14 + 14 * 8
+    assert found.footprint_bytes == sum(found.footprint_parts.values())
 
 
 def test_a_kernel_is_stored_once_and_used_everywhere() -> None:
     deployed = compile_network(conv_network(3))
     found = measured(deployed, samples(deployed.network, 3, 4))
     kernels = sum(p.trained.possible_weights for p in deployed.network.projections)
-    assert found["footprint_parts"]["weights"] == kernels == found["weights"]
-    assert found["dense_per_sample"] > found["effective_macs_per_sample"] + found["effective_acs_per_sample"] > 0
-    assert 0 < found["connection_sparsity"] < 1
+    assert found.footprint_parts["weights"] == kernels == found.weights
+    assert found.dense_per_sample > found.effective_macs_per_sample + found.effective_acs_per_sample > 0
+    assert 0 < found.connection_sparsity < 1
 
 
 def test_two_bytes_a_weight_on_crossbars() -> None:
@@ -76,8 +77,8 @@ def test_two_bytes_a_weight_on_crossbars() -> None:
     calibration = Calibration(samples(network, 5, 16), np.zeros(16, np.int64))
     deployed = compile_network(network, target="truenorth", mode="ternary", calibration=calibration)
     found = measured(deployed, samples(deployed.network, 5, 4))
-    assert found["footprint_parts"]["weights"] == 2 * (18 * 14 + 14 * 8)  # levels of 9 bits
-    assert found["effective_macs_per_sample"] == 0 < found["effective_acs_per_sample"]
+    assert found.footprint_parts["weights"] == 2 * (18 * 14 + 14 * 8)  # levels of 9 bits
+    assert found.effective_macs_per_sample == 0 < found.effective_acs_per_sample
 
 
 def convolution_and_layers() -> Network:
@@ -172,12 +173,12 @@ def test_the_package_neurobench_measures_the_same(encoding: str) -> None:
     theirs = workload.SynapticOperations()(model, None, (x, labels))
     sparsity = workload.ActivationSparsity()(model, None, (x, labels))
     found = measured(deployed, values)
-    assert found["effective_macs_per_sample"] == pytest.approx(theirs["Effective_MACs"])
-    assert found["effective_acs_per_sample"] == pytest.approx(theirs["Effective_ACs"])
-    assert found["dense_per_sample"] == pytest.approx(theirs["Dense"])
-    assert found["activation_sparsity"] == pytest.approx(sparsity)
-    assert found["connection_sparsity"] == pytest.approx(static.ConnectionSparsity()(model), abs=5e-5)  # theirs is rounded to 4 decimals
+    assert found.effective_macs_per_sample == pytest.approx(theirs["Effective_MACs"])
+    assert found.effective_acs_per_sample == pytest.approx(theirs["Effective_ACs"])
+    assert found.dense_per_sample == pytest.approx(theirs["Dense"])
+    assert found.activation_sparsity == pytest.approx(sparsity)
+    assert found.connection_sparsity == pytest.approx(static.ConnectionSparsity()(model), abs=5e-5)  # theirs is rounded to 4 decimals
     for parameter in model.net.parameters():  # the deployed weights are bytes
         parameter.requires_grad_(False)
         parameter.data = parameter.data.to(torch.int8)
-    assert found["footprint_bytes"] == static.Footprint()(model)
+    assert found.footprint_bytes == static.Footprint()(model)

@@ -41,19 +41,19 @@ def test_counts_equal_brute_force(seed: int, encoding: str) -> None:
     assert results.sops_per_sample == pytest.approx(sops / 6)
     assert results.messages_per_sample == pytest.approx(messages / 6)
     assert results.hops_per_sample == pytest.approx(hops / 6)
-    assert sum(c["sops_per_sample"] for c in results.cores) == pytest.approx(results.sops_per_sample)
-    entering = sum(results.traffic["input_messages_per_sample"])
-    assert sum(c["messages_per_sample"] for c in results.cores) + entering == pytest.approx(results.messages_per_sample)
-    host = any(layer["place"] == "host" for layer in results.layers)
-    sent = sum(layer["messages_per_sample"] for layer in results.layers)
+    assert sum(c.sops_per_sample for c in results.cores) == pytest.approx(results.sops_per_sample)
+    entering = sum(results.traffic.input_messages_per_sample or [])
+    assert sum(c.messages_per_sample for c in results.cores) + entering == pytest.approx(results.messages_per_sample)
+    host = any(layer.place == "host" for layer in results.layers)
+    sent = sum(layer.messages_per_sample or 0.0 for layer in results.layers)
     assert sent + (0.0 if host else entering) == pytest.approx(results.messages_per_sample)
-    assert sum(layer["sops_per_sample"] for layer in results.layers) == pytest.approx(results.sops_per_sample)
+    assert sum(layer.sops_per_sample for layer in results.layers) == pytest.approx(results.sops_per_sample)
     network = deployed.network
     off = {p.name for p in network.populations if p.neuron is not None and p.place == "host"}
     assert bool(off) == host == (encoding == "host")
     assert results.host_macs_per_sample == sum(np.count_nonzero(p.synapses.to_dense()) for p in network.projections if p.target in off)
     updates = network.timesteps * sum(p.size for p in network.on_chip)
-    assert results.neuron_updates_per_sample == sum(c["neuron_updates_per_sample"] for c in results.cores) == updates
+    assert results.neuron_updates_per_sample == sum(c.neuron_updates_per_sample for c in results.cores) == updates
     assert results.latency.steps == network.timesteps + (2 if host else 3)
 
 

@@ -122,7 +122,7 @@ def test_shards_find_what_one_process_finds(seed: int, size: int, count: int, en
         assert isinstance(results, Results), results
         assert figures(results) == figures(alone)
         assert results.raster == (alone.raster if rank == 0 else None)
-        assert results.provenance["processes"] == size
+        assert results.provenance.processes == size
 
 
 def trained() -> tuple[DeployedNetwork, Labelled]:

@@ -114,12 +114,12 @@ def test_a_subset_does_what_its_samples_do_in_the_whole(
     spikes = {name: raster[chosen] for name, raster in whole.items()}
     assert results.spikes_per_sample == pytest.approx(sum(raster.sum() for raster in spikes.values()) / len(chosen))
     rated = choose(RATED, len(chosen)).indices()
-    assert results.rates["samples"] == len(rated)
-    for row in results.rates["populations"]:
-        assert row["rate_per_step"] == pytest.approx(spikes[row["name"]][rated].mean(axis=(0, 2)).tolist(), abs=1e-8)
-    drawn = results.raster["populations"][0]
-    assert (drawn["times"], drawn["ids"]) == tuple(part.tolist() for part in np.nonzero(spikes[drawn["name"]][0]))
-    assert results.raster["sample"] == chosen[0]
+    assert results.rates.samples == len(rated)
+    for row in results.rates.populations:
+        assert row.rate_per_step == pytest.approx(spikes[row.name][rated].mean(axis=(0, 2)).tolist(), abs=1e-8)
+    drawn = results.raster.populations[0]
+    assert (drawn.times, drawn.ids) == tuple(part.tolist() for part in np.nonzero(spikes[drawn.name][0]))
+    assert results.raster.sample == chosen[0]
 
 
 def test_a_difference_names_the_sample_by_its_number_in_the_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,106 @@
+"""Energy and time under chip models, and the networks in digital arithmetic, as results.json holds them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .section import Amount, Section, Whole
+
+__all__ = ["Baseline", "Baselines", "Energy", "EnergyComponent", "Latency", "LatencyComponent", "LeftOut", "ModelPrices", "Models", "Part"]
+
+
+class EnergyComponent(Section):
+    """A term of the energy: a count per sample, joules of each and of all, with the status and the source of the price."""
+
+    name: str
+    count_per_sample: Amount
+    joules_per_unit: Amount | None
+    joules_per_sample: Amount
+    status: str
+    source: str
+
+
+class Energy(Section):
+    """Joules per sample under a named chip model; `dynamic` is without the static power."""
+
+    model: str
+    joules_per_sample: Amount
+    dynamic_joules_per_sample: Amount
+    components: list[EnergyComponent]
+    note: str = ""
+
+
+class LatencyComponent(Section):
+    """A term of the time of a step in seconds, with its status and source."""
+
+    name: str
+    seconds_per_step: Amount
+    status: str
+    source: str
+
+
+class Latency(Section):
+    """Seconds per sample under a named chip model: `steps` (of a sample's way through the network) times seconds per step."""
+
+    model: str
+    seconds_per_sample: Amount
+    steps: Whole
+    seconds_per_step: Amount
+    throughput_samples_per_second: Amount
+    components: list[LatencyComponent]
+    note: str = ""
+
+
+class Part(Section):
+    """A part of a model's energy or time: joules or seconds per sample, and the status of the least sure number in it ("": none)."""
+
+    name: str
+    value: Amount
+    status: str = ""
+
+
+class ModelPrices(Section):
+    """The counts of the run under one chip model: joules and seconds per sample, in all and by part."""
+
+    model: str
+    title: str = ""
+    joules_per_sample: Amount
+    dynamic_joules_per_sample: Amount
+    energy: list[Part]
+    seconds_per_sample: Amount
+    latency: list[Part]
+    note: str = ""
+
+
+class LeftOut(Section):
+    """A chip model that has no price for what was counted, and why."""
+
+    model: str
+    why: str
+
+
+class Models(Section):
+    """Every chip model of the target side by side; `mapped_for`: the chip that the counts belong to."""
+
+    mapped_for: str
+    rows: list[ModelPrices]
+    left_out: list[LeftOut] = Field(default_factory=list[LeftOut])
+
+
+class Baseline(Section):
+    """A network in digital arithmetic alone: multiply-accumulates, accumulates and joules (None: no price) per sample."""
+
+    name: str
+    what: str
+    macs_per_sample: Amount
+    acs_per_sample: Amount
+    joules_per_sample: Amount | None
+
+
+class Baselines(Section):
+    """The same network dense, without spikes, and as deployed, under a named model of operations."""
+
+    model: str
+    title: str | None = None
+    note: str = ""
+    rows: list[Baseline]
