@@ -18,6 +18,7 @@ that makes no arrays and keeps none needs no counts: `jit`, with which numba ref
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import time
@@ -42,6 +43,9 @@ Kernel = Callable[..., Any]
 PACKAGE = __name__.rpartition(".")[0]
 _DAMAGES = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError)
 DAMAGED = _DAMAGES if numba is None else (*_DAMAGES, caching.pickle.UnpicklingError)  # numba pickles its code; nothing of ours does
+VARIABLE = "SPIKELOOM_KERNELS"
+"""The environment variable that names a form of the native simulator's kernels, see `runtime.native.kernels.choose`. Code that is compiled
+while it is set has files of its own, so that going to and fro between forms compiles nothing again."""
 prange: Any = range if numba is None else numba.prange
 
 
@@ -181,7 +185,8 @@ if numba is not None:
 
 def _files(folder: str, function: Any, options: str) -> Any:
     name = f"{Path(function.__code__.co_filename).stem}.{function.__qualname__}".replace("<", "").replace(">", "")
-    return _Files(folder, f"{name}.{sys.implementation.cache_tag}{sys.abiflags}", function, options)
+    chosen = re.sub(r"\W", "", os.environ.get(VARIABLE, ""))
+    return _Files(folder, f"{name}.{sys.implementation.cache_tag}{sys.abiflags}{'-' * bool(chosen)}{chosen}", function, options)
 
 
 # --- What a function is made of --------------------------------------------------------------------------------------------------

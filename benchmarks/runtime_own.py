@@ -20,7 +20,8 @@ from spikeloom.network.model import Network
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends.api import BackendOptions
 from spikeloom.runtime.counts import Tally, count
-from spikeloom.runtime.native.kernels.row_sums import most_synapses, sum_bits, sum_pairs
+from spikeloom.runtime.native.kernels.api import sum_bits, sum_pairs
+from spikeloom.runtime.native.kernels.limits import most_synapses
 from spikeloom.runtime.native.latency import one_sample
 from spikeloom.runtime.simulator import compare
 

@@ -83,9 +83,15 @@ def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Find
 def _vectors() -> Finding:
     if importlib.util.find_spec("numba") is None:
         return Finding("vectors", "absent", "numba is missing")
-    from ..runtime.native.kernels.llvm import host_form
+    from ..runtime.native.kernels.choose import FORM
 
-    return Finding("vectors", "ok", {"avx512": "AVX-512", "avx2": "AVX2", "plain": "what LLVM makes of this processor"}[host_form()])
+    names = {
+        "avx512": "AVX-512",
+        "avx2": "AVX2",
+        "portable": "what LLVM makes of this processor",
+        "plain": "none: plain numba was asked for",
+    }
+    return Finding("vectors", "ok", names[FORM])
 
 
 def _products() -> Finding:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.chain import run_chain
-from .kernels.fused import STATE
 from .kernels.lanes import CHUNK, LINE
+from .kernels.limits import STATE
 from .program import Arriving, Program
 from .worker import roomy, taken
 

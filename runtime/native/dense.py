@@ -1,6 +1,6 @@
 """Dense networks: int8 matrix products by onnxruntime, and neurons side by side. Exact: sums of products of bytes in 32 bits.
 
-A matrix product touches every weight, whether it is there or not, but each of them faster than `kernels.row_sums` touches one that is.
+A matrix product touches every weight, whether it is there or not, but each of them faster than `sum_pairs` touches one that is.
 Samples keep their layout, (samples, steps, neurons), so nothing is transposed.
 """
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from ...jit import jit
 from ...network.model import Network
+from .kernels.api import run_lanes
 from .kernels.lanes import BYTES
-from .kernels.lif import run_lanes
+from .kernels.limits import STATE_ROWS
 from .kernels.neurons import begin
 from .program import Layer, Program
 from .worker import in_words, taken
@@ -112,11 +113,11 @@ def _session(weights: NDArray[np.int8]) -> Any:
 
 
 @jit
-def _run_neurons(totals: Any, n: int, biases: Any, registers: Any, dead: Any, spikes: Any, counts: Any, sums: Any) -> None:
+def _run_neurons(totals: Any, n: int, state: Any, registers: Any, dead: Any, spikes: Any, counts: Any, sums: Any) -> None:
     """Run n neurons sample by sample; totals (samples, live steps, width), spikes (samples, steps, width), sums (2, n) added to."""
     flat, (samples, steps, width) = spikes.reshape(spikes.size), spikes.shape
     for s in range(samples):
-        run_lanes(totals[s], n, biases, registers, flat, s * steps * width, width, steps, BYTES, counts)
+        run_lanes(totals[s], n, state, registers, flat, s * steps * width, width, steps, BYTES, counts)
         for k in range(begin(dead, 0), dead.size):
             counts[0, dead[k]] = counts[1, dead[k]] = 0
             for t in range(steps):
@@ -129,14 +130,22 @@ def _run_neurons(totals: Any, n: int, biases: Any, registers: Any, dead: Any, sp
                 spikes[s, t, j] = 0
 
 
+def _state(biases: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the scratch of a layer's neurons, its biases first."""
+    state = np.zeros((STATE_ROWS, biases.shape[1]), np.int32)
+    state[0] = biases[0]
+    return state
+
+
 class DenseWorker:
     """One thread of a dense network; it has what `_worker.Worker` has for those that run it."""
 
     def __init__(self, dense: DenseProgram, by_step: bool = False) -> None:
-        """Make the counts."""
+        """Make the counts, and the scratch of the neurons."""
         self.dense, self.by_step = dense, by_step
         sizes = {p.layer.name: p.layer.grid.channels for p in dense.products}
         self.sums = {name: np.zeros((2, size), np.int64) for name, size in sizes.items()}
+        self.states = {p.layer.name: _state(p.biases) for p in dense.products}
         self.steps = {name: np.zeros((dense.program.timesteps, size), np.int64) for name, size in sizes.items() if by_step}
 
     def run(self, blocks: queue.SimpleQueue[range], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]]) -> None:
@@ -155,7 +164,7 @@ class DenseWorker:
             totals = product.session.run(None, {"a": source.reshape(-1, source.shape[2])})[0].reshape(samples, -1, product.width)
             out = np.empty((samples, program.timesteps, product.width), np.uint8)
             counts, n = np.empty((2, product.width), np.uint8), layer.grid.channels
-            _run_neurons(totals, n, product.biases, layer.registers, layer.dead, out, counts, self.sums[layer.name])
+            _run_neurons(totals, n, self.states[layer.name], layer.registers, layer.dead, out, counts, self.sums[layer.name])
             if self.by_step:
                 self.steps[layer.name] += out[:, :, :n].sum(axis=0, dtype=np.int64)
             if layer.name in spikes:

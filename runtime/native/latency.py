@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from ...network.model import Network
 from ..backends.api import Recording
-from .kernels.events import EIGHT, add_by_eight
+from .kernels.api import run_lanes
+from .kernels.events import add_by_eight
 from .kernels.lanes import BYTES
-from .kernels.lif import run_lanes
-from .kernels.neurons import STATE_ROWS, lif_any
+from .kernels.limits import EIGHT, STATE_ROWS
+from .kernels.neurons import lif_any
 from .kernels.sums import add_events
 from .program import Arriving, Layer, Program, prepare
 from .worker import Worker, in_words, roomy

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from ...network.model import Convolution, IntegerLIF, Network, Population, Projection, Synapses
-from .kernels.fused import MOST, POINT
 from .kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
-from .kernels.row_sums import PAYLOAD, most_synapses
+from .kernels.limits import MOST, PAYLOAD, POINT, most_synapses
 
 FLAT_LANES = CHUNK  # samples of a block, a byte each
 MAP_LANES = 8  # where there are maps, a bit each: so many channels stay in the cache
@@ -87,11 +86,11 @@ class Arriving:
 
 @dataclass(frozen=True)
 class Layer:
-    """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.lif.run_lanes` takes them, a bias
+    """A population: its grid, neuron (du, dv, vth, fits 32 bits, soft reset), registers as `kernels.api.run_lanes` takes them, a bias
     a channel, the removed neurons in order, what arrives, sums' type.
 
     `live`: steps in which anything can arrive; `window`: width of the pooling windows of which each neuron is the OR, or 0; `halving`:
-    the registers of `kernels.fused.run_fused` where the neurons and their sums are such that it serves.
+    the registers of `kernels.api.run_fused` where the neurons and their sums are such that it serves.
     """
 
     name: str
@@ -115,7 +114,7 @@ class Layer:
 
     @cached_property
     def fused(self) -> bool:
-        """Whether `kernels.fused.run_fused` serves its neurons, in blocks that are full."""
+        """Whether `kernels.api.run_fused` serves its neurons, in blocks that are full."""
         if len(self.arriving) != 1 or self.grid.plane > 1 or self.halving is None:
             return False
         a = self.arriving[0]
@@ -225,7 +224,7 @@ def _layer(network: Network, population: Population, program: Program) -> Layer:
     numbers = (neuron.du, neuron.dv, neuron.vth, int(fits), int(neuron.soft_reset))
     limit = np.inf if biases.any() else bound
     registers = _registers(neuron, exponent, limit)
-    halving = _halving(neuron, exponent) if registers[7] and largest <= MOST else None
+    halving = _halving(neuron, exponent) if registers[6] and largest <= MOST else None
     return Layer(population.name, grid, numbers, registers, biases, dead, tuple(arriving), kind, steps, window, halving)
 
 
@@ -234,20 +233,19 @@ def _steps(program: Program, source: str) -> int:
 
 
 def _registers(neuron: IntegerLIF, exponent: int, bound: float = np.inf) -> NDArray[np.int32]:
-    """Return what `kernels.lif.run_lanes` takes of a neuron whose sums are shifted by `exponent`, to at most `bound` on either side.
+    """Return what `kernels.api.run_lanes` takes of a neuron whose sums are shifted by `exponent`, to at most `bound` on either side.
 
     A potential that halves stays within twice its current; `bound` is infinite where there are biases.
     """
     keep = DECAY_ONE - neuron.dv
-    places = next((n for n in range(13) if keep << n == DECAY_ONE), 24 if keep == 0 else -1)  # 24 places leave nothing of 24 bits
     held = -1 if neuron.du == NEVER_DECAYS else 0
-    simple = places == 1 and exponent >= 0 and not neuron.soft_reset and 2 * bound < STATE_LIMIT >> ALIGN
+    simple = 2 * keep == DECAY_ONE and exponent >= 0 and not neuron.soft_reset and 2 * bound < STATE_LIMIT >> ALIGN
     shifts, soft = (max(-exponent, 0), max(exponent, 0) + ALIGN), -int(neuron.soft_reset)
-    return np.asarray([*shifts, held, keep, places, neuron.vth << ALIGN, soft, int(simple)], np.int32)
+    return np.asarray([*shifts, held, keep, neuron.vth << ALIGN, soft, int(simple)], np.int32)
 
 
 def _halving(neuron: IntegerLIF, exponent: int) -> NDArray[np.int16] | None:
-    """Return what `kernels.fused.run_fused` takes of a simple neuron whose sums are shifted to the left by `exponent`; None if too far."""
+    """Return what `kernels.api.run_fused` takes of a simple neuron whose sums are shifted to the left by `exponent`; None if too far."""
     half = (1 << POINT - ALIGN - 1) >> exponent  # of the state's last place, in units of the sums
     whole, rest = divmod(neuron.vth, 1 << exponent)
     numbers = (min(whole, INT16 - 1), rest << POINT >> exponent, half, -1 if neuron.du == NEVER_DECAYS else 0, 0, 1)

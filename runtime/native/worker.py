@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import layers, moves, sums, tiles
+from .kernels.api import run_fused
 from .kernels.by_step import add_steps_of
-from .kernels.fused import STATE, run_fused
 from .kernels.lanes import CHUNK, LINE, SAMPLES, STEPS
-from .kernels.neurons import STATE_ROWS
+from .kernels.limits import STATE, STATE_ROWS
 from .program import Arriving, Grid, Layer, Program
 
 ROOM = 1 << 15  # bytes of sums that are run together: they shall stay in the first cache
@@ -170,7 +170,7 @@ class Worker:
         source, out, rows = self.flat(a.source).reshape(-1), self.streams[layer.name].reshape(-1), (0, layer.grid.channels)
         place = (self._buffer("fused", (STATE,), np.uint8), out, 0)
         head = (source, a.first, a.weights, a.indptr, *rows, layer.halving, layer.alive, layer.live, self.program.timesteps)
-        run_fused(*head, *place, self.sums[layer.name], source, 0, 0)
+        run_fused(*head, *place, self.sums[layer.name])
 
     def _run_flat(self, layer: Layer, a: Arriving, filled: int) -> None:
         """Run a flat population that one matrix reaches."""

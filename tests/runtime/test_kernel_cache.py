@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import spikeloom
+from spikeloom.jit import VARIABLE
 
 ROOT = Path(spikeloom.__file__).resolve().parent
 # A package of two files: a kernel, what it calls, a constant, and an intrinsic with a helper.
@@ -75,7 +76,7 @@ def toy(folder: Path) -> Path:
 
 
 def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    clean = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", VARIABLE)}
     command = [sys.executable, "-c", ASK, *words]
     return subprocess.Popen(command, cwd=folder, env=clean | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -100,6 +101,16 @@ def test_an_edit_of_anything_below_a_kernel_is_seen(elsewhere: bool, tmp_path: P
         assert ask(tmp_path, **environment) == f"{result} 0 0", after
     assert len([*tmp_path.rglob("*.nbc")]) == files, "files of old code pile up"
     assert ([*package.rglob("*.nbc")] == []) == elsewhere
+
+
+def test_forms_of_the_kernels_keep_their_code_apart(tmp_path: Path) -> None:
+    """A choice that a constant depends on: going to and fro compiles nothing again."""
+    package = toy(tmp_path)
+    callee = CALLEE.replace("ADDED = 100", f"import os\nADDED = 200 if os.environ.get('{VARIABLE}') else 100")
+    (package / "callee.py").write_text(callee)
+    for found in (0, 1):
+        assert ask(tmp_path) == f"237 10 {found} {found}"
+        assert ask(tmp_path, **{VARIABLE: "plain"}) == f"437 10 {found} {found}"
 
 
 def test_processes_that_compile_at_once_do_not_mix(tmp_path: Path) -> None:
@@ -153,7 +164,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     assert len(before) > 80 and before == digests(tmp_path)
     for edited, old, new in (
         ("compile/mapping/kernels.py", "\nSPARSE, RUNLENGTH = 0, 1", "\nSPARSE, RUNLENGTH = 1, 0"),
-        ("runtime/native/kernels/llvm.py", "value.align = 1", "value.align = 2"),
+        ("runtime/native/kernels/vectors/llvm.py", "value.align = 1", "value.align = 2"),
         ("train/kernels.py", "BLOCK = 1024", "BLOCK = 512"),
     ):
         source = copy / edited
@@ -163,7 +174,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     changed = {name.removeprefix("spikeloom.") for name, digest in before.items() if after[name] != digest}
     reached = {
         "compile.mapping.fill._fill",
-        "runtime.native.kernels.row_sums.sum_pairs",
+        "runtime.native.kernels.tiles.gather_tiles",
         "runtime.native.kernels.sums.sum_rows",
         "train.kernels.lif_forward",
     }

@@ -1,15 +1,13 @@
-"""Flat networks of halving neurons from samples to spikes in one call: every layer, block after block, without the interpreter.
-
-While a block's first layer is summed, which keeps the processor's ports busy and its memory idle, the next block's samples are called for.
-"""
+"""Flat networks of halving neurons from samples to spikes in one call: every layer, block after block, without the interpreter."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ....jit import jit
-from .fused import STATE, run_fused
+from .api import run_fused
 from .lanes import CHUNK
+from .limits import STATE
 from .tiles import gather_block, scatter_strips
 
 
@@ -53,13 +51,9 @@ def run_chain(
     flat, size, row, seen = events.reshape(events.size), steps * inputs, steps * CHUNK, 0
     for s in range(start, stop, CHUNK):
         seen |= gather_block(flat, s * size, size, layers[0, 2], buffer, pitch, few, entering)
-        ahead, end = (s + CHUNK) * size, min(s + 2 * CHUNK, stop) * size
         for i in range(layers.shape[0]):
             first, last, live = layers[i, 0], layers[i, 1], layers[i, 2]
             at = origin + first * row
-            run_fused(
-                buffer, places, weights, indptr, first, last, registers[i], alive, live, steps, scratch, buffer, at, sums, flat, ahead, end
-            )
-            end = ahead  # all of it was called for
+            run_fused(buffer, places, weights, indptr, first, last, registers[i], alive, live, steps, scratch, buffer, at, sums)
         scatter_strips(buffer, origin + layers[-1, 0] * row, spikes, s)
     return seen

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ....jit import jit, variant
+from .api import sum_bits, sum_pairs, sum_step_bits
 from .lanes import BYTES, CHUNK, STEPS
 from .moves import spread
 from .neurons import begin, run_states
-from .row_sums import sum_bits, sum_pairs, sum_step_bits
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
 
 sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`

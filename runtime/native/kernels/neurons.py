@@ -8,25 +8,23 @@ import numpy as np
 
 from ....hwmodels.fixed_point import ALIGN
 from ....jit import jit
-from .lanes import BYTES, SAMPLES, STEPS
-from .lif import run_lanes
+from .api import run_lanes
+from .lanes import SAMPLES, STEPS
+from .plain import put
 from .step import lif_step
-
-STATE_ROWS = 5
-"""Rows of 32 bits of a neuron's scratch memory: its biases, then a current and a potential of 64 bits, which `lif_any` keeps there."""
 
 
 @jit
 def lif_any(
     total: Any, n: int, neuron: Any, registers: Any, state: Any, spikes: Any, place: Any, packing: int, block: Any, sums: Any, at: int
 ) -> None:
-    """Do what `lif.run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
+    """Do what `run_lanes` does for any decay of the current, inputs of any size and any number of steps, in 64 bits.
 
     Args:
         total, n, spikes, packing: as `run_lanes` takes them, but sums of 32 or 64 bits.
         neuron: du, dv, vth; and last 1 for a soft reset, where a spike takes the threshold off the potential.
         registers: of `run_lanes`, of which the shifts count.
-        state: int32 (STATE_ROWS, lanes), lanes even: the biases, and scratch.
+        state: int32 (limits.STATE_ROWS, lanes), lanes even: the biases, and scratch.
         place: `start`, `pitch` and `steps` of `run_lanes`.
         block: lanes of a neuron, and how many of them hold samples.
         sums: (2, neurons), added to from `at` on: spikes and active updates.
@@ -41,16 +39,11 @@ def lif_any(
     currents[:] = 0
     voltages[:] = 0
     for t in range(steps):
-        line = start + t * pitch
         for i in range(n):
             a = np.int64(total[t, i]) >> right << left if t < live else np.int64(0)
             u, v, fired, after = lif_step(currents[i], voltages[i], a, np.int64(state[0, i]), keep_u, keep_v, bar, neuron[4])
             currents[i], voltages[i] = u, after
-            if packing == BYTES:
-                spikes[line + i] = fired
-            else:
-                which, bit = (start + (t >> 3) * pitch + i, t & 7) if packing == STEPS else (line + (i >> 3), i & 7)
-                spikes[which] = np.uint8(fired) << np.uint8(bit) | (spikes[which] if bit else np.uint8(0))
+            put(fired, spikes, start, pitch, t, i, packing)
             if i % lanes < filled:
                 sums[0, at + i // lanes] += fired
                 sums[1, at + i // lanes] += (u != 0) | (v != 0)
@@ -122,7 +115,7 @@ def run_states(
         registers: as `run_lanes` takes them.
         dead: int64, neurons that were removed, which neither spike nor count, in order; those that are run here are from `first` on.
         block: lanes of a neuron, and how many of them hold samples.
-        state: int32 (STATE_ROWS, as wide as total), the biases, and scratch.
+        state: int32 (limits.STATE_ROWS, as wide as total), the biases, and scratch.
         spikes, packing: as in `run_lanes`; place: its `start`, `pitch` and `steps`.
         counts: uint8 (2, as wide as total), scratch; words: the same by eight.
         sums: (2, neurons), added to from `first` on: spikes and active updates.

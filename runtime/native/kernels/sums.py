@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....jit import jit, variant
-from .row_sums import sum_bits, sum_pairs, sum_step_bits
+from .api import sum_bits, sum_pairs, sum_step_bits
 
 sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
 

@@ -8,14 +8,15 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ....hwmodels.fixed_point import STATE_LIMIT
-from ....jit import jit, variant
-from .lanes import BYTES, SAMPLES, STEPS
-from .llvm import BYTE, INT, LONG, Form, data_of, host_form, read, splat, vector, write
+from .....hwmodels.fixed_point import STATE_LIMIT
+from .....jit import variant
+from ..choose import Form
+from ..lanes import BYTES, SAMPLES, STEPS
+from .llvm import BYTE, INT, LONG, data_of, read, splat, vector, write
 
-Decay = Literal["simple", "shift", "product"]
-"""How a neuron is computed. `shift`, `product`: all of it, the decay by a shift or by products. `simple`: the potential halves, the sums
-shift to the left alone, there are no biases, a spike leaves 0, and no state reaches its limit: half of the instructions."""
+Decay = Literal["simple", "product"]
+"""How a neuron is computed. `product`: all of it, the decay by products. `simple`: the potential halves, the sums shift to the left
+alone, there are no biases, a spike leaves 0, and no state reaches its limit: half of the instructions."""
 _Lanes = Any  # intrinsics; see `variant`
 
 
@@ -26,17 +27,14 @@ def _half(b: Any, v: Any) -> Any:
     return b.ashr(b.add(v, b.lshr(v, last)), one)
 
 
-def _rest(b: Any, v: Any, keep: Any, places: Any) -> Any:
-    """Return  v keep / 4096  rounded toward zero: by a shift of `places`, or by products where it is None; |v| < 2^23."""
+def _rest(b: Any, v: Any, keep: Any) -> Any:
+    """Return  v keep / 4096  rounded toward zero; |v| < 2^23."""
     size = v.type.count
 
     def constant(value: int) -> Any:
         return splat(b, ir.Constant(INT, value), size)
 
     sign = b.ashr(v, constant(31))
-    if places is not None:
-        below = b.sub(b.shl(ir.Constant(INT, 1), places), ir.Constant(INT, 1))
-        return b.ashr(b.add(v, b.and_(sign, splat(b, below, size))), splat(b, places, size))
     magnitude = b.sub(b.xor(v, sign), sign)
     low = b.lshr(b.mul(b.and_(magnitude, constant(4095)), keep), constant(12))
     whole = b.add(b.mul(b.lshr(magnitude, constant(12)), keep), low)
@@ -56,9 +54,8 @@ class Neurons:
     def __init__(self, b: Any, registers: Any, biases: Any, decay: Decay, packing: int) -> None:
         """Take the builder, the address of the registers, the biases as a vector, the form of the decay, and how spikes lie."""
         self.b, self.bias, self.packing, self.decay, size = b, biases, packing, decay, biases.type.count
-        right, left, held, keep, places, bar, soft = (b.load(b.gep(registers, [ir.Constant(LONG, i)])) for i in range(7))
+        right, left, held, keep, bar, soft = (b.load(b.gep(registers, [ir.Constant(LONG, i)])) for i in range(6))
         self.right, self.left, self.held, self.keep, self.bar, self.soft = (splat(b, x, size) for x in (right, left, held, keep, bar, soft))
-        self.places = places if decay == "shift" else None
         wide, narrow = (ir.Constant(vector(element, size), None) for element in (INT, BYTE))
         zeros = (wide, wide, narrow, narrow, narrow)
         self.v, self.u, self.fires, self.busy, self.eight = (cgutils.alloca_once_value(b, zero) for zero in zeros)
@@ -82,7 +79,7 @@ class Neurons:
             new = b.add(_half(b, v), u)
             fired = b.icmp_signed(">", new, self.bar)
             return new, fired, b.select(fired, ir.Constant(new.type, None), new)
-        new = _limited(b, b.add(b.add(_rest(b, v, self.keep, self.places), u), self.bias))
+        new = _limited(b, b.add(b.add(_rest(b, v, self.keep), u), self.bias))
         fired = b.icmp_signed(">", new, self.bar)
         return new, fired, b.select(fired, b.and_(b.sub(new, self.bar), self.soft), new)
 
@@ -154,66 +151,47 @@ def _run_lanes(size: int, decay: Decay, packing: int) -> Any:
     return run
 
 
-WIDTHS: dict[Form, int] = {"avx512": 64, "avx2": 32, "plain": 16}
+WIDTHS: dict[Form, int] = {"avx512": 64, "avx2": 32, "portable": 16}
 """Lanes for which the registers hold states and counts."""
 simple_most: _Lanes = None
-shift_most: _Lanes = None
-shift_8: _Lanes = None
 product_most: _Lanes = None
 product_8: _Lanes = None
 most = 0  # lanes at a time; see `variant`
 
 
 def _run(total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, counts: Any) -> None:
-    at, simple, shift = 0, registers[7] != 0, registers[4] >= 0
+    at, simple = 0, registers[6] != 0
     while at + most <= n:
         if simple:
             simple_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
-        elif shift:
-            shift_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
         else:
             product_most(total, biases, registers, spikes, counts, start, pitch, steps, at)
         at += most
     while at < n:
-        if shift:
-            shift_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
-        else:
-            product_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
+        product_8(total, biases, registers, spikes, counts, start, pitch, steps, at)
         at += 8
 
 
-def _make_run(name: str, packing: int) -> Any:
-    """Compile the neurons for as many lanes at a time as the processor has room for, and 8 at a time for what is left."""
-    emitted = {f"{decay}_most": _run_lanes(WIDTHS[host_form()], decay, packing) for decay in get_args(Decay)}
-    emitted |= {f"{decay}_8": _run_lanes(8, decay, packing) for decay in ("shift", "product")}
-    return variant(_run, name, most=WIDTHS[host_form()], **emitted)
+_run_bytes: _Lanes = None
+_run_samples: _Lanes = None
+_run_steps: _Lanes = None
 
 
-_run_bytes, _run_samples, _run_steps = (
-    _make_run(name, packing) for name, packing in (("_run_bytes", BYTES), ("_run_samples", SAMPLES), ("_run_steps", STEPS))
-)
-
-
-@jit
-def run_lanes(
+def _run_lanes_of(
     total: Any, n: int, biases: Any, registers: Any, spikes: Any, start: int, pitch: int, steps: int, packing: int, counts: Any
 ) -> None:
-    """Run LIF neurons over all steps of a block, the equations of hwmodels.fixed_point.lif_step; the current is either new or held.
-
-    Args:
-        total: int32 (live steps, lanes), the sums that arrive. Once shifted, |a| < 2^17. Later steps get none.
-        n: how many of the lanes to run; all arrays have room for the next multiple of 8.
-        biases: int32 (1, lanes).
-        registers: int32: right shift, then left shift (ALIGN in it) of the sums, -1 where the current is held and else 0,
-            4096 - dv, log2(4096 / (4096 - dv)) where that is whole and else -1, the threshold, aligned, -1 for a soft reset, else 0, and 1
-            where `simple` serves (see Decay).
-        spikes: uint8, flat, written from `start` on, as `packing` says; `pitch` bytes from step to step, or from eight to eight.
-        steps: at most 255.
-        counts: uint8 (2, lanes), written: steps with a spike, and with a state before or after it.
-    """
     if packing == SAMPLES:
         _run_samples(total, n, biases, registers, spikes, start, pitch, steps, counts)
     elif packing == STEPS:
         _run_steps(total, n, biases, registers, spikes, start, pitch, steps, counts)
     else:
         _run_bytes(total, n, biases, registers, spikes, start, pitch, steps, counts)
+
+
+def make_run_lanes(form: Form) -> Any:
+    """Compile the neurons for as many lanes at a time as the registers have room for, and 8 at a time for what is left."""
+    made: dict[str, Any] = {}
+    for name, packing in (("_run_bytes", BYTES), ("_run_samples", SAMPLES), ("_run_steps", STEPS)):
+        emitted = {f"{decay}_most": _run_lanes(WIDTHS[form], decay, packing) for decay in get_args(Decay)}
+        made[name] = variant(_run, f"{name}_{form}", most=WIDTHS[form], product_8=_run_lanes(8, "product", packing), **emitted)
+    return variant(_run_lanes_of, f"run_lanes_{form}", **made)

@@ -1,23 +1,14 @@
-"""What the kernels in LLVM's vectors share: types, the processor's form, vectors read, written and picked apart."""
+"""What the kernels in LLVM's vectors share: types, and vectors read, written and picked apart."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils
 
-Form = Literal["avx512", "avx2", "plain"]
 BIT, BYTE, SHORT, INT, LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 ZERO = ir.Constant(INT, 0)
-
-
-def host_form() -> Form:
-    """Return the best form of the pair sums that this processor has."""
-    features = binding.get_host_cpu_features()
-    if features.get("avx512bw") and features.get("avx512vl"):
-        return "avx512"
-    return "avx2" if features.get("avx2") else "plain"
 
 
 def vector(element: Any, size: int) -> Any:

@@ -14,24 +14,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ....jit import variant
-from .lanes import CHUNK
-from .llvm import BIT, BYTE, INT, LONG, SHORT, Form, data_of, host_form, pick, read, splat, vector, write
-
-PAYLOAD = 127
-"""Largest payload of which two products with 8-bit weights fit 16 bits."""
-
-
-def most_synapses(payload: int, weight: int = 127) -> int:
-    """Return how many products of payloads with weights one 16-bit sum can hold, of each sign; even where there are two."""
-    most = 32767 // max(payload * weight, 1)
-    return most // 2 * 2 or most
+from .....jit import variant
+from ..choose import Form
+from ..lanes import CHUNK
+from .llvm import BIT, BYTE, INT, LONG, SHORT, data_of, pick, read, splat, vector, write
 
 
 def pair_products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> list[Any]:
     """Return  w0 x + w1 y  of two vectors of bytes as vectors of 16 bits; `pair`: both weights, 8 bits each. See `_in_order`."""
     size = x.type.count
-    if form == "plain":
+    if form == "portable":
         wide = vector(SHORT, size)
         low, high = b.sext(b.trunc(pair, BYTE), SHORT), b.ashr(pair, ir.Constant(SHORT, 8))
         return [b.add(b.mul(b.zext(x, wide), splat(b, low, size)), b.mul(b.zext(y, wide), splat(b, high, size)))]
@@ -62,7 +54,7 @@ def _store_sums(b: Any, sums: list[Any], address: Any, add: bool) -> None:
         write(b, b.add(wide, read(b, place, wide.type)) if add else wide, place)
 
 
-SPANS: dict[Form, int] = {"avx512": CHUNK, "avx2": 32, "plain": CHUNK}
+SPANS: dict[Form, int] = {"avx512": CHUNK, "avx2": 32, "portable": CHUNK}
 """Bytes of a stream that one or two vectors of 16-bit sums hold."""
 
 
@@ -76,7 +68,7 @@ def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: A
     stream = b.gep(data_of(context, b, kinds[0], source, BYTE), [base])
     where, pairs = data_of(context, b, kinds[2], places, LONG), data_of(context, b, kinds[3], weights, BYTE)
     starts = range(0, chunks * CHUNK, span)
-    each, size = (1, span) if form == "plain" else (2, span // 2)
+    each, size = (1, span) if form == "portable" else (2, span // 2)
     none = ir.Constant(vector(SHORT, size), None)
     slots = [[cgutils.alloca_once_value(b, none) for _ in range(each)] for _ in starts]
     for slot in (s for pair in slots for s in pair):
@@ -167,20 +159,8 @@ def _chunked(make: Any) -> dict[str, Any]:
 
 
 def make_sum_pairs(form: Form) -> Any:
-    """Compile the sum of a row in one of the forms; see `sum_pairs`."""
+    """Compile the sum of a row over bytes in one of the forms; see `api.Kernels`."""
     return variant(_sum_row, f"sum_pairs_{form}", packed=0, shift=0, **_chunked(partial(_sum_chunks, form)))
-
-
-sum_pairs = make_sum_pairs(host_form())
-"""out[to + l] = sum over the synapses k in begin..end of  weights[k] source[base + places[k] + l].
-
-    source: uint8, flat; at least 64 bytes can be read from every place that is asked for.
-    places, weights: int64 and int8 by synapse; rows begin and end at even numbers (pad them with a weight of 0).
-    most: synapses whose sum fits 16 bits: `most_synapses`.
-    size: lanes, rounded up to whole chunks of 64.
-    out: int32, written.
-    pitch: of `sum_step_bits` alone.
-"""
 
 
 def _store_steps(b: Any, low: Any, high: Any, address: Any, pitch: Any, add: bool) -> None:
@@ -224,6 +204,4 @@ def _bit_chunks(chunks: int, add: bool, steps: bool) -> Any:
 
 
 sum_bits = variant(_sum_row, "sum_bits", packed=3, shift=0, **_chunked(partial(_bit_chunks, steps=False)))
-"""Do what `sum_pairs` does for a stream of bits, a lane each, and int16 weights; `base` and `places` in bytes."""
 sum_step_bits = variant(_sum_row, "sum_step_bits", packed=3, shift=3, **_chunked(partial(_bit_chunks, steps=True)))
-"""Do what `sum_bits` does for bytes that are eight steps of a position; the sums of step t lie at  out[to + t pitch + position]."""

@@ -18,23 +18,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ....jit import variant
-from .lanes import CHUNK, LINE
-from .llvm import BYTE, INT, LONG, SHORT, Form, data_of, host_form, pick, read, splat, vector, write
+from .....jit import variant
+from ..choose import Form
+from ..lanes import CHUNK
+from ..limits import COUNTS, POINT
+from .llvm import BYTE, INT, LONG, SHORT, data_of, pick, read, splat, vector, write
 from .row_sums import emit_sums
-from .tiles import call_for
 
-POINT = 15
-"""Bits of a fraction."""
 EXACT = 7
 """Steps, from the first on, in which a potential halves without a rest, whatever the exponent."""
-MOST = (1 << 14) - 2
-"""Largest sum with which no potential, nor one more than it, leaves 16 bits: it stays within twice the sums."""
-COUNTS = 6 * CHUNK
-"""Where in a neuron's scratch memory two counts of 64 bits begin, behind potentials, fractions and sums of 16 bits by lane."""
-STATE = COUNTS + 16
-"""Bytes of that memory."""
-_VECTORS: dict[Form, tuple[int, int]] = {"avx512": (2, 32), "avx2": (2, 16), "plain": (1, 16)}
+_VECTORS: dict[Form, tuple[int, int]] = {"avx512": (2, 32), "avx2": (2, 16), "portable": (1, 16)}
 """How many vectors, of how many lanes, are stepped side by side."""
 _Steps = Any  # intrinsics; see `variant`
 begin8: _Steps = None
@@ -45,6 +38,7 @@ steps8: _Steps = None
 steps2: _Steps = None
 steps1: _Steps = None
 quiet: _Steps = None
+start: _Steps = None
 
 
 class _Lanes:
@@ -159,7 +153,7 @@ def _add_counts(b: Any, state: Any, parts: list[_Part], begins: bool) -> None:
 def _sums_of(b: Any, form: Form, spans: list[list[Any]], chunk: int, part: int) -> list[Any]:
     """Return the sums of a part of a step, a vector each."""
     many, size = _VECTORS[form]
-    if form == "plain":
+    if form == "portable":
         whole = b.load(spans[chunk][0])
         return [pick(b, whole, whole, list(range(part * size, part * size + size)))]
     return [b.load(s) for s in spans[chunk * (CHUNK // (many * size)) + part]]
@@ -221,6 +215,21 @@ def _emit_quiet(form: Form) -> Any:
     return run
 
 
+def _begin(source: Any, places: Any, weights: Any, begin: int, end: int, registers: Any, live: int, state: Any, out: Any, to: int) -> int:
+    """Run a neuron's first steps; return how many."""
+    if live >= 8:
+        begin8(source, 0, places, weights, begin, end, registers, state, out, to)
+        return 8
+    if live >= 4:
+        begin4(source, 0, places, weights, begin, end, registers, state, out, to)
+        return 4
+    if live >= 2:
+        begin2(source, 0, places, weights, begin, end, registers, state, out, to)
+        return 2
+    begin1(source, 0, places, weights, begin, end, registers, state, out, to)
+    return 1
+
+
 def _run_fused(
     source: Any,
     places: Any,
@@ -236,41 +245,23 @@ def _run_fused(
     out: Any,
     at: int,
     sums: Any,
-    ahead: Any,
-    line: int,
-    end: int,
 ) -> None:
-    counts, share = state[COUNTS:].view(np.int64), ((end - line) // LINE // max(last - first, 1) + 1) * LINE
+    counts = state[COUNTS:].view(np.int64)
     for j in range(first, last):
-        upto = min(line + share, end)
-        while line < upto:
-            call_for(ahead, line)
-            line += LINE
-        begin, end_, to = indptr[j], indptr[j + 1], at + (j - first) * steps * CHUNK
         if not alive[j]:
             continue
-        if live >= 8:
-            begin8(source, 0, places, weights, begin, end_, registers, state, out, to)
-            t = 8
-        elif live >= 4:
-            begin4(source, 0, places, weights, begin, end_, registers, state, out, to)
-            t = 4
-        elif live >= 2:
-            begin2(source, 0, places, weights, begin, end_, registers, state, out, to)
-            t = 2
-        else:
-            begin1(source, 0, places, weights, begin, end_, registers, state, out, to)
-            t = 1
+        begin, end, to = indptr[j], indptr[j + 1], at + (j - first) * steps * CHUNK
+        t = start(source, places, weights, begin, end, registers, live, state, out, to)
         while t < live:
             left, base = live - t, t * CHUNK
             if left >= 8:
-                steps8(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                steps8(source, base, places, weights, begin, end, registers, state, out, to + base)
                 t += 8
             elif left >= 2:
-                steps2(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                steps2(source, base, places, weights, begin, end, registers, state, out, to + base)
                 t += 2
             else:
-                steps1(source, base, places, weights, begin, end_, registers, state, out, to + base)
+                steps1(source, base, places, weights, begin, end, registers, state, out, to + base)
                 t += 1
         while t < steps:
             quiet(registers, state, out, to + t * CHUNK)
@@ -280,23 +271,8 @@ def _run_fused(
 
 
 def make_run_fused(form: Form) -> Any:
-    """Compile the neurons in one of the forms; see `run_fused`."""
-    made = {f"begin{n}": _emit_steps(form, n, True) for n in (8, 4, 2, 1)} | {f"steps{n}": _emit_steps(form, n, False) for n in (8, 2, 1)}
-    return variant(_run_fused, f"run_fused_{form}", quiet=_emit_quiet(form), **made)
-
-
-run_fused = make_run_fused(host_form())
-"""Run rows `first` to `last`, a neuron each: what `sum_pairs` does over the live steps, and `run_lanes` on the sums.
-
-    source, places, weights, indptr: as `sum_pairs` takes them, by row. No sum, of any part of a row, is beyond +-`MOST`.
-    registers: int16 (6,): the threshold in units of the sums, its whole part, at most 2^15 - 1, and its fraction; half of the last place
-        behind the point, 2^(8 - e); -1 where the current is held, else 0; and 0 and 1, which are read so that the compiler does not know
-        them: it would put two instructions in the place of one.
-    alive: uint8 by row; removed neurons do not spike, and nothing is written of them.
-    live, steps: those in which something can arrive, at least one, and all.
-    state: uint8 (STATE,), scratch.
-    out: uint8, flat, written from `at` on: (rows, steps, CHUNK) bytes.
-    sums: int64 (2, rows): spikes and active updates of all lanes, added to.
-    ahead, line, end: bytes of another array that are called for meanwhile, a share with each row: the processor's ports are busy, its
-        memory is not.
-"""
+    """Compile the neurons in one of the forms; see `api.Kernels`."""
+    begins = {f"begin{n}": _emit_steps(form, n, True) for n in (8, 4, 2, 1)}
+    later = {f"steps{n}": _emit_steps(form, n, False) for n in (8, 2, 1)}
+    start = variant(_begin, f"begin_{form}", **begins)
+    return variant(_run_fused, f"run_fused_{form}", start=start, quiet=_emit_quiet(form), **later)
