@@ -1,4 +1,4 @@
-"""What the kernels in LLVM's vectors buy over those in plain numba: each alone, and whole runs. Ratios, measured in turns.
+"""What the kernels in LLVM's vectors buy over those in plain numba: each alone, and whole runs. Ratios of processor time, measured in turns.
 
 python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2]
 
@@ -21,24 +21,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-LEAST = 0.004  # seconds of a turn
+LEAST = 0.004  # seconds of a turn, of the processor: others may use the machine meanwhile
 CPUS = {"avx2": {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx2"}}
 Pair = tuple[str, str, Callable[[], object], Callable[[], object]]
 
 
 def seconds(work: Callable[[], object]) -> float:
     """Return the seconds of a call, of as many as take LEAST."""
-    begun, calls = time.perf_counter(), 0
-    while time.perf_counter() - begun < LEAST:
+    begun, calls = time.process_time(), 0
+    while time.process_time() - begun < LEAST:
         work()
         calls += 1
-    return (time.perf_counter() - begun) / calls
+    return (time.process_time() - begun) / calls
 
 
 def ratio(plain: Callable[[], float], vector: Callable[[], float], turns: int) -> tuple[float, float, float]:
     """Return the median of the ratios of neighbouring turns, and the least of each; the first turn does not count."""
-    plain(), vector()
-    times = [(plain(), vector()) for _ in range(turns)]
+    times = [(plain(), vector()) for _ in range(turns + 1)][1:]
     return statistics.median(p / v for p, v in times), min(p for p, _ in times), min(v for _, v in times)
 
 
