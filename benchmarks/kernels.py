@@ -1,4 +1,4 @@
-"""What the kernels in LLVM's vectors buy over those in plain numba: each alone, and whole runs. Ratios of processor time, measured in turns.
+"""What the kernels in LLVM's vectors buy over plain numba: each alone, and whole runs. Ratios of processor time, measured in turns.
 
 python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2]
 
