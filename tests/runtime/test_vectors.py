@@ -104,8 +104,8 @@ def test_neurons(form: Form, seed: int, neuron: tuple[int, bool, int, bool], n: 
     dv, held, exponent, soft = neuron
     rng = np.random.default_rng(seed)
     live, wide, vth = 1 if held else int(rng.integers(1, steps + 1)), -(-n // 8) * 8, int(rng.integers(0, 20000))
-    reach = (1 << 17) - 1 if rng.random() < 0.3 else 9000
-    total = rng.integers(-reach, reach, (live, wide)).astype(np.int32) >> max(exponent, 0)
+    reach = ((1 << 17) - 1 if rng.random() < 0.3 else 9000) >> max(exponent, 0)  # shifted, no sum is beyond 2^17: none makes a current wrap
+    total = rng.integers(-reach, reach + 1, (live, wide)).astype(np.int32)
     state = np.zeros((STATE_ROWS, wide), np.int32)
     state[0] = rng.integers(-3000, 3000, wide)
     du = -1 if held else 4095
