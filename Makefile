@@ -7,12 +7,12 @@ LAVA_STAMP := $(VENV)/.lava
 DOCS_STAMP := $(VENV)/.docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help install lava demo test test-chains test-all lint format docs bench-peers clean
+.PHONY: help install lava demo test test-chains test-extras test-all lint format docs bench-peers clean
 
 help:
 	@echo "make install   virtual environment in .venv with everything, Lava included"
 	@echo "make demo      train on the built-in digits, compile, run, check against Lava, report"
-	@echo "make test      fast tests;  make test-chains: whole chains in processes of their own;  make test-all: all;  make lint: ruff and pyright"
+	@echo "make test      fast tests;  make test-chains: whole chains in processes of their own;  make test-extras: beside other frameworks;  make test-all: all;  make lint: ruff and pyright"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench-peers   other simulators for benchmarks/runtime_speed.py, each in a folder of .peers"
 
@@ -46,6 +46,14 @@ test: install
 test-chains: install
 	$(PYTEST) -m 'chain and not slow'
 
+# Other frameworks, each in a folder of .peers: what reads their files and holds our numbers against theirs may not be skipped here.
+EXTRAS := snntorch norse sinabs neurobench
+
+test-extras: install $(EXTRAS:%=.peers/%)
+	SPIKELOOM_EXTRAS="$$(ls .peers)" PYTHONPATH=$(subst $(eval ) ,:,$(EXTRAS:%=.peers/%)) $(BIN)/python -m pytest -m '' \
+		tests/formats/test_nir_frameworks.py tests/formats/test_nir.py tests/runtime/test_neurobench.py \
+		-k 'sinabs or norse or snntorch or neurobench'
+
 test-all: install
 	SPIKELOOM_ALL_EXAMPLES=1 $(PYTEST) -m ''
 
@@ -72,6 +80,8 @@ docs: $(DOCS_STAMP)
 PEERS := snntorch norse brian2 nengo-loihi sanafe nest atheris
 peer-snntorch := --no-deps snntorch==1.0.0
 peer-norse := --no-deps norse==1.1.0 nir nirtorch
+peer-sinabs := --no-deps sinabs==3.1.3 pbr
+peer-neurobench := --no-deps neurobench==2.3.0
 peer-brian2 := brian2 'numpy<2.3'
 peer-nengo-loihi := nengo-loihi==1.1.0 'nengo<4' 'numpy==1.23.5' 'scipy<1.12'
 peer-sanafe := --no-deps sanafe==2.2.9

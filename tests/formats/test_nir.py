@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from budget import examples
+from extras import library
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
@@ -337,7 +338,7 @@ def test_habits_of_frameworks(make: Any, neurons: dict[str, Any], edges: list[tu
 
 
 def test_files_of_snntorch(tmp_path: Path) -> None:
-    torch, snn = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    torch, snn = pytest.importorskip("torch"), library("snntorch")
     from snntorch.export_nir import export_to_nir  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(0)
@@ -371,7 +372,7 @@ def test_files_of_snntorch(tmp_path: Path) -> None:
 
 def test_snntorchs_default_reset(tmp_path: Path) -> None:
     """snn.Leaky with nothing said of its reset: the threshold is taken off a step late."""
-    torch, snn = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    torch, snn = pytest.importorskip("torch"), library("snntorch")
     from snntorch.export_nir import export_to_nir  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(0)

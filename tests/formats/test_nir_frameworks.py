@@ -8,6 +8,7 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from extras import library
 from numpy.typing import NDArray
 from spikeloom.formats.nir.reader import Options, read
 from spikeloom.network import reference
@@ -36,8 +37,8 @@ def spikes_of(graph: Any, folder: Path, **options: Any) -> tuple[NDArray[np.uint
 def test_files_of_sinabs(tmp_path: Path) -> None:
     """Its IF has R = 1 and knows no dt, so a step is read as a second; its reset by subtraction, the default, is not in NIR."""
     torch = pytest.importorskip("torch")
-    sinabs: Any = pytest.importorskip("sinabs")
-    exporter: Any = pytest.importorskip("sinabs.nir")
+    sinabs: Any = library("sinabs")
+    exporter: Any = library("sinabs.nir")
 
     def neurons() -> Any:
         hard = sinabs.activation.MembraneReset()
@@ -56,8 +57,8 @@ def test_files_of_sinabs(tmp_path: Path) -> None:
 def test_files_of_norse(tmp_path: Path) -> None:
     """It writes dt / tau^-1 for tau, so dt is its own squared, and w_in = 1 where its cell adds the input whole: tau_syn / dt."""
     torch = pytest.importorskip("torch")
-    norse: Any = pytest.importorskip("norse.torch")
-    exporter: Any = pytest.importorskip("norse.torch.utils.export_nir")
+    norse: Any = library("norse.torch")
+    exporter: Any = library("norse.torch.utils.export_nir")
 
     def neurons(count: int) -> Any:
         constant = {"tau_syn_inv": 500.0, "tau_mem_inv": 250.0, "v_leak": 0.0, "v_th": 0.375, "v_reset": 0.0}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from budget import examples
+from extras import library
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, samples, seeds
@@ -105,10 +106,10 @@ def convolution_and_layers() -> Network:
 
 @pytest.mark.parametrize("encoding", ["current", "graded", "rate"])
 def test_the_package_neurobench_measures_the_same(encoding: str) -> None:
-    pytest.importorskip("neurobench", reason="the package neurobench is not installed")
-    static: Any = pytest.importorskip("neurobench.metrics.static")
-    workload: Any = pytest.importorskip("neurobench.metrics.workload")
-    wrapped: Any = pytest.importorskip("neurobench.models")
+    library("neurobench")
+    static: Any = library("neurobench.metrics.static")
+    workload: Any = library("neurobench.metrics.workload")
+    wrapped: Any = library("neurobench.models")
     import torch
     from torch import nn
 
