@@ -7,12 +7,13 @@ LAVA_STAMP := $(VENV)/.lava
 DOCS_STAMP := $(VENV)/.docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help install lava demo test test-chains test-extras test-all lint format docs bench-peers clean
+.PHONY: help install lava demo test test-chains test-extras test-all test-lowest lint format docs bench-peers clean
 
 help:
 	@echo "make install   virtual environment in .venv with everything, Lava included"
 	@echo "make demo      train on the built-in digits, compile, run, check against Lava, report"
 	@echo "make test      fast tests;  make test-chains: whole chains in processes of their own;  make test-extras: beside other frameworks;  make test-all: all;  make lint: ruff and pyright"
+	@echo "make test-lowest   fast tests with the lowest versions of the libraries that are allowed"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make bench-peers   other simulators for benchmarks/runtime_speed.py, each in a folder of .peers"
 
@@ -56,6 +57,15 @@ test-extras: install $(EXTRAS:%=.peers/%)
 
 test-all: install
 	SPIKELOOM_ALL_EXAMPLES=1 $(PYTEST) -m ''
+
+# The lowest versions of what Spikeloom is built on, in an environment of its own, without torch; Python 3.11 has all of them.
+LOWEST_TESTS := tests/hwmodels tests/network tests/compile/test_pipeline.py tests/compile/test_deployed.py tests/compile/test_older_files.py \
+	tests/report/test_report.py tests/report/test_compare.py tests/data/test_events.py tests/runtime/test_runtime.py tests/project/test_public.py
+
+test-lowest:
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip --disable-pip-version-check -q install -c requirements/lowest.txt . 'pytest>=8' 'hypothesis>=6.100' 'pytest-xdist>=3.6'
+	build/lowest/bin/python -m pytest -n 2 --dist worksteal $(LOWEST_TESTS) --ignore tests/network/test_synapses.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -54,21 +54,25 @@ __all__ = [
 reproducible.ask()  # before anything of ours, or after us, computes a product
 
 __version__ = _version.VERSION
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {name: f".{name}:" for name in ("compile", "data", "errors", "formats", "hwmodels", "network", "report", "runtime", "sweep", "train")}
-    | {
-        "DeployedNetwork": ".compile.deployed",
-        "Network": ".network.model",
-        "Results": ".runtime.results",
-        "SpikeloomError": ".errors",
-        "SpikeloomWarning": ".errors",
-        "compile_network": ".compile.compiler",
-        "load": ".compile.deployed",
-        "load_dataset": ".data.dataset",
-        "load_results": ".runtime.results:load",
-        "run": ".runtime.simulator",
-        "samples_of": ".data.samples",
-    },
-    here=("__version__",),
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            name: f".{name}:"
+            for name in ("compile", "data", "errors", "formats", "hwmodels", "network", "report", "runtime", "sweep", "train")
+        }
+        | {
+            "DeployedNetwork": ".compile.deployed",
+            "Network": ".network.model",
+            "Results": ".runtime.results",
+            "SpikeloomError": ".errors",
+            "SpikeloomWarning": ".errors",
+            "compile_network": ".compile.compiler",
+            "load": ".compile.deployed",
+            "load_dataset": ".data.dataset",
+            "load_results": ".runtime.results:load",
+            "run": ".runtime.simulator",
+            "samples_of": ".data.samples",
+        },
+        here=("__version__",),
+    )

@@ -2,7 +2,8 @@
 
 A package's `__init__.py` says once where each public name comes from:
 
-    __getattr__, __dir__ = lazy.exports(__name__, {"load": ".deployed", "load_results": ".results:load", "train": ".train:"})
+    if not TYPE_CHECKING:
+        __getattr__, __dir__ = lazy.exports(__name__, {"load": ".deployed", "load_results": ".results:load", "train": ".train:"})
 
 and repeats the names in `__all__` and, for type checkers, below `if TYPE_CHECKING`; `tests/project/test_public.py` compares the three.
 This file imports nothing, not even typing: it is part of what `import spikeloom` costs.

@@ -13,7 +13,7 @@ import importlib
 import os
 import pkgutil
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -101,10 +101,10 @@ def _typed(value: Any, hint: Any, what: str) -> Any:
     try:
         return _read(value, hint)
     except (TypeError, ValueError):
-        raise UsageError(f"{what} is {_shown(value)}; it must be {_described(hint)}.") from None
+        raise UsageError(f"{what} is {shown(value)}; it must be {described(hint)}.") from None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value for a message; Python refuses to write whole numbers of more than 4,300 digits."""
     try:
         text = repr(value)
@@ -194,17 +194,28 @@ def whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
 
 
-def _described(hint: Any) -> str:
-    """Name a type for a message."""
+def described(hint: Any) -> str:
+    """Name a type for a message, in words: "a whole number or none"."""
     origin, members = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_described(m) for m in members)
+        return " or ".join(described(m) for m in members)
     if origin is Literal:
         return " or ".join(repr(m) for m in members)
     if origin is tuple:
         several = len(members) == 2 and members[1] is Ellipsis
-        return f"{_described(members[0])}, or several with commas" if several else ", ".join(_described(m) for m in members)
+        if several:
+            return f"{described(members[0])}, or several with commas"
+        return f"({', '.join(described(m) for m in members)})"
     if origin is Mapping:
         return "names with values"
-    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "none"}
-    return plain.get(hint, getattr(hint, "__name__", str(hint)))
+    plain: dict[Any, str] = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        type(None): "none",
+        Any: "anything",
+    }
+    plain[Callable] = "a function"
+    kind = origin or hint
+    return plain.get(kind, getattr(kind, "__name__", str(kind)))

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibration", "Compilation", "CompileOptions", "DeployedNetwork", "Network", "PassResult", "compile_network", "load"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "Calibration": ".api",
-        "Compilation": ".compiler",
-        "CompileOptions": ".api",
-        "DeployedNetwork": ".deployed",
-        "Network": "..network.model",
-        "PassResult": ".api",
-        "compile_network": ".compiler",
-        "load": ".deployed",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "Calibration": ".api",
+            "Compilation": ".compiler",
+            "CompileOptions": ".api",
+            "DeployedNetwork": ".deployed",
+            "Network": "..network.model",
+            "PassResult": ".api",
+            "compile_network": ".compiler",
+            "load": ".deployed",
+        },
+    )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checked import check_fields
 from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from ..subset import choose
@@ -32,6 +33,9 @@ class Calibration:
 
     values: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def affordable(self, network: Network, work: float = CALIBRATION_WORK) -> Calibration:
         """Return as many samples, evenly spread, as run through `network` within `work`; at least 8, and all if they do."""

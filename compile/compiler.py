@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .. import formats
+from ..checked import check_fields, checked
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
 from ..fed import Data
 from ..hwmodels import chip as chips
@@ -50,7 +51,7 @@ class Compilation:
 
     source: Network | Path | str | RunFolder
     target: str = "lava"
-    chip: str | Chip | None = None
+    chip: str | Path | Chip | None = None
     encoding: Encoding | None = None
     weight_bits: int | str = 8
     granularity: str = "layer"
@@ -60,6 +61,9 @@ class Compilation:
     mode: str | None = None
     reader: Mapping[str, Any] | None = None
     data: Data | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def run_passes(self, *, stop_after: str | None = None, dump_dir: Path | None = None, progress: Progress = quiet) -> PipelineResult:
         """Run the passes alone, up to `stop_after`, and map nothing; the errors are those of `compile_network`."""
@@ -92,7 +96,7 @@ class Compilation:
         return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode)
 
     def _chip(self, target: Target) -> Chip:
-        given = self.chip
+        given = str(self.chip) if isinstance(self.chip, Path) else self.chip
         model = given if isinstance(given, Chip) else chips.load(given or target.chips[0])
         if isinstance(given, str) and not given.endswith(".toml") and given not in target.chips:
             raise UsageError(f"The target {self.target} does not run on {given}. It runs on: {', '.join(target.chips)}.")
@@ -105,11 +109,19 @@ class Compilation:
         return pipeline.run(read.network, passes, stop_after=stop_after, dump_dir=dump_dir, progress=progress)
 
 
+@checked(
+    source="Name a run folder, a model.onnx or a model.nir, or pass what spikeloom.train.fit returned; write a module of another framework "
+    "as a NIR file first.",
+    target="Name one, such as lava or truenorth.",
+    chip="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.",
+    calibration="Make one with spikeloom.compile.Calibration(values, labels).",
+    data="Make it with spikeloom.samples_of(...).",
+)
 def compile_network(
     source: Network | Path | str | RunFolder,
     *,
     target: str = "lava",
-    chip: str | Chip | None = None,
+    chip: str | Path | Chip | None = None,
     encoding: Encoding | None = None,
     weight_bits: int | str = 8,
     granularity: str = "layer",
@@ -117,7 +129,7 @@ def compile_network(
     effort: Effort = "default",
     seed: int = 0,
     max_chips: int | None = None,
-    dump_dir: Path | None = None,
+    dump_dir: Path | str | None = None,
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
     data: Data | None = None,
@@ -167,7 +179,7 @@ def compile_network(
         reader=reader,
         data=data,
     )
-    return made.deploy(effort=effort, dump_dir=dump_dir, progress=progress)
+    return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
 
 
 def _read(source: Network | Path | str | RunFolder, given: Mapping[str, Any] | None, data: Data | None) -> Source:

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..checked import checked
 from ..errors import DAMAGE, DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
@@ -104,6 +105,7 @@ class DeployedNetwork:
         """The SHA-256 that the file carries: equal for equal networks on equal mappings."""
         return _digest(_text(self), _arrays(self))
 
+    @checked()
     def save(self, path: Path | str) -> Path:
         """Write one `.loom` file, atomically.
 
@@ -114,6 +116,7 @@ class DeployedNetwork:
         return write_bytes(Path(path), save(_arrays(self), metadata=header))
 
 
+@checked(path="Name a model.loom that spikeloom compile wrote.")
 def load(path: Path | str) -> DeployedNetwork:
     """Read a `.loom` file, of this format version or of the one before.
 

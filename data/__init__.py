@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "Split", "load_dataset", "names", "samples_of"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "Dataset": ".dataset",
-        "Split": ".dataset",
-        "load_dataset": ".dataset",
-        "names": ".dataset",
-        "samples_of": ".samples",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "Dataset": ".dataset",
+            "Split": ".dataset",
+            "load_dataset": ".dataset",
+            "names": ".dataset",
+            "samples_of": ".samples",
+        },
+    )

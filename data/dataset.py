@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
+from ..checked import check_fields, checked
 from ..errors import DataError, MissingFilesError
 from ..subset import choose
-
-if TYPE_CHECKING:
-    from .download import Progress
 
 __all__ = ["Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
 
@@ -29,6 +27,7 @@ class Split:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if len(self.values) != len(self.labels) or self.labels.ndim != 1:
             raise DataError(f"A split has {len(self.values)} samples but labels of shape {self.labels.shape}.")
         self.values.setflags(write=False)
@@ -68,6 +67,7 @@ class Dataset:
     temporal: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for part, split in (("training", self.train), ("test", self.test)):
             if not len(split):
                 raise DataError(f"{self.name}: the {part} split is empty.")
@@ -106,13 +106,14 @@ def data_folder(folder: Path | str | None = None) -> Path:
     return Path(folder) if folder is not None else Path(os.environ.get("SPIKELOOM_DATA") or "data")
 
 
+@checked(name="Name a data set of spikeloom.data.names().")
 def load_dataset(
     name: str,
     folder: Path | str | None = None,
     options: Mapping[str, Any] | None = None,
     *,
     download: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
 ) -> Dataset:
     """Load the data set called `name`.
 

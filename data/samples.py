@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
+from ..checked import checked
 from ..errors import DAMAGE, DataError, UsageError
 from ..fed import Fed, Known
 from .dataset import Dataset, Split, load_dataset
@@ -23,6 +24,9 @@ SUFFIXES = (".npy", ".npz")
 KEYS = (("x", "y"), ("values", "labels"))
 
 
+@checked(
+    data="Name a data set of spikeloom.data.names() or a file; write arrays with numpy.savez(path, x=samples, y=labels) and name that.",
+)
 def samples_of(
     data: str | Path | Dataset,
     *,

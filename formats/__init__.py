@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .. import lazy, registry
 
 __all__ = ["found", "readers", "writers"]
 
 KIND = "format"
-__getattr__, __dir__ = lazy.exports(__name__, {}, here=("found", "readers", "writers"))
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(__name__, {}, here=("found", "readers", "writers"))
 
 
 def found() -> dict[str, ModuleType]:

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Chip", "fixed_point", "load", "names"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "Chip": ".chip",
-        "fixed_point": ".fixed_point:",
-        "load": ".chip",
-        "names": ".chip",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "Chip": ".chip",
+            "fixed_point": ".fixed_point:",
+            "load": ".chip",
+            "names": ".chip",
+        },
+    )

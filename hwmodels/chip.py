@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from ..checked import checked
 from ..errors import DAMAGE, FormatError, UsageError, unknown_name
 from ..files import parse_toml, sha256
 from .chip_file import faults
@@ -270,13 +271,15 @@ def names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in resources.files(f"{__package__}.chips").iterdir() if f.name.endswith(".toml"))
 
 
-def load(name: str) -> Chip:
+@checked(name="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.")
+def load(name: str | Path) -> Chip:
     """Load a chip by name, or a chip file by its path (a name that ends in .toml).
 
     Raises:
         UsageError: no chip of that name; the nearest ones are listed.
         FormatError: the file is missing or breaks the schema; the message names the field.
     """
+    name = str(name)
     if name.endswith(".toml"):
         path = Path(name)
         try:

@@ -39,21 +39,22 @@ __all__ = [
     "reference",
 ]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "Convolution": ".model",
-        "CrossbarLIF": ".model",
-        "InputSpec": ".model",
-        "IntegerLIF": ".model",
-        "LIF": ".model",
-        "Network": ".model",
-        "Population": ".model",
-        "Projection": ".model",
-        "Stage": ".model",
-        "Synapses": ".model",
-        "Threshold": ".model",
-        "Trained": ".model",
-        "reference": ".reference:",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "Convolution": ".model",
+            "CrossbarLIF": ".model",
+            "InputSpec": ".model",
+            "IntegerLIF": ".model",
+            "LIF": ".model",
+            "Network": ".model",
+            "Population": ".model",
+            "Projection": ".model",
+            "Stage": ".model",
+            "Synapses": ".model",
+            "Threshold": ".model",
+            "Trained": ".model",
+            "reference": ".reference:",
+        },
+    )

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["write"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "write": ".writing",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "write": ".writing",
+        },
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from jinja2 import UndefinedError
 
+from ..checked import checked
 from ..errors import DAMAGE, FormatError, SpikeloomError, UsageError
 from ..files import write_json, write_text
 from . import compare, html, markdown
@@ -25,6 +26,9 @@ class Reported(Protocol):
         ...
 
 
+@checked(
+    results="Pass what spikeloom.run returned, or a dictionary of such by name; of a file or run folder, spikeloom.load_results(PATH).",
+)
 def write(results: Reported | Mapping[str, Reported], path: Path | str) -> Path:
     """Write the report of one run, or the comparison of several, atomically.
 
@@ -48,22 +52,12 @@ def write(results: Reported | Mapping[str, Reported], path: Path | str) -> Path:
         raise UsageError(f"A report is written as {', '.join(SUFFIXES)}; {place} ends in {place.suffix or 'nothing'}. Name another file.")
     try:
         if isinstance(results, Mapping):
-            return _comparison({str(name): _document(value) for name, value in results.items()}, place)
-        return _page(_document(results), place)
+            return _comparison({name: value.document() for name, value in results.items()}, place)
+        return _page(results.document(), place)
     except SpikeloomError:
         raise
     except (UndefinedError, *DAMAGE) as error:
         raise FormatError(f"The results are damaged: {type(error).__name__}: {error}. Run the network again.") from error
-
-
-def _document(results: object) -> dict[str, Any]:
-    made = getattr(results, "document", None)
-    if not callable(made):
-        raise UsageError(
-            f"results is {type(results).__name__}; it must be what spikeloom.run returned, or a dictionary of such by name. "
-            "Of a file or run folder: spikeloom.load_results(PATH)."
-        )
-    return cast("dict[str, Any]", made())
 
 
 def _page(document: dict[str, Any], place: Path) -> Path:

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendOptions", "Results", "load_results", "run"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "BackendOptions": ".backends.api",
-        "Results": ".results",
-        "load_results": ".results:load",
-        "run": ".simulator",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "BackendOptions": ".backends.api",
+            "Results": ".results",
+            "load_results": ".results:load",
+            "run": ".simulator",
+        },
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..checked import checked
 from ..errors import FormatError
 from ..files import read_json, write_json
 from ..report.document import FORMAT, VERSION, Document
@@ -36,12 +37,14 @@ class Results(Document):
         held = {name: getattr(self, name) for name in _ARRAYS}
         return {name: array for name, array in held.items() if array is not None and most is not None and array.size > most}
 
+    @checked()
     def save(self, path: Path | str) -> Path:
         """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it."""
         place = Path(path)
         said = arrays.write(place, self._large(arrays.INLINE))
         return write_json(place, self.document(arrays.INLINE) | ({} if said is None else {"arrays": said}))
 
+    @checked()
     def write_report(self, path: Path | str) -> Path:
         """Write the HTML page of these results, atomically."""
         from ..report import html
@@ -52,6 +55,7 @@ class Results(Document):
 _ARRAYS = ("predictions", "output_counts", "sample_ids")
 
 
+@checked(path="Name a results.json or a run folder.")
 def load(path: Path | str) -> Results:
     """Read a results.json, or those of a run folder (see `gather`).
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..subset import Subset, asked_for, choose
 from .streaming import opened
 
-__all__ = ["RATED", "Samples", "order_of", "range_warning", "take"]
+__all__ = ["RATED", "Indexed", "Samples", "order_of", "range_warning", "take"]
 
 FAR = 8  # how many times the levels lie above the largest value of samples that are probably in another unit
 
@@ -28,6 +28,18 @@ class Samples(Protocol):
     @property
     def labels(self) -> NDArray[Any] | None:
         """(samples,) classes; None where they are not known."""
+        ...
+
+
+class Indexed(Protocol):
+    """Samples alone: an array, or whatever has a length and takes slices."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some of them."""
         ...
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, registry
+from ..checked import checked
 from ..compile import summary
 from ..compile.deployed import DeployedNetwork, load
 from ..compile.targets import api as targets
@@ -35,7 +36,7 @@ from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
 from .results import Results
-from .selection import Samples, order_of, range_warning, take
+from .selection import Indexed, Samples, order_of, range_warning, take
 from .shards import ALONE, Peers
 from .streaming import batches
 
@@ -62,9 +63,14 @@ class _Run:
     plain: bool  # whether the native form was the one without kernels
 
 
+@checked(
+    network="Pass what spikeloom.compile_network returned, or name a model.loom.",
+    data="Pass an array (N, ...), a pair (samples, labels), or a split such as spikeloom.load_dataset('digits').test.",
+    options="Make them with spikeloom.runtime.BackendOptions(...).",
+)
 def run(
     network: DeployedNetwork | Path | str,
-    data: Samples | NDArray[Any] | tuple[Any, NDArray[Any]],
+    data: Samples | Indexed | tuple[Any, Any],
     *,
     backend: str = "native",
     samples: int | str | None = None,
@@ -76,7 +82,7 @@ def run(
     command: str = "",
     progress: Progress | None = None,
     peers: Peers = ALONE,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
 ) -> Results:
     """Run a deployed network.
 
@@ -119,6 +125,7 @@ def run(
     latency = energy.latency(deployed, counts, model)
     if folder is None and not isinstance(network, DeployedNetwork):
         folder = Path(network).parent
+    folder = None if folder is None else Path(folder)
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,

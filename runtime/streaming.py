@@ -42,18 +42,28 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
         values, labels = split.values, getattr(split, "labels", None)
     if isinstance(values, Mapping | str | bytes) or not (hasattr(values, "__len__") and hasattr(values, "__getitem__")):
         raise UsageError(
-            f"A run needs an array of samples (N, ...), with or without labels, or a split of a data set; it got {type(data).__name__}."
+            f"data must be an array of samples (N, ...), with or without labels, or a split of a data set; it is {type(data).__name__}."
         )
+    values = _array(values, "samples") if isinstance(values, list | tuple) else values
+    kind = np.dtype(getattr(values, "dtype", np.uint8))
+    if kind.kind not in "biuf":
+        raise UsageError(f"The samples are {kind}; samples are integers 0..levels. Convert them first.")
     if labels is None and len(values):
         return values, None
-    known = np.asarray([] if labels is None else labels)
+    known = _array([] if labels is None else labels, "labels")
     if not len(values) or known.shape != (len(values),):
-        raise UsageError(
-            f"There are {len(values)} samples and {len(known)} labels; a run needs at least one sample, and a label each or none."
-        )
+        held = f"{known.size} labels" if known.ndim == 1 else f"labels of the shape {known.shape}"
+        raise UsageError(f"There are {len(values)} samples and {held}; a run needs at least one sample, and a label each or none.")
     if known.dtype.kind not in "iu":
         raise UsageError(f"The labels are {known.dtype}; labels are integers, the classes. Leave them out where they are not known.")
     return values, known
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except DAMAGE as error:
+        raise UsageError(f"The {what} are no array: {error}. Make one of them with numpy.asarray.") from error
 
 
 def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:

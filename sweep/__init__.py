@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Grid", "sweep"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "Cell": ".grid",
-        "Grid": ".grid",
-        "sweep": ".grid",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "Cell": ".grid",
+            "Grid": ".grid",
+            "sweep": ".grid",
+        },
+    )

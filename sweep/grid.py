@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, registry
+from ..checked import check_fields, checked
 from ..errors import SpikeloomError, UsageError, unknown_name
 from ..files import make_folder, write_json
 from . import workers
@@ -56,6 +57,7 @@ class Grid:
     target: str = "lava"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("methods", "sparsities", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
@@ -117,6 +119,7 @@ def _options_of(method: str) -> set[str]:
     return set() if options is None else {field.name for field in fields(options)}
 
 
+@checked(grid="Make one with spikeloom.sweep.Grid(...).")
 def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str = "", report: Report | None = None) -> list[Row]:
     """Train, compile and run every cell; write OUT/sweep.json after each and OUT/sweep.html at the end.
 

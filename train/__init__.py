@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset", "samples_of", "train_run"]
 
-__getattr__, __dir__ = lazy.exports(
-    __name__,
-    {
-        "TrainSettings": ".settings",
-        "TrainedRun": ".fitting",
-        "fit": ".fitting",
-        "load_dataset": "..data.dataset",
-        "samples_of": "..data.samples",
-        "train_run": ".fitting",
-    },
-)
+if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "TrainSettings": ".settings",
+            "TrainedRun": ".fitting",
+            "fit": ".fitting",
+            "load_dataset": "..data.dataset",
+            "samples_of": "..data.samples",
+            "train_run": ".fitting",
+        },
+    )

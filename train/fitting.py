@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save
 
 from .. import __version__
+from ..checked import checked
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
@@ -78,6 +79,11 @@ class TrainedRun:
         return self.folder / MODEL
 
 
+@checked(
+    data="Name a data set of spikeloom.data.names().",
+    net="Name a network, such as fc.",
+    method="Name a pruning rule, such as grad-r, or dense.",
+)
 def fit(
     data: str,
     net: str = "fc",
@@ -114,15 +120,64 @@ def fit(
     time_limit: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainedRun:
-    """Train a spiking network and hand it over to the compiler: `train_run` with the settings by name.
+    """Train a sparse spiking network on a data set and export it for the compiler.
 
     Args:
-        data, net, method, sparsity, epochs, batch_size, ...: see `TrainSettings`.
-        hidden: short for net_options={"hidden": ...}.
-        out, resume, download, time_limit, progress: see `train_run`.
+        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files.
+        net: name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18 (docs/networks.md), or one of your own.
+        method: name of the pruning rule: dense (prunes nothing), grad-r, deep-r, soft-deep-r, stds, esl or upr (docs/methods.md).
+        sparsity: share of the weights that shall be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense takes 0 only.
+        epochs: passes over the training samples, at least 1; with weight_bits at least 2.
+        out: the run folder, which must not hold a run (but see resume). It receives settings.json, checkpoint.safetensors,
+            metrics.jsonl and tensorboard/ while training goes on; model.onnx, model.safetensors, calibration.safetensors and train.json
+            at its end.
+        batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
+        lr: Adam's peak learning rate, 0 < lr <= 1; None: 0.01, or 0.001 for a network with convolutions.
+        schedule: how the learning rate changes over the float epochs: cosine, warmup-cosine, one-cycle or constant.
+        warmup: share of the float epochs in which the schedules that warm up do so, 0 < warmup < 1.
+        timesteps: T, how often a static sample is presented, 1..4096; None: 8, or the frames of recorded samples.
+        loss: mse or ce of the firing rates, or tet (docs/training.md has the equations).
+        tet_lambda: weight of the second term of the loss tet, 0..1.
+        augment: none, gentle (small turns, shifts and scales of images) or published (what papers use on the data set).
+        hidden: neurons of the hidden layers of the network fc; short for net_options={"hidden": ...}. None: the network's own.
+        weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the network is deployed without a
+            change of a spike. None: float weights, which the compiler quantises.
+        seed: of the weights, the order of the samples, augmentation, dropout and the validation split; 0..2^63 - 1.
+        qat_fraction: share of the epochs that train in integers, of those with weight_bits, 0..1; at least one epoch.
+        qat_lr: their learning rate at the start of a cosine of their own, as a share of `lr`, 0 < qat_lr <= 1.
+        validation_fraction: share of the training samples held out to choose the best epoch by, 0..1. The test samples are used once.
+        init: a trained run folder, or its model.safetensors, whose weights training starts from; None: random ones.
+        device: auto (CUDA where there is one), cpu or cuda; with weight_bits always the CPU.
+        precision: float32, or bf16: torch's autocast to bfloat16; weights and optimiser stay float32.
+        compile: whether torch.compile builds the training step.
+        threads: of torch on the CPU, in each process; None: as many as it has been given. The last bits depend on their number.
+        data_dir: folder of the data set's files; None: the environment's SPIKELOOM_DATA, else ./data.
+        method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
+        net_options: options of the network by name, such as {"hidden": (400, 200)} of fc.
+        data_options: options of the data set by name, such as {"timesteps": 8} of recorded events (docs/data.md).
+        resume: continue the run in `out` to the bits that it would have had; a finished one is returned as it is.
+        download: whether files of the data set that are missing may be fetched.
+        time_limit: seconds after which no further epoch begins; None: no limit.
+        progress: called now and then as progress(epoch, epochs, batch, batches, metrics, seconds left), epochs and batches from 1 on.
+
+    Returns:
+        The finished run: `.folder`, `.accuracy` on the test samples (0..1), `.sparsity` that was reached, `.warnings`.
+        `compile_network` takes it as it is.
+
+    Warns:
+        SpikeloomWarning: the last bits may come out otherwise than they would have, such as on another processor than the run began on.
 
     Raises:
-        SpikeloomError: see `train_run`.
+        UsageError: an argument of another type, a name or value that there is not, a folder that holds a run (or none, with resume),
+            other settings than those of the run to be resumed, or CUDA where there is none.
+        DataError: files of the data set are missing or damaged.
+        FormatError: a checkpoint, or the run to start from, is damaged.
+        OutputError: the folder cannot be written to, or another process is at work in it.
+        PausedError: the time limit has passed; resume=True goes on.
+
+    Example:
+        >>> run = spikeloom.train.fit("digits", method="grad-r", sparsity=0.9, epochs=10, out="runs/digits")  # doctest: +SKIP
+        >>> network = spikeloom.compile_network(run, target="lava")  # doctest: +SKIP
     """
     settings = TrainSettings(
         data=data,
@@ -156,6 +211,7 @@ def fit(
     return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress)
 
 
+@checked(settings="Make them with spikeloom.train.TrainSettings(...).")
 def train_run(
     settings: TrainSettings,
     out: Path | str,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from ..checked import check_fields
 from ..errors import UsageError, unknown_name
 from ..registry import build
 
@@ -99,8 +100,9 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "init"):
-            if getattr(self, name) is not None:
+            if isinstance(getattr(self, name), str | Path):
                 object.__setattr__(self, name, str(Path(getattr(self, name))))
+        check_fields(self)
         for name in OPTIONS:
             given = cast("Mapping[str, Any]", getattr(self, name))
             object.__setattr__(self, name, {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checked import check_fields
 from ...compile.crossbar.artefact import Crossbars
 from ...errors import UsageError
 from ...network.model import Flat
@@ -39,6 +40,7 @@ class BackendOptions:
     compile_neurons: bool | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.time_limit > 0:  # so that NaN is refused, too
             raise UsageError(f"--time-limit is {self.time_limit:g}; it must be more than 0 seconds.")
         for name, value in (("number of threads", self.threads), ("batch size", self.batch_size)):

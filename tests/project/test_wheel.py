@@ -38,6 +38,7 @@ def test_a_wheel_works_outside_the_repository(tmp_path: Path) -> None:
         return done.stdout
 
     assert Path(run("-c", "import spikeloom; print(spikeloom.__file__)").strip()).is_relative_to(site)
+    assert (site / "spikeloom/py.typed").exists()
     assert {"loihi", "loihi2", "truenorth"} <= {chip["name"] for chip in json.loads(run("-m", "spikeloom", "hw", "list", "--json"))}
     run("-m", "spikeloom", "train", "--data", "digits", "--hidden", "40", "--epochs", "6", "--out", "run")
     run("-m", "spikeloom", "compile", "run")
