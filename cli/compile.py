@@ -24,38 +24,40 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compile_(
-    source: Annotated[Path, typer.Argument(help="Run folder, a model.onnx, a model.nir, or a .net of netx.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Run folder, model.onnx, .nir file, or .net file of lava-dl.", show_default=False)],
     target: Annotated[
-        str, typer.Option(help="What executes it: lava, truenorth, or netx (lava, in integers that its .net files hold).")
+        str, typer.Option(help="What to compile for: lava, truenorth, or netx (lava, restricted to integers that .net files can hold).")
     ] = "lava",
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2, or truenorth].")] = None,
     mode: Annotated[str | None, typer.Option(help="Weights on crossbars: ternary, codebook or exact [default: codebook].")] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(help="Input as current, graded, rate, host or events [default: the chip's first; events for recorded ones]."),
-    ] = None,
-    weight_bits: Annotated[
-        str, typer.Option(help="2..8 or ternary, also by layer: 8,hidden1=4. One trained in integers keeps its own.")
-    ] = "8",
-    granularity: Annotated[str, typer.Option(help="One weight exponent a layer, or up to four, by channel.")] = "layer",
-    max_chips: Annotated[int | None, typer.Option("--chips", help="Chips it may take [default: all of the chip's system].")] = None,
-    effort: Annotated[str, typer.Option(help="How long the mapping onto cores is worked on, at most: fast, default or best.")] = "default",
-    stop_after: Annotated[str | None, typer.Option(metavar="PASS", help="Run the passes up to this one and map nothing.")] = None,
-    dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and to load again.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say of each pass what it is for, its options and what it changed.")] = False,
-    dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of a model.nir [default: 1e-4].")] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir or .net.")] = None,
-    data: Annotated[
-        str | None,
         typer.Option(
-            help="Data set, .npz or .npy that the network is fed: samples to calibrate on, and what a file of another tool leaves open."
+            help="How samples enter: current, graded, rate, host or events [default: the chip's first; events for recorded events]."
         ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    weight_bits: Annotated[
+        str, typer.Option(help="2..8 or ternary, also per layer: 8,hidden1=4. A network trained in integers keeps its own.")
+    ] = "8",
+    granularity: Annotated[str, typer.Option(help="layer: one weight exponent per layer; channel: up to four.")] = "layer",
+    max_chips: Annotated[int | None, typer.Option("--chips", help="Most chips it may use [default: all of the chip's system].")] = None,
+    effort: Annotated[str, typer.Option(help="Most work to spend on the mapping: fast, default or best.")] = "default",
+    stop_after: Annotated[
+        str | None, typer.Option(metavar="PASS", help="Run the passes up to and including this one, without mapping.")
+    ] = None,
+    dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and as arrays.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show for each pass its purpose, options and changes.")] = False,
+    dt: Annotated[float | None, typer.Option("--dt", help="Seconds per time step of a .nir file [default: 1e-4].")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, for .nir and .net files.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data set, .npz or .npy for the network: samples for calibration, and what a file of another tool leaves open."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="An option of the reader (reset=subtract) or of the data (data.timesteps=20). Repeatable."
+            "--set", metavar="NAME=VALUE", help="An option of the format (reset=subtract) or of the data (data.timesteps=20). Repeatable."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
@@ -63,7 +65,7 @@ def compile_(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Quantise a network, map it onto a chip's cores, and print what fits where and how close to the bounds."""
+    """Quantise a network, map it onto a chip's cores, and print what fits where, and how close it is to the lower bounds."""
     from ..compile.compiler import Compilation
 
     given, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)

@@ -24,31 +24,33 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Convert an ANN (ONNX) to rate-coded spikes.")(convert)
+    app.command(short_help="Convert a trained ANN (ONNX) to a spiking network.")(convert)
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="An ANN of ReLUs as .onnx.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="ANN with ReLUs (.onnx).", show_default=False)],
     data: Annotated[
         str,
-        typer.Option(help="Data set, .npz or .npy: training samples calibrate, test samples give the accuracies; a file's do both."),
+        typer.Option(
+            help="Data set, .npz or .npy: training samples for calibration, test samples for the accuracies (a file serves as both)."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
-    percentile: Annotated[float, typer.Option(help="Of a layer's activations, what one spike a step stands for.")] = 99.9,
-    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps a sample.")] = 64,
+    percentile: Annotated[float, typer.Option(help="Percentile of a layer's activations that one spike per step stands for.")] = 99.9,
+    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Time steps per sample.")] = 64,
     scale: Annotated[
-        float | None, typer.Option(help="What the ANN saw for one unit of a pixel [default: 1/levels, pixels from 0 to 1].")
+        float | None, typer.Option(help="Input of the ANN for one unit of a pixel [default: 1/levels, i.e. pixels from 0 to 1].")
     ] = None,
     samples: SamplesOption = None,
-    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the data, e.g. data.levels=16 of samples in a file. Repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the data, e.g. data.levels=16 for samples in a file. Repeatable."),
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; nothing is trained. Accuracy by time steps."""
+    """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; prints the accuracy by time steps."""
     from ..compile.sources import Known, on_record
     from ..data.samples import samples_of
     from ..errors import UsageError
@@ -107,4 +109,4 @@ def _tables(converted: Converted, own: float, found: Accuracy, taken: Subset) ->
     for population in converted.network.spiking:
         name = population.name
         layers.add_row(name, f"{population.size:,}", f"{converted.scales[name]:.4g}", f"{found.rate_error[name]:.4f}")
-    return [accuracy, "", layers, f"{found.spikes:,.0f} spikes a sample; accuracies on {taken}"]
+    return [accuracy, "", layers, f"{found.spikes:,.0f} spikes per sample; accuracies on {taken}"]

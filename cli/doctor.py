@@ -30,7 +30,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `state` is ok, missing (something does not work) or absent (something optional)."""
+    """One finding; `state` is ok, missing (something does not work) or absent (something optional)."""
 
     name: str
     state: str
@@ -40,7 +40,7 @@ class Finding:
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Say what is installed, what is missing, and how to add it.")(doctor)
+    app.command(short_help="Show what is installed, what is missing, and how to add it.")(doctor)
 
 
 def doctor(
@@ -49,11 +49,11 @@ def doctor(
     cuda: Annotated[
         bool,
         typer.Option(
-            "--cuda/--no-cuda", help="Import torch: look for a GPU, and whether products are reproducible; takes a second or two."
+            "--cuda/--no-cuda", help="Import torch, to look for a GPU and test whether products are reproducible; takes a second or two."
         ),
     ] = True,
 ) -> None:
-    """Look at versions, processor, GPU, Lava and the data folder; exit 1 if what every command needs is missing."""
+    """Check versions, processor, GPU, Lava and the data folder. Exit code 1 if something that every command needs is missing."""
     from .. import __version__
 
     findings = [
@@ -95,7 +95,7 @@ def _vectors() -> Finding:
 
 
 def _products() -> Finding:
-    """Whether a training that is resumed can be promised its bits on this CPU."""
+    """Whether a resumed training run gives the same bits on this CPU."""
     if importlib.util.find_spec("torch") is None:
         return Finding("products", "absent", "torch is missing", OPTIONAL["torch"][1])
     from ..train import platform as found
@@ -127,12 +127,14 @@ def _lava() -> Finding:
 
 
 def _data(folder: Path | None) -> list[Finding]:
-    """Return the data folder; what lies in it is the data sets' to say when they are asked for."""
+    """Return the data folder; its files are checked when a data set is loaded."""
     from ..data.dataset import data_folder, names
 
     place = data_folder(folder)
     if not place.is_dir():
-        return [Finding("data", "absent", f"no folder {place}; digits is built in", "name one with --data-dir or SPIKELOOM_DATA")]
+        return [
+            Finding("data", "absent", f"no folder {place}; the data set digits is built in", "name one with --data-dir or SPIKELOOM_DATA")
+        ]
     found = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
     return [Finding("data", "ok", f"{place}: {', '.join(found) or 'empty'}"), Finding("data sets", "ok", ", ".join(names()))]
 

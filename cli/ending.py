@@ -20,13 +20,13 @@ REPLACING = "spikeloom.replace"
 
 @runtime_checkable
 class _Reconfigurable(Protocol):
-    """Streams that tests and notebooks put in place of the real ones need not be so."""
+    """Streams that tests and notebooks substitute need not be."""
 
     def reconfigure(self, *, errors: str) -> Any: ...
 
 
 class StoppedBySignal(BaseException):
-    """In place of the signal: what is open is closed and what is temporary removed on its way to `main`."""
+    """Raised instead of the signal, so that open files are closed and temporary ones removed on the way to `main`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -34,7 +34,7 @@ class StoppedBySignal(BaseException):
 
 
 def prepare_streams() -> None:
-    """Let /dev/null stand for standard streams that are closed, and no character stop a command.
+    """Replace closed standard streams by /dev/null, and let no character that cannot be printed stop a command.
 
     A file that is opened while one is closed would get its number, and what a library prints would land in that file. A path with bytes
     that are no text comes out as those bytes; a character that the terminal's encoding lacks as `?`.
@@ -60,13 +60,13 @@ def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def tell(message: str) -> None:
-    """Print a line of ours on standard error, where there is one that takes it."""
+    """Print a line on standard error, if it can be written to."""
     with contextlib.suppress(OSError, ValueError):
         print(f"spikeloom: {message}", file=sys.stderr, flush=True)
 
 
 def flush() -> OSError | None:
-    """Flush standard output; return what the system says if it did not take all, and write no more there."""
+    """Flush standard output. If that fails, return the error and write no more there."""
     stream: TextIO | None = sys.stdout
     if stream is None:
         return None
@@ -83,7 +83,7 @@ def flush() -> OSError | None:
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Generator[None]:
-    """Raise StoppedBySignal for signals that ask the process to stop; a second one ends it at once. What nohup ignores stays so."""
+    """Raise StoppedBySignal for signals that ask the process to stop; a second one ends it at once. Ignored signals stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -105,6 +105,6 @@ def signals_as_exceptions() -> Generator[None]:
 
 
 def stop_as_asked(number: int) -> None:
-    """End this process by the signal itself, so that who sent it sees that it did."""
+    """End this process by the signal itself, so that the sender can tell."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

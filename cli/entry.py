@@ -22,7 +22,7 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class _Commands(TyperGroup):
-    """Says what Ctrl-C left; typer by itself would end without a word."""
+    """Says what Ctrl-C left behind; typer itself would print nothing."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -40,7 +40,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="spikeloom",
     cls=_Commands,
-    help="Train sparse spiking networks, compile what survives onto neuromorphic cores, run it, report accuracy, SOPs and energy.",
+    help="Train sparse spiking neural networks, compile them onto neuromorphic cores, run them, and report accuracy, SOPs and energy.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -55,7 +55,9 @@ def main() -> None:
         with ending.signals_as_exceptions():
             code = _run()
     except ending.StoppedBySignal as stop:
-        ending.tell(f"Stopped by {signal.Signals(stop.number).name}. No file was left half-written; --resume goes on with a training.")
+        ending.tell(
+            f"Stopped by {signal.Signals(stop.number).name}. No file was left half-written; a training run continues with --resume."
+        )
         ending.flush()
         ending.stop_as_asked(stop.number)
         code = 128 + stop.number
@@ -93,7 +95,7 @@ def _run() -> int:
 
 
 def _of_the_system(error: Exception) -> str | None:
-    """Say what the system ran short of; nothing where a reader has gone, as `head` does; None for errors of another kind."""
+    """Return what the system ran out of; an empty text if the reader of a pipe has gone, as `head` does; None for other errors."""
     if isinstance(error, OSError):
         if error.errno == errno.EPIPE:
             return ""

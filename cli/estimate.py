@@ -21,28 +21,28 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Cores, chips and energy on paper, at any size.")(estimate)
+    app.command(short_help="Bound cores, chips and energy, at any size, without mapping.")(estimate)
 
 
 def estimate(
     source: Annotated[Path, typer.Argument(help="Run folder, or a network file.", show_default=False)],
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2].")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Input as current, graded, rate, host or events.")] = None,
-    weight_bits: Annotated[str, typer.Option(help="2..8 or ternary, also by layer: 8,hidden1=4.")] = "8",
+    encoding: Annotated[str | None, typer.Option(help="How samples enter: current, graded, rate, host or events.")] = None,
+    weight_bits: Annotated[str, typer.Option(help="2..8 or ternary, also per layer: 8,hidden1=4.")] = "8",
     rate: Annotated[
-        float | None, typer.Option(help="Spikes per neuron and time step [default: as measured on the run folder's calibration samples].")
+        float | None, typer.Option(help="Spikes per neuron and time step [default: measured on the run folder's calibration samples].")
     ] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a model.nir or .net.")] = None,
-    data: Annotated[str | None, typer.Option(help="Data set, .npz or .npy that the network is fed, on which rates are measured.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy.")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, for .nir and .net files.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set, .npz or .npy on which spike rates are measured.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader or of the data. Repeatable.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the format or of the data. Repeatable.")
     ] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bound what a network needs on a chip, without mapping it: for networks of any size, thousands of chips included."""
+    """Compute lower bounds of what a network needs on a chip, without mapping it: for networks of any size, up to thousands of chips."""
     from ..compile.compiler import Compilation
     from ..compile.estimate import estimate as on_paper
     from ..hwmodels import chip as chips
@@ -61,7 +61,7 @@ def estimate(
     )
     result = asked.run_passes()
     if rate is None and result.rates is None:
-        raise UsageError(f"{source} has no calibration samples, so its rates are not known. Give one with --rate, e.g. --rate 0.1.")
+        raise UsageError(f"{source} has no calibration samples, so its spike rates are unknown. Give one with --rate, e.g. --rate 0.1.")
     found = on_paper(result.network, model, rate if rate is not None else result.rates or {})
     document = asdict(found) | {"chip": model.name, "joules_per_sample": found.joules, "warnings": list(result.warnings)}
     if as_json:

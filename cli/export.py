@@ -31,18 +31,18 @@ def export(
     source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, netx).", show_default=False)],
     to: Annotated[
         str,
-        typer.Option("--to", help=f"The network: {FORMATS}, or a format of your own; graphml: the graph of cores with its traffic."),
+        typer.Option("--to", help=f"Format: {FORMATS}, or one of your own; graphml: the graph of cores with its traffic."),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
-    dt: Annotated[float | None, typer.Option("--dt", help="Seconds of a time step, of formats in continuous time [default: 1e-4].")] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps a sample, of a source that has none.")] = None,
+    dt: Annotated[float | None, typer.Option("--dt", help="Seconds per time step, for formats in continuous time [default: 1e-4].")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, if the source does not say.")] = None,
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the format written or of the one read. Repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the format that is written or read. Repeatable."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a network in another format, float or deployed, or the graph of a deployed network's cores; prints the path."""
+    """Write a float or compiled network in another format, or the graph of a compiled network's cores. Prints the path."""
     given = named({"dt": dt, "timesteps": timesteps}, chosen or [])
     if to == GRAPHML:
         if given:
@@ -77,9 +77,7 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
     if hasattr(writer, "write_integers"):
         return _integers(writer, source, to, out, given)
     if source.suffix == ".loom":
-        raise UsageError(
-            f"{source} holds a chip's integers, and {to} takes the float network. Name the run folder or model.onnx that it came from."
-        )
+        raise UsageError(f"{source} contains a chip's integers, and {to} needs the float network. Name its run folder or model.onnx.")
     reader, path = reader_of(source)
     parts = {part: _options_for(found, given) for part, found in (("reader", _fields(reader)), ("writer", _fields(writer, WRITER)))}
     for name in given:
@@ -89,7 +87,7 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
 
     network = read_source(source, parts["reader"]).network
     if network.is_integer and network.projections:
-        raise FormatError(f"{path} was trained in a chip's integers, which {to} does not hold. Train without --weight-bits.")
+        raise FormatError(f"{path} was trained in a chip's integers, which {to} cannot express. Train without --weight-bits.")
     options = registry.options_of(writer, parts["writer"], f"the export to {to}", WRITER)
     target = out or path.with_suffix(writer.SUFFIXES[0])
     return writer.write(network, target) if options is None else writer.write(network, target, options)
@@ -101,7 +99,7 @@ def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[
     if given:
         raise UsageError(f"The export to {to} has no options, but {', '.join(given)} was given. Leave it out.")
     if source.suffix != ".loom":
-        raise UsageError(f"{to} holds a chip's integers, and {source} is no model.loom. Compile it first: --target {to}.")
+        raise UsageError(f"{to} needs a chip's integers, and {source} is not a model.loom. Compile it first: --target {to}.")
     return writer.write_integers(load(source).network, out or source.with_suffix(writer.SUFFIXES[0]))
 
 

@@ -1,4 +1,4 @@
-"""What the commands ask about networks and data: options of readers and writers, and of the data that a network is fed."""
+"""Options of formats and of data, as several commands take them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = "data."
 
 
 def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
-    """Return options by name: the flags that were given, and NAME=VALUE words, which go before them."""
+    """Return options by name: the given flags, and NAME=VALUE words, which take precedence."""
     given = {name: value for name, value in flags.items() if value is not None}
     for word in chosen:
         name, equals, value = word.partition("=")
@@ -29,7 +29,7 @@ def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
 
 
 def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[dict[str, Any], Data | None]:
-    """Return the options of the reader, and what the network is fed, whose own options begin with `data.`.
+    """Return the options of the format, and the data for the network, whose own options begin with `data.`.
 
     Raises:
         UsageError: options or labels of data, and no data.
@@ -42,12 +42,12 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
         return rest, samples_of(data, labels=labels, folder=data_dir, options=own)
     if own or labels is not None:
         what = ", ".join([f"--set {DATA}{name}=" for name in own] + ([] if labels is None else ["--labels"]))
-        raise UsageError(f"{what} belongs to data, and none is named. Add --data NAME, SAMPLES.npz or SAMPLES.npy.")
+        raise UsageError(f"{what} needs data, and none is named. Add --data NAME, SAMPLES.npz or SAMPLES.npy.")
     return rest, None
 
 
 def only_data(chosen: list[str], command: str) -> dict[str, Any]:
-    """Return the options of the data set among NAME=VALUE words, of a command that has no others.
+    """Return the options of the data set among NAME=VALUE words, for a command that has no others.
 
     Raises:
         UsageError: another option.
@@ -55,5 +55,7 @@ def only_data(chosen: list[str], command: str) -> dict[str, Any]:
     given = named({}, chosen)
     for name in given:
         if not name.startswith(DATA):
-            raise UsageError(f"--set {name}= is not for `spikeloom {command}`, which takes options of its data: --set {DATA}NAME=VALUE.")
+            raise UsageError(
+                f"--set {name}= is not an option of `spikeloom {command}`, which takes options of its data only: --set {DATA}NAME=VALUE."
+            )
     return {name.removeprefix(DATA): value for name, value in given.items()}

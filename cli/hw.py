@@ -16,7 +16,7 @@ __all__ = ["add_to"]
 
 hw = typer.Typer(
     name="hw",
-    help="Chips: limits, energy and time, each number with unit, source and status.",
+    help="Chips: limits, energies and times, each with unit, source and status.",
     short_help="List and show chips, with sources.",
     no_args_is_help=True,
 )
@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 @hw.command(name="list")
 def hw_list(as_json: AsJson = False) -> None:
-    """List the chips, and the models of operations that networks are compared with."""
+    """List the chips, and the models of operations for comparison."""
     from ..hwmodels import chip as chips
     from ..hwmodels import operations_model
 
@@ -56,20 +56,20 @@ def hw_list(as_json: AsJson = False) -> None:
 
 
 @hw.command(name="check")
-def hw_check(path: Annotated[str, typer.Argument(help="A chip TOML of your own.", show_default=False)], as_json: AsJson = False) -> None:
-    """Check a chip file: every fault by its line and key."""
+def hw_check(path: Annotated[str, typer.Argument(help="Chip file (TOML).", show_default=False)], as_json: AsJson = False) -> None:
+    """Check a chip file. Reports every mistake by line and key."""
     from ..hwmodels import chip as chips
 
     chip = chips.load(path)
     if as_json:
         print_json({"path": path, "name": chip.name, "cores": chip.cores_available, "sha256": chip.digest})
         return
-    say(f"{path} is a chip file: {chip.name}, {chip.cores_available:,} cores.")
+    say(f"{path} is a valid chip file: {chip.name}, {chip.cores_available:,} cores.")
 
 
 @hw.command(name="show")
 def hw_show(
-    name: Annotated[str, typer.Argument(help="Chip name, or the path of a chip TOML.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Chip name, or path of a chip file.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Show a chip: every limit, energy and time with unit, source and status."""
@@ -100,7 +100,7 @@ def _show_operations(model: OperationsModel, as_json: bool) -> None:
 
 
 def _grid(chip: Chip) -> str:
-    """Describe how the chips of a system lie."""
+    """Describe how the chips of a system are arranged."""
     if chip.system is None:
         return ""
     held = chip.system
@@ -128,7 +128,7 @@ def _chip_tables(chip: Chip) -> list[Any]:
     mesh = chip.mesh
     shape = f"mesh: {mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores, {mesh.status}: {mesh.source}"
     formats = [
-        f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits an entry, {f.index_bits} index bits each ({f.status})"
+        f"synapses {f.name}: {f.prefix_bits}+{f.index_field_bits} bits per entry, {f.index_bits} index bits each ({f.status})"
         for f in chip.formats
     ]
     held = chip.weight_widths

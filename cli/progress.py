@@ -1,4 +1,4 @@
-"""Where long work is: a bar on standard error, with the time left."""
+"""Progress of long work: a bar on standard error, with the time left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bar:
         self._bar.stop()
 
     def epoch(self, epoch: int, epochs: int, batch: int, batches: int, metrics: dict[str, float], seconds_left: float) -> None:
-        """Show where a training is; called by `train.fit`."""
+        """Show the progress of training; called by `train.fit`."""
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         left = f"{int(seconds_left) // 60}:{int(seconds_left) % 60:02d} left"
         note = f"{shown}  {left}"
@@ -41,7 +41,7 @@ class Bar:
             say(f"epoch {epoch}/{epochs}  {note}")
 
     def stage(self, name: str, share: float) -> None:
-        """Show where a compilation is; called by `compile_network`. The time left is the most: a stage may end before that."""
+        """Show the progress of compiling; called by `compile_network`. The time left is an upper limit: a stage may end earlier."""
         if name != self._stage:
             self._stage, self._since = name, monotonic()
         seconds = (monotonic() - self._since) * (1.0 / share - 1.0) if share else 0.0
@@ -49,5 +49,5 @@ class Bar:
         self._bar.update(self._task, total=1.0, completed=share, description=name, note=left)
 
     def samples(self, done: int, total: int) -> None:
-        """Show where a run is; called by `runtime.run`."""
+        """Show the progress of a run; called by `runtime.run`."""
         self._bar.update(self._task, total=total, completed=done, note=f"{done:,} of {total:,} samples")

@@ -1,4 +1,4 @@
-"""The command `spikeloom report`: one run as a page, or several side by side."""
+"""The command `spikeloom report`: one run as an HTML page, or several side by side."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ FORMATS = ("html", "json", "md", "text")
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Write a page from the results, or compare runs.")(report)
+    app.command(short_help="Write an HTML report, or compare runs.")(report)
 
 
 def report(
     sources: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Run folders, folders of runs, or results.json files.", show_default=False)
     ],
-    form: Annotated[str, typer.Option("--format", help="html: a page; json, md or text: on standard output, or in --out.")] = "html",
+    form: Annotated[str, typer.Option("--format", help="html: a page; json, md or text: on standard output, or to --out.")] = "html",
     out: Annotated[
-        Path | None, typer.Option(help="File to write [default, of a page: report.html, or compare.html where runs are compared].")
+        Path | None, typer.Option(help="File to write [default for html: report.html, or compare.html for several runs].")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Write one self-contained page from results.json, or compare several runs: accuracy against connectivity, SOPs and energy.
+    """Write one self-contained HTML page from results.json, or compare several runs: accuracy against connectivity, SOPs and energy.
 
     A page's path is printed. A folder of runs, such as that of a sweep, stands for all runs in it.
     """
@@ -62,10 +62,10 @@ def _places(sources: list[Path]) -> list[tuple[Path, Results]]:
             found.setdefault(run.resolve(), run)
     if not found:
         raise UsageError(
-            f"{', '.join(map(str, empty))}: no results.json there or below. Run a network first: spikeloom run RUN/model.loom --data NAME."
+            f"{', '.join(map(str, empty))}: no results.json in or below it. Run a network first: spikeloom run RUN/model.loom --data NAME."
         )
     for source in empty:
-        say(f"{source} holds no results and is left out.")
+        say(f"{source} has no results and is left out.")
     return [(path, _read(path)) for path in found.values()]
 
 

@@ -21,41 +21,43 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Run a deployed network; counts, energy, check.")(run)
+    app.command(short_help="Run a compiled network: accuracy, counts, energy, check.")(run)
 
 
 def run(
-    network: Annotated[Path, typer.Argument(help="A model.loom.", show_default=False)],
+    network: Annotated[Path, typer.Argument(help="Compiled network (model.loom).", show_default=False)],
     data: Annotated[
         str | None,
-        typer.Option(help="Data set whose test split is run, or an .npz or .npy [default: what it was trained on]."),
+        typer.Option(help="Data set (its test split is run), .npz or .npy [default: the data it was trained on]."),
     ] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option of the data set, e.g. data.by=time. Repeatable."),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="The .npy of labels of the samples in --data SAMPLES.npy; without one there is no accuracy.")
+        Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy; without them there is no accuracy.")
     ] = None,
-    backend: Annotated[str, typer.Option(help=f"What runs it: {listed('runtime.backends')}.")] = "native",
-    device: Annotated[str | None, typer.Option(help="Of the torch backend: auto, cpu or cuda [default: auto].")] = None,
+    backend: Annotated[str, typer.Option(help=f"Engine: {listed('runtime.backends')}.")] = "native",
+    device: Annotated[str | None, typer.Option(help="Device of the torch backend: auto, cpu or cuda [default: auto].")] = None,
     samples: SamplesOption = None,
-    check: Annotated[bool, typer.Option("--check", help="Compare every spike with the integer reference; exit 4 at a difference.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every spike with the integer reference; exit code 4 at a difference.")
+    ] = False,
     energy_model: Annotated[
-        str | None, typer.Option(help="Chip whose energies and times are used [default: the one compiled for].")
+        str | None, typer.Option(help="Chip whose energies and times are used [default: the chip it was compiled for].")
     ] = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds that the Lava worker may take.")] = 600.0,
-    lava_python: Annotated[str | None, typer.Option(help="Python that has lava-nc, if not this one.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Time limit of the Lava worker, in seconds.")] = 600.0,
+    lava_python: Annotated[str | None, typer.Option(help="Python interpreter with lava-nc [default: this one].")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
-    by_step: Annotated[bool, typer.Option("--by-step", help="Count by core and time step too, into results.json.")] = False,
+    by_step: Annotated[bool, typer.Option("--by-step", help="Also count per core and time step, into results.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="File for the results [default: results.json beside the network].")] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a deployed network: predictions, accuracy, spikes, SOPs, messages, energy and latency; writes results.json.
+    """Run a compiled network: predictions, accuracy, spikes, SOPs, messages, energy and latency. Writes results.json.
 
-    Under torchrun the processes share the samples: torchrun --nproc-per-node 4 -m spikeloom run ...
+    Several processes share the samples under torchrun: torchrun --nproc-per-node 4 -m spikeloom run ...
     """
     from ..runtime import BackendOptions
     from ..runtime import run as run_network
@@ -63,7 +65,9 @@ def run(
     from ..runtime.shards import together
 
     if device is not None and backend != "torch":
-        raise UsageError(f"--device chooses where the torch backend computes; {backend} has no such choice. Add --backend torch.")
+        raise UsageError(
+            f"--device is an option of the torch backend, and the backend is {backend}. Add --backend torch or leave out --device."
+        )
     bar = Bar(f"running on {backend}")
     threads = threads_each(threads, backend)
     options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)

@@ -1,4 +1,4 @@
-"""What `spikeloom run` needs before it runs: the network, the samples, and the other processes that torchrun started."""
+"""What `spikeloom run` needs: the network, the samples, and the process group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["peers", "threads_each", "what_to_run"]
 
 @contextmanager
 def peers() -> Generator[Peers]:
-    """Join the processes that torchrun started, if it did; torch is imported only then.
+    """Join the process group that torchrun started, if any; only then torch is imported.
 
     Raises:
         BackendError: they cannot be reached, or torch is missing.
@@ -36,15 +36,15 @@ def peers() -> Generator[Peers]:
         from ..train.peers import joined
     except ModuleNotFoundError as error:
         raise BackendError(
-            f"WORLD_SIZE asks for several processes, which talk through torch.distributed, and {error.name} is missing. Install it with: "
-            f"pip install 'spikeloom[train]', or run one process."
+            f"WORLD_SIZE asks for several processes, for which {error.name} is needed. Install it with: "
+            f"pip install 'spikeloom[train]', or run a single process."
         ) from error
     with joined() as processes:
         yield processes
 
 
 def threads_each(threads: int | None, backend: str) -> int | None:
-    """Return the threads of this process: as asked for, or its share of the machine's cores where several processes run on it.
+    """Return the threads of this process: the number asked for, or its share of the machine's cores if several processes run on it.
 
     Lava has no threads to share out: it starts a process a layer.
     """
@@ -72,7 +72,9 @@ def what_to_run(
         from ..runtime.streaming import open_samples
 
         if options:
-            raise UsageError(f"--set data.{next(iter(options))}= is for data sets; samples in {data} are run as they are. Leave it out.")
+            raise UsageError(
+                f"--set data.{next(iter(options))}= is an option of data sets; samples in {data} are run as they are. Leave it out."
+            )
         return deployed, data, open_samples(Path(data), labels, deployed.network.classes)
     from ..data.samples import samples_of
 
@@ -88,7 +90,7 @@ def _trained_on(provenance: Mapping[str, str]) -> str:
 
 
 def _data_options(provenance: Mapping[str, str], data: str) -> dict[str, Any]:
-    """The options of the data set that the network was trained on, such as the number of frames, if it is `data` that is run."""
+    """The options of the data set that the network was trained on, such as the number of frames, if `data` is that data set."""
     if provenance.get("data") != data:
         return {}
     return {name.removeprefix("data."): json.loads(value) for name, value in provenance.items() if name.startswith("data.")}

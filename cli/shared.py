@@ -1,4 +1,4 @@
-"""What the commands share: options that several have, and how they speak."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..errors import SpikeloomWarning
 
 __all__ = ["AsJson", "DataDir", "SamplesOption", "Seed", "listed", "next_step", "print_json", "render", "said", "say"]
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data sets [default: $SPIKELOOM_DATA, else ./data].")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder with data sets [default: $SPIKELOOM_DATA, or ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 SamplesOption = Annotated[
     str | None,
-    typer.Option("--samples", metavar="N", help="Test samples, evenly spread over the set; first:N: the first ones [default: all]."),
+    typer.Option("--samples", metavar="N", help="Run N test samples, evenly spread over the set; first:N: the first N [default: all]."),
 ]
 
 
 def listed(part: str) -> str:
-    """Name the files of a folder such as train.methods, for the help; nothing of them is imported."""
+    """List the plug-ins of a folder such as train.methods, for the help, without importing them."""
     from importlib import import_module
 
     from ..registry import names
@@ -58,7 +58,7 @@ def next_step(*words: object) -> str:
 
 @contextmanager
 def said() -> Generator[None]:
-    """Show warnings of ours as lines for people, each once, without the place in our code that they come from."""
+    """Show warnings as lines for people, each once, without the line of code they come from."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SpikeloomWarning)
         shown = warnings.showwarning
@@ -74,6 +74,6 @@ def said() -> Generator[None]:
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error so that standard output stays what a script asked for."""
+    """Print a line for people, on standard error, so that standard output has only what a script asked for."""
     with contextlib.suppress(OSError):  # a terminal that closed stops no work
         print(text, file=sys.stderr)

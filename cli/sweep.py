@@ -23,32 +23,34 @@ SHOWN = 8  # columns of the table that fit a terminal
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(short_help="Train a grid of methods and sparsities; draw it.")(sweep)
+    app.command(short_help="Train a grid of methods and sparsities, and plot it.")(sweep)
 
 
 def sweep(
     out: Annotated[Path, typer.Option(help="Folder of the sweep; each cell is a run folder in it.")],
     methods: Annotated[str, typer.Option(help="Pruning rules, e.g. dense,grad-r,stds.")],
-    sparsities: Annotated[str, typer.Option(help="Shares of weights to remove, e.g. 0.9,0.95,0.99.")],
+    sparsities: Annotated[str, typer.Option(help="Shares of weights to prune, e.g. 0.9,0.95,0.99.")],
     data: Annotated[str | None, typer.Option(help="Data set.")] = None,
     net: Annotated[str | None, typer.Option(help="Network [default: fc].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
-    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2: means and spreads are drawn.")] = "0",
+    weight_bits: Annotated[
+        int | None, typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc only).")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2; means and ranges are plotted.")] = "0",
     jobs: Annotated[int, typer.Option(help="Cells trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads of a cell; the same number gives the same bits with any --jobs [default: its share of the cores]."),
+        typer.Option(help="Threads per cell; the same number gives the same bits with any --jobs [default: its share of the cores]."),
     ] = None,
-    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Compile and run each cell, for SOPs and energy.")] = True,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Also compile and run each cell, for SOPs and energy.")] = True,
     chosen: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400; repeatable.")
+        list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400. Repeatable.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags override it.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, compile and run a grid of methods, sparsities and seeds; writes sweep.json and sweep.html. Repeat it to go on."""
+    """Train, compile and run a grid of methods, sparsities and seeds. Writes sweep.json and sweep.html. To continue, repeat the command."""
     from ..sweep import Grid
     from ..sweep import sweep as run_sweep
     from ..train.recipe import merged, read_recipe
@@ -63,13 +65,13 @@ def sweep(
     settings = merged({} if recipe is None else read_recipe(recipe), flags, chosen or [])
     for name in ("method", "sparsity", "seed"):
         if name in settings:
-            raise UsageError(f"{name} is what a sweep varies. Name them with --methods, --sparsities and --seeds.")
+            raise UsageError(f"A sweep varies {name} itself. Use --methods, --sparsities and --seeds.")
     grid = Grid(settings, _words(methods), _numbers("sparsities", sparsities), tuple(map(int, _numbers("seeds", seeds))), out, deploy)
     command = shlex.join(["spikeloom", *sys.argv[1:]])
     try:
         rows = run_sweep(grid, jobs=jobs, threads=threads, command=command, report=_report)
     except KeyboardInterrupt as stop:
-        done = f"What is done is in {out / 'sweep.json'}. Repeat the command to go on; what was begun continues."
+        done = f"Finished cells are in {out / 'sweep.json'}. Repeat the command to continue."
         raise StoppedError(f"Interrupted. {done}") from stop
     if as_json:
         print_json(rows)
@@ -77,7 +79,9 @@ def sweep(
         _print(grid, rows)
     failed = [row for row in rows if "error" in row]
     if failed:
-        raise SpikeloomError(f"{len(failed)} of {len(rows)} cells failed; sweep.json in {out} has each one's error. {failed[0]['error']}")
+        raise SpikeloomError(
+            f"{len(failed)} of {len(rows)} cells failed; {out}/sweep.json has the error of each. The first: {failed[0]['error']}"
+        )
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -89,7 +93,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         return tuple(float(word) if name == "sparsities" else int(word) for word in _words(text))
     except ValueError:
         kind = "numbers" if name == "sparsities" else "whole numbers"
-        raise UsageError(f"--{name} is {text!r}; it must be {kind} with commas between, e.g. 0.9,0.95.") from None
+        raise UsageError(f"--{name} is {text!r}; it must be {kind} separated by commas, e.g. 0.9,0.95.") from None
 
 
 def _report(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> None:

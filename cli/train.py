@@ -27,51 +27,59 @@ def train(
     net: Annotated[str | None, typer.Option(help=f"Network: {listed('train.networks')} [default: fc].")] = None,
     method: Annotated[str | None, typer.Option(help=f"Pruning rule: {listed('train.methods')} [default: dense].")] = None,
     sparsity: Annotated[
-        float | None, typer.Option(help="Share of weights to remove, 0 <= S < 1; comes out within 0.1 points [default: 0].")
+        float | None, typer.Option(help="Share of weights to prune, 0 <= S < 1, reached within 0.1 points [default: 0].")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data [default: 20].")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Samples a step, of all processes together [default: 128, or fewer for a small data set].")
+        int | None, typer.Option(help="Samples per step, of the whole process group [default: 128, or fewer for a small data set].")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's peak learning rate [default: 0.01, or 0.001 with convolutions].")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Its course: cosine, warmup-cosine, one-cycle, constant [default: cosine].")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the training in which those that warm up do so [default: 0.1].")] = None,
-    timesteps: Annotated[
-        int | None, typer.Option("--timesteps", "-T", help="Time steps a sample [default: 8, or the frames of temporal data].")
+    schedule: Annotated[
+        str | None, typer.Option(help="Schedule of the learning rate: cosine, warmup-cosine, one-cycle or constant [default: cosine].")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="mse or ce on mean rates, tet on every step [default: mse].")] = None,
-    tet_lambda: Annotated[float | None, typer.Option(help="Weight of tet's second term, 0..1 [default: 0.001].")] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the training spent on warm-up, in schedules that have one [default: 0.1].")
+    ] = None,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Time steps per sample [default: 8; for event data its frames].")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="mse or ce on mean spike rates, or tet on every step [default: mse].")] = None,
+    tet_lambda: Annotated[float | None, typer.Option(help="Weight of the second term of tet, 0..1 [default: 0.001].")] = None,
     augment: Annotated[
-        str | None, typer.Option(help="none; gentle: small turns, shifts and scales; published: what papers use [default: none].")
+        str | None, typer.Option(help="none; gentle: small rotations, shifts and scalings; published: as in papers [default: none].")
     ] = None,
     hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
     width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
-    weight_bits: Annotated[int | None, typer.Option(help="Train in the chip's integers with weights of 2..8 bits at the end (fc).")] = None,
-    qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that do [default: 0.25].")] = None,
-    qat_lr: Annotated[float | None, typer.Option(help="Their learning rate at the start, as a share of --lr [default: 0.3].")] = None,
-    validation_fraction: Annotated[float | None, typer.Option(help="Share of the training samples held out [default: 0.1].")] = None,
-    init: Annotated[str | None, typer.Option(help="Run folder or model.safetensors whose weights to start from.")] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc only).")
+    ] = None,
+    qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that train in integers [default: 0.25].")] = None,
+    qat_lr: Annotated[float | None, typer.Option(help="Initial learning rate of these epochs, as a share of --lr [default: 0.3].")] = None,
+    validation_fraction: Annotated[
+        float | None, typer.Option(help="Share of the training samples held out for validation [default: 0.1].")
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="Run folder or model.safetensors with initial weights.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, or bf16 by autocast [default: float32].")] = None,
-    compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Let torch.compile build the training step.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch [default: all cores; with --resume those of the run].")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bf16 with autocast [default: float32].")] = None,
+    compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Build the training step with torch.compile.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch [default: all cores; with --resume as before].")] = None,
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option: method.x=, net.x= or data.x=; or a setting. Repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="An option (method.x=, net.x=, data.x=) or a setting. Repeatable."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set override it.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random [default: 0].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers [default: 0].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same bits.")] = False,
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds after which no further epoch begins: exit code 5, and --resume continues.")
+        float | None, typer.Option(help="Start no epoch after this many seconds: exit code 5; continue with --resume.")
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data set's files where they are missing.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Download missing files of the data set.")] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a sparse spiking network; writes model.onnx, checkpoint, metrics and TensorBoard into --out.
+    """Train a sparse spiking network. Writes model.onnx, a checkpoint, metrics and TensorBoard logs into --out.
 
-    Under torchrun all processes train together: torchrun --nproc-per-node 4 -m spikeloom train ...
+    Several processes train together under torchrun: torchrun --nproc-per-node 4 -m spikeloom train ...
     """
     from ..files import read_json
     from ..train.fitting import train_run

@@ -207,7 +207,7 @@ def test_hw(tmp_path: Path, spikeloom: Command) -> None:
     assert "Davies" in spikeloom("hw", "show", "loihi").out
     mine = tmp_path / "mine.toml"
     mine.write_text(files("spikeloom.hwmodels.chips").joinpath("loihi2.toml").read_text())
-    assert "is a chip file: loihi2" in spikeloom("hw", "check", mine).err
+    assert "is a valid chip file: loihi2" in spikeloom("hw", "check", mine).err
     checked = json.loads(spikeloom("hw", "check", mine, "--json").out)
     assert checked["path"] == str(mine) and checked["name"] == "loihi2" and checked["cores"] > 100
 

@@ -152,8 +152,8 @@ def test_estimate_reads_what_compile_reads(spikeloom: Command, tmp_path: Path) -
 REFUSALS: list[tuple[tuple[Any, ...], str]] = [
     (("compile", "{net}", "--set", "reset=subtract"), "takes no reset: Lava's neurons set their potential to 0"),
     (("compile", "{net}", "--dt", "1"), "takes no dt: its neurons count in time steps"),
-    (("compile", "{net}", "-T", "6", "--set", "data.by=time"), "--set data.by= belongs to data, and none is named"),
-    (("compile", "{net}", "-T", "6", "--labels", "y.npy"), "--labels belongs to data, and none is named"),
+    (("compile", "{net}", "-T", "6", "--set", "data.by=time"), "--set data.by= needs data, and none is named"),
+    (("compile", "{net}", "-T", "6", "--labels", "y.npy"), "--labels needs data, and none is named"),
     (("compile", "{net}", "-T", "6", "--data", "digits"), "have one value for all time steps; the network in {net} takes one for each"),
     (("compile", "{net}", "-T", "6", "--data", "{npz}", "--set", "data.by=time"), "no option of samples in"),
     (("compile", "{net}", "-T", "6", "--data", "{bare}"), "samples are looked for as x (N, ...) and classes as y (N,)"),

@@ -194,7 +194,7 @@ def folders(tmp_path: Path) -> Path:
 def test_the_command_compares_runs(spikeloom: Command, folders: Path) -> None:
     ended = spikeloom("report", *sorted(folders.iterdir()))
     assert ended.code == 0 and ended.out.strip() == str(folders / "compare.html")
-    assert "empty holds no results and is left out" in ended.err
+    assert "empty has no results and is left out" in ended.err
     page = (folders / "compare.html").read_text()
     assert all(name in page for name in ("one", "two", "sweep/a/seed0", "sweep/b/seed0"))
     ended = spikeloom("report", folders / "sweep", folders / "sweep/a/seed0", "--format", "json")
@@ -234,7 +234,7 @@ def test_the_command_explains_what_is_wrong(spikeloom: Command, folders: Path) -
     ended = spikeloom("report", folders / "one", "--format", "pdf")
     assert ended.code == 2 and "Known: html, json, md, text" in ended.err
     ended = spikeloom("report", folders / "empty")
-    assert ended.code == 2 and "no results.json there or below" in ended.err
+    assert ended.code == 2 and "no results.json in or below it" in ended.err
     (folders / "two/results.json").write_text("{")
     ended = spikeloom("report", folders / "one", folders / "two")
     assert ended.code == 1 and "two/results.json is not results of spikeloom run" in ended.err
