@@ -1,7 +1,8 @@
-"""Which neurons can matter: they can come to spike, and somebody on the way to the output hears them.
+"""Which neurons can matter: they can come to spike, and a path leads from them to the output.
 
 Both are least fixed points, so that a cycle does not keep itself alive: a neuron can spike if those that are known to can excite it over
-its threshold, beginning with samples and biases; it is heard if one that is known to be heard has a synapse of it, beginning at the output.
+its threshold, beginning with samples and biases; it is needed if one that is known to be needed has a synapse of it, beginning at
+the output.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def able(network: Network) -> Masks:
     return masks
 
 
-def heard(network: Network, live: Masks) -> Masks:
+def needed(network: Network, live: Masks) -> Masks:
     """Return, by population, which neurons lead to the output through weights whose sources are `live`; of the output, all not removed."""
     output = network.populations[-1]
     masks: Masks = {p.name: np.zeros(p.size, np.bool_) for p in network.populations} | {output.name: output.living}

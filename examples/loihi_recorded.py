@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spikeloom import runtime
 from spikeloom.compile import compile_network
-from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+from spikeloom.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime.backends import lava
 
 # A connection takes a step on the chip, from the input too; here times are local, step t of a layer being its t-th, whenever it comes.

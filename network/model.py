@@ -1,7 +1,7 @@
 """The network that flows through the compiler: named populations and projections, immutable.
 
 A float network comes out of a reader; the quantise pass makes an integer one of it, in which every number is what the
-chip holds. Shapes are checked when a value is made, and arrays are read-only.
+chip holds. `elements` has its parts, `checks` what must hold between them.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NetworkError
 from ..fed import Known
-from ..subset import Subset
 from . import timing
-from .axes import fits
+from .checks import check
 from .convolution import Connectivity, Convolution
+from .elements import SPIKE, Encoding, InputSpec, Payload, Place, Population, Projection, Reading, Stage, Trained
 from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold
 from .synapses import Synapses, row_pointers
 
@@ -28,12 +26,15 @@ __all__ = [
     "Connectivity",
     "Convolution",
     "CrossbarLIF",
+    "Encoding",
+    "Flat",
     "SPIKE",
     "InputSpec",
     "IntegerLIF",
     "Network",
     "Neuron",
     "Payload",
+    "Place",
     "Population",
     "Projection",
     "Reading",
@@ -41,210 +42,9 @@ __all__ = [
     "Synapses",
     "Threshold",
     "Trained",
+    "flatten",
     "row_pointers",
 ]
-
-Encoding = Literal["direct", "current", "graded", "rate", "host", "events"]
-Place = Literal["chip", "host"]
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Neurons of one kind. `neuron` is None for the input. `place` "host" means that they are computed off chip.
-
-    `bias`: added to the input of every step; one number a channel (the first axis of `shape`), which is one a neuron for a flat population.
-        float32 with a float neuron. With an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
-    `alive`: (size,) neurons that were not removed; the others never spike. None: all.
-    `levels`: (size, 4) with a CrossbarLIF, the weight of each neuron by axon type; what arrives at it are sums of these.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    neuron: Neuron | None
-    place: Place = "chip"
-    bias: NDArray[Any] | None = None
-    alive: NDArray[np.bool_] | None = None
-    levels: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        for what, array, size in (("biases", self.bias, self.shape[0]), ("flags of live neurons", self.alive, self.size)):
-            if array is not None and array.shape != (size,):
-                raise NetworkError(f"Population {self.name} of shape {self.shape} has {array.shape} {what}; it needs {size}.")
-            if array is not None:
-                array.setflags(write=False)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Population):
-            return NotImplemented
-        same = (self.name, self.shape, self.neuron, self.place) == (other.name, other.shape, other.neuron, other.place)
-        return same and _same(self.bias, other.bias) and _same(self.alive, other.alive)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.shape, self.neuron, self.place))
-
-    @property
-    def size(self) -> int:
-        """The number of neurons."""
-        return int(np.prod(self.shape))
-
-    @property
-    def living(self) -> NDArray[np.bool_]:
-        """Which neurons were not removed, (size,)."""
-        return np.ones(self.size, np.bool_) if self.alive is None else self.alive
-
-    @property
-    def count(self) -> int:
-        """The number of neurons that were not removed."""
-        return self.size if self.alive is None else int(self.alive.sum())
-
-    @property
-    def biases(self) -> NDArray[Any]:
-        """The bias of each neuron, (size,); zeros where there is none."""
-        if self.bias is None:
-            return np.zeros(self.size, np.int32 if isinstance(self.neuron, IntegerLIF) else np.float32)
-        return np.repeat(self.bias, self.size // max(self.shape[0], 1))
-
-
-def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
-    return a is b or (a is not None and b is not None and np.array_equal(a, b))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a projection was when it was trained: weights that survived, weights and synapses had all survived, and its sources."""
-
-    weights: int
-    possible_weights: int
-    possible_synapses: int
-    sources: int = 0  # 0: not known
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Synapses from `source` to `target`. The integer input current of a step is  a = (W s) << exponent  (>> with floor below 0).
-
-    `lag`: steps by which the target hears the source late:  a(t) takes s(t - lag)  in local time. A connection that runs backwards or
-        from a population to itself needs at least 1. What would arrive after the last step of a sample is lost with it.
-    `delay`: steps of synaptic delay on the chip, beyond the one that every connection takes; set by the pass that balances paths.
-    """
-
-    name: str
-    source: str
-    target: str
-    synapses: Connectivity
-    exponent: int = 0
-    weight_bits: int | None = None  # None: float weights
-    scale: float = 1.0  # the float weight is data * 2**exponent / scale
-    origin: Trained | None = None  # before a pass unrolled or dropped something; None: as it stands
-    lag: int = 0
-    delay: int = 0
-
-    def __post_init__(self) -> None:
-        if self.lag < 0 or self.delay < 0:
-            raise NetworkError(f"Projection {self.name}: its lag is {self.lag} and its delay {self.delay}; neither can be negative.")
-
-    @property
-    def trained(self) -> Trained:
-        """What was trained: connectivity is counted against it."""
-        if self.origin is not None:
-            return self.origin
-        if isinstance(self.synapses, Convolution):
-            return Trained(self.synapses.weights, int(np.prod(self.synapses.taps.shape)), self.synapses.possible, self.synapses.shape[1])
-        possible = int(np.prod(self.synapses.shape))
-        return Trained(self.synapses.count, possible, possible, self.synapses.shape[1])
-
-    def select(self, keep: NDArray[np.bool_]) -> Projection:
-        """Keep the weights that are marked; what was trained stays on record."""
-        return self if keep.all() else replace(self, synapses=self.synapses.select(keep), origin=self.trained)
-
-
-class Payload(NamedTuple):
-    """What a message of a projection carries: an integer up to `largest`, each unit worth `scale` in the float network.
-
-    `once`: it is sent at the first step alone, and a current that never decays holds it. `SPIKE` is what neurons send.
-    """
-
-    largest: int
-    scale: float
-    once: bool = False
-
-    @property
-    def is_graded(self) -> bool:
-        """Whether a synapse has to multiply by it; a 1 is a spike."""
-        return self.largest > 1
-
-
-SPIKE = Payload(1, 1.0)
-LARGEST_PAYLOAD = 255  # a payload is a byte, here and on the chips
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are put on the wire.
-
-    "direct": constant over the steps, not encoded yet; "events": samples hold their own frames, (T, inputs); else a compiler's choice.
-    """
-
-    levels: int = 255
-    scale: float = 1.0 / 255.0
-    encoding: Encoding = "direct"
-
-    @property
-    def is_temporal(self) -> bool:
-        """Whether a sample has a value for every time step."""
-        return self.encoding == "events"
-
-    @property
-    def is_once(self) -> bool:
-        """Whether the payload comes at the first step alone; a current that never decays holds it."""
-        return self.encoding in ("current", "host")
-
-    @property
-    def is_rate_coded(self) -> bool:
-        """Whether samples enter as random spikes."""
-        return self.encoding == "rate"
-
-    @property
-    def payload(self) -> Payload:
-        """What a message of the input carries; of samples that are not encoded yet, as they are."""
-        return SPIKE if self.is_rate_coded else Payload(self.levels, self.scale, self.is_once)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Accuracy (0..1) at one stage of the chain, over `samples` samples of the split `split`, or of the `of` samples of it as `chosen`."""
-
-    name: str
-    accuracy: float
-    samples: int
-    split: str = "test"
-    of: int | None = None
-    chosen: str = "all"
-
-    @classmethod
-    def on(cls, name: str, accuracy: float, tested: Subset) -> Stage:
-        """Return a stage whose accuracy was found on a subset of the test samples."""
-        return cls(name, accuracy, tested.samples, of=tested.of, chosen=tested.chosen)
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> Stage:
-        """Return what `dataclasses.asdict` wrote, by this version or an earlier one."""
-        of = document.get("of")
-        held = None if of is None else int(of), str(document.get("chosen", "all"))
-        return cls(str(document["name"]), float(document["accuracy"]), int(document["samples"]), str(document["split"]), *held)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a reader says of a file that another tool wrote, beside the network in it.
-
-    `format`: netx, NIR; `warnings`: what the file leaves open and was taken for granted; `if_silent`: a sentence, what its user can do
-    where a layer cannot spike.
-    """
-
-    format: str
-    warnings: tuple[str, ...] = ()
-    if_silent: str = ""
 
 
 @dataclass(frozen=True)
@@ -263,13 +63,13 @@ class Network:
     input: InputSpec = field(default_factory=InputSpec)
     stages: tuple[Stage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
-    votes: int = 1  # output neurons a class, side by side; the class whose neurons spike most is the answer
+    votes: int = 1  # output neurons per class, side by side; the class whose neurons spike most is the prediction
     reading: Reading | None = field(default=None, compare=False)  # of another tool's file; not kept in ours
     # By layer, as it was trained: the synapses that a spike can cross, and all that there could be (`reachable`); set by the pass record.
     reachable: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def __post_init__(self) -> None:
-        _check_network(self)
+        check(self.populations, self.projections, self.timesteps, self.input, self.votes)
 
     def population(self, name: str) -> Population:
         """Return the population called `name`."""
@@ -421,48 +221,3 @@ def _without_removed(population: Population) -> Population:
     bias = None if population.bias is None else population.biases[population.alive]
     levels = None if population.levels is None else population.levels[population.alive]
     return replace(population, shape=(population.count,), bias=bias, alive=None, levels=levels)
-
-
-def _check_network(network: Network) -> None:
-    order = {p.name: i for i, p in enumerate(network.populations)}
-    if len(network.populations) < 2 or len(order) != len(network.populations):
-        raise NetworkError("A network needs an input and at least one population, with distinct names.")
-    if network.populations[0].neuron is not None or any(p.neuron is None for p in network.spiking):
-        raise NetworkError("The first population is the input and has no neuron model; all others need one.")
-    if not 1 <= network.timesteps <= 4096:
-        raise NetworkError(f"The number of time steps is {network.timesteps}; it must lie in 1..4096.")
-    if network.votes < 1 or network.populations[-1].size % network.votes:
-        raise NetworkError(f"The output's {network.populations[-1].size} neurons cannot be shared out as {network.votes} votes a class.")
-    if network.input.encoding != "direct" and network.input.payload.largest > LARGEST_PAYLOAD:
-        raise NetworkError(
-            f"The samples have values up to {network.input.levels:,}, and the encoding {network.input.encoding} sends them as bytes, up to "
-            f"{LARGEST_PAYLOAD}. Use samples of fewer levels, or --encoding rate."
-        )
-    if len({p.name for p in network.projections}) != len(network.projections):
-        raise NetworkError("Two projections have the same name.")
-    for projection in network.projections:
-        _check_projection(network, projection, order)
-
-
-def _check_projection(network: Network, projection: Projection, order: dict[str, int]) -> None:
-    for end in (projection.source, projection.target):
-        if end not in order:
-            raise NetworkError(f"Projection {projection.name}: there is no population called {end!r}.")
-    if order[projection.target] == 0:
-        raise NetworkError(f"Projection {projection.name} leads into the input {projection.target}, which hears nothing.")
-    if order[projection.source] >= order[projection.target] and projection.lag < 1:
-        raise NetworkError(
-            f"Projection {projection.name} runs back from {projection.source} to {projection.target} with a lag of 0, so the target would "
-            f"hear the source's step before it has run. It needs a lag of at least 1."
-        )
-    need = (network.population(projection.target).size, network.population(projection.source).size)
-    if projection.synapses.shape != need:
-        raise NetworkError(f"Projection {projection.name}: its synapses have shape {projection.synapses.shape}, its ends need {need}.")
-    if isinstance(projection.synapses, Convolution):
-        maps = projection.synapses.source_shape, projection.synapses.target_shape
-        for end, shape in zip((projection.source, projection.target), maps, strict=True):
-            declared = network.population(end).shape
-            if not fits(declared, shape):
-                raise NetworkError(
-                    f"Projection {projection.name}: its maps at {end} have the shape {shape}, the population has {declared}."
-                )

@@ -1,7 +1,7 @@
 """The integer reference: the deployed network in plain NumPy, from `hwmodels.fixed_point` alone.
 
 Its spikes are the definition; every backend is held against them. Time is local: step t of a population is its t-th step,
-whenever the chip's pipeline reaches it, and hears what its sources did in their step  t - lag  (silence before step 0). Populations on
+whenever the chip's pipeline reaches it, and receives what its sources sent in their step  t - lag  (silence before step 0). Populations on
 a common cycle are stepped together, all others one after another.
 """
 
@@ -122,7 +122,7 @@ def component(
     streams: dict[str, NDArray[Any]],
     active: dict[str, NDArray[np.int64]] | None = None,
 ) -> Spikes:
-    """Run populations of an integer network step by step together, in their order, on the streams of the others that they hear."""
+    """Run populations of an integer network step by step together, in their order, on the streams of the others that they receive."""
     neurons: list[_Neurons] = []
     for population in populations:
         if isinstance(population.neuron, CrossbarLIF):
@@ -139,7 +139,7 @@ class _Neurons(Protocol):
 
     v: NDArray[Any]
 
-    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
         """Return the spikes (neurons, samples) of a step, from what each arriving projection's source sent (sources, samples)."""
         ...
 
@@ -151,9 +151,9 @@ class _IntegerNeurons:
         self.bias = population.biases.astype(np.int64)[:, None]
         self.u = self.v = np.zeros((population.size, samples), np.int64)
 
-    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
         a = np.zeros_like(self.u)
-        for (weights, exponent), s in zip(self.arriving, heard, strict=True):
+        for (weights, exponent), s in zip(self.arriving, received, strict=True):
             a = a + fixed_point.synaptic_input(weights, s.astype(np.int64), exponent)
         n = self.neuron
         self.u, self.v, fired = fixed_point.lif_step(
@@ -168,8 +168,8 @@ class _CrossbarNeurons:
         self.arriving = [p.synapses.operator() for p in network.inputs_of(population.name)]
         self.v = np.zeros((population.size, samples), np.int64)
 
-    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
-        a = sum((w @ s.astype(np.int64) for w, s in zip(self.arriving, heard, strict=True)), np.zeros_like(self.v))
+    def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        a = sum((w @ s.astype(np.int64) for w, s in zip(self.arriving, received, strict=True)), np.zeros_like(self.v))
         self.v, fired = crossbar.crossbar_step(self.v, a, threshold=self.neuron.threshold, leak=self.neuron.leak)
         return fired
 
@@ -187,8 +187,8 @@ def _run_together(
 ) -> Spikes:
     samples, steps = next(iter(streams.values())).shape[:2]
     spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_) for p in populations}
-    heard = streams | spikes
-    arriving = [[(heard[q.source], q.lag) for q in network.inputs_of(p.name)] for p in populations]
+    sent = streams | spikes
+    arriving = [[(sent[q.source], q.lag) for q in network.inputs_of(p.name)] for p in populations]
     for t in range(steps):
         for population, cells, sources in zip(populations, neurons, arriving, strict=True):
             fired = cells.step([(s[:, t - lag] if t >= lag else np.zeros_like(s[:, t])).T for s, lag in sources]).T
@@ -216,7 +216,7 @@ def simulate_float(network: Network, values: NDArray[Any], *, events: NDArray[An
 
 
 def float_component(network: Network, populations: Sequence[Population], streams: dict[str, NDArray[Any]]) -> Spikes:
-    """Run populations of a float network step by step together, in their order, on the streams of the others that they hear."""
+    """Run populations of a float network step by step together, in their order, on the streams of the others that they receive."""
     neurons: list[_Neurons] = []
     for population in populations:
         if not isinstance(population.neuron, LIF | Threshold):
@@ -233,9 +233,9 @@ class _FloatNeurons:
         self.v = np.full((population.size, samples), neuron.v_reset if isinstance(neuron, LIF) else 0.0, np.float64)
         self.i = np.zeros_like(self.v)
 
-    def step(self, heard: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
         left = self.i - self.i / self.neuron.tau_syn if isinstance(self.neuron, LIF) else np.zeros_like(self.v)
-        self.i = sum((w @ s.astype(np.float64) for w, s in zip(self.arriving, heard, strict=True)), left)
+        self.i = sum((w @ s.astype(np.float64) for w, s in zip(self.arriving, received, strict=True)), left)
         self.v, fired = float_step(self.neuron, self.v, self.i + self.bias)
         return fired
 

@@ -1,7 +1,7 @@
 """Local time and the chip's time: components that must be stepped together, depths, and the proof that all paths agree.
 
 A population at depth d runs its local step t at the chip's step  t + d.  A connection takes one step and its delay, and the target's
-step t hears the source's step  t - lag,  so for every projection
+step t receives what the source sent in its step  t - lag,  so for every projection
 
     depth(target) = depth(source) + 1 + delay - lag.
 

@@ -1,7 +1,7 @@
 """Partition: neurons to cores, such that few messages are sent and no limit of a core is broken.
 
-The objective is messages per step,  sum over sources of rate * distinct target cores. Where one core holds all, that is the answer;
-else it is searched for (`search`).
+The objective is messages per step,  sum over sources of rate * distinct target cores. Where one core holds all, there is
+nothing to look for; else it is searched for (`search`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Neurons that hear nothing: whatever core they are on, the messages are the same, so they fill up what the others leave free."""
+"""Neurons that receive nothing: whatever core they are on, the messages are the same, so they fill up what the others leave free."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ Every connection takes a step on the chip, so a branch of two layers arrives a s
 
     delay = depth(target) - depth(source) - 1 + lag  >= 0.
 
-Where that exceeds the M steps that the chip can delay, relays stand in between: gates of level 1, one for each neuron that is heard, which
-spike in the same local step as it does. A chain of them, M + 1 steps from one to the next, serves all projections of a source: one that
-lacks `delay` steps leaves the relay number  delay // (M + 1)  with  delay mod (M + 1)  to go, so none takes more relays than it must.
+Where that exceeds the M steps that the chip can delay, relays stand in between: memoryless threshold units of level 1, one for each neuron
+with late synapses, which spike in the same local step as it does. A chain of them, M + 1 steps from one to the next, serves all
+projections of a source: one that lacks `delay` steps leaves the relay number  delay // (M + 1)  with  delay mod (M + 1)  to go, so none
+takes more relays than it must.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Balance:
         """
         depth = network.depth()
         delayed = (replace(p, delay=_missing(p, depth)) for p in network.projections)
-        network = replace(network, projections=tuple(p for p in delayed if p.delay <= self.max_delay or _heard(network, p).count))
+        network = replace(network, projections=tuple(p for p in delayed if p.delay <= self.max_delay or _sending(network, p).count))
         before = len(network.projections), len(network.populations)
         for source in network.populations:
             late = [p for p in network.outputs_of(source.name) if p.delay > self.max_delay]
@@ -112,7 +113,7 @@ def _changes(network: Network, projections: int, populations: int) -> Iterable[s
 def _relayed(network: Network, source: Population, late: list[Projection], stride: int) -> Network:
     """Return the network with the late projections of `source` leaving a chain of relays, `stride` chip steps from one to the next.
 
-    The output stays last: its relays stand right behind the input and hear it a local step late, and the projections lag a step less.
+    The output stays last: its relays stand right behind the input and receive it a local step late, and the projections lag a step less.
     """
     is_output = source.name == network.populations[-1].name
     order, projections = list(network.populations), {p.name: p for p in network.projections}
@@ -121,13 +122,13 @@ def _relayed(network: Network, source: Population, late: list[Projection], strid
     feeding, numbers = source, np.arange(source.size)
     for hop in range(1, max(p.delay for p in late) // stride + 1):
         beyond = [p for p in late if p.delay // stride >= hop]
-        used = np.unique(np.concatenate([_heard(network, p).indices for p in beyond]))
+        used = np.unique(np.concatenate([_sending(network, p).indices for p in beyond]))
         name = _free(f"{source.name}_relay{hop}", {p.name for p in order} | set(projections))
         relay = Population(name, (used.size,), Threshold(level if hop == 1 else 1.0))
         lag = int(is_output and hop == 1)
         projections[name] = _wire(feeding, relay, np.searchsorted(numbers, used), lag, stride - 1)
         for p in (p for p in beyond if p.delay // stride == hop):
-            projections[p.name] = _leaving(p, _heard(network, p), relay, used, p.delay % stride, int(is_output))
+            projections[p.name] = _leaving(p, _sending(network, p), relay, used, p.delay % stride, int(is_output))
         order.insert(at, relay)
         at, feeding, numbers = at + 1, relay, used
     network = replace(network, populations=tuple(order), projections=tuple(projections.values()))
@@ -141,21 +142,21 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _wire(source: Population, relay: Population, columns: NDArray[np.int64], lag: int, delay: int) -> Projection:
-    """Return the projection into a relay, whose neuron j hears the source's neuron columns[j]; no weight of it was trained."""
+    """Return the projection into a relay, whose neuron j receives those of the source's neuron columns[j]; no weight of it was trained."""
     weights = np.ones(relay.size, np.float32)
     synapses = Synapses(np.arange(relay.size + 1), columns.astype(np.int32), weights, (relay.size, source.size))
     return Projection(relay.name, source.name, relay.name, synapses, origin=Trained(0, 0, relay.size), lag=lag, delay=delay)
 
 
-def _heard(network: Network, projection: Projection) -> Synapses:
+def _sending(network: Network, projection: Projection) -> Synapses:
     """Return the synapses whose sources were not removed."""
     synapses, alive = projection.synapses.unrolled(), network.population(projection.source).alive
     return synapses if alive is None else synapses.select(alive[synapses.indices])
 
 
-def _leaving(projection: Projection, heard: Synapses, relay: Population, used: NDArray[np.int32], delay: int, earlier: int) -> Projection:
+def _leaving(projection: Projection, sending: Synapses, relay: Population, used: NDArray[np.int32], delay: int, earlier: int) -> Projection:
     """Return the projection as it leaves the relay that stands for the neurons `used` of its source."""
-    indices = np.searchsorted(used, heard.indices).astype(np.int32)
-    synapses = Synapses(heard.indptr, indices, heard.data, (heard.shape[0], relay.size))
+    indices = np.searchsorted(used, sending.indices).astype(np.int32)
+    synapses = Synapses(sending.indptr, indices, sending.data, (sending.shape[0], relay.size))
     lag = projection.lag - earlier
     return replace(projection, source=relay.name, synapses=synapses, origin=projection.trained, lag=lag, delay=delay)

@@ -1,9 +1,9 @@
 """Drop synapses and neurons that cannot matter, to the fixed point.
 
 A neuron that nothing excites (no live positive synapse, no positive bias), or whose threshold no sample could reach, never spikes; one
-with no path to the output is never heard. Both go, with all their synapses, and so may their neighbours then; a neuron that spikes by
-its bias alone stays as long as it is heard. Neurons that training removed go first. A layer of a branch may go altogether, with a
-warning, as long as another way leads from the input to the output. Inputs and outputs keep their numbers.
+with no path to the output has no effect. Both go, with all their synapses, and so may their neighbours then; a neuron that spikes by
+its bias alone stays as long as a path leads to the output. Neurons that training removed go first. A layer of a branch may go altogether,
+with a warning, as long as another way leads from the input to the output. Inputs and outputs keep their numbers.
 
 Where convolutions meet a map, whole channels are taken out of it; single dead neurons (at its rim, say) stay in the numbering, marked as
 not alive: taps stand for synapses at many places, and a map with holes would have no taps.
@@ -21,7 +21,7 @@ from ...errors import NetworkError
 from ...network.model import Convolution, Network, Population, Projection
 from ..advice import if_silent
 from ..api import PassResult
-from ..liveness import able, heard
+from ..liveness import able, needed
 from ..reach import Masks
 
 
@@ -41,7 +41,7 @@ class DropDead:
         live = network.without_zeros()
         zeros = before[0] - live.synapses
         spiking = able(live)
-        alive = heard(live, spiking)
+        alive = needed(live, spiking)
         entry = live.populations[0]
         alive[entry.name] = entry.living  # inputs keep their numbers
         _check_way(network, live, spiking, alive)
@@ -57,7 +57,7 @@ class DropDead:
 
 
 def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) -> None:
-    """Refuse a network whose output hears nothing of the input, and name the layer where the way ends."""
+    """Refuse a network whose output receives nothing from the input, and name the layer where the way ends."""
     output = network.populations[-1]
     if output.name not in _deaf(live, alive):
         return
@@ -65,18 +65,18 @@ def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) ->
     stored = sum(p.synapses.weights for p in network.inputs_of(deaf))
     raise NetworkError(
         f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses can bring a neuron to its threshold that leads from "
-        f"the input to the output, so the network would answer the same to every sample. {if_silent(network)}"
+        f"the input to the output, so the network would make the same prediction for every sample. {if_silent(network)}"
     )
 
 
 def _deaf(network: Network, alive: Masks) -> list[str]:
     """Return the layers to which no synapses lead from the input, in order."""
-    hears: set[str] = set()
+    reached: set[str] = set()
     found = {network.populations[0].name}
-    while found - hears:
-        hears |= found
-        found = {p.target for p in network.projections if p.source in hears and _conducts(p, alive)}
-    return [p.name for p in network.spiking if p.name not in hears]
+    while found - reached:
+        reached |= found
+        found = {p.target for p in network.projections if p.source in reached and _conducts(p, alive)}
+    return [p.name for p in network.spiking if p.name not in reached]
 
 
 def _conducts(projection: Projection, alive: Masks) -> bool:

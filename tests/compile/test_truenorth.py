@@ -22,7 +22,7 @@ from spikeloom.errors import BackendError, DoesNotFitError, FormatError, Network
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.crossbar import STATE_MAX, crossbar_step
 from spikeloom.network import reference
-from spikeloom.network.model import LIF, Convolution, InputSpec, Network, Population, Projection, Synapses, Threshold
+from spikeloom.network.model import LIF, Convolution, CrossbarLIF, InputSpec, Network, Population, Projection, Synapses, Threshold
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native, truenorth
 from spikeloom.runtime.backends.api import BackendOptions
@@ -307,3 +307,9 @@ def test_the_command_line(spikeloom: Command, tmp_path: Path) -> None:
     assert results["check"]["equal"] and results["energy"]["model"] == "truenorth"
     assert spikeloom("report", out / "results-truenorth.json").code == 0
     assert spikeloom("compile", out, "--mode", "ternary").code == 2
+
+
+def test_populations_of_other_levels_are_not_equal() -> None:
+    levels = np.array([[1, 0, 0, 0]])
+    one, same, other = (Population("a", (1,), CrossbarLIF(), levels=x) for x in (levels, levels.copy(), 2 * levels))
+    assert one == same and one != other

@@ -1,5 +1,5 @@
 """Layers in their order, each shared out evenly to cores of its own: a core with the end of one and the beginning of another layer would
-hear the sources of both."""
+receive input from the sources of both."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ EFFORT = "default"
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
-    """Return the layers with breaks between them and within; None where but one hears anything, or there are maps, which tiles serve."""
+    """Return the layers with breaks between them and within; None where only one receives input, or there are maps (see tiles)."""
     del cores, effort, seed
     if any(layer.is_map for layer in wiring.layers):
         return None
-    heard = np.diff(wiring.indptr) > 0
-    orders = [np.flatnonzero(heard[layer.start : layer.stop]) + layer.start for layer in reversed(wiring.layers)]
+    fed = np.diff(wiring.indptr) > 0
+    orders = [np.flatnonzero(fed[layer.start : layer.stop]) + layer.start for layer in reversed(wiring.layers)]
     orders = [order for order in orders if order.size]
     if len(orders) < 2:
         return None
-    silent = np.flatnonzero(~heard)
+    silent = np.flatnonzero(~fed)
     breaks = [_shares(wiring, chip, order) for order in orders]
     return Proposal(np.concatenate([*orders, silent]), np.concatenate([*breaks, np.zeros(silent.size, np.bool_)]))
 
