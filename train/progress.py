@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .loop import Trainer
+from .methods.api import Method
+from .settings import TrainSettings
 
 __all__ = ["Clock", "ProgressCallback"]
 
@@ -19,10 +19,25 @@ REPORT_EVERY = 0.1  # seconds between two calls of the progress callback
 COUNT_EVERY = 1.0  # seconds between two counts of the zeros, which touch every weight
 
 
+class Training(Protocol):
+    """What is reported: `epoch`, epochs that are done; `batches`, steps of an epoch; `rows`, the metrics of the epochs that are done."""
+
+    settings: TrainSettings
+    method: Method
+    progress: ProgressCallback | None
+    epoch: int
+    rows: list[dict[str, Any]]
+
+    @property
+    def batches(self) -> int:
+        """Steps of an epoch."""
+        ...
+
+
 class Clock:
     """Calls the progress callback now and then, with the time left as estimated from this process's pace."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Training) -> None:
         self.trainer, self.began, self.reported = trainer, time.perf_counter(), 0.0
         self.counted, self.sparsity = 0.0, 0.0
 

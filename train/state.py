@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from ..errors import DAMAGE, FormatError
 from ..hwmodels.quantise import LayerRegisters
 from . import platform
 from .checkpoint import Checkpoint
+from .distributed import World
+from .layers import SpikingNetwork
+from .methods.api import Method
 from .metrics import row_of
 from .quantise import IntegerArithmetic
-
-if TYPE_CHECKING:
-    from .loop import Trainer
+from .rest import Rest
+from .settings import TrainSettings
 
 __all__ = ["Best", "capture", "load_state", "restore"]
 
@@ -37,7 +39,25 @@ class Best:
     state: dict[str, Tensor] = field(repr=False)
 
 
-def capture(trainer: Trainer) -> Checkpoint:
+class Trained(Protocol):
+    """What a checkpoint holds of a trainer; see `loop.Trainer`."""
+
+    settings: TrainSettings
+    world: World
+    model: SpikingNetwork
+    method: Method
+    rest: Rest
+    epoch: int
+    rows: list[dict[str, Any]]
+    best: dict[str, Best]
+    arithmetic: dict[str, IntegerArithmetic] | None
+
+    def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
+        """Enter the integer stage with these registers, by layer."""
+        ...
+
+
+def capture(trainer: Trained) -> Checkpoint:
     """Return the trainer's state. Random numbers need none of it: each epoch's follow from the seed and its number."""
     tensors = {f"method/{name}": t for name, t in trainer.method.state_tensors().items()}
     tensors |= {f"model/{name}": t for name, t in _unowned(trainer).items()}
@@ -56,13 +76,13 @@ def capture(trainer: Trainer) -> Checkpoint:
     return Checkpoint(tensors, document)
 
 
-def _unowned(trainer: Trainer) -> dict[str, Tensor]:
+def _unowned(trainer: Trained) -> dict[str, Tensor]:
     """The part of the model's state that the method's own does not hold."""
     owned = {w.data_ptr() for w in trainer.model.weights().values()}
     return {name: t for name, t in trainer.model.state_dict().items() if t.data_ptr() not in owned}
 
 
-def restore(trainer: Trainer, saved: Checkpoint, path: Path) -> None:
+def restore(trainer: Trained, saved: Checkpoint, path: Path) -> None:
     """Give a new trainer the state of a checkpoint.
 
     Raises:
@@ -74,7 +94,7 @@ def restore(trainer: Trainer, saved: Checkpoint, path: Path) -> None:
         raise FormatError(f"{path} is damaged: {error}. Train again, with another --out.") from error
 
 
-def _restore(trainer: Trainer, saved: Checkpoint) -> None:
+def _restore(trainer: Trained, saved: Checkpoint) -> None:
     document = saved.document
     arithmetic = cast("Mapping[str, Any] | None", document["arithmetic"])
     if arithmetic is not None:

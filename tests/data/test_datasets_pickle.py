@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import pickle
 import struct
+import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.data.dataset import load_dataset
+from spikeloom.data.sets._plain_pickle import read
 from spikeloom.errors import DataError
 
 
@@ -122,3 +124,14 @@ def test_any_bytes_of_a_pickle_are_read_or_refused(tmp_path: Path) -> None:
             assert load_dataset("cifar10", tmp_path).test.values.shape[1:] == (3, 32, 32)
         except DataError as error:
             assert "test_batch" in str(error)
+
+
+def test_a_large_memo_index_takes_no_memory() -> None:
+    """The standard library's unpickler makes a table of as many entries as the index: 2.1 GB of these 10 bytes."""
+    content = b"\x80\x02}r" + ((1 << 27) - 1).to_bytes(4, "little") + b"."
+    tracemalloc.start()
+    try:
+        assert read(content, Path("bomb")) == {}
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
