@@ -1,9 +1,10 @@
 """What the kernels in LLVM's vectors buy over plain numba: each alone, and whole runs. Ratios of processor time, measured in turns.
 
-python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2]
+python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2] [--without all]
 
 Each kernel alone: both forms in one process, in turns, on data of the case that it is for. Whole runs: a process for each form, asked
 for one run at a time, in turns. The median of the ratios is printed. `--cpu avx2`: numba compiles everything for a processor with AVX2.
+`--without strip,turn`: whole runs in which these kernels alone are plain, one at a time; each compiles for a minute.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,11 +76,6 @@ def _strips(source: Any, out: Any) -> None:
 def _add_rows(indptr: Any, places: Any, weights: Any, lines: Any, acc: Any) -> None:
     for j in range(indptr.size - 1):
         kernel(lines, places, weights, indptr[j], indptr[j + 1], acc, 8 * j)
-
-
-def _turn_all(acc: Any, totals: Any) -> None:
-    for j in range(0, 800, 8):
-        kernel(acc, 8 * j, totals, j, 800, 0, 0)
 
 
 def _draw_sample(line: Any, some: Any, out: Any) -> None:
@@ -146,7 +143,6 @@ def other_pairs(plain: Any, vector: Any) -> Iterator[Pair]:
     lines, acc = np.append(events[: 784 * 8], np.zeros(64, np.uint8)), np.zeros(6400, np.int32)
     places = a.first // (program.rows("input") * a.unit) * 8  # pyright: ignore[reportOptionalMemberAccess]
     yield "add_eight", "a single sample, 5 %", *loops("add_eight", _add_rows, a.indptr, places, a.weights, lines, acc)
-    yield "turn", "a single sample, 5 %", *loops("turn", _turn_all, acc, np.zeros(6400, np.int32))
 
 
 def map_pairs(plain: Any, vector: Any) -> Iterator[Pair]:
@@ -197,7 +193,7 @@ def whole_runs() -> dict[str, Callable[[], object]]:
     import numpy as np
     from peers.case import make_case
     from peers.native import network_of, prepare
-    from spikeloom.network.model import InputSpec
+    from spikeloom.network.model import InputSpec, IntegerLIF
     from spikeloom.runtime.backends import native
     from spikeloom.runtime.backends.api import BackendOptions
     from spikeloom.runtime.encoding import encode
@@ -205,20 +201,32 @@ def whole_runs() -> dict[str, Callable[[], object]]:
 
     cases = {density: make_case(density, 1024) for density in (0.01, 0.05, 1.0)}
     runs: dict[str, Callable[[], object]] = {f"784-800-10, {d:.0%}, 1,024 samples": prepare(case) for d, case in cases.items()}
+    options, events = BackendOptions(threads=1), cases[0.01].events
+    runs["the same, 1%, every spike returned"] = partial(native.simulate, network_of(cases[0.01]), events, options)
+    slow = network_of(cases[0.05])
+    others = tuple(
+        replace(p, neuron=IntegerLIF(4095, 1096, p.neuron.vth)) if isinstance(p.neuron, IntegerLIF) else p for p in slow.populations
+    )
+    few = BackendOptions(threads=1, rasters=False)
+    runs["the same, 5%, neurons that are not simple"] = partial(native.simulate, replace(slow, populations=others), cases[0.05].events, few)
     single = one_sample(network_of(cases[0.05]))
     runs["784-800-10, 5%, a single sample"] = partial(single.run, cases[0.05].events[0])  # pyright: ignore[reportOptionalMemberAccess]
     rated, rng = replace(network_of(cases[0.01]), input=InputSpec(255, 1 / 255, "rate")), np.random.default_rng(0)
     runs["the rate code of 1,024 samples of 784 pixels"] = partial(encode, rated, rng.integers(0, 256, (1024, 784)).astype(np.uint8))
     maps = small_convolution()
     events = (rng.random((64, 8, 512)) < 0.1).astype(np.uint8)
-    runs["a small convolution, 64 samples"] = partial(native.simulate, maps, events, BackendOptions(threads=1, rasters=False))
+    runs["a small convolution, 64 samples"] = partial(native.simulate, maps, events, few)
     one = one_sample(maps)
     runs["a small convolution, a single sample"] = partial(one.run, events[0])  # pyright: ignore[reportOptionalMemberAccess]
     return runs
 
 
-def serve() -> None:
+def serve(without: str) -> None:
     """Print the names of the runs, then for each name that is read the seconds of a run."""
+    if without:  # before anything is compiled that calls it
+        from spikeloom.runtime.native.kernels import api
+
+        setattr(api, without, getattr(api.kernels("plain"), without))
     runs = whole_runs()
     for run in runs.values():
         run()
@@ -230,10 +238,10 @@ def serve() -> None:
 class Child:
     """A process that runs what it is asked for with the kernels of a form."""
 
-    def __init__(self, form: str) -> None:
-        """Start it and wait until its kernels are compiled."""
-        words = [sys.executable, __file__, "--serve"]
-        environment = os.environ | {"SPIKELOOM_KERNELS": form}
+    def __init__(self, form: str, without: str = "", cache: str | None = None) -> None:
+        """Start it and wait until its kernels are compiled; `without`: the kernel that is plain, kept in a cache of its own."""
+        words = [sys.executable, __file__, "--serve", *(["--without", without] if without else [])]
+        environment = os.environ | {"SPIKELOOM_KERNELS": form} | ({"NUMBA_CACHE_DIR": cache} if cache else {})
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         self.names: list[str] = json.loads(self._line())
 
@@ -275,22 +283,42 @@ def report(form: str, turns: int) -> None:
         child.end()
 
 
+def report_without(names: list[str], form: str, turns: int) -> None:
+    """Print what each kernel buys in the runs in which it buys most."""
+    whole = Child(form)
+    print(f"| without the vectors of | {form}: most | then |\n|---|---|---|")
+    for name in names:
+        with tempfile.TemporaryDirectory() as cache:
+            child = Child(form, name, cache)
+            found = [(ratio(partial(child.seconds, run), partial(whole.seconds, run), turns)[0], run) for run in whole.names]
+            child.end()
+        first, second = sorted(found, reverse=True)[:2]
+        print(f"| `{name}` | {first[1]}: {first[0]:.2f} | {second[1]}: {second[0]:.2f} |", flush=True)
+    whole.end()
+
+
 def main() -> None:
     """Print the tables, or serve as a child."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--form", help="of the kernels, instead of the best that there is")
     parser.add_argument("--cpu", choices=CPUS, help="what numba compiles for")
+    parser.add_argument("--without", default="", help="kernels that are plain one at a time, or all")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve()
+        return serve(options.without)
     if options.cpu and not os.environ.get("NUMBA_CPU_NAME"):
         os.environ.update(CPUS[options.cpu])
         os.execv(sys.executable, [sys.executable, *sys.argv])
+    from spikeloom.runtime.native.kernels.api import Kernels
     from spikeloom.runtime.native.kernels.choose import forms
 
-    return report(options.form or forms()[-1], options.turns)
+    form = options.form or forms()[-1]
+    if options.without:
+        names = [field.name for field in fields(Kernels)] if options.without == "all" else options.without.split(",")
+        return report_without(names, form, options.turns)
+    return report(form, options.turns)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from spikeloom.network.coding import rate_code
 from spikeloom.network.model import IntegerLIF
 from spikeloom.runtime.native.kernels.api import kernels
 from spikeloom.runtime.native.kernels.choose import Form, forms
+from spikeloom.runtime.native.kernels.events import turn
 from spikeloom.runtime.native.kernels.lanes import BYTES, CHUNK, SAMPLES, STEPS
 from spikeloom.runtime.native.kernels.limits import EIGHT, INPUTS, MOST, STATE, STATE_ROWS, most_synapses
 from spikeloom.runtime.native.kernels.tiles import gather_tiles, scatter_tiles
@@ -288,5 +289,5 @@ def test_eight_steps_of_a_sample(form: Form, seed: int, size: int, left: int, ri
     bytes_ = padded(np.array([size]), weights.astype(np.int8))[1]
     flat = np.append(lines.reshape(-1), np.zeros(64, np.uint8))
     kernels(form).add_eight(flat, places, bytes_, 0, int(indptr[1]), acc.reshape(-1), EIGHT)
-    kernels(form).turn(acc.reshape(-1), 0, totals.reshape(-1), 1, pitch, left, right)
+    turn(acc.reshape(-1), 0, totals.reshape(-1), 1, pitch, left, right)
     assert (acc == expected_acc).all() and (totals == expected).all()

@@ -1,4 +1,4 @@
-"""The eleven kernels that exist in several forms, and the one that was chosen (`choose.FORM`). The others call them from here.
+"""The ten kernels that exist in several forms, and the one that was chosen (`choose.FORM`). The others call them from here.
 
 Each is a plain numba function in `plain` and LLVM's vectors in `vectors`, with one signature and the same integers. Arrays are NumPy's;
 `flat` ones have one dimension. Vectors read whole chunks: behind every stream, 64 bytes can be read.
@@ -14,7 +14,7 @@ from . import plain
 from .choose import FORM, Form
 
 __all__ = ["Kernels", "add_eight", "count_and_transpose", "draw", "kernels", "run_fused", "run_lanes", "strip", "sum_bits", "sum_pairs"]
-__all__ += ["sum_step_bits", "transpose", "turn"]
+__all__ += ["sum_step_bits", "transpose"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,6 @@ class Kernels:
     """(lines, places, weights, begin, end, acc, at):
 
         acc[at + t] += sum over the synapses k in begin..end of  weights[k] lines[places[k] + t],  t < 8,  where 16 bits hold the sum."""
-    turn: Any
-    """(acc, at, totals, to, pitch, left, right):  totals[to + t pitch + j] += acc[at + 8 j + t] << left >> right,  j, t < 8,  int32."""
 
 
 @cache
@@ -89,4 +87,4 @@ _chosen = kernels(FORM)
 sum_pairs, sum_bits, sum_step_bits = _chosen.sum_pairs, _chosen.sum_bits, _chosen.sum_step_bits
 run_lanes, run_fused = _chosen.run_lanes, _chosen.run_fused
 transpose, count_and_transpose, strip = _chosen.transpose, _chosen.count_and_transpose, _chosen.strip
-draw, add_eight, turn = _chosen.draw, _chosen.add_eight, _chosen.turn
+draw, add_eight = _chosen.draw, _chosen.add_eight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....jit import jit
-from .api import add_eight, strip, turn
+from .api import add_eight, strip
 from .lanes import CHUNK
 from .limits import EIGHT
 
@@ -23,6 +23,14 @@ def _lines_of(source: Any, first: int, together: int, lines: Any) -> None:
     for t in range(together):
         for i in range(sources):
             lines[i * EIGHT + t] = source[first + t, i]
+
+
+@jit
+def turn(acc: Any, at: int, totals: Any, to: int, pitch: int, left: int, right: int) -> None:
+    """totals[to + t pitch + j] += acc[at + 8 j + t] << left >> right,  j, t < 8."""
+    for t in range(EIGHT):
+        for j in range(EIGHT):
+            totals[to + t * pitch + j] += acc[at + EIGHT * j + t] << left >> right
 
 
 @jit

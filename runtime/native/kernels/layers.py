@@ -14,6 +14,7 @@ from .neurons import begin, run_states
 from .sums import add_strided_taps, add_taps, copy_rows, sum_row
 
 sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
+sum_band: Any = None  # `_sum_band` of one of them
 
 
 @jit
@@ -98,6 +99,35 @@ def run_linear(
         run_states(total, neuron, registers, dead, j, 1, block, packing, state, out, place, counts, words, sums)
 
 
+def _sum_band(
+    source: Any,
+    base: int,
+    places: Any,
+    weights: Any,
+    begin: int,
+    end: int,
+    most: int,
+    plane: int,
+    row: int,
+    pitch: int,
+    size: int,
+    width: int,
+    acc: Any,
+    flat: Any,
+    total: Any,
+) -> None:
+    """Sum `size` rows of `width` lanes of a channel's map into `total`, (live steps, lanes), of which `flat` is another view."""
+    for t in range(total.shape[0]):
+        start = t * plane + base
+        if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
+            extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
+            sum_lanes(source, start, places, weights, begin, end, most, extent, acc, 0, 0)
+            copy_rows(acc, size, pitch, width, t, total)
+            continue
+        for i in range(size):
+            sum_lanes(source, start + i * row, places, weights, begin, end, most, width, flat, t * total.shape[1] + i * width, 0)
+
+
 def _run_maps(
     indptr: Any,
     places: Any,
@@ -140,16 +170,8 @@ def _run_maps(
         _start(state, biases[o])
         for y in range(0, rows, together):
             size = min(together, rows - y)
-            for t in range(total.shape[0]):
-                start = t * plane + y * row
-                if width % CHUNK or width < 4 * CHUNK:  # rows run together, margins and all
-                    extent = ((size - 1) * pitch + width + CHUNK - 1) // CHUNK * CHUNK
-                    sum_lanes(source, start, places, weights, indptr[o], indptr[o + 1], most, extent, acc, 0, 0)
-                    copy_rows(acc, size, pitch, width, t, total)
-                    continue
-                for i in range(size):
-                    to = t * total.shape[1] + i * width
-                    sum_lanes(source, start + i * row, places, weights, indptr[o], indptr[o + 1], most, width, sums_of, to, 0)
+            taps, last = indptr[o], indptr[o + 1]
+            sum_band(source, y * row, places, weights, taps, last, most, plane, row, pitch, size, width, acc, sums_of, total)
             first, n = (o * rows + y) * columns, size * columns
             run_states(total, neuron, registers, dead, first, n, block, packing, state, line, place, counts, words, sums)
             spread(spikes, shape, unit, y, size, o, out)
@@ -324,4 +346,9 @@ def ones(byte: Any) -> Any:
 
 
 run_rows, run_bit_rows = (variant(_run_rows, name, sum_lanes=of) for name, of in (("run_rows", sum_pairs), ("run_bit_rows", sum_bits)))
-run_maps, run_bit_maps = (variant(_run_maps, name, sum_lanes=of) for name, of in (("run_maps", sum_pairs), ("run_bit_maps", sum_bits)))
+_sum_pair_band, _sum_bit_band = (
+    variant(_sum_band, name, sum_lanes=of) for name, of in (("_sum_pair_band", sum_pairs), ("_sum_bit_band", sum_bits))
+)
+run_maps, run_bit_maps = (
+    variant(_run_maps, name, sum_band=of) for name, of in (("run_maps", _sum_pair_band), ("run_bit_maps", _sum_bit_band))
+)

@@ -16,7 +16,7 @@ from .limits import EIGHT, POINT
 from .step import lif_step
 
 __all__ = ["add_eight", "count_and_transpose", "draw", "run_fused", "run_lanes", "strip", "sum_bits", "sum_pairs", "sum_step_bits"]
-__all__ += ["transpose", "turn"]
+__all__ += ["transpose"]
 
 
 @jit
@@ -58,8 +58,9 @@ def sum_bits(
     for k in range(begin, end):
         w, at = np.int32(weights[k]), base + places[k]
         x = source[at : at + size // 8]
-        for lane in range(size):
-            acc[lane] += w & -(np.int32(x[lane >> 3]) >> (lane & 7) & 1)
+        for lane in range(8):
+            for i in range(size // 8):
+                acc[8 * i + lane] += w & -(np.int32(x[i]) >> lane & 1)
 
 
 @jit
@@ -224,11 +225,3 @@ def draw(line: Any, some: Any, at: int, step: int, low: int, high: int, k0: int,
 def add_eight(lines: Any, places: Any, weights: Any, begin: int, end: int, acc: Any, at: int) -> None:
     """Add a row's sums of eight steps."""
     add_lines(lines, 0, places, weights, begin, end, acc[at : at + EIGHT])
-
-
-@jit
-def turn(acc: Any, at: int, totals: Any, to: int, pitch: int, left: int, right: int) -> None:
-    """Add the sums of eight neurons, step by step."""
-    for t in range(EIGHT):
-        for j in range(EIGHT):
-            totals[to + t * pitch + j] += acc[at + EIGHT * j + t] << left >> right

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..choose import Form
 from .coding import draw
-from .events import add_eight_portable, add_eight_x86, turn
+from .events import add_eight_portable, add_eight_x86
 from .fused import make_run_fused
 from .lif import make_run_lanes
 from .row_sums import make_sum_pairs, sum_bits, sum_step_bits
@@ -32,5 +32,4 @@ def make(form: Form) -> dict[str, Any]:
         "strip": strip,
         "draw": draw,
         "add_eight": add_eight_portable if form == "portable" else add_eight_x86,
-        "turn": turn,
     }

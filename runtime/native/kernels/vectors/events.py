@@ -1,4 +1,4 @@
-"""Eight steps of one sample side by side: sums of a row that stay in registers, and their way to the steps."""
+"""Eight steps of one sample side by side: sums of a row that stay in registers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ..choose import Form
 from ..limits import EIGHT
 from .llvm import BYTE, INT, LONG, SHORT, data_of, pick, read, splat, vector, write
 from .row_sums import pair_products
-from .tiles import exchanged
 
 
 def _products(b: Any, form: Form, x: Any, y: Any, pair: Any) -> Any:
@@ -66,29 +65,3 @@ def add_eight_portable(lines: Any, places: Any, weights: Any, begin: int, end: i
 def add_eight_x86(lines: Any, places: Any, weights: Any, begin: int, end: int, acc: Any, at: int) -> None:
     """Add a row's sums of eight steps, two products and their sum in one instruction."""
     _x86(lines, places, weights, begin, end, acc, at)
-
-
-def _emit_turn(context: Any, b: Any, signature: Any, args: Any) -> Any:
-    acc, at, totals, to, pitch, left, right = args
-    begin, into = (data_of(context, b, signature.args[i], array, INT) for i, array in ((0, acc), (2, totals)))
-    rows = [read(b, b.gep(begin, [b.add(at, ir.Constant(LONG, EIGHT * i))]), vector(INT, EIGHT)) for i in range(EIGHT)]
-    for t, row in enumerate(exchanged(b, rows)):
-        place = b.gep(into, [b.add(to, b.mul(pitch, ir.Constant(LONG, t)))])
-        shifted = b.ashr(b.shl(row, splat(b, b.trunc(left, INT), EIGHT)), splat(b, b.trunc(right, INT), EIGHT))
-        write(b, b.add(shifted, read(b, place, row.type)), place)
-    return context.get_dummy_value()
-
-
-def _turn_type(typing: Any, acc: Any, at: Any, totals: Any, to: Any, pitch: Any, left: Any, right: Any) -> Any:
-    del typing, at, to, pitch, left, right
-    i = types.int64
-    return types.void(acc, i, totals, i, i, i, i), _emit_turn
-
-
-_turn: Any = intrinsic(_turn_type)
-
-
-@jit_inline
-def turn(acc: Any, at: int, totals: Any, to: int, pitch: int, left: int, right: int) -> None:
-    """Add the sums of eight neurons, step by step."""
-    _turn(acc, at, totals, to, pitch, left, right)
