@@ -44,8 +44,8 @@ def _add_places(package: ModuleType) -> None:
             package.__path__.append(place)
 
 
-def load(package: ModuleType, kind: str, name: str) -> ModuleType:
-    """Import the module of `package` called `name`.
+def check(package: ModuleType, kind: str, name: str) -> None:
+    """Look a name up, without importing its module.
 
     Raises:
         UsageError: there is none; the message lists the nearest names.
@@ -53,6 +53,15 @@ def load(package: ModuleType, kind: str, name: str) -> ModuleType:
     known = names(package)
     if name not in known:
         raise unknown_name(kind, name, known)
+
+
+def load(package: ModuleType, kind: str, name: str) -> ModuleType:
+    """Import the module of `package` called `name`.
+
+    Raises:
+        UsageError: there is none; the message lists the nearest names.
+    """
+    check(package, kind, name)
     return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
 
 

@@ -6,13 +6,15 @@ import importlib.metadata
 import importlib.util
 import platform
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .shared import AsJson, DataDir, print_json, render
+from ..errors import SpikeloomError, SpikeloomWarning
+from .shared import AsJson, DataDir, print_json, render, say
 
 __all__ = ["add_to"]
 
@@ -52,10 +54,12 @@ def doctor(
             "--cuda/--no-cuda", help="Import torch, to look for a GPU and test whether products are reproducible; takes a second or two."
         ),
     ] = True,
+    warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels now, for all later commands: about a minute, once.")] = False,
 ) -> None:
     """Check versions, processor, GPU, Lava and the data folder. Exit code 1 if something that every command needs is missing."""
     from .. import __version__
 
+    compiled = _warmed() if warm else []
     findings = [
         Finding("spikeloom", "ok", f"{__version__}, in {Path(__file__).parents[1]}"),
         Finding("python", "ok", f"{platform.python_version()}, {sys.executable}"),
@@ -65,6 +69,7 @@ def doctor(
         *([_products(), _gpu()] if cuda else []),
         _lava(),
         *_data(data_dir),
+        *compiled,
     ]
     if as_json:
         print_json([asdict(f) for f in findings])
@@ -72,6 +77,26 @@ def doctor(
         render(_table(findings))
     if any(f.state == "missing" for f in findings):
         raise typer.Exit(1)
+
+
+def _warmed() -> list[Finding]:
+    """Compile what is not compiled yet, with a line for each part; a part that fails is a finding, not the end."""
+    if importlib.util.find_spec("numba") is None:
+        return [Finding("kernels", "absent", "numba is missing", OPTIONAL["numba"][1])]
+    from .. import jit
+    from .warm import works
+
+    failed: list[Finding] = []
+    for name, work in works():
+        before = jit.compiling_seconds()
+        say(f"compiling kernels: {name} ...")
+        try:
+            with warnings.catch_warnings(action="ignore", category=SpikeloomWarning):
+                work()
+        except SpikeloomError as error:
+            failed.append(Finding("kernels", "absent", f"{name}: {error}"))
+        say(f"compiling kernels: {name}, {jit.compiling_seconds() - before:.1f} s")
+    return failed or [Finding("kernels", "ok", f"compiled and kept; this took {jit.compiling_seconds():.1f} s")]
 
 
 def _package(name: str, use: str, way_out: str, *, needed: bool = False) -> Finding:

@@ -82,7 +82,6 @@ def train(
     Several processes train together under torchrun: torchrun --nproc-per-node 4 -m spikeloom train ...
     """
     from ..files import read_json
-    from ..train.fitting import train_run
     from ..train.recipe import merged, read_recipe
     from ..train.settings import TrainSettings
 
@@ -115,6 +114,9 @@ def train(
         "data_dir": None if data_dir is None else str(data_dir),
     }
     settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
+    settings.check_names()  # before torch is imported, which takes seconds
+    from ..train.fitting import train_run
+
     bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks
     with said(), bar if speaks else nullcontext():
         done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)

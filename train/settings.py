@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from .. import registry
 from ..checked import check_fields
 from ..errors import UsageError, unknown_name
 from ..registry import build
@@ -143,6 +144,18 @@ class TrainSettings:
         if "data" not in document:
             raise UsageError("No data set is named. Ask for one, such as --data digits, or name it in the recipe.")
         return build(cls, document, "training")
+
+    def check_names(self) -> None:
+        """Look up the data set, the network and the method, without importing them or torch.
+
+        Raises:
+            UsageError: a name that there is not.
+        """
+        from ..data import sets as datasets
+        from . import methods, networks
+
+        for package, kind, name in ((datasets, "data set", self.data), (networks, "network", self.net), (methods, "method", self.method)):
+            registry.check(package, kind, name)
 
     def resolved(self, samples: int, *, convolutional: bool = False, frames: int | None = None, device: Device = "cpu") -> TrainSettings:
         """Return the settings with what was left open chosen: a batch size and learning rate that suit, the steps, the device.

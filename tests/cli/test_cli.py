@@ -271,3 +271,28 @@ def test_json_of_what_is_written_elsewhere(digits_run: Path, spikeloom: Command,
     results = tmp_path / "results.json"
     assert spikeloom("run", digits_run / "model.loom", "--data", "digits", "--samples", 20, "--out", results).code == 0
     assert json.loads(spikeloom("report", results, "--json").out) == json.loads(spikeloom("report", results, "--format", "json").out)
+
+
+def test_a_refused_training_never_waits_for_torch(tmp_path: Path) -> None:
+    """Importing it takes seconds."""
+    (tmp_path / "r.toml").write_text("sparsty = 0.5\n")
+    lines = [
+        ["--data", "mnits"],
+        ["--data", "digits", "--method", "gradr"],
+        ["--data", "digits", "--sparsity", "2"],
+        ["--recipe", "r.toml"],
+    ]
+    code = """
+import json, sys
+from spikeloom import cli
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["spikeloom", "train", *words, "--out", "run"]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert end.code == 2, words
+print([name for name in ("torch", "spikingjelly", "numba", "scipy", "onnx") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(lines)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]" and done.stderr.count("Did you mean") == 3

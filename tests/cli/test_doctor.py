@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spikeloom import registry
+from spikeloom.cli import warm
+from spikeloom.compile import compile_network
+from spikeloom.errors import UsageError
+from spikeloom.train import methods
 
 Command = Callable[..., Any]
 
@@ -47,3 +52,22 @@ def test_what_is_missing_is_named_with_the_way_out(spikeloom: Command, tmp_path:
     assert found["nir"] == {"name": "nir", "state": "missing", "found": "needed by every command", "way_out": "pip install nir"}
     assert found["numba"]["state"] == found["lava"]["state"] == found["data"]["state"] == "absent"
     assert "SPIKELOOM_DATA" in found["data"]["way_out"]
+
+
+def test_warming_says_what_it_compiles(spikeloom: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise UsageError("no such thing")
+
+    done: list[str] = []
+    monkeypatch.setattr(warm, "works", lambda: [("one", lambda: done.append("one")), ("two", fails)])
+    ended = spikeloom("doctor", "--no-cuda", "--warm", "--json")
+    assert done == ["one"] and "compiling kernels: one" in ended.err
+    kernels = [f for f in json.loads(ended.out) if f["name"] == "kernels"]
+    assert [(f["state"], f["found"]) for f in kernels] == [("absent", "two: no such thing")]
+
+
+def test_a_warmed_network_takes_several_cores_and_every_way_through_the_simulator() -> None:
+    """So that the kernels of the mapping are compiled, too: one core would need none of them."""
+    assert compile_network(warm.network(0.5, "rate"), chip=warm.small_cores()).mapping.cores > 4
+    names = [name for name, _ in warm.works()]
+    assert names[:2] == ["mapping to cores", "simulator"] and set(registry.names(methods)) - {"deep-r"} == set(warm.METHODS)
