@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,7 @@ class PassResult:
     rates: Rates | None = None
 
 
+@runtime_checkable
 class Pass(Protocol):
     """A pass, a frozen dataclass: its options are fields; `run` returns a new network and changes nothing in place."""
 

@@ -7,9 +7,10 @@ quantised; rounding and lowering leave more dead; delays are balanced after the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from .. import registry
 from ..errors import UsageError
@@ -51,7 +52,8 @@ def with_plug_ins(chain: Sequence[Pass], options: CompileOptions) -> tuple[Pass,
     """Return a target's passes with each plug-in behind the pass that its `AFTER` names, several behind one in the order of their names.
 
     Raises:
-        UsageError: a plug-in without `AFTER` or `create`, or that names no pass of the chain; the names are listed.
+        UsageError: a plug-in without `AFTER` or `create`, one that makes no pass of the file's name, or that names no pass of the
+            chain; the names are listed.
     """
     waiting = {name: _plug_in(name) for name in registry.names(passes) if name not in OURS}
     made = [(name, instance, name) for name, instance in named(chain)]  # and what it stands behind
@@ -62,7 +64,7 @@ def with_plug_ins(chain: Sequence[Pass], options: CompileOptions) -> tuple[Pass,
             break
         module = waiting.pop(name)
         at = max(i for i, (own, _, behind) in enumerate(made) if module.AFTER in (own, behind)) + 1
-        made.insert(at, (name, cast(Pass, module.create(options)), module.AFTER))
+        made.insert(at, (name, _made(name, module, options), module.AFTER))
     for name, module in waiting.items():
         raise UsageError(
             f"The plug-in {name} ({module.__file__}) runs after the pass {module.AFTER!r}, which this target does not have. "
@@ -77,3 +79,14 @@ def _plug_in(name: str) -> Any:
         if not hasattr(module, needed):
             raise UsageError(f"The pass {name} ({module.__file__}) has no {needed}; a plug-in needs {what}.")
     return module
+
+
+def _made(name: str, module: Any, options: CompileOptions) -> Pass:
+    """Build a plug-in's pass."""
+    instance = module.create(options)
+    if not (isinstance(instance, Pass) and dataclasses.is_dataclass(instance) and instance.name == name):
+        raise UsageError(
+            f"What create of the pass {name} ({module.__file__}) returns is no such pass; it must be an instance of a frozen dataclass "
+            f'with name: ClassVar[str] = "{name}" and run(network).'
+        )
+    return instance

@@ -221,6 +221,18 @@ def test_plug_ins_run_behind_the_pass_that_they_name(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [('name: ClassVar[str] = "mine"', 'name: ClassVar[str] = "yours"'), ("def run", "def go"), ("@dataclass(frozen=True)", "")],
+)
+def test_a_plug_in_that_makes_no_pass_is_refused_by_name(folder: Path, right: str, wrong: str) -> None:
+    text = PLUG_IN.format(after='AFTER = "encode"', name="mine")
+    assert right in text
+    (folder / "mine.py").write_text(text.replace(right, wrong))
+    with pytest.raises(UsageError, match=r"mine.py\) returns is no such pass; .*name: ClassVar\[str\] = \"mine\" and run"):
+        compile_network(float_network(0))
+
+
 def test_a_plug_in_without_a_place_is_refused_by_name(folder: Path) -> None:
     (folder / "mine.py").write_text(PLUG_IN.format(after="ORDERS = (17,)", name="mine"))
     with pytest.raises(UsageError, match=r"The pass mine \(.*mine.py\) has no AFTER"):
