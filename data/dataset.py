@@ -1,4 +1,4 @@
-"""Data sets as integers: what the chip receives is what training saw. NumPy only."""
+"""Data sets as integers, so that the chip receives exactly what training used. NumPy only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Split:
         return len(self.labels)
 
     def evenly(self, count: int) -> Split:
-        """Return up to `count` samples, evenly spread: see `subset.Subset`."""
+        """Return up to `count` samples, evenly spread; see `subset.Subset`."""
         return self.take(choose(count, len(self)).indices())
 
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
@@ -50,10 +50,10 @@ class Dataset:
     """Training and test samples. The real value of an integer pixel p in 0..levels is  p / levels.
 
     Args:
-        name: as in `names()`.
+        name: one of `names()`, or a name of your own.
         train, test: the samples.
         classes: labels are 0..classes - 1.
-        levels: the integer that stands for 1: 255 for images, 1 for binary frames of events, else where the counts were clipped.
+        levels: the integer that stands for 1: 255 for images, 1 for binary frames, otherwise the value at which counts are clipped.
         shape: of one sample; of temporal sets, of one frame.
         temporal: each sample is T frames, so the values are (N, T, *shape); both splits have the same T.
     """
@@ -77,10 +77,10 @@ class Dataset:
                 raise DataError(f"{self.name}: {part} labels lie outside 0..{self.classes - 1}.")
         if self.temporal and self.train.values.shape[1] != self.test.values.shape[1]:
             steps = f"{self.train.values.shape[1]} and {self.test.values.shape[1]}"
-            raise DataError(f"{self.name}: training and test samples have {steps} frames; they must have as many.")
+            raise DataError(f"{self.name}: training and test samples have {steps} frames; they must have the same number.")
 
     def _exceeds(self, split: Split) -> bool:
-        """Whether a value lies above `levels`; bytes cannot lie above 255, so files mapped into memory are not read for it."""
+        """Whether a value lies above `levels`; bytes cannot be above 255, so memory-mapped files are not read for this."""
         return self.levels < 255 and int(split.values.max()) > self.levels
 
     @property
@@ -102,7 +102,7 @@ def names() -> list[str]:
 
 
 def data_folder(folder: Path | str | None = None) -> Path:
-    """Return where data files are looked for: `folder`, else the environment's SPIKELOOM_DATA, else ./data."""
+    """Return the folder of data files: `folder`, or that in the environment's SPIKELOOM_DATA, or ./data."""
     return Path(folder) if folder is not None else Path(os.environ.get("SPIKELOOM_DATA") or "data")
 
 
@@ -119,14 +119,14 @@ def load_dataset(
 
     Args:
         name: one of `names()`; a file in data/sets.
-        folder: where its files are, if it has any; None: the environment's SPIKELOOM_DATA, else ./data.
+        folder: folder of its files, if it has any; None: that in the environment's SPIKELOOM_DATA, or ./data.
         options: the data set's own options by name, such as {"timesteps": 8} for sets of events; see docs/data.md.
-        download: fetch files that are missing, from the addresses that the data set's file names.
-        progress: called while files are fetched, with a file's name, bytes so far, and bytes in all (None: unknown).
+        download: download missing files.
+        progress: called during downloads with a file's name, bytes so far, and total bytes (None: unknown).
 
     Raises:
         UsageError: there is no such data set, or no such option; the message lists the nearest names.
-        DataError: its files are missing, truncated or not what their headers say, or cannot be fetched.
+        DataError: its files are missing or damaged, or cannot be downloaded.
     """
     from . import sets as datasets
     from .download import download as fetch_all

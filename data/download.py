@@ -1,4 +1,4 @@
-"""Fetching data files, only when asked: resumed, checked, unpacked without trust, never half there under their own name."""
+"""Downloads of data files, only on request: resumed, verified, unpacked safely, and complete before they get their own name."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True)
 class Resource:
-    """A file to fetch.
+    """A file to download.
 
     Args:
-        urls: where it is, mirrors after the first.
-        path: where it goes, below the data folder.
+        urls: its addresses, mirrors after the first.
+        path: its place, relative to the data folder.
         md5: its checksum, as published.
         size: bytes, if known.
-        holds: for an archive (.zip, .tar.gz): what it is unpacked for, a file or folder beside it; the archive is then removed.
+        holds: for an archive (.zip, .tar.gz): the file or folder in it that is wanted, put beside it; the archive is then removed.
     """
 
     urls: tuple[str, ...]
@@ -66,14 +66,14 @@ class Source:
     def way_out(self) -> str:
         """Say how to get the files."""
         if not self.resources:
-            return f"They have no address to fetch them from; get them by hand from {self.page}."
+            return f"They have no direct address; get them by hand from {self.page}."
         first, *others = self.resources
         more = f" and {len(others)} more like it" if others else ""
-        return f"Or let spikeloom train --download fetch them from {first.urls[0]}{more} (see {self.page})."
+        return f"Or let spikeloom train --download get them from {first.urls[0]}{more} (see {self.page})."
 
 
 def download(name: str, folder: Path, progress: Progress | None = None) -> None:
-    """Fetch and unpack what is missing of a data set's files.
+    """Download and unpack the missing files of a data set.
 
     Args:
         name: the data set.
@@ -82,7 +82,7 @@ def download(name: str, folder: Path, progress: Progress | None = None) -> None:
 
     Raises:
         UsageError: there is no such data set.
-        DataError: it has no address, there is no network, or what came is not what was published.
+        DataError: it has no address, there is no network, or the file is not the published one.
         OutputError: the folder is full or read-only.
     """
     from . import sets as datasets
@@ -124,7 +124,7 @@ def fetch(
     retries: int = RETRIES,
     wait: float = 1.0,
 ) -> Path:
-    """Fetch a file: stream it to `target`.part, resume what is there of it, check it, rename it.
+    """Download a file: stream it to `target`.part, resume a partial download, verify it, rename it.
 
     Args:
         url: http or https.
@@ -143,7 +143,7 @@ def fetch(
         OutputError: the folder is full or read-only.
     """
     if not url.startswith(("http://", "https://")):
-        raise DataError(f"{url} is no http or https address. Put {target.name} into {target.parent} by hand.")
+        raise DataError(f"{url} is not an http or https address. Put {target.name} into {target.parent} by hand.")
     sums = {kind: value.lower() for kind, value in (("sha256", sha256), ("md5", md5)) if value is not None}
     if sums and target.is_file() and _wrong_sum(target, sums) is None:
         return target
@@ -196,8 +196,8 @@ class _Job:
 
     def failed(self, reason: str) -> DataError:
         return DataError(
-            f"Cannot fetch {self.target.name} from {self.url}: {reason}. "
-            f"Without a network, get it elsewhere and put it into {self.target.parent}; what has come so far is kept and resumed."
+            f"Cannot download {self.target.name} from {self.url}: {reason}. "
+            f"Without a network, get it elsewhere and put it into {self.target.parent}; what was downloaded so far is kept and resumed."
         )
 
     def stream(self) -> None:
@@ -225,7 +225,7 @@ class _Job:
         if error.code == 416 and have:  # nothing comes after what is there: it is whole, or not the same file
             if error.headers.get("Content-Range") != f"bytes */{have}":
                 self.part.unlink()
-                raise _BrokenError("the file there is shorter than what had come of it; begun anew") from error
+                raise _BrokenError("the file there is shorter than what was already downloaded; started again") from error
             return
         raise _BrokenError(f"the server says {error.code} {error.reason}", error.code not in TRANSIENT) from error
 
@@ -234,7 +234,7 @@ class _Job:
         total = have + int(length) if length is not None else self.size
         limit = MAX_DOWNLOAD if self.size is None else self.size
         if total is not None and total > limit:
-            raise _BrokenError(f"it has {total} bytes, at most {limit} are expected", final=True)
+            raise _BrokenError(f"it has {total} bytes; at most {limit} are expected", final=True)
         with _opened(self.part, "ab" if have else "wb") as out:
             while block := reply.read(BLOCK):
                 have += len(block)
@@ -253,7 +253,7 @@ def _continues(reply: Any, have: int) -> bool:
         return False
     stated = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
     if stated is None or int(stated[1]) != have:
-        raise _BrokenError("the server sent another part than was asked for")
+        raise _BrokenError("the server sent a different part from the one requested")
     return True
 
 
@@ -279,11 +279,11 @@ def _write(out: IO[bytes], block: bytes, path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"Cannot write {path}: {error.strerror or error}. Make room, or name another folder with --data-dir.")
+    return OutputError(f"Cannot write {path}: {error.strerror or error}. Free some space, or name another folder with --data-dir.")
 
 
 def unpack(archive: Path, holds: str, limit: int = MAX_UNPACKED) -> Path:
-    """Unpack a .zip or .tar.* into a temporary folder beside it, then rename what it is wanted for.
+    """Unpack a .zip or .tar.* into a temporary folder beside it, then rename the wanted file or folder.
 
     Only plain files and folders below the archive's own folder are made: no links, devices, absolute paths or `..`.
 
@@ -308,9 +308,9 @@ def unpack(archive: Path, holds: str, limit: int = MAX_UNPACKED) -> Path:
         except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
             raise DataError(f"{archive} is truncated or damaged: {error}. Remove it and get it again.") from error
         if not (fresh / holds).exists():
-            raise DataError(f"{archive} does not hold {holds}. Get it again.")
+            raise DataError(f"{archive} does not contain {holds}. Get it again.")
         if final.exists():
-            raise OutputError(f"{final} is there already. Move it away, then unpack {archive.name} again.")
+            raise OutputError(f"{final} already exists. Move it away, then unpack {archive.name} again.")
         return _renamed(fresh / holds, final)
 
 
@@ -336,7 +336,7 @@ def _unpack_into(archive: Path, folder: Path, holds: str, limit: int) -> None:
         _make(target.parent)
         stream = member.open()
         if stream is None:
-            raise DataError(f"{archive} holds {member.name!r} without content. Get it again.")
+            raise DataError(f"{archive} contains {member.name!r} without content. Get it again.")
         with stream, _opened(target, "wb") as out:
             while block := stream.read(BLOCK):
                 left -= len(block)
@@ -356,9 +356,11 @@ def _safe(archive: Path, member: _Member) -> PurePosixPath:
     """Return a member's path, refusing those that could touch anything outside the folder."""
     path = PurePosixPath(member.name)
     if member.kind not in ("file", "folder"):
-        raise DataError(f"{archive} holds {member.name!r}, which is {member.kind}; nothing was unpacked. Get it from its own page.")
+        raise DataError(f"{archive} contains {member.name!r}, which is {member.kind}; nothing was unpacked. Get it from its official page.")
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name or "\0" in member.name:
-        raise DataError(f"{archive} holds {member.name!r}, a path out of its folder; nothing was unpacked. Get it from its own page.")
+        raise DataError(
+            f"{archive} contains {member.name!r}, a path that leads out of its folder; nothing was unpacked. Get it from its official page."
+        )
     return path
 
 

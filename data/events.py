@@ -51,7 +51,7 @@ def check_size(size: int, sensor: int) -> None:
         UsageError: it is not 1..sensor.
     """
     if not 1 <= size <= sensor:
-        raise UsageError(f"size is {size}; it must be 1..{sensor}, the camera's pixels a side.")
+        raise UsageError(f"size is {size}; it must be 1..{sensor}, the camera's pixels per side.")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def bin_events(times: NDArray[np.int64], addresses: NDArray[np.int64], size: int
 
 
 def unwrapped(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the times of a 32-bit clock without its jumps: they begin at the first, a signed number, and go on where the clock ran over.
+    """Return the times of a 32-bit clock without its overflows: they start at the first, a signed number, and increase from there.
 
         t(0) = times(0),  t(i) = t(i - 1) + ((times(i) - times(i - 1) + 2^31) mod 2^32 - 2^31)
 
@@ -109,7 +109,7 @@ def unwrapped(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def camera_frames(events: Events, sensor: int, size: int, binning: Binning) -> NDArray[np.uint8]:
-    """Bin a camera's events, its sensor x sensor pixels brought to size x size: pixel x goes to  floor(x size / sensor).
+    """Bin a camera's events, with its sensor x sensor pixels scaled to size x size: pixel x goes to  floor(x size / sensor).
 
     Returns:
         (T, 2, size, size), polarity 0 first.
@@ -122,7 +122,7 @@ def camera_frames(events: Events, sensor: int, size: int, binning: Binning) -> N
 def gather(
     items: Sequence[Item], labels: Sequence[int], shape: tuple[int, ...], frames: Callable[[Item], NDArray[np.uint8]], where: Path
 ) -> Split:
-    """Bin recordings into one array; as many are held as events at a time as there are cores.
+    """Bin recordings into one array; only as many as there are cores are in memory as events at a time.
 
     Args:
         items: the recordings, e.g. paths.

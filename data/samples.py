@@ -1,4 +1,4 @@
-"""What a network can be fed: a data set by its name, samples in files, or a `Dataset`; loaded once the network's time steps are known."""
+"""Data for a network: a data set by its name, samples in files, or a `Dataset`; loaded when the network's time steps are known."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ def samples_of(
     folder: Path | str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Named | Files | Loaded:
-    """Return what `compile_network(..., data=)` and the commands feed a network.
+    """Describe the data for a network, as `compile_network(..., data=)` and the commands take it.
 
     Args:
-        data: name of a data set; an `.npz` that holds samples x (N, ...) and classes y (N,); an `.npy` of samples; or a `Dataset`.
+        data: name of a data set; an `.npz` with samples x (N, ...) and classes y (N,); an `.npy` of samples; or a `Dataset`.
         labels: the `.npy` of classes, for samples in an `.npy`.
-        folder: of the data set's files; see `load_dataset`.
-        options: of the data set by name; of files, `levels`.
+        folder: folder of the data set's files; see `load_dataset`.
+        options: options of the data set by name; for files, `levels`.
 
     Raises:
-        UsageError: there is no such data set or option, or labels are missing or too many.
+        UsageError: there is no such data set or option, labels are missing, or labels are given where the data has its own.
     """
     given = dict(options or {})
     if isinstance(data, Dataset):
         if labels is not None or given:
-            raise UsageError(f"The data set {data.name} is loaded already: it takes neither labels nor options.")
+            raise UsageError(f"The data set {data.name} is already loaded, so it takes neither labels nor options.")
         return Loaded(data)
     if not is_file(data):
         if labels is not None:
-            raise UsageError(f"--labels {labels} belongs to samples in a file: --data SAMPLES.npy. Data sets have their own.")
+            raise UsageError(f"--labels {labels} is for samples in a file (--data SAMPLES.npy); data sets have labels of their own.")
         return Named(str(data), folder, given)
     return Files(Path(data), None if labels is None else Path(labels), registry.build(FileOptions, given, f"samples in {data}").levels)
 
 
 def is_file(data: str | Path | Dataset) -> bool:
-    """Whether samples lie in a file of the user's."""
+    """Whether samples are in a file of the user's."""
     return not isinstance(data, Dataset) and Path(data).suffix in SUFFIXES
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Of samples in files: `levels`, the integer that stands for 1; None: the network's."""
+    """Options of samples in files. `levels`: the integer that stands for 1; None: the network's."""
 
     levels: int | None = None
 
@@ -115,11 +115,11 @@ class Loaded:
 
     @property
     def timesteps(self) -> int | None:
-        """Its frames."""
+        """Number of frames."""
         return self.dataset.timesteps
 
     def load(self, known: Known) -> Fed[Split]:
-        """Return it; its time steps are what they are."""
+        """Return the data set; its number of time steps cannot change."""
         if self.dataset.temporal and known.timesteps not in (None, self.dataset.timesteps):
             raise UsageError(
                 f"The samples of {self.dataset.name} have {self.dataset.timesteps} frames; the network has {known.timesteps} time steps. "
@@ -142,7 +142,7 @@ class Files:
         return None
 
     def load(self, known: Known) -> Fed[Split]:
-        """Read the files; nothing pickled is read."""
+        """Read the files, without unpickling anything."""
         split = Split(*self._arrays())
         temporal = self._temporal(split.values.shape, known)
         steps = int(split.values.shape[1]) if temporal else None
@@ -152,7 +152,7 @@ class Files:
                 f"{known.timesteps}. Give it -T {steps}, or other samples."
             )
         if self.levels is not None and split.values.size and int(split.values.max()) > self.levels:
-            raise DataError(f"{self.path} holds values up to {split.values.max()}; its levels are said to be {self.levels}.")
+            raise DataError(f"{self.path} holds values up to {split.values.max()}; but its levels are {self.levels}.")
         return Fed(str(self.path), split, split, self.levels, temporal, steps, again=False)
 
     def _temporal(self, shape: tuple[int, ...], known: Known) -> bool:
@@ -163,17 +163,17 @@ class Files:
         if len(shape) > 2 and int(np.prod(shape[2:])) == known.inputs:
             return True
         raise UsageError(
-            f"The samples of {self.path} have the shape {shape[1:]}; the network takes {known.inputs:,} numbers, or as many at "
-            f"each time step."
+            f"The samples of {self.path} have the shape {shape[1:]}; the network takes {known.inputs:,} numbers per sample, or "
+            f"per time step."
         )
 
     def _arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         if self.path.suffix == ".npz":
             if self.labels is not None:
-                raise UsageError(f"--labels {self.labels} belongs to samples in an .npy; {self.path} holds its own, as y.")
+                raise UsageError(f"--labels {self.labels} is for samples in an .npy; {self.path} has labels of its own, as y.")
             values, labels = _of_archive(self.path)
         elif self.labels is None:
-            raise UsageError(f"--data {self.path} holds samples only. Name the file of their labels with --labels LABELS.npy.")
+            raise UsageError(f"--data {self.path} has samples only. Name the file of their labels with --labels LABELS.npy.")
         else:
             values, labels = _loaded(self.path), _loaded(self.labels)
         return _bytes(values, self.path), _classes(labels, len(values), self.labels or self.path)
@@ -189,7 +189,9 @@ def _loaded(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"Cannot read the samples {path}: {error.strerror or error}.") from error
     except (zipfile.BadZipFile, *DAMAGE) as error:
-        raise DataError(f"{path} is no {path.suffix} of numbers: {error}. Write it with numpy.save or numpy.savez.") from error
+        raise DataError(
+            f"{path} is not a valid {path.suffix} file of numbers: {error}. Write it with numpy.save or numpy.savez."
+        ) from error
 
 
 def _of_archive(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -197,18 +199,18 @@ def _of_archive(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         keys = next((pair for pair in KEYS if set(pair) <= set(held.files)), None)
         if keys is None:
             raise DataError(
-                f"{path} holds {', '.join(held.files[:8]) or 'nothing'}; samples are looked for as x (N, ...) and classes as y (N,). "
+                f"{path} holds {', '.join(held.files[:8]) or 'nothing'}; samples are expected as x (N, ...) and classes as y (N,). "
                 f"Write it with numpy.savez(path, x=samples, y=labels)."
             )
         try:
             return held[keys[0]], held[keys[1]]
         except (OSError, zlib.error, zipfile.BadZipFile, *DAMAGE) as error:
-            raise DataError(f"{path} is damaged, or holds objects: {error}. Write it again with numpy.savez.") from error
+            raise DataError(f"{path} is damaged or contains Python objects: {error}. Write it again with numpy.savez.") from error
 
 
 def _bytes(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     if values.ndim < 2 or not len(values):
-        raise DataError(f"{path} has samples of the shape {values.shape}; they are (N, ...), e.g. (N, 784).")
+        raise DataError(f"{path} has samples of the shape {values.shape}; they must be (N, ...), e.g. (N, 784).")
     if values.dtype == np.bool_:
         return values.astype(np.uint8)
     if not np.issubdtype(values.dtype, np.integer):

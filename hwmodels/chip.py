@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 
 
 class Quantity(_Strict):
-    """A number with its unit, where it comes from and how sure it is."""
+    """A number with its unit, its source and its status (published, derived or assumed)."""
 
     value: float = Field(ge=0, allow_inf_nan=False)
     unit: str
@@ -35,7 +35,7 @@ class Quantity(_Strict):
 
 
 def _in(unit: str) -> AfterValidator:
-    """Refuse a quantity in any other unit: numbers are computed with as they stand, so 0.08 nJ would be taken for 0.08 pJ."""
+    """Refuse a quantity in any other unit: units are not converted, so 0.08 nJ would be taken for 0.08 pJ."""
 
     def check(quantity: Quantity) -> Quantity:
         if quantity.unit.split(" per ")[0] != unit:
@@ -46,11 +46,11 @@ def _in(unit: str) -> AfterValidator:
 
 
 def _whole(least: int) -> AfterValidator:
-    """Refuse a quantity that is no whole number, or below `least`."""
+    """Refuse a quantity that is not a whole number, or is below `least`."""
 
     def check(quantity: Quantity) -> Quantity:
         if quantity.value % 1 or quantity.value < least:
-            raise ValueError(f"its value is {quantity.value:g}; it must be a whole number from {least}")
+            raise ValueError(f"its value is {quantity.value:g}; it must be a whole number of at least {least}")
         return quantity
 
     return AfterValidator(check)
@@ -67,7 +67,7 @@ NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip 
 
 
 class Limits(_Strict):
-    """What one core and one chip hold."""
+    """How much one core and one chip can hold."""
 
     cores: Count
     neurons: Count
@@ -119,12 +119,12 @@ class Mesh(_Strict):
     def _entry_within(cls, entry: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
         columns, rows = info.data.get("columns", entry[0] + 1), info.data.get("rows", entry[1] + 1)
         if not (0 <= entry[0] < columns and 0 <= entry[1] < rows):
-            raise ValueError(f"no tile of {columns} columns and {rows} rows, counted from 0")
+            raise ValueError(f"not a tile of {columns} columns and {rows} rows, counted from 0")
         return entry
 
 
 class EnergyModel(_Strict):
-    """Joules per event (`unit` pJ), and watts that flow whatever happens (`unit` mW)."""
+    """Energy per event (in pJ), and static power (in mW)."""
 
     synaptic_op: Picojoules
     neuron_update_active: Picojoules
@@ -160,7 +160,7 @@ class TimeModel(_Strict):
 
 
 class System(_Strict):
-    """Chips of one kind in a grid of `columns` x `rows`, the mesh of each going on in the next.
+    """Chips of one kind in a grid of `columns` x `rows`; their meshes continue one another.
 
     `chips`: how many there are; `cores_per_chip`: cores that each offers where several are in use (one alone offers its limit);
     `hop_energy` (pJ), `hop_time` (ns): of a message that crosses from one chip to the next.
@@ -207,7 +207,7 @@ class Chip(_Strict):
         places = mesh.columns * mesh.rows * mesh.cores_per_tile
         if limits is not None and places < limits.cores.value:
             raise ValueError(
-                f"{mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores hold {places:,}, the chip has {limits.cores.value:,g}"
+                f"{mesh.columns} x {mesh.rows} tiles of {mesh.cores_per_tile} cores make {places:,}; the chip has {limits.cores.value:,g}"
             )
         return mesh
 
@@ -216,7 +216,7 @@ class Chip(_Strict):
     def _system_offers_cores(cls, system: System | None, info: ValidationInfo) -> System | None:
         limits: Limits | None = info.data.get("limits")
         if system is not None and limits is not None and system.cores_per_chip.value > limits.cores.value:
-            raise ValueError(f"cores_per_chip is {system.cores_per_chip.value:g}, of a chip with {limits.cores.value:g} cores")
+            raise ValueError(f"cores_per_chip is {system.cores_per_chip.value:g}, but a chip has {limits.cores.value:g} cores")
         return system
 
     def limit(self, name: str) -> int:
@@ -224,7 +224,7 @@ class Chip(_Strict):
         return int(getattr(self.limits, name).value)
 
     def stored_bits(self, bits: int) -> int:
-        """Return the bits that a weight of so many takes in memory: the narrowest width of the chip that holds it."""
+        """Return the bits that a weight of `bits` bits takes in memory: the narrowest width of the chip that holds it."""
         widths = (bits,) if self.weight_widths is None else self.weight_widths.bits
         return min((width for width in widths if width >= bits), default=bits)
 
@@ -239,7 +239,7 @@ class Chip(_Strict):
         return 1 if self.system is None else int(self.system.chips.value)
 
     def cores_offered(self, chips: int) -> int:
-        """Return the cores that each of `chips` chips offers: all where it is one, else what the system leaves."""
+        """Return the cores that each of `chips` chips offers: all cores of a single chip, otherwise the system's `cores_per_chip`."""
         return self.limit("cores") if self.system is None or chips == 1 else int(self.system.cores_per_chip.value)
 
     @property
@@ -248,7 +248,7 @@ class Chip(_Strict):
         return max(self.limit("cores"), self.chips * self.cores_offered(self.chips))
 
     def chips_for(self, cores: int) -> int:
-        """Return the fewest chips that offer so many cores; more than `chips` where the system is too small."""
+        """Return the fewest chips that offer `cores` cores; more than `chips` if the system is too small."""
         return 1 if cores <= self.limit("cores") else -(-cores // self.cores_offered(2))
 
     def limited_to(self, chips: int) -> Chip:
@@ -258,7 +258,7 @@ class Chip(_Strict):
             UsageError: fewer than 1, or more than the system has.
         """
         if not 1 <= chips <= self.chips:
-            held = f"{self.system.name} has {self.chips:,} of them" if self.system else "its file describes no system of several"
+            held = f"{self.system.name} has {self.chips:,} of them" if self.system else "its file describes no system of several chips"
             raise UsageError(f"{chips} chips of {self.name} were asked for; {held}. Ask for 1 to {self.chips:,}.")
         if self.system is None:
             return self
@@ -297,6 +297,6 @@ def parse(content: bytes, where: str) -> Chip:
         document = parse_toml(content)
         return Chip.model_validate(document | {"digest": sha256(content)})
     except ValidationError as error:
-        raise FormatError(f"{where} breaks the chip schema. {faults(error, content.decode(), where, Chip)}") from error
+        raise FormatError(f"{where} is not a valid chip file. {faults(error, content.decode(), where, Chip)}") from error
     except DAMAGE as error:
         raise FormatError(f"{where} is not a TOML file: {error}.") from error

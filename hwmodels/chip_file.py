@@ -1,4 +1,4 @@
-"""Errors of a chip file that name the line: where in a TOML text a key stands, and what was expected there."""
+"""Errors of a chip file by line: where a key is in a TOML text, and what was expected there."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def line_of(found: dict[Key, int], path: Sequence[str | int]) -> int:
 
 
 def faults(error: ValidationError, text: str, where: str, schema: type[BaseModel], most: int = 5) -> str:
-    """Return what a schema found wrong, a sentence a fault: file, line, key, value, and what it must be."""
+    """Return what a schema found wrong, one sentence per mistake: file, line, key, value, and what it must be."""
     found, wrong = lines(text), _own_faults(error)
     said = [_fault(one, found, where, schema) for one in wrong[:most]]
     more = len(wrong) - most
@@ -72,7 +72,7 @@ def faults(error: ValidationError, text: str, where: str, schema: type[BaseModel
 
 
 def _own_faults(error: ValidationError) -> list[Any]:
-    """Leave out lists that are too short only because an item in them is wrong, which is said already."""
+    """Leave out lists that are too short only because an item in them is wrong, which is reported already."""
     wrong: list[Any] = list(error.errors())
     within = {tuple(one["loc"][:depth]) for one in wrong for depth in range(len(one["loc"]))}
     return [one for one in wrong if one["type"] != "too_short" or tuple(one["loc"]) not in within]

@@ -1,4 +1,4 @@
-"""The arithmetic of a TrueNorth-style core: binary crossbar, four weights a neuron, a leak that is linear.
+"""The arithmetic of a TrueNorth-style core: binary crossbar, four weights per neuron, a linear leak.
 
 Cassidy et al., Cognitive computing building block, IJCNN 2013 (the deterministic neuron with a leak towards zero and a reset to zero);
 Merolla et al., Science 345, 2014. Potentials are signed numbers of 20 bits.

@@ -1,4 +1,4 @@
-"""The deployed arithmetic: what the integers on the chip do. Short NumPy, and the definition that all else is held against.
+"""The deployed arithmetic: what the integers on the chip do. Short NumPy; the definition with which everything else is compared.
 
 These are the semantics of lava-nc 0.10.0's bit-accurate LIF and Sparse processes (tag `fixed_pt`), which model Loihi.
 All values are integers; shapes broadcast; state is passed in and returned, never changed in place.

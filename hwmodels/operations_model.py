@@ -1,4 +1,4 @@
-"""Energy models by operations: what an accumulate and a multiply-accumulate cost, wherever they are done."""
+"""Energy models by operations: the cost of an accumulate and of a multiply-accumulate, whatever computes them."""
 
 from __future__ import annotations
 

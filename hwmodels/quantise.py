@@ -30,7 +30,7 @@ CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 @dataclass(frozen=True)
 class LayerRegisters:
-    """What quantisation chose for one layer.
+    """The registers that quantisation chose for one layer.
 
     `step`: q above, W_int = round(W q); `exponent`: e; `scale`: q 2^e, so that W ~ W_int 2^e / scale; `vth`, `dv`: LIF registers.
     """
@@ -96,7 +96,7 @@ class Arriving:
 
 @dataclass(frozen=True)
 class PopulationRegisters:
-    """What quantisation chose for a population and all that arrives at it.
+    """The registers that quantisation chose for a population and its incoming projections.
 
     `gain`: units of `a` for an input of 1.0; `exponents`: e of each projection; `steps`: its q, W_int = round(W q),  q 2^e = gain * unit.
     """
@@ -122,11 +122,11 @@ def choose_population(
 ) -> PopulationRegisters:
     """Choose steps, exponents and the threshold of a population so that no sum can wrap and threshold and bias fit their bits.
 
-    All that arrives at a neuron shares its threshold, so the gain is common: the finest that any projection asks for, halved until it
+    All projections into a neuron share its threshold, and so one gain: the finest that any of them needs, halved until it
     fits. Each projection then has the exponent with which its largest weight fills its bits; equal weights get equal registers.
 
     Args:
-        inputs: what arrives; weights of zero only are left out of account.
+        inputs: the incoming projections; those with zero weights only are ignored.
         tau, decay_input, v_threshold: the float LIF; v_threshold measured from v_reset.
         bias: (size,) or (channels,) float biases.
         weight_bits: bits of a signed weight, 2..9.
@@ -175,7 +175,7 @@ def choose_plain(
     weight_bits: int = 8,
     clip: float = 1.0,
 ) -> PopulationRegisters:
-    """Do what `choose_population` does with exponents of 0 alone, and biases that are mantissas shifted left by 6: what netx holds.
+    """Like `choose_population`, with exponents of 0 only and biases that are mantissas shifted left by 6, as netx requires.
 
     The gain is the finest with which no weight exceeds its bits; it is halved until no sum can wrap and threshold and biases fit.
 

@@ -1,4 +1,4 @@
-"""Grids of methods, sparsities and seeds: trained, compiled, run, drawn. It stands above the other packages, since it needs them all."""
+"""Grids of methods, sparsities and seeds: train, compile, run and plot every cell (`Grid`, `sweep`)."""
 
 from __future__ import annotations
 

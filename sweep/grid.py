@@ -1,7 +1,6 @@
 """`spikeloom sweep`: a grid of methods, sparsities and seeds, each cell trained, compiled and run; resumable.
 
-It stands at the front door, since it needs all rooms: train hands over, compile maps, runtime counts. A cell is an ordinary run folder,
-OUT/METHOD/sSPARSITY/seedSEED, that every other command understands.
+A cell is an ordinary run folder, OUT/METHOD/sSPARSITY/seedSEED, that every other command understands.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ Report = Callable[[int, int, Row, float], None]
 
 @dataclass(frozen=True)
 class Grid:
-    """What is trained.
+    """The grid of a sweep.
 
     Args:
-        settings: those of `spikeloom train` that all cells share, by name, see `TrainSettings`. An option in method_options goes to
-            every method that has one of its name.
-        methods: dense, which prunes nothing, is trained once a seed; all others at each sparsity.
+        settings: settings of `spikeloom train` that all cells share, by name; see `TrainSettings`. An option in method_options is passed
+            to every method that has an option of that name.
+        methods: pruning methods; dense, which prunes nothing, is trained once per seed, all others at each sparsity.
         sparsities: shares of zero weights, 0..1.
-        seeds: of the cells.
-        out: the sweep's folder.
+        seeds: seeds of the cells.
+        out: folder of the sweep.
         deploy: whether cells are compiled and run on the test set, for SOPs and energy.
         target: what they are compiled for.
     """
@@ -61,12 +60,12 @@ class Grid:
         for name in ("methods", "sparsities", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
-                raise UsageError(f"{name} is {', '.join(map(str, values)) or 'empty'}; name at least one, each once.")
+                raise UsageError(f"{name} is {', '.join(map(str, values)) or 'empty'}; give at least one, each only once.")
         if any(not 0.0 < s < 1.0 for s in self.sparsities):
             raise UsageError(f"sparsities are {', '.join(map(str, self.sparsities))}; each must lie between 0 and 1, such as 0.95.")
 
     def cells(self) -> Iterator[Cell]:
-        """Yield the cells, all of one seed before the next, so that a sweep that is cut short has whole curves."""
+        """Yield the cells, all of one seed before the next, so that an interrupted sweep has complete curves."""
         for seed in self.seeds:
             for method in self.methods:
                 for sparsity in (0.0,) if method == DENSE else self.sparsities:
@@ -87,7 +86,7 @@ class Grid:
         )
 
     def check(self) -> None:
-        """Find what would fail in every cell, before any is trained.
+        """Check for mistakes that would fail in every cell, before any is trained.
 
         Raises:
             UsageError: a name that there is not, an option that none of the methods has, a value that makes no sense.
@@ -104,7 +103,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training."""
+    """One training run of the grid."""
 
     method: str
     sparsity: float
@@ -123,13 +122,13 @@ def _options_of(method: str) -> set[str]:
 def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str = "", report: Report | None = None) -> list[Row]:
     """Train, compile and run every cell; write OUT/sweep.json after each and OUT/sweep.html at the end.
 
-    Finished cells are taken as they are, interrupted ones go on. A cell that fails is a row with an `error`, and the others go on;
-    so they do when its process dies.
+    Finished cells are kept, and interrupted ones continue. A cell that fails, or whose process dies, is a row with an `error`; the
+    others continue.
 
     Args:
         grid: the cells.
-        jobs: how many are trained at once, each in a process of its own.
-        threads: of a cell; None: its share of the processor's cores. Sums are split among threads, so the last bits of the weights
+        jobs: number of cells trained at once, each in a process of its own.
+        threads: threads per cell; None: its share of the processor's cores. Sums are split among threads, so the last bits of the weights
             may depend on their number; with the same one they do not depend on `jobs`.
         command: the command that repeats this sweep, for sweep.json.
         report: called as report(cells done, cells, row, seconds left), nan where there is nothing yet to tell them from.
@@ -164,7 +163,7 @@ def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str
 
 @dataclass
 class _Clock:
-    """The time left, from how long the cells that had to be trained took; those that were there already tell nothing."""
+    """Estimates the time left from the cells that had to be trained; cells that existed already do not count."""
 
     to_train: set[Cell]
     begun: float
@@ -191,12 +190,12 @@ def _named(cell: Cell) -> Row:
 
 def _lost(cell: Cell, how: str) -> Row:
     return _named(cell) | {
-        "error": f"The process that trained {cell.folder} {how}. Repeat the sweep to go on, with fewer --jobs if need be."
+        "error": f"The process that trained {cell.folder} {how}. Repeat the sweep to continue, with fewer --jobs if necessary."
     }
 
 
 def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
-    """Bring one cell to its end; return its row, with an `error` where that failed. `threads`: that were asked for."""
+    """Complete one cell and return its row, with an `error` if it failed. `threads`: the number that was requested."""
     row = _named(cell)
     try:
         run = _train(grid, cell, threads)
@@ -251,7 +250,7 @@ def _deployed(grid: Grid, run: TrainedRun) -> Row:
 
 
 def _results(run: TrainedRun) -> Results | None:
-    """The results that are there, unless someone ran the cell otherwise: on part of the test set, or with another chip's energies."""
+    """Existing results, unless the cell was run in another way: on a part of the test set, or with the energies of another chip."""
     from ..runtime.results import load
 
     path = run.folder / "results.json"

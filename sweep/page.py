@@ -1,4 +1,4 @@
-"""The page of a sweep: accuracy against connectivity, SOPs and energy, one line a method, and the table behind them."""
+"""The page of a sweep: accuracy against connectivity, SOPs and energy, one line per method, and the table behind them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..report.scatter import Mark, chart, legend
 __all__ = ["Point", "points", "table", "write_page"]
 
 NOTE = (
-    "Accuracy is that of what was handed over, on the test set; deployed, SOPs and energy are those of the compiled network on all of it. "
+    "Accuracy is that of the exported network on the test set; deployed, SOPs and energy are those of the compiled network on all of it. "
     "± is half the way from the lowest to the highest seed, in points; all else are means over the seeds. Connectivity is the share of "
-    "weights that are not zero, unrolled that of synapses, reachable that of synapses which a spike from the input can cross. Pruned and "
+    "weights that are not zero, unrolled is that of synapses, reachable that of synapses that a spike from the input can cross. Pruned and "
     "regrown are summed over the epochs."
 )
 Row = dict[str, Any]
@@ -50,7 +50,7 @@ def _point(method: str, sparsity: float, group: list[Row]) -> Point:
 
 
 def table(rows: Iterable[Row]) -> list[list[str]]:
-    """Return the head and the lines of the table, one a method and sparsity; `±` is half the way from the lowest to the highest seed."""
+    """Return the head and the lines of the table, one per method and sparsity; `±` is half the range over the seeds."""
     head = ["method", "connect.", "accuracy", "±", "seeds", "deployed", "SOPs", "dynamic", "unrolled", "reachable", "pruned", "regrown"]
     return [head, *([*_cells(point)] for point in points(rows))]
 
@@ -71,7 +71,7 @@ def _cells(point: Point) -> Iterable[str]:
 
 
 def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
-    """Write the page, whole or not at all; it needs nothing from elsewhere.
+    """Write the page, completely or not at all; it is self-contained.
 
     Raises:
         OutputError: the folder is full or read-only.
@@ -89,7 +89,7 @@ def _methods(drawn: list[Point]) -> list[str]:
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Name what was asked for, options with their part: net.hidden 400."""
+    """Name the settings, options with their prefix: net.hidden 400."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from (f"{name.removesuffix('_options')}.{option}" for option in _settings(cast("Mapping[str, Any]", value)))
@@ -98,7 +98,7 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _figures(drawn: list[Point]) -> Iterator[dict[str, Any]]:
-    """Draw accuracy against what each point costs, where at least one says it; whiskers from the lowest to the highest seed."""
+    """Plot accuracy against the cost of each point, where at least one has it; whiskers from the lowest to the highest seed."""
     axes = (
         ("connectivity", "Connectivity", "share of weights that are not zero", lambda v: f"{100 * v:.3g} %"),
         ("sops", "Synaptic operations", "SOPs a sample", compact),

@@ -1,4 +1,4 @@
-"""Processes that each do one piece of work after another; one that dies takes only its own piece with it."""
+"""Worker processes that each do one piece of work after another; one that dies loses only its own piece."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class _Worker(Generic[Piece]):
 def each(
     work: Callable[[Piece], Done], pieces: Sequence[Piece], jobs: int, threads: int, lost: Callable[[Piece, str], Done]
 ) -> Iterator[tuple[Piece, Done]]:
-    """Yield every piece with what `work` makes of it, in the order they are done. However this ends, no process is left.
+    """Yield every piece with its result, in the order in which they finish. However this ends, no process is left behind.
 
     Args:
-        work: called in another process, so it and what it takes and returns must be importable and picklable.
-        pieces: begun in this order.
-        jobs: the processes at once.
-        threads: that torch and numba may use in each.
-        lost: what is yielded for a piece whose process died, from the piece and how it ended.
+        work: called in another process, so the function, its argument and its result must be importable and picklable.
+        pieces: started in this order.
+        jobs: number of processes.
+        threads: threads that torch and numba may use in each process.
+        lost: returns the result for a piece whose process died, from the piece and how the process ended.
     """
     waiting, busy = list(reversed(pieces)), dict[Connection, _Worker[Piece]]()
     try:
@@ -76,7 +76,7 @@ def _start(work: Callable[[Piece], Done], piece: Piece, threads: int) -> _Worker
 
 
 def _give(worker: _Worker[Piece], piece: Piece) -> bool:
-    """Send a piece; return whether there was someone to take it."""
+    """Send a piece; return whether the worker is still there."""
     try:
         worker.pipe.send(piece)
     except ConnectionError:
@@ -85,7 +85,7 @@ def _give(worker: _Worker[Piece], piece: Piece) -> bool:
 
 
 def _serve(pipe: Connection, work: Callable[[Piece], Done], threads: int) -> None:
-    """Work until the other end is closed."""
+    """Work until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one ends the others
     from ..train.threads import limit
 
@@ -100,7 +100,7 @@ def _serve(pipe: Connection, work: Callable[[Piece], Done], threads: int) -> Non
 
 
 def _end_with_the_first() -> None:
-    """End this process once the first one is gone, however it went: a piece of work may take hours."""
+    """End this process once the parent is gone, for whatever reason: a piece of work may take hours."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -118,4 +118,4 @@ def _how_it_ended(worker: _Worker[Piece]) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    return f"was ended by the signal {name}" + (", as by a system that is out of memory" if name == "SIGKILL" else "")
+    return f"was ended by the signal {name}" + (", as happens when memory runs out" if name == "SIGKILL" else "")

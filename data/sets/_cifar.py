@@ -24,7 +24,7 @@ PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 @dataclass(frozen=True)
 class Layout:
-    """How one of the two sets lies in its files.
+    """The layout of one of the two sets in its files.
 
     Args:
         name, title, classes: of the data set.
@@ -77,7 +77,7 @@ class Layout:
         if not isinstance(labels, list) or len(labels) != len(values) or not all(type(label) is int for label in labels):
             raise damaged(path, f"a dictionary with as many {self.key} as images", f"its {self.key} is {_shown(labels)}")
         if min(labels) < 0 or max(labels) >= self.classes:
-            raise DataError(f"{path} holds the label {max(labels)}; there are 0..{self.classes - 1}. Get it again.")
+            raise DataError(f"{path} contains the label {max(labels)}; labels are 0..{self.classes - 1}. Get it again.")
         return Split(values.reshape(-1, *SHAPE), np.asarray(labels, np.int64))
 
 

@@ -1,4 +1,4 @@
-"""What all readers of data files share: where files are looked for, and what is said when they are missing or damaged."""
+"""What all readers of data files share: where they look for files, and the errors for missing or damaged ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GZIP = b"\x1f\x8b"
 
 
 def missing(what: str, files: Sequence[str], places: Iterable[Path], source: Source) -> MissingFilesError:
-    """Build the error that names the files, the places and the ways out.
+    """Return the error that names the files, the places and the ways out.
 
     Args:
         what: the data set.
         files: what is missing, as texts.
-        places: folders that were looked in.
+        places: folders that were searched.
         source: where the files come from.
     """
     looked = ", ".join(str(place) for place in places)
@@ -40,7 +40,7 @@ def find(places: Sequence[Path], names: Sequence[str]) -> Path | None:
 
 
 def read(path: Path, limit: int = MAX_BYTES, *, unzip: bool = False) -> bytes:
-    """Read a whole file of at most `limit` bytes; with `unzip`, a gzipped one as what it holds.
+    """Read a file of at most `limit` bytes; with `unzip`, a gzipped one is unpacked.
 
     Raises:
         DataError: it cannot be read, or is larger, or gzipped and damaged.
@@ -55,17 +55,17 @@ def read(path: Path, limit: int = MAX_BYTES, *, unzip: bool = False) -> bytes:
     except OSError as error:
         raise unreadable(path, error) from error
     if len(content) > limit:
-        raise DataError(f"{path} has more than {limit} bytes{' unpacked' * packed}, far more than such a file has. Get it again.")
+        raise DataError(f"{path} has more than {limit} bytes{' unpacked' * packed}, far more than such a file should have. Get it again.")
     return content
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
     """Build the error for a file or folder that the system does not let us read."""
-    return DataError(f"Cannot read {path}: {error.strerror or error}. Mend its permissions, or get it again.")
+    return DataError(f"Cannot read {path}: {error.strerror or error}. Fix its permissions, or get it again.")
 
 
 def damaged(path: Path, what: str, found: str) -> DataError:
-    """Build the error for a file that is not `what` it should be; `found` says what it is instead."""
+    """Return the error for a file that is not `what` it should be; `found` says what is wrong."""
     return DataError(f"{path} is truncated or damaged: {found}; it must be {what}. Get it again.")
 
 
@@ -78,12 +78,12 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def labelled(path: Path, values: NDArray[np.uint8], labels: NDArray[np.integer], classes: int) -> Split:
-    """Make a split of values and labels that came from `path`.
+    """Return a split of values and labels read from `path`.
 
     Raises:
         DataError: a label lies outside 0..classes - 1.
     """
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise DataError(f"{path} holds the label {wrong}; there are 0..{classes - 1}. Get it again.")
+        raise DataError(f"{path} contains the label {wrong}; labels are 0..{classes - 1}. Get it again.")
     return Split(values, labels.astype(np.int64))

@@ -28,7 +28,7 @@ class Layout:
 
     Args:
         name, title: as in the registry, and as people write it.
-        folders: where the files may lie, below the data folder; the first is where they are downloaded to.
+        folders: where the files may be, below the data folder; they are downloaded to the first.
         source: where they come from.
     """
 
@@ -41,7 +41,7 @@ class Layout:
         """Read the four files from one of the folders below `folder`.
 
         Raises:
-            DataError: a file is missing, truncated, or no IDX file of bytes with the sizes its header says.
+            DataError: a file is missing, truncated, or not an IDX file of bytes with the sizes in its header.
         """
         images, labels, test_images, test_labels = (self.find(folder, name) for name in FILES)
         train, test = _split(images, labels), _split(test_images, test_labels)

@@ -172,7 +172,7 @@ def read(content: bytes, path: Path) -> dict[str, Any]:
         return {_key(key): _array(value) if isinstance(value, _Made) else value for key, value in found.items()}
     except _RefusedError as error:
         raise DataError(
-            f"{path} holds {error}, which the files of CIFAR do not; nothing of it was executed. Get it again, or use the binary layout."
+            f"{path} contains {error}, which CIFAR's files do not; nothing in it was executed. Get it again, or use the binary layout."
         ) from error
     except DAMAGE as error:
         raise DataError(f"{path} is truncated or damaged: {error}; it must be a pickled dictionary of CIFAR. Get it again.") from error

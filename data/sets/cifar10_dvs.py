@@ -97,7 +97,7 @@ def read_events(path: Path) -> Events:
     """Read a recording in AEDAT 2.0; events that are not the camera's pixels (bit 15 or above set) are left out, and times are unwrapped.
 
     Raises:
-        DataError: another format, no whole number of events, or none.
+        DataError: another format, not a whole number of events, or no events.
     """
     content = read(path, MAX_FILE)
     if not content.startswith(MAGIC):

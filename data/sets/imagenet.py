@@ -3,7 +3,7 @@
 Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV 115, 2015. For research, after registration.
 
 Images are decoded once, to bytes (N, 3, size, size) in .npy files that are mapped into memory, so that they need not fit there: the shorter
-side is brought to  round(size 256 / 224), and the middle size x size is kept. Reading images needs the library Pillow.
+side is scaled to  round(size 256 / 224), and the middle size x size is kept. Reading images needs the library Pillow.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _classes(folder: Path) -> list[str]:
     except OSError as error:
         raise unreadable(folder, error) from error
     if not names:
-        raise DataError(f"{folder} has no folders of classes. Unpack each class's images into a folder of its name.")
+        raise DataError(f"{folder} has no folders of classes. Unpack the images of each class into a folder of its name.")
     return names
 
 
@@ -84,7 +84,7 @@ def _split(folder: Path, names: list[str], cache: Path, size: int) -> Split:
     labels: list[int] = []
     for label, name in enumerate(names):
         if not (folder / name).is_dir():
-            raise DataError(f"{folder} has no folder {name}, which train has. Sort the images of {folder.name} into folders of classes.")
+            raise DataError(f"{folder} has no folder {name}, but train has. Sort the images of {folder.name} into folders of classes.")
         found = files_in(folder / name, SUFFIXES)
         if not found:
             raise DataError(f"{folder / name} has no images ({', '.join(SUFFIXES)}). Unpack them again.")
@@ -97,7 +97,7 @@ def _split(folder: Path, names: list[str], cache: Path, size: int) -> Split:
 
 
 def _fingerprint(paths: list[Path], folder: Path) -> str:
-    """Tell one set of files from another, by their names and sizes: a changed folder is decoded anew."""
+    """Tell one set of files from another, by their names and sizes: a changed folder is decoded again."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -111,16 +111,16 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, *DAMAGE) as error:
-        raise DataError(f"The decoded images {path} are damaged: {error}. Remove the file; it is made again.") from error
+        raise DataError(f"The decoded images {path} are damaged: {error}. Remove the file; it will be made again.") from error
     if values.shape != shape or values.dtype != np.uint8:
         raise DataError(
-            f"The decoded images {path} are {values.dtype} {values.shape}, not bytes {shape}. Remove the file; it is made again."
+            f"The decoded images {path} are {values.dtype} {values.shape}, not bytes {shape}. Remove the file; it will be made again."
         )
     return values
 
 
 def _decode(paths: list[Path], size: int, target: Path) -> None:
-    """Decode the images into `target`, a few at a time, as many at once as there are cores."""
+    """Decode the images into `target`, a few at a time, on all cores."""
     image = _pillow()
     values = np.lib.format.open_memmap(target, "w+", np.uint8, (len(paths), 3, size, size))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -140,12 +140,12 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DataError("ImageNet is images, and the library Pillow that reads them is not installed. Run: pip install Pillow") from error
+        raise DataError("Reading ImageNet's images needs the library Pillow, which is not installed. Run: pip install Pillow") from error
     return Image
 
 
 def _image(image: Any, path: Path, size: int) -> NDArray[np.uint8]:
-    """Read an image: its shorter side brought to round(size 256 / 224), the middle kept; (3, size, size)."""
+    """Read an image: its shorter side scaled to round(size 256 / 224), the middle kept; (3, size, size)."""
     try:
         with image.open(path) as opened:
             opened.draft("RGB", (2 * size, 2 * size))

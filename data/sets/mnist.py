@@ -28,6 +28,6 @@ def load(folder: Path) -> Dataset:
     """Read MNIST from `folder`/MNIST/raw, `folder`/raw or `folder`; shape (28, 28), levels 255.
 
     Raises:
-        DataError: a file is missing, truncated, or no IDX file of bytes with the sizes its header says.
+        DataError: a file is missing, truncated, or not an IDX file of bytes with the sizes in its header.
     """
     return LAYOUT.load(folder)

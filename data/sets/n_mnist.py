@@ -2,7 +2,7 @@
 
 Orchard, Jayawant, Cohen, Thakor, "Converting static image datasets to spiking neuromorphic datasets using saccades", Frontiers in
 Neuroscience 9, 2015. CC BY-SA 4.0. A file is a row of events of 40 bits: 8 bits x, 8 bits y, 1 bit polarity (1: brighter), 23 bits time in
-microseconds, big-endian. An event with y = 240 is none: it says that the clock ran over, and 2^13 us are added to what follows.
+microseconds, big-endian. An event with y = 240 marks an overflow of the clock: and 2^13 us are added to what follows.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def read_events(path: Path) -> Events:
     """Read a recording.
 
     Raises:
-        DataError: it is no whole number of events, has none, or one lies outside the camera.
+        DataError: it is not a whole number of events, has none, or one lies outside the camera.
     """
     content = read(path, MAX_FILE)
     if not content or len(content) % RECORD:

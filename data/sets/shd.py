@@ -108,9 +108,9 @@ def _read(path: Path) -> tuple[NDArray[Any], Ragged, Ragged]:
     labels, spikes = tree.get("labels"), tree.get("spikes")
     times, units = (spikes.get(name) for name in ("times", "units")) if isinstance(spikes, dict) else (None, None)
     if not isinstance(labels, np.ndarray) or not isinstance(times, Ragged) or not isinstance(units, Ragged):
-        raise refuse("it holds no labels, or no rows of times and units")
+        raise refuse("it has no labels, or no rows of times and units")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or times.values.dtype.kind != "f" or units.values.dtype.kind not in "iu":
-        raise refuse("labels, times or units are of another kind")
+        raise refuse("labels, times or units have another type")
     if len(labels) != len(times.lengths) or not np.array_equal(times.lengths, units.lengths):
-        raise refuse("labels, times and units do not go together")
+        raise refuse("labels, times and units do not match")
     return labels, times, units

@@ -156,7 +156,7 @@ REFUSALS: list[tuple[tuple[Any, ...], str]] = [
     (("compile", "{net}", "-T", "6", "--labels", "y.npy"), "--labels needs data, and none is named"),
     (("compile", "{net}", "-T", "6", "--data", "digits"), "have one value for all time steps; the network in {net} takes one for each"),
     (("compile", "{net}", "-T", "6", "--data", "{npz}", "--set", "data.by=time"), "no option of samples in"),
-    (("compile", "{net}", "-T", "6", "--data", "{bare}"), "samples are looked for as x (N, ...) and classes as y (N,)"),
+    (("compile", "{net}", "-T", "6", "--data", "{bare}"), "samples are expected as x (N, ...) and classes as y (N,)"),
     (("compile", "{net}", "-T", "6", "--data", "{real}"), "samples are integers 0..levels"),
     (("compile", "{net}", "-T", "6", "--data", "{many}"), "the network in {net} tells 3 classes apart"),
     (("run", "{net}", "--set", "dt=1"), "takes options of its data"),
@@ -187,7 +187,7 @@ def test_damaged_archives_end_in_an_error_of_ours(tmp_path: Path) -> None:
         except SpikeloomError:
             continue
     np.savez(tmp_path / "objects.npz", x=np.array([None, {}], object), y=np.zeros(2, np.int64))
-    with pytest.raises(DataError, match="holds objects"):
+    with pytest.raises(DataError, match="contains Python objects"):
         compile_network(net, reader={"timesteps": 6}, data=samples_of(tmp_path / "objects.npz"))
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(DataError, match=r"text\.npz"):

@@ -71,13 +71,13 @@ def test_seven_bits_are_counted_as_they_are_stored(name: str) -> None:
         ("[mesh]", "[mash]", "there is no key mash. Did you mean mesh?"),
         ("index_bits = ", "index_bit = ", "there is no key formats.0.index_bit. Did you mean index_bits?"),
         ("word_bits = 64", 'word_bits = "many"', "word_bits is 'many'"),
-        ("value = 1024,", "value = 0,", "limits.neurons: its value is 0; it must be a whole number from 1."),
-        ("value = 9,", "value = 8.5,", "limits.weight_bits: its value is 8.5; it must be a whole number from 2."),
+        ("value = 1024,", "value = 0,", "limits.neurons: its value is 0; it must be a whole number of at least 1."),
+        ("value = 9,", "value = 8.5,", "limits.weight_bits: its value is 8.5; it must be a whole number of at least 2."),
         ('value = 23.6, unit = "pJ"', 'value = 0.0236, unit = "nJ"', "energy.synaptic_op: its unit is 'nJ'; write the value in pJ."),
         ('unit = "mW per chip"', 'unit = "W per chip"', "energy.static_power: its unit is 'W per chip'; write the value in mW."),
         ('value = 22, unit = "ns"', 'value = 22, unit = "us"', "system.hop_time: its unit is 'us'; write the value in ns."),
         ("value = 465,", "value = 65,", "time.barrier_max: 65 ns for all tiles is less than barrier_min, 113 ns for one."),
-        ("entry = [0, 0]", "entry = [8, 0]", "mesh.entry: no tile of 8 columns and 4 rows, counted from 0."),
+        ("entry = [0, 0]", "entry = [8, 0]", "mesh.entry: not a tile of 8 columns and 4 rows, counted from 0."),
     ],
 )
 def test_faults_name_file_line_and_key(tmp_path: Path, old: str, new: str, said: str | None) -> None:
@@ -105,8 +105,8 @@ def test_tables_that_contradict_each_other_name_the_later_one(tmp_path: Path) ->
         with pytest.raises(FormatError, match=rf"my\.toml line {line}: {said}"):
             chips.load(path)
 
-    refused("cores_per_tile = 4", "cores_per_tile = 2", "[mesh]", "mesh: 8 x 4 tiles of 2 cores hold 64, the chip has 128.")
-    refused("value = 128, unit", "value = 100, unit", "[system]", "system: cores_per_chip is 128, of a chip with 100 cores.")
+    refused("cores_per_tile = 4", "cores_per_tile = 2", "[mesh]", "mesh: 8 x 4 tiles of 2 cores make 64; the chip has 128.")
+    refused("value = 128, unit", "value = 100, unit", "[system]", "system: cores_per_chip is 128, but a chip has 100 cores.")
     refused("columns = 32", "columns = 3", "[system]", "system: 768 chips do not fit a grid of 3 x 24.")
 
 

@@ -151,7 +151,7 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 def test_labels_of_a_data_set_are_its_own(spikeloom: Any, digits_run: Path, pair: tuple[Path, Path]) -> None:
     ended = spikeloom("run", digits_run / "model.loom", "--data", "digits", "--labels", pair[1])
-    assert ended.code == 2 and "belongs to samples in a file" in ended.err
+    assert ended.code == 2 and "is for samples in a file" in ended.err
 
 
 def test_no_samples() -> None:

@@ -138,7 +138,7 @@ def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         (("--sparsities", "1.5"), "between 0 and 1"), (("--sparsities", "x"), "numbers"), (("--methods", ""), "methods"),
-        (("--seeds", "0,0"), "each once"), (("--jobs", "0"), "jobs"), (("--set", "seed=3"), "varies"), (("--set", "epoch=3"), "epochs"),
+        (("--seeds", "0,0"), "only once"), (("--jobs", "0"), "jobs"), (("--set", "seed=3"), "varies"), (("--set", "epoch=3"), "epochs"),
         (("--methods", "gradr"), "grad-r"),
     ],
 )  # fmt: skip
