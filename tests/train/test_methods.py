@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -187,7 +187,7 @@ def test_another_seed_gives_another_graph(name: str) -> None:
     assert abs(int((a & b).sum()) - expected) < 6 * math.sqrt(expected)
 
 
-# A value for each option, other than its default, and what makes its effect felt.
+# A value for each option, other than its default, and what makes its effect felt; of a rule that is not listed, `changes_of` finds values.
 CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
     "dense": [],
     "grad-r": [
@@ -206,19 +206,35 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
 }  # fmt: skip
 
 
+def changes_of(name: str) -> list[tuple[dict[str, Any], str, Any]]:
+    """Return the changes of a rule: those listed, else half of each number and the next choice of each text."""
+    if name in CHANGES:
+        return CHANGES[name]
+    options = registry.load(methods, "method", name).Options
+    hints = get_type_hints(options)
+    found: list[tuple[dict[str, Any], str, Any]] = []
+    for f in dataclasses.fields(options):
+        default: Any = f.default
+        others = [choice for choice in get_args(hints[f.name]) if choice != default]
+        found.append(({}, f.name, others[0] if others else not default if isinstance(default, bool) else type(default)(default / 2)))
+    return found
+
+
 def trained(name: str, options: dict[str, Any]) -> Tensor:
     model = conv_network()
     model.dense = ("conv1",)
     method = method_of(name, model, 0.8, **options)
-    run(method, model, 40)
+    run(method, model, 20)
+    method.end_epoch(0.4)  # when rules that change once an epoch do so
+    run(method, model, 20, begin=20)
     return flat(model)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_has_an_effect(name: str) -> None:
     fields = {f.name: f.default for f in dataclasses.fields(registry.load(methods, "method", name).Options)}
-    assert {option for _, option, _ in CHANGES[name]} == set(fields)
-    for base, option, value in CHANGES[name]:
+    assert {option for _, option, _ in changes_of(name)} == set(fields)
+    for base, option, value in changes_of(name):
         assert value != fields[option]
         assert not torch.equal(trained(name, base), trained(name, base | {option: value})), option
 
