@@ -38,9 +38,9 @@ def test_help_is_the_default_target(clone: Path) -> None:
     assert "make test" in done.stdout
 
 
-def test_ci_calls_lint_tests_and_chains() -> None:
+def test_ci_calls_lint_tests_docs_chains_and_extras() -> None:
     script = (ROOT / ".ci/run").read_text()
-    assert re.findall(r"^make (\S+)", script, re.MULTILINE) == ["lint", "test", "docs", "test-chains"]
+    assert re.findall(r"^make (\S+)", script, re.MULTILINE) == ["lint", "test", "docs", "test-chains", "test-extras"]
 
 
 def test_every_property_test_asks_how_many_examples_to_try() -> None:
