@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from safetensors import SafetensorError
@@ -33,7 +33,7 @@ from .targets import api as targets
 from .targets.api import Target
 
 MAX_SYNAPSES = 200_000_000
-ENCODINGS = ("current", "graded", "rate", "host", "events")
+ENCODINGS = tuple(e for e in get_args(Encoding) if e != "direct")
 
 
 class RunFolder(Protocol):

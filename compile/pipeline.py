@@ -81,7 +81,7 @@ def _no_pass(name: str, chain: list[str]) -> UsageError:
         return unknown_name("pass", name, chain)
     others = [one for one in chain if one.partition(".")[0] not in registry.names(own)]
     instead = f" Passes of its own are: {', '.join(others)}." if others else ""
-    return UsageError(f"The chosen target has no pass {name!r}.{instead} Its chain: {', '.join(chain)}.")
+    return UsageError(f"The chosen target has no pass {name!r}.{instead} Its passes: {', '.join(chain)}.")
 
 
 def named(chain: Sequence[Pass]) -> list[tuple[str, Pass]]:

@@ -115,8 +115,8 @@ def _check(population: Population, needs: list[list[Axon]], copies: list[int], m
         if len(axons) > room.axons:
             sources, other = len({a[0] for a in axons}), "" if mode == "ternary" else "--mode ternary, which takes 1 or 2 a source, or "
             raise DoesNotFitError(
-                f"Layer {population.name}: neuron {j} hears {sources:,} sources, for which the mode {mode} needs {len(axons):,} axons; "
-                f"a core has {room.axons}. Try {other}a higher sparsity."
+                f"Layer {population.name}: neuron {j} receives input from {sources:,} sources, for which the mode {mode} needs "
+                f"{len(axons):,} axons; a core has {room.axons}. Try {other}a higher sparsity."
             )
         if times > room.slots:
             raise DoesNotFitError(

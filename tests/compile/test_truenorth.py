@@ -206,7 +206,8 @@ def test_events_and_messages_are_counted_on_the_cores() -> None:
 def test_fan_in_past_the_axons_is_refused_by_name() -> None:
     network = float_network(1, sizes=(80, 10, 4), density=1.0)
     with pytest.raises(
-        DoesNotFitError, match=r"Layer layer1: neuron \d+ hears \d+ sources, for which the mode exact needs \d+ axons; a core has 256"
+        DoesNotFitError,
+        match=r"Layer layer1: neuron \d+ receives input from \d+ sources, for which the mode exact needs \d+ axons; a core has 256",
     ):
         compiled(network, "exact")
     assert compiled(network, "ternary").mapping.cores >= 2
