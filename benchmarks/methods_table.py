@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeloom import registry
+from spikeloom.report.markdown import table
 from spikeloom.sweep import Grid, page, sweep
 from spikeloom.train import methods
 from spikeloom.train.recipe import merged
@@ -24,8 +25,7 @@ SPARSITIES = (0.9, 0.95, 0.9775, 0.99)
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Return the sweep's table in Markdown."""
-    head, *lines = page.table(rows)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
+    return table(page.table(rows))
 
 
 def progress(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> None:

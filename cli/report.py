@@ -87,23 +87,22 @@ def _read(path: Path) -> Results:
 def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
     from ..report import markdown, terminal
 
-    document = results.document()
     if form == "json":
-        _put_json(document, out)
+        _put_json(results.document(), out)
         return
     if form == "html":
         print(results.write_report(out or (path if path.is_dir() else path.parent) / "report.html"))
     elif form == "md":
-        _put(markdown.report(document), out)
+        _put(markdown.report(results), out)
     else:
-        _put_table(terminal.summary(document), out)
+        _put_table(terminal.summary(results), out)
 
 
 def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
     from ..report import compare, html, markdown, terminal
 
     folder, names = _names([path for path, _ in places])
-    rows = compare.rows([(name, results.document()) for name, (_, results) in zip(names, places, strict=True)])
+    rows = compare.rows([(name, results) for name, (_, results) in zip(names, places, strict=True)])
     if form == "html":
         print(html.write_comparison(rows, out or folder / "compare.html"))
     elif form == "json":

@@ -96,5 +96,5 @@ def run(
         return
     from ..report.terminal import summary
 
-    render(summary(results.document()))
+    render(summary(results))
     say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-SHOWN = 8  # columns of the table that fit a terminal
-
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -104,13 +102,8 @@ def _report(done: int, cells: int, row: dict[str, Any], seconds_left: float) -> 
 
 
 def _print(grid: Grid, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
+    from ..report import terminal
     from ..sweep.page import table
 
-    head, *lines = table(rows)
-    drawn = Table(*head[:SHOWN], box=None)
-    for line in lines:
-        drawn.add_row(*line[:SHOWN])
-    render(drawn)
+    render(terminal.table(table(rows)))
     say(f"Wrote {grid.out / 'sweep.json'} and {grid.out / 'sweep.html'}")

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from ..subset import describe
+from .document import Document, StageResult
 
 MISSING = "–"
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
@@ -55,12 +58,12 @@ def compact(value: float | None, digits: int = 3) -> str:
     return si(value, "", digits)
 
 
-def samples_said(found: dict[str, Any], subset: dict[str, Any] | None = None) -> str:
-    """Say how many samples a run or a stage was of, and which: `subset` has `of` and `chosen`, if `found` has not."""
-    samples, held = found.get("samples"), found if subset is None else subset
-    if not isinstance(samples, int) or not isinstance(held.get("of"), int):
-        return f"{count(samples)} samples"
-    return describe(samples, held["of"], str(held.get("chosen")))
+def samples_said(found: Document | StageResult) -> str:
+    """Say how many samples a run or a stage was of, and which."""
+    held = found if isinstance(found, StageResult) else found.subset
+    if held is None or held.of is None:
+        return f"{count(found.samples)} samples"
+    return describe(found.samples, held.of, held.chosen)
 
 
 def size(octets: float | None) -> str:
@@ -126,12 +129,22 @@ def plain(text: object) -> str:
     return "".join(c for c in kept if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def clean(document: Any) -> Any:
-    """Return a JSON `document` with every text in it, keys too, made plain."""
+Held = TypeVar("Held")
+
+
+def clean(document: Held) -> Held:
+    """Return a section of results, or JSON values, with every text in it, keys too, made plain."""
+    return _clean(document)
+
+
+def _clean(document: Any) -> Any:
+    if isinstance(document, BaseModel):
+        named = {name: _clean(getattr(document, name)) for name in document.model_fields_set}
+        return document.model_copy(update=named)
     if isinstance(document, dict):
-        return {plain(key): clean(value) for key, value in document.items()}
-    if isinstance(document, (list, tuple)):
-        return [clean(value) for value in document]
+        return {plain(key): _clean(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return type(document)(_clean(value) for value in document)
     return plain(document) if isinstance(document, str) else document
 
 
@@ -164,7 +177,7 @@ def _minus(written: str) -> str:
     return f"−{written[1:]}" if written.startswith("-") else written
 
 
-def compiled_once(results: dict[str, Any]) -> str:
+def compiled_once(results: Document) -> str:
     """Say how long compiling kernels took, which the time of a run leaves out; nothing where none were compiled."""
-    seconds = results.get("compiling_seconds")
-    return f" Compiled kernels once: {duration(seconds)}." if isinstance(seconds, int | float) and seconds >= 0.05 else ""
+    seconds = results.compiling_seconds
+    return f" Compiled kernels once: {duration(seconds)}." if seconds >= 0.05 else ""

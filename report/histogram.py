@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from . import svg
+from .document import Histogram, Histograms
 from .format import count, shorten
 
-__all__ = ["panels"]
+__all__ = ["Panel", "panels"]
 
 _WIDTH, _LEFT, _RIGHT, _HALF, _TOP = 330.0, 12.0, 12.0, 62.0, 14.0
 _MOST = 24
 """Layers that are drawn; all are in the table."""
 
 
-def panels(weights: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the section: `rows` for the table, a `chart` in the first of them, `before` and `why_not`; None where nothing is known."""
-    rows = (weights or {}).get("rows") or []
-    if not weights or not rows:
-        return None
-    several = len({row["layer"] for row in rows}) < len(rows)
-    made = [{**row, "name": row["projection"] if several else row["layer"]} for row in rows]
-    drawn = [{**row, "chart": _chart(row)} for row in made[:_MOST]]
-    return {"rows": made, "drawn": drawn, "before": weights.get("before"), "why_not": weights.get("why_not"), "in_all": len(made)}
+@dataclass(frozen=True)
+class Panel:
+    """A drawing of a projection's weights."""
+
+    name: str
+    chart: Markup
 
 
-def _chart(row: dict[str, Any]) -> Markup:
+def panels(weights: Histograms | None) -> list[Panel]:
+    """Return a drawing of each of the first projections; none where nothing is known."""
+    rows = weights.rows if weights else []
+    several = len({row.layer for row in rows}) < len(rows)
+    named = [(row.projection if several else row.layer, row) for row in rows[:_MOST]]
+    return [Panel(name, _chart(name, row)) for name, row in named]
+
+
+def _chart(name: str, row: Histogram) -> Markup:
     """Draw the float weights upwards and the deployed ones downwards, each half on its own scale; alone, the deployed ones upwards."""
-    after, before = row["after"], row["before"]
+    after, before = row.after, row.before
     middle = _TOP + _HALF
     pitch = (_WIDTH - _LEFT - _RIGHT) / max(1, len(after))
     parts: list[Markup] = []
@@ -45,8 +51,8 @@ def _chart(row: dict[str, Any]) -> Markup:
         parts += [svg.text(_LEFT, _TOP + 2, f"peak {count(max(after))}", style="small")]
         end = middle
     parts += [svg.line(_LEFT, middle, _WIDTH - _RIGHT, middle, "axis"), *_axis(row, end + 8)]
-    said = f"Weights of {shorten(row['name'], 60)}: {count(row['weights_after'])} deployed"
-    said += "" if before is None else f", {count(row['weights_before'])} before quantisation"
+    said = f"Weights of {shorten(name, 60)}: {count(row.weights_after)} deployed"
+    said += "" if before is None else f", {count(row.weights_before)} before quantisation"
     return svg.figure(_WIDTH, end + 40, said, parts)
 
 
@@ -58,16 +64,16 @@ def _half(counts: list[int], pitch: float, base: float, direction: int, style: s
     return svg.boxes(shapes, style)
 
 
-def _axis(row: dict[str, Any], y: float) -> list[Markup]:
+def _axis(row: Histogram, y: float) -> list[Markup]:
     """Name round weights below the drawing, zero among them."""
-    first, whole = float(row["first"]), float(row["width"]) * len(row["after"])
+    first, whole = row.first, row.width * len(row.after)
     reach = whole / 2
     step = _round(reach / 2.2)
     parts: list[Markup] = []
     for k in range(-math.floor(reach / step), math.floor(reach / step) + 1):
         x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (k * step - first) / whole
         parts += [svg.line(x, y - 6, x, y - 2, "tick"), svg.text(x, y + 9, f"{k * step:.4g}".replace("-", "−"), "middle", "small")]
-    return [*parts, svg.text(_WIDTH / 2, y + 25, f"weight; one integer step is {count(row['step'])}", "middle", "small")]
+    return [*parts, svg.text(_WIDTH / 2, y + 25, f"weight; one integer step is {count(row.step)}", "middle", "small")]
 
 
 def _round(value: float) -> float:

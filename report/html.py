@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from .. import files
 from . import compare, view
 from . import format as numbers
+from .document import Document
 
 
-def render(results: dict[str, Any]) -> str:
-    """Return the page for one run's `results` (results.json, parsed). The same results give the same page, byte for byte."""
+def render(results: Document) -> str:
+    """Return the page for one run's `results`. The same results give the same page, byte for byte."""
     return _environment().get_template("report.html.j2").render(view.gather(numbers.clean(results))) + "\n"
 
 
-def write(results: dict[str, Any], path: Path) -> Path:
+def write(results: Document, path: Path) -> Path:
     """Write the page to `path`, whole or not at all.
 
     Raises:
@@ -27,7 +29,7 @@ def write(results: dict[str, Any], path: Path) -> Path:
     return files.write_text(path, render(results))
 
 
-def render_comparison(rows: list[dict[str, Any]]) -> str:
+def render_comparison(rows: Sequence[compare.Run]) -> str:
     """Return the page that compares the runs of `rows`, which `compare.rows` made."""
     return render_page("compare.html.j2", compare.view(rows))
 
@@ -37,7 +39,7 @@ def render_page(template: str, made: dict[str, Any]) -> str:
     return _environment().get_template(template).render(made) + "\n"
 
 
-def write_comparison(rows: list[dict[str, Any]], path: Path) -> Path:
+def write_comparison(rows: Sequence[compare.Run], path: Path) -> Path:
     """Write the comparing page to `path`, whole or not at all.
 
     Raises:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from .bars import Bar, Part, chart
+from .prices import Baselines, ModelPrices, Models
+from .prices import Part as PartOfModel
 
-__all__ = ["baselines", "side_by_side"]
+__all__ = ["STYLES", "Quantity", "baselines", "left_out", "quantities"]
 
 STYLES = {
     "synaptic operations": "c1",
@@ -20,57 +24,58 @@ STYLES = {
 }
 
 
-def side_by_side(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the section: both drawings with their legends, and a table a quantity; None where no model was priced."""
-    rows = (found or {}).get("rows") or []
-    if not found or not rows:
-        return None
-    quantities = [
-        ("energy", "Energy a sample", "J", "joules_per_sample"),
-        ("latency", "Latency a sample", "s", "seconds_per_sample"),
+@dataclass(frozen=True)
+class Quantity:
+    """Energy or latency by model: of every part its value and status, the totals, of energy what is dynamic."""
+
+    title: str
+    unit: str
+    models: tuple[str, ...]
+    parts: tuple[tuple[str, tuple[tuple[float | None, str], ...]], ...]
+    totals: tuple[float, ...]
+    dynamic: tuple[float, ...]
+    chart: Markup
+
+
+def quantities(found: Models | None) -> list[Quantity]:
+    """Return energy and latency by part and model, with their drawings; nothing where no model was priced."""
+    if found is None or not found.rows:
+        return []
+    joules, seconds = ([row.energy for row in found.rows], [row.latency for row in found.rows])
+    dynamic = tuple(row.dynamic_joules_per_sample for row in found.rows)
+    return [
+        _quantity("Energy per sample", "J", found.rows, joules, tuple(row.joules_per_sample for row in found.rows), dynamic),
+        _quantity("Latency per sample", "s", found.rows, seconds, tuple(row.seconds_per_sample for row in found.rows), ()),
     ]
-    return {
-        "mapped_for": found.get("mapped_for"),
-        "models": [str(row["model"]) for row in rows],
-        "titles": [(str(row["model"]), str(row.get("title") or ""), str(row.get("note") or "")) for row in rows],
-        "left_out": _grouped(found.get("left_out") or []),
-        "crossbars": any(str(row["model"]).startswith("truenorth") for row in rows),
-        "quantities": [_quantity(rows, *one) for one in quantities],
-    }
 
 
-def _grouped(left_out: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return each reason with the models that it holds for."""
+def _quantity(
+    title: str, unit: str, rows: list[ModelPrices], parts: list[list[PartOfModel]], totals: tuple[float, ...], dynamic: tuple[float, ...]
+) -> Quantity:
+    models = tuple(row.model for row in rows)
+    bars = [Bar(model, tuple(map(_part, listed))) for model, listed in zip(models, parts, strict=True)]
+    said: list[dict[str, tuple[float | None, str]]] = [{part.name: (part.value, part.status) for part in listed} for listed in parts]
+    names = [
+        name for name in dict.fromkeys(part.name for listed in parts for part in listed) if any(one.get(name, (0,))[0] for one in said)
+    ]
+    cells = tuple((name, tuple(one.get(name, (None, "")) for one in said)) for name in names)
+    return Quantity(title, unit, models, cells, totals, dynamic, chart(bars, unit, f"{title} under each chip model"))
+
+
+def _part(part: PartOfModel) -> Part:
+    return Part(part.name, part.value, STYLES.get(part.name, "c6"), f", {part.status}" if part.status else "")
+
+
+def left_out(found: Models | None) -> list[tuple[str, list[str]]]:
+    """Return each reason to leave models out with the models that it holds for."""
     reasons: dict[str, list[str]] = {}
-    for one in left_out:
-        reasons.setdefault(str(one.get("why")), []).append(str(one.get("model")))
+    for one in found.left_out if found else []:
+        reasons.setdefault(one.why, []).append(one.model)
     return list(reasons.items())
 
 
-def _quantity(rows: list[dict[str, Any]], key: str, title: str, unit: str, total: str) -> dict[str, Any]:
-    bars = [Bar(str(row["model"]), tuple(_part(part) for part in row.get(key) or [])) for row in rows]
-    names = list(dict.fromkeys(part.name for bar in bars for part in bar.parts))
-    cells = {name: [next((p for p in row.get(key) or [] if p["name"] == name), None) for row in rows] for name in names}
-    listed: list[dict[str, Any]] = [{"name": name, "style": STYLES.get(name, "c6"), "cells": cells[name]} for name in names]
-    return {
-        "title": title,
-        "unit": unit,
-        "chart": chart(bars, unit, f"{title} under each chip model"),
-        "parts": [part for part in listed if any(cell and cell.get("value") for cell in part["cells"])],
-        "totals": [row.get(total) for row in rows],
-        "dynamic": [row.get("dynamic_joules_per_sample") for row in rows] if key == "energy" else None,
-    }
-
-
-def _part(part: dict[str, Any]) -> Part:
-    status = f", {part['status']}" if part.get("status") else ""
-    return Part(str(part["name"]), max(0.0, float(part.get("value") or 0.0)), STYLES.get(str(part["name"]), "c6"), status)
-
-
-def baselines(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the networks in arithmetic alone with a drawing of their energies; None where there are none."""
-    if not found or not found.get("rows"):
-        return None
-    priced = [row for row in found["rows"] if row.get("joules_per_sample") is not None]
-    bars = [Bar(str(row["name"]), (Part(str(row["what"]), row["joules_per_sample"], "c6"),)) for row in priced]
-    return {**found, "chart": chart(bars, "J", "Energy a sample in arithmetic alone") if bars else None}
+def baselines(found: Baselines | None) -> Markup | None:
+    """Draw the energies of the networks in arithmetic alone; None where there are none."""
+    rows = found.rows if found else []
+    bars = [Bar(row.name, (Part(row.what, row.joules_per_sample, "c6"),)) for row in rows if row.joules_per_sample is not None]
+    return chart(bars, "J", "Energy per sample in arithmetic alone") if bars else None

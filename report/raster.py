@@ -5,13 +5,14 @@ Above it, on the same axis of time, the mean rate of the layer at each step over
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from . import svg
+from .document import Raster, RasterOfPopulation, Rates
 from .format import count, percent, shorten
 
 _MOST_ROWS = 200
@@ -24,26 +25,29 @@ _STRIP = 46.0
 """Height of the rates above a raster."""
 
 
-def panels(raster: dict[str, Any] | None, rates: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return one entry per population: its `name`, `note`s on its spikes and its rate, and its `chart`. Empty where there is no raster."""
-    if not raster:
+@dataclass(frozen=True)
+class Panel:
+    """A population's raster, `width` pixels wide: a `note` on its spikes, and one on its `rate`, "" where it is not known."""
+
+    name: str
+    note: str
+    rate: str
+    width: int
+    chart: Markup
+
+
+def panels(raster: Raster | None, rates: Rates | None = None) -> list[Panel]:
+    """Return one panel per population. Empty where there is no raster."""
+    if raster is None:
         return []
-    steps = _steps(raster)
-    populations = raster.get("populations") or []
-    by_step = {str(p["name"]): p["rate_per_step"] for p in (rates or {}).get("populations") or [] if (rates or {}).get("samples")}
-    return [_panel(p, by_step.get(str(p.get("name"))), steps, _MOST_CELLS // len(populations)) for p in populations]
+    by_step = {p.name: p.rate_per_step for p in rates.populations} if rates and rates.samples else {}
+    steps, budget = max(1, raster.timesteps), _MOST_CELLS // max(1, len(raster.populations))
+    return [_panel(p, by_step.get(p.name), steps, budget) for p in raster.populations]
 
 
-def _steps(raster: dict[str, Any]) -> int:
-    """The time steps of the axis: those of the network, or more where a spike came later."""
-    latest = [int(max(p["times"])) + 1 for p in raster.get("populations") or [] if p.get("times")]
-    return max(1, int(raster.get("timesteps") or 0), *latest)
-
-
-def _panel(population: dict[str, Any], rates: list[float] | None, steps: int, budget: int) -> dict[str, Any]:
-    ids = np.asarray(population.get("ids") or [], dtype=np.int64)
-    times = np.asarray(population.get("times") or [], dtype=np.int64)
-    neurons = max(1, int(population.get("neurons") or 0), int(ids.max(initial=0)) + 1)
+def _panel(population: RasterOfPopulation, rates: list[float] | None, steps: int, budget: int) -> Panel:
+    ids, times = (np.asarray(values, dtype=np.int64) for values in (population.ids, population.times))
+    neurons = max(1, population.neurons)
     a_row = -(-neurons // _MOST_ROWS)
     a_column = -(-steps // max(1, min(_MOST_COLUMNS, budget // -(-neurons // a_row))))
     cells = np.zeros((-(-neurons // a_row), -(-steps // a_column)), dtype=np.int64)
@@ -53,20 +57,22 @@ def _panel(population: dict[str, Any], rates: list[float] | None, steps: int, bu
     if a_row * a_column > 1:
         cell = f"{a_row} neurons" + (f" by {a_column} steps" if a_column > 1 else "")
         note += f"; a mark is {cell}, the strongest {count(int(cells.max(initial=0)))} spikes"
-    name = str(population.get("name"))
-    drawn = _chart(name, cells, (neurons, steps), (a_row, a_column), rates)
+    drawn = _chart(population.name, cells, (neurons, steps), (a_row, a_column), rates)
     width = round(max(_LEFT + min(34.0 * cells.shape[1], _PANEL) + 14, 240))
-    made: dict[str, Any] = {"name": name, "note": note, "rate": None, "width": width, "chart": drawn}
-    if rates:
-        made["rate"] = f"mean rate {percent(sum(rates) / len(rates), 1)} a neuron and step, highest {percent(max(rates), 1)}".replace(
-            " %", "\u00a0%"
-        )
-    return made
+    return Panel(population.name, note, _rate(rates), width, drawn)
 
 
-def _shown(population: dict[str, Any], neurons: int) -> tuple[int, str]:
+def _rate(rates: list[float] | None) -> str:
+    """Say the mean rate and the highest; nothing where they are not known."""
+    if not rates:
+        return ""
+    said = f"mean rate {percent(sum(rates) / len(rates), 1)} per neuron and step, highest {percent(max(rates), 1)}"
+    return said.replace(" %", "\u00a0%")
+
+
+def _shown(population: RasterOfPopulation, neurons: int) -> tuple[int, str]:
     """Return how many neurons were recorded, and what to say where they are not all."""
-    every = int(population.get("every") or 1)
+    every = population.every
     shown = -(-neurons // every)
     return shown, "" if every == 1 else f"{count(shown)} of {count(neurons)} neurons, every {_ordinal(every)}: "
 

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from . import svg
-from .format import MISSING, percent, points, samples_said, shorten
+from .document import StageResult
+from .format import percent, points, samples_said, shorten
 
 _WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
 
 
-def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the stages, each with its `change` from the one before on the same samples and its `interval`.
+@dataclass(frozen=True)
+class StageRow:
+    """A stage: over which samples it was, its `change` from the one before on the same samples, its 95 % `interval`.
 
-    `change` is None for the first stage on its samples: on others the accuracy differs by chance alone. `over` says which samples.
+    `change` is None for the first stage on its samples: on others the accuracy differs by chance alone.
     """
-    made: list[dict[str, Any]] = []
+
+    name: str
+    split: str
+    over: str
+    accuracy: float
+    samples: str
+    change: float | None
+    interval: tuple[float, float] | None
+
+
+def rows(stages: Sequence[StageResult]) -> list[StageRow]:
+    """Return the stages with what is said of each."""
+    made: list[StageRow] = []
     last: dict[tuple[object, ...], float] = {}
     for stage in stages:
-        split, accuracy = tested_on(stage), stage.get("accuracy")
-        change = accuracy - last[split] if accuracy is not None and split in last else None
-        made.append({**stage, "change": change, "interval": interval(accuracy, int(stage.get("samples") or 0)), "over": _over(stage)})
-        if accuracy is not None:
-            last[split] = accuracy
+        split, accuracy, said = tested_on(stage.split, stage.samples, stage.of, stage.chosen), stage.accuracy, samples_said(stage)
+        change = accuracy - last[split] if split in last else None
+        over = said.replace(" samples", "").replace(" sample", "")  # 10,000; 20 of 100, evenly spread; the first 20 of 100
+        made.append(StageRow(stage.name, stage.split, over, accuracy, said, change, interval(accuracy, stage.samples)))
+        last[split] = accuracy
     return made
 
 
-def tested_on(stage: dict[str, Any]) -> tuple[object, ...]:
+def tested_on(split: str, samples: int, of: int | None, chosen: str | None) -> tuple[object, ...]:
     """Return what is equal for two stages if their accuracies are of the same samples."""
-    whole = stage.get("chosen") in (None, "all")
-    return str(stage.get("split") or ""), stage.get("samples"), *(() if whole else (stage.get("of"), stage.get("chosen")))
-
-
-def _over(stage: dict[str, Any]) -> str:
-    """Say the samples in little room: 10,000; 20 of 100, evenly spread; the first 20 of 100."""
-    return samples_said(stage).replace(" samples", "").replace(" sample", "") if stage.get("samples") is not None else MISSING
+    return split, samples, *(() if chosen in (None, "all") else (of, chosen))
 
 
 def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None:
@@ -51,9 +60,9 @@ def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def chart(stages: list[dict[str, Any]]) -> Markup:
+def chart(stages: Sequence[StageResult]) -> Markup:
     """Draw one row per stage: a dot at the accuracy, a whisker over its 95 % interval, on an axis that starts where it must."""
-    shown = [s for s in rows(stages) if s["accuracy"] is not None]
+    shown = rows(stages)
     if not shown:
         return Markup("")
     low, high, step = _axis(shown)
@@ -64,25 +73,25 @@ def chart(stages: list[dict[str, Any]]) -> Markup:
     return svg.figure(_WIDTH, height, f"Accuracy by stage: {_spoken(shown)}", parts)
 
 
-def from_zero(stages: list[dict[str, Any]]) -> bool:
+def from_zero(stages: Sequence[StageResult]) -> bool:
     """Return whether the axis of `chart` starts at zero."""
-    shown = [s for s in rows(stages) if s["accuracy"] is not None]
+    shown = rows(stages)
     return bool(shown) and _axis(shown)[0] <= 0
 
 
-def _row(stage: dict[str, Any], y: float, low: float, high: float) -> Markup:
-    x = _place(stage["accuracy"], low, high)
-    left, right = (_place(v, low, high) for v in stage["interval"] or (stage["accuracy"], stage["accuracy"]))
-    tip = f"{stage['name']}: {percent(stage['accuracy'])} on {samples_said(stage)}, change {points(stage['change'])}"
+def _row(stage: StageRow, y: float, low: float, high: float) -> Markup:
+    x = _place(stage.accuracy, low, high)
+    left, right = (_place(v, low, high) for v in stage.interval or (stage.accuracy, stage.accuracy))
+    tip = f"{stage.name}: {percent(stage.accuracy)} on {stage.samples}, change {points(stage.change)}"
     caps = [svg.line(edge, y - 4, edge, y + 4, "whisker") for edge in (left, right)]
     dot = Markup('<circle cx="{}" cy="{}" r="5.5" class="dot"><title>{}</title></circle>').format(svg.num(x), svg.num(y), tip)
-    name = svg.text(_LEFT - 14, y + 4, shorten(stage["name"], 20), "end")
+    name = svg.text(_LEFT - 14, y + 4, shorten(stage.name, 20), "end")
     return Markup("").join([name, svg.line(left, y, right, y, "whisker"), *caps, dot])
 
 
-def _axis(shown: list[dict[str, Any]]) -> tuple[float, float, float]:
+def _axis(shown: list[StageRow]) -> tuple[float, float, float]:
     """Choose round ends and a round step so that every dot and whisker lies inside."""
-    ends = [v for s in shown for v in (s["interval"] or (s["accuracy"], s["accuracy"]))]
+    ends = [v for s in shown for v in (s.interval or (s.accuracy, s.accuracy))]
     span = max(max(ends) - min(ends), 0.002)
     raw = span / 4
     magnitude = 10.0 ** math.floor(math.log10(raw))
@@ -104,5 +113,5 @@ def _place(value: float, low: float, high: float) -> float:
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - low) / ((high - low) or 1.0)
 
 
-def _spoken(shown: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{s['name']} {percent(s['accuracy'])}" for s in shown)
+def _spoken(shown: list[StageRow]) -> str:
+    return ", ".join(f"{s.name} {percent(s.accuracy)}" for s in shown)

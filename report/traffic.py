@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from . import svg
 from .format import compact, count, percent
+from .sizes import CoreLoad, TrafficTable
 
 _MOST_CORES = 40
 _MOST_ROWS = 64
@@ -32,21 +33,21 @@ class Matrix:
     unit: str
 
 
-def matrix(traffic: dict[str, Any] | None, cores: list[dict[str, Any]]) -> Matrix | None:
+def matrix(found: TrafficTable, cores: Sequence[CoreLoad]) -> Matrix | None:
     """Arrange the traffic of results.json; None where there is none.
 
     More than 40 cores are summed by tile; what then has more than 64 rows by chip where there are several, and at last by neighbours.
     """
-    if traffic is None or not (traffic.get("cores") or traffic.get("names")):
+    if not found.ends:
         return None
-    names, unit = [str(n) for n in traffic.get("names") or traffic["cores"]], str(traffic.get("unit") or "core")
-    between = np.asarray(traffic["messages_per_sample"], dtype=np.float64).reshape(len(names), len(names))
-    given = traffic.get("input_messages_per_sample")
+    names, unit = found.ends, found.unit
+    between = np.asarray(found.messages_per_sample, dtype=np.float64).reshape(len(names), len(names))
+    given = found.input_messages_per_sample
     entering = np.zeros(len(names)) if given is None else np.asarray(given, dtype=np.float64)
-    table = np.nan_to_num(np.vstack([entering, between]), nan=0.0, posinf=0.0, neginf=0.0)
+    table = np.vstack([entering, between])
     if unit == "core" and len(names) > _MOST_CORES:
-        several = any(c.get("chip") for c in cores)
-        tiles = {str(c["core"]): tile_name(c, several) for c in cores}
+        several = any(c.chip for c in cores)
+        tiles = {str(c.core): tile_name(c, several) for c in cores}
         table, names = _merge(table, [tiles.get(n, "") for n in names])
         unit = "tile"
     if len(names) > _MOST_ROWS and unit == "tile" and any(":" in name for name in names):
@@ -60,10 +61,10 @@ def matrix(traffic: dict[str, Any] | None, cores: list[dict[str, Any]]) -> Matri
     return Matrix(["input", *names], names, table, unit)
 
 
-def tile_name(core: dict[str, Any], several: bool) -> str:
+def tile_name(core: CoreLoad, several: bool) -> str:
     """Write a core's tile as "1,2", or as "3:1,2" on chip 3 of several."""
-    tile = ",".join(str(v) for v in core.get("tile") or [])
-    return f"{core.get('chip') or 0}:{tile}" if several else tile
+    tile = ",".join(map(str, core.tile))
+    return f"{core.chip}:{tile}" if several else tile
 
 
 def _merge(table: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[np.float64], list[str]]:
@@ -98,9 +99,9 @@ def chart(found: Matrix) -> Markup:
     peak = float(found.messages.max(initial=0.0))
     parts = [*_cells(found, layout, peak), *_names(found, layout)]
     bottom = layout.y(many + 1) + 10
-    parts.append(svg.legend(layout.left, bottom, range(1, svg.LEVELS + 1), "0", f"{compact(peak)} messages a sample"))
+    parts.append(svg.legend(layout.left, bottom, range(1, svg.LEVELS + 1), "0", f"{compact(peak)} messages per sample"))
     parts.append(svg.text(layout.left, 10, f"to {found.unit}", style="small strong"))
-    width = layout.left + max(layout.wide * many + 8, 300.0)
+    width = layout.left + max(layout.wide * many + 8, 320.0)
     return svg.figure(width, bottom + 18, f"Messages per sample between {many} {found.unit}s, at most {compact(peak)}", parts)
 
 
@@ -137,7 +138,7 @@ def sentence(found: Matrix) -> str:
     """Say what the matrix holds: the messages that enter, those that cores send, and how many stay where they are."""
     entering, between = float(found.messages[0].sum()), float(found.messages[1:].sum())
     local = float(np.trace(found.messages[1:]))
-    said = f"{count(entering)} messages a sample enter from the input; the cores send {count(between)}"
+    said = f"{count(entering)} messages per sample enter from the input; the cores send {count(between)}"
     if between <= 0:
         return f"{said}."
     return f"{said}, {percent(local / between, 1)} of them within their own {found.unit.removesuffix('s')}."

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-from jinja2 import UndefinedError
 
 from ..checked import checked
-from ..errors import DAMAGE, FormatError, SpikeloomError, UsageError
+from ..errors import UsageError
 from ..files import write_json, write_text
 from . import compare, html, markdown
+from .document import Document
 
-__all__ = ["Reported", "write"]
+__all__ = ["write"]
 
 SUFFIXES = (".html", ".md", ".json")
-
-
-class Reported(Protocol):
-    """What a run found, such as a `Results`."""
-
-    def document(self) -> dict[str, Any]:
-        """Return it as results.json has it."""
-        ...
 
 
 @checked(
     results="Pass what spikeloom.run returned, or a dictionary of such by name; of a file or run folder, spikeloom.load_results(PATH).",
 )
-def write(results: Reported | Mapping[str, Reported], path: Path | str) -> Path:
+def write(results: Document | Mapping[str, Document], path: Path | str) -> Path:
     """Write the report of one run, or the comparison of several, atomically.
 
     Args:
@@ -41,7 +31,6 @@ def write(results: Reported | Mapping[str, Reported], path: Path | str) -> Path:
 
     Raises:
         UsageError: another suffix, no results at all, or something that is no results.
-        FormatError: results that lack something that the report shows.
         OutputError: the file cannot be written.
 
     Example:
@@ -50,26 +39,21 @@ def write(results: Reported | Mapping[str, Reported], path: Path | str) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise UsageError(f"A report is written as {', '.join(SUFFIXES)}; {place} ends in {place.suffix or 'nothing'}. Name another file.")
-    try:
-        if isinstance(results, Mapping):
-            return _comparison({name: value.document() for name, value in results.items()}, place)
-        return _page(results.document(), place)
-    except SpikeloomError:
-        raise
-    except (UndefinedError, *DAMAGE) as error:
-        raise FormatError(f"The results are damaged: {type(error).__name__}: {error}. Run the network again.") from error
+    if isinstance(results, Mapping):
+        return _comparison(list(results.items()), place)
+    return _page(results, place)
 
 
-def _page(document: dict[str, Any], place: Path) -> Path:
+def _page(results: Document, place: Path) -> Path:
     if place.suffix == ".json":
-        return write_json(place, document)
-    return write_text(place, html.render(document) if place.suffix == ".html" else markdown.report(document))
+        return write_json(place, results.model_dump(mode="json"))
+    return write_text(place, html.render(results) if place.suffix == ".html" else markdown.report(results))
 
 
-def _comparison(documents: dict[str, dict[str, Any]], place: Path) -> Path:
-    if not documents:
+def _comparison(runs: list[tuple[str, Document]], place: Path) -> Path:
+    if not runs:
         raise UsageError("results is empty; name at least one run.")
-    rows = compare.rows(list(documents.items()))
+    rows = compare.rows(runs)
     if place.suffix == ".json":
         return write_json(place, compare.document(rows))
     return write_text(place, html.render_comparison(rows) if place.suffix == ".html" else markdown.comparison(rows))

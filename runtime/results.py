@@ -49,7 +49,7 @@ class Results(Document):
         """Write the HTML page of these results, atomically."""
         from ..report import html
 
-        return html.write(self.document(), Path(path))
+        return html.write(self, Path(path))
 
 
 _ARRAYS = ("predictions", "output_counts", "sample_ids")

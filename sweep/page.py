@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..files import write_text
-from ..report.format import clean, compact, si
+from ..report.format import clean, compact, count, percent, si
 from ..report.html import render_page
 from ..report.scatter import Mark, chart, legend
+from ..report.table import Column, Table, row
 
 __all__ = ["Point", "points", "table", "write_page"]
 
@@ -27,9 +28,9 @@ Point = dict[str, Any]
 def points(rows: Iterable[Row]) -> list[Point]:
     """Group finished rows over their seeds: means, and the spread (largest minus smallest) of the accuracy, by method and sparsity."""
     groups: dict[tuple[str, float], list[Row]] = {}
-    for row in rows:
-        if "error" not in row:
-            groups.setdefault((row["method"], row["sparsity_asked"]), []).append(row)
+    for found in rows:
+        if "error" not in found:
+            groups.setdefault((found["method"], found["sparsity_asked"]), []).append(found)
     return [_point(method, sparsity, group) for (method, sparsity), group in groups.items()]
 
 
@@ -49,25 +50,39 @@ def _point(method: str, sparsity: float, group: list[Row]) -> Point:
     }
 
 
-def table(rows: Iterable[Row]) -> list[list[str]]:
-    """Return the head and the lines of the table, one per method and sparsity; `±` is half the range over the seeds."""
-    head = ["method", "connect.", "accuracy", "±", "seeds", "deployed", "SOPs", "dynamic", "unrolled", "reachable", "pruned", "regrown"]
-    return [head, *([*_cells(point)] for point in points(rows))]
+COLUMNS = (
+    Column("#", wide=True),
+    Column("method", figure=False),
+    Column("connectivity", brief="connect."),
+    Column("accuracy"),
+    Column("±"),
+    Column("seeds"),
+    Column("deployed"),
+    Column("SOPs"),
+    Column("dynamic energy", brief="dynamic"),
+    *(Column(heading, wide=True) for heading in ("unrolled", "reachable", "pruned", "regrown")),
+)
 
 
-def _cells(point: Point) -> Iterable[str]:
+def table(rows: Iterable[Row]) -> Table:
+    """Return the table, a line per method and sparsity; `±` is half the range over the seeds."""
+    lines = (row(str(number), *_cells(point)) for number, point in enumerate(points(rows), 1))
+    return Table("Means over seeds, per sample", COLUMNS, tuple(lines), note=NOTE)
+
+
+def _cells(point: Point) -> Iterator[str]:
     yield point["method"]
-    yield f"{point['connectivity']:.2%}"
-    yield f"{point['accuracy']:.2%}"
+    yield percent(point["connectivity"])
+    yield percent(point["accuracy"])
     yield f"{50 * (point['highest'] - point['lowest']):.2f}" if point["seeds"] > 1 else ""
-    yield str(point["seeds"])
-    yield f"{point['deployed_accuracy']:.2%}" if "deployed_accuracy" in point else ""
-    yield f"{point['sops']:,.0f}" if "sops" in point else ""
-    yield f"{point['dynamic_energy_joules'] * 1e9:,.0f} nJ" if "dynamic_energy_joules" in point else ""
-    yield f"{point['connectivity_unrolled']:.2%}"
-    yield f"{point['connectivity_reachable']:.2%}" if "connectivity_reachable" in point else ""
-    yield f"{point['pruned']:,.0f}"
-    yield f"{point['regrown']:,.0f}"
+    yield count(point["seeds"])
+    yield percent(point.get("deployed_accuracy"))
+    yield compact(point.get("sops"))
+    yield si(point.get("dynamic_energy_joules"), "J")
+    yield percent(point["connectivity_unrolled"])
+    yield percent(point.get("connectivity_reachable"))
+    yield compact(point["pruned"])
+    yield compact(point["regrown"])
 
 
 def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
@@ -76,12 +91,13 @@ def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
     Raises:
         OutputError: the folder is full or read-only.
     """
-    head, *lines = table(rows)
     failed = [f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}: {row['error']}" for row in rows if "error" in row]
     methods = ", ".join(dict.fromkeys(r["method"] for r in rows))
-    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed, "head": head, "lines": lines, "note": NOTE}
+    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed}
     drawn = {"legend": legend(_methods(points(rows))), "figures": list(_figures(points(rows)))}
-    return write_text(path, render_page("sweep.html.j2", {"title": f"Sweep of {methods}", **clean(texts), **drawn}))
+    return write_text(
+        path, render_page("sweep.html.j2", {"title": f"Sweep of {methods}", **clean(texts), "table": table(clean(rows)), **drawn})
+    )
 
 
 def _methods(drawn: list[Point]) -> list[str]:
@@ -101,8 +117,8 @@ def _figures(drawn: list[Point]) -> Iterator[dict[str, Any]]:
     """Plot accuracy against the cost of each point, where at least one has it; whiskers from the lowest to the highest seed."""
     axes = (
         ("connectivity", "Connectivity", "share of weights that are not zero", lambda v: f"{100 * v:.3g} %"),
-        ("sops", "Synaptic operations", "SOPs a sample", compact),
-        ("dynamic_energy_joules", "Energy", "dynamic energy a sample", lambda v: si(v, "J", 2)),
+        ("sops", "Synaptic operations", "SOPs per sample", compact),
+        ("dynamic_energy_joules", "Energy", "dynamic energy per sample", lambda v: si(v, "J", 2)),
     )
     for axis, title, label, written in axes:
         marks = [

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from spikeloom.report import document
 
 Document = dict[str, Any]
+made = document.Document.model_validate
+"""Makes results of such a dictionary, as reading a file does."""
 HOSTILE = '<script>alert("x")</script>[bold red]&\x1b[31m\u202e' + "very_long_name_" * 20
 
 

@@ -118,11 +118,11 @@ def test_a_run_counts_every_synapse_and_votes(encoding: Encoding) -> None:
     assert results.sops_per_sample == pytest.approx(sum(met) / 30)
     assert results.network.votes == 2
     assert results.network.classes == 3
-    page = html.render(results.document())
-    assert "2 neurons vote for each of 3 classes" in page
+    page = html.render(results)
+    assert "2 neurons for each of 3 classes" in page
     assert "no weights" in page
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(terminal.summary(results.document()))
+    console.print(terminal.summary(results))
     assert "connect.   weights" in console.export_text()
 
 

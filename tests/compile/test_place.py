@@ -23,6 +23,7 @@ from spikeloom.errors import DoesNotFitError, FormatError, NetworkError, UsageEr
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
 from spikeloom.report import core_map, traffic
+from spikeloom.report.sizes import ChipInUse, CoreLoad, TrafficTable
 from spikeloom.runtime import run
 from spikeloom.runtime.counts import Counts, Tally, count
 from spikeloom.runtime.energy import core_times, energy, latency
@@ -360,15 +361,20 @@ def test_results_and_report_of_several_chips(deployed: DeployedNetwork, tmp_path
     assert f"{deployed.mapping.chips} chips" in page
 
 
+def on_tile(core: int, chip: int, tile: tuple[int, int]) -> CoreLoad:
+    empty = {"neurons": 0, "synapse_words": 0, "input_axons": 0, "output_axons": 0}
+    return CoreLoad(core=core, chip=chip, tile=tile, utilisation={}, populations={}, **empty)
+
+
 @pytest.mark.parametrize(("used", "boxes"), [(1, 8), (3, 24), (12, 96), (13, 13), (40, 40)])
 def test_the_core_map_draws_every_core_of_few_chips_and_every_chip_of_many(used: int, boxes: int) -> None:
     places = [(k % 8, k // 8) for k in range(used)]
     cores = [
-        {"core": 8 * k + c, "chip": k, "tile": [c // 2 % 2, c // 4], "utilisation": {"neurons": (c + 1) / 8}, "populations": {}}
+        on_tile(8 * k + c, k, (c // 2 % 2, c // 4)).model_copy(update={"utilisation": {"neurons": (c + 1) / 8}})
         for k in range(used)
         for c in range(8)
     ]
-    drawn = str(core_map.chart(cores, {"mesh": [2, 2], "cores_per_tile": 2, "cores": 8, "places": places}))
+    drawn = str(core_map.chart(cores, ChipInUse(name="x", mesh=(2, 2), cores_per_tile=2, cores=8, places=places, limits={})))
     found = re.findall(r'<rect x="([^"]+)" y="([^"]+)" width="[^"]+" height="[^"]+"(?: rx="[^"]+")? class="f\d"><title>core', drawn)
     assert len(set(found)) == len(found) == boxes
     if used > 12:  # the fullest core of each stands for its chip
@@ -378,13 +384,13 @@ def test_the_core_map_draws_every_core_of_few_chips_and_every_chip_of_many(used:
 def test_traffic_of_many_chips_is_summed_by_tile_then_by_chip() -> None:
     rng = np.random.default_rng(0)
     for cores, unit, rows in ((80, "tile", 40), (400, "chip", 50)):
-        listed = [{"core": c, "chip": c // 8, "tile": [c // 2 % 2, c // 4 % 2]} for c in range(cores)]
+        listed = [on_tile(c, c // 8, (c // 2 % 2, c // 4 % 2)) for c in range(cores)]
         table = rng.random((cores, cores))
-        found = traffic.matrix({"cores": list(range(cores)), "messages_per_sample": table.tolist()}, listed)
+        found = traffic.matrix(TrafficTable(cores=list(range(cores)), messages_per_sample=table.tolist()), listed)
         assert found is not None and (found.unit, len(found.receivers)) == (unit, rows)
         size = cores // rows
         assert found.messages[1:] == pytest.approx(table.reshape(rows, size, rows, size).sum(axis=(1, 3)))
-    named = traffic.matrix({"unit": "chip", "names": ["0", "1"], "messages_per_sample": [[1.0, 2.0], [3.0, 4.0]]}, [])
+    named = traffic.matrix(TrafficTable(unit="chip", names=["0", "1"], messages_per_sample=[[1.0, 2.0], [3.0, 4.0]]), [])
     assert named is not None and named.unit == "chip" and named.messages[1:].tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 

@@ -235,7 +235,7 @@ def test_baselines_of_maps_count_every_possible_synapse() -> None:
     results, deployed, _ = measured(network, samples(network, 2, 4), calibration=calibration)
     possible = sum(p.trained.possible_synapses for p in deployed.projections)
     assert results.baselines.rows[0].macs_per_sample == possible
-    page = html.render(results.document())
+    page = html.render(results)
     assert "dense ANN" in page
     assert "Not to be added to the chip" in page
 

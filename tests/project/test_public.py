@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import spikeloom
+from invented import made, results
 from netgen import Labelled, float_network, samples
-from spikeloom.errors import FormatError, OutputError, UsageError
+from spikeloom.errors import OutputError, UsageError
 
 ROOT = Path(spikeloom.__file__).resolve().parent
 PACKAGES = ("", "compile", "data", "formats", "hwmodels", "network", "report", "runtime", "sweep", "train")
@@ -98,19 +99,14 @@ def test_the_chain_from_the_package_alone(tmp_path: Path) -> None:
 
 
 def test_reports_that_cannot_be_written_say_why(tmp_path: Path) -> None:
-    class Poor:
-        def document(self) -> dict[str, Any]:
-            return {"layers": 3}
-
+    found = made(results())
     with pytest.raises(UsageError, match=r"written as \.html, \.md, \.json; .*one\.pdf"):
-        spikeloom.report.write(Poor(), tmp_path / "one.pdf")
+        spikeloom.report.write(found, tmp_path / "one.pdf")
     for wrong in (tmp_path, {"a": 3}):
         with pytest.raises(UsageError, match=r"spikeloom\.load_results"):
             spikeloom.report.write(wrong, tmp_path / "one.html")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageError, match="results is empty"):
         spikeloom.report.write({}, tmp_path / "one.html")
-    with pytest.raises(FormatError, match="damaged"):
-        spikeloom.report.write(Poor(), tmp_path / "one.html")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
-        spikeloom.report.write(Poor(), tmp_path / "file" / "one.json")
+        spikeloom.report.write(found, tmp_path / "file" / "one.json")

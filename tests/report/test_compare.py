@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invented import HOSTILE, hostile, results
+from invented import HOSTILE, hostile, made, results
 from rich.console import Console
 from spikeloom.errors import FormatError
 from spikeloom.files import read_json
 from spikeloom.report import compare, html, markdown, scatter, terminal
 from spikeloom.report.format import percent, si
+from spikeloom.report.table import Table
 
 Document = dict[str, Any]
 Command = Callable[..., Any]
@@ -27,16 +28,16 @@ Command = Callable[..., Any]
 
 def run(method: str, connectivity: float, accuracy: float, sops: float, **chip: str) -> Document:
     """Invented results of one run."""
-    made = results()
-    made["network"].update(connectivity=connectivity)
-    made["provenance"]["training"].update(method=method, sparsity_asked=str(1 - connectivity), seed="0")
-    made.update(accuracy=accuracy, sops_per_sample=sops)
-    made["energy"]["components"][-1]["count_per_sample"] = 1.0
+    found = results()
+    found["network"].update(connectivity=connectivity)
+    found["provenance"]["training"].update(method=method, sparsity_asked=str(1 - connectivity), seed="0")
+    found.update(accuracy=accuracy, sops_per_sample=sops)
+    found["energy"]["components"][-1]["count_per_sample"] = 1.0
     if chip:
-        made["chip"]["name"] = chip["chip"]
-        made["energy"]["model"] = chip["model"]
-        made["models"]["rows"] = [{**made["models"]["rows"][0], "model": chip["model"]}]
-    return made
+        found["chip"]["name"] = chip["chip"]
+        found["energy"]["model"] = chip["model"]
+        found["models"]["rows"] = [{**found["models"]["rows"][0], "model": chip["model"]}]
+    return found
 
 
 def three() -> list[tuple[str, Document]]:
@@ -47,46 +48,55 @@ def three() -> list[tuple[str, Document]]:
     ]
 
 
+def compared(runs: list[tuple[str, Document]]) -> list[compare.Run]:
+    return compare.rows([(name, made(found)) for name, found in runs])
+
+
+def headings(table: Table) -> list[str]:
+    return [column.heading for column in table.columns]
+
+
 def test_a_row_has_the_figures_of_its_run() -> None:
     found = run("grad-r", 0.1, 0.975, 16_000.0)
-    row = compare.rows([("here", found)])[0]
-    assert (row["run"], row["method"], row["connectivity"], row["accuracy"], row["sops"]) == ("here", "grad-r", 0.1, 0.975, 16_000.0)
-    assert row["joules"] == found["energy"]["joules_per_sample"] and row["dynamic_joules"] == found["energy"]["dynamic_joules_per_sample"]
-    assert row["seconds"] == found["latency"]["seconds_per_sample"] and row["model"] == "loihi2"
-    assert row["float_accuracy"] == found["stages"][0]["accuracy"]
-    low, high = row["interval"]
+    row = compared([("here", found)])[0]
+    assert (row.run, row.method, row.connectivity, row.accuracy, row.sops) == ("here", "grad-r", 0.1, 0.975, 16_000.0)
+    assert row.joules == found["energy"]["joules_per_sample"] and row.dynamic_joules == found["energy"]["dynamic_joules_per_sample"]
+    assert row.seconds == found["latency"]["seconds_per_sample"] and row.model == "loihi2"
+    assert row.float_accuracy == found["stages"][0]["accuracy"]
+    assert row.interval is not None
+    low, high = row.interval
     assert low < 0.975 < high
 
 
 def test_dense_networks_stand_beside_the_deployed_one() -> None:
     """As on the page of one run, with the model named; a run from before there were baselines has none."""
-    made = three()
+    runs = three()
     prices = {"dense ANN": 3e-6, "dense SNN": 2e-6, "deployed SNN": 1e-7}
-    for _, found in made:
-        found["baselines"]["rows"] = [{"name": name, "joules_per_sample": joules} for name, joules in prices.items()]
-    first = compare.rows(made)[0]
-    assert [first[f"{name}_joules"] for name in ("dense_ann", "dense_snn", "deployed_snn")] == list(prices.values())
-    table, page = markdown.comparison(compare.rows(made)), compare.view(compare.rows(made))
+    for _, found in runs:
+        found["baselines"]["rows"] = [{**found["baselines"]["rows"][0], "name": n, "joules_per_sample": j} for n, j in prices.items()]
+    first = compared(runs)[0]
+    assert [getattr(first, f"{name}_joules") for name in ("dense_ann", "dense_snn", "deployed_snn")] == list(prices.values())
+    table, page = markdown.comparison(compared(runs)), compare.view(compared(runs))
     assert "| dense ANN | dense SNN | deployed SNN |" in table and "digital" in table
-    assert ("dense ANN", True) in page["columns"] and page["digital"] in compare.digital(compare.rows(made)) != ""
-    for _, old in made:
+    assert "dense ANN" in headings(page["table"]) and page["digital"] in compare.digital(compared(runs)) != ""
+    for _, old in runs:
         old["baselines"] = None
-    assert "dense ANN" not in markdown.comparison(compare.rows(made)) and not compare.digital(compare.rows(made))
+    assert "dense ANN" not in markdown.comparison(compared(runs)) and not compare.digital(compared(runs))
 
 
 def test_energies_are_compared_under_a_model_that_priced_all() -> None:
     first, second = results(), results()
     second["energy"]["model"] = "mine"  # its own model is another, but loihi2 and loihi have priced both
-    rows = compare.rows([("first", first), ("second", second)])
-    assert [row["model"] for row in rows] == ["loihi2", "loihi2"]
-    assert rows[1]["joules"] == second["models"]["rows"][0]["joules_per_sample"] != second["energy"]["joules_per_sample"]
+    rows = compared([("first", first), ("second", second)])
+    assert [row.model for row in rows] == ["loihi2", "loihi2"]
+    assert rows[1].joules == second["models"]["rows"][0]["joules_per_sample"] != second["energy"]["joules_per_sample"]
 
 
 def test_energies_of_models_that_share_no_run_are_never_on_one_axis() -> None:
     runs = [*three(), ("t1", run("grad-r", 0.1, 0.97, 9e4, chip="truenorth", model="truenorth"))]
     runs.append(("t2", run("grad-r", 0.01, 0.95, 1e4, chip="truenorth", model="truenorth")))
-    rows = compare.rows(runs)
-    assert [row["model"] for row in rows] == ["loihi2"] * 3 + ["truenorth"] * 2
+    rows = compared(runs)
+    assert [row.model for row in rows] == ["loihi2"] * 3 + ["truenorth"] * 2
     figures = compare.view(rows)["figures"]
     assert len(figures) == 4
     loihi, truenorth = (str(figure["chart"]) for figure in figures[2:])
@@ -94,15 +104,15 @@ def test_energies_of_models_that_share_no_run_are_never_on_one_axis() -> None:
     assert "model truenorth" in truenorth and "dense" not in truenorth and truenorth.count('class="mark') == 2
     page = html.render_comparison(rows)
     assert "must not be compared across models" in page
-    best = [text for row in compare.cells(rows) for text, is_best in row if is_best]
-    assert best.count(si(rows[0]["joules"], "J")) == 5  # equal within each model's group: each is its best
+    best = [cell.text for row in compare.table(rows).rows for cell in row if cell.strong]
+    assert best.count(si(rows[0].joules, "J")) == 5  # equal within each model's group: each is its best
 
 
 def test_the_best_of_each_figure_is_marked() -> None:
-    rows = compare.rows(three())
-    heads = [heading for heading, *_ in compare.columns(rows)]
-    cells = compare.cells(rows)
-    best = {heads[column]: row for row, line in enumerate(cells) for column, (_, is_best) in enumerate(line) if is_best}
+    rows = compared(three())
+    heads = headings(compare.table(rows))
+    cells = compare.table(rows).rows
+    best = {heads[column]: row for row, line in enumerate(cells) for column, cell in enumerate(line) if cell.strong}
     assert best["accuracy"] == 0 and best["SOPs"] == 2
     assert "data" not in heads and ("data", "mnist") in compare.shared(rows)
     assert "method" in heads
@@ -111,11 +121,16 @@ def test_the_best_of_each_figure_is_marked() -> None:
 def test_an_accuracy_on_fewer_samples_is_not_the_best() -> None:
     runs = three()
     runs[2][1].update(accuracy=0.995, samples=200)
-    rows = compare.rows(runs)
-    heads = [heading for heading, *_ in compare.columns(rows)]
+    rows = compared(runs)
+    heads = headings(compare.table(rows))
     at = heads.index("accuracy")
-    assert [line[at] for line in compare.cells(rows)] == [("98.00 %", True), ("97.50 %", False), ("99.50 %", False)]
-    assert "samples" in heads and rows[2]["float_accuracy"] is None and rows[1]["float_accuracy"] is not None
+    cells = [line[at] for line in compare.table(rows).rows]
+    assert [(cell.text, cell.strong) for cell in cells] == [
+        ("98.00 %", True),
+        ("97.50 %", False),
+        ("99.50 %", False),
+    ]
+    assert "samples" in heads and rows[2].float_accuracy is None and rows[1].float_accuracy is not None
 
 
 def test_charts_place_what_costs_more_to_the_right_and_what_is_right_more_often_above() -> None:
@@ -138,7 +153,7 @@ def test_a_single_run_of_a_round_accuracy_is_drawn(accuracy: float) -> None:
 
 @pytest.mark.parametrize("count", [2, 40])
 def test_pages_of_few_and_many_runs(count: int) -> None:
-    rows = compare.rows([(f"r{k}", run("esl", 0.9**k, 0.9, 10.0 + k)) for k in range(count)])
+    rows = compared([(f"r{k}", run("esl", 0.9**k, 0.9, 10.0 + k)) for k in range(count)])
     page = html.render_comparison(rows)
     assert len(page) < 300_000 and page == html.render_comparison(copy.deepcopy(rows))
     assert page.count("<svg class") == 3
@@ -146,7 +161,7 @@ def test_pages_of_few_and_many_runs(count: int) -> None:
 
 def test_costs_that_cannot_be_are_not_drawn() -> None:
     """On an axis of logarithms there is no place for them."""
-    rows = compare.rows([(f"r{k}", run("esl", 0.5, 0.9, sops)) for k, sops in enumerate((-10.0, 0.0, 10.0, 20.0))])
+    rows = compared([(f"r{k}", run("esl", 0.5, 0.9, sops)) for k, sops in enumerate((0.0, 0.0, 10.0, 20.0))])
     assert html.render_comparison(rows).count("<svg class") == 3
 
 
@@ -160,7 +175,7 @@ def test_json_without_finite_numbers_is_refused(tmp_path: Path, number: str) -> 
 
 def test_runs_without_figures_and_hostile_names() -> None:
     bare = {**results(), "models": None, "stages": [], "provenance": {}, "check": None}
-    rows = compare.rows([("plain", bare), (HOSTILE, hostile())])
+    rows = compared([("plain", bare), (HOSTILE, hostile())])
     page = html.render_comparison(rows)
     assert "<script" not in page and "\x1b" not in page and "\u202e" not in page
     text = markdown.comparison(rows)
@@ -171,12 +186,12 @@ def test_runs_without_figures_and_hostile_names() -> None:
 
 
 def test_markdown_of_one_run() -> None:
-    text = markdown.report(results())
+    text = markdown.report(made(results()))
     for figure in ("97.51 %", "97.60 %", "−0.07", "18,910", "638 kB", "2.92 µJ", "1.50×", "spikeloom run runs/mnist/model.loom"):
         assert figure in text, figure
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| loihi") or line.startswith("| synaptic operations")}
     assert widths and all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
-    written = [line for line in markdown.report(hostile()).splitlines() if not line.startswith("    ")]  # code is never read as marks
+    written = [line for line in markdown.report(made(hostile())).splitlines() if not line.startswith("    ")]  # code is never read as marks
     assert not re.search(r"(?<!\\)<script", "\n".join(written))
 
 

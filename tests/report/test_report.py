@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from invented import FIXTURES, Document, bare, compiled, energy, hostile, results, spikes_of
+from invented import FIXTURES, Document, bare, compiled, energy, hostile, made, results, spikes_of
 from rich.console import Console, RenderableType
 from spikeloom.errors import OutputError
 from spikeloom.report import core_map, html, raster, stages, svg, terminal, traffic
+from spikeloom.report.document import Raster, StageResult
 from spikeloom.report.format import compact, count, duration, percent, plain, points, ratio, shorten, si
+from spikeloom.report.sizes import ChipInUse
 
 
 class Balance(HTMLParser):
@@ -64,7 +66,7 @@ def _printed(renderable: RenderableType, width: int = 80) -> str:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_page_is_whole_and_self_contained(name: str) -> None:
-    page = html.render(FIXTURES[name])
+    page = html.render(made(FIXTURES[name]))
     assert page.startswith("<!DOCTYPE html>")
     parser = _parse(page)
     assert parser.tags.isdisjoint({"script", "link", "img", "iframe", "object", "image", "use"})
@@ -85,8 +87,8 @@ def test_the_page_of_a_large_system_stays_small() -> None:
     large["raster"] = spikes_of({f"layer{k}": 2000 for k in range(60)}, 100, 0.1)
     large["rates"]["populations"] = [{"name": f"layer{k}", "rate_per_step": [0.1] * 100} for k in range(60)]
     large["weights"]["rows"] = [_renamed(row, k) for k in range(60) for row in large["weights"]["rows"]]
-    large["traffic"] = {"unit": "chip", "names": list(range(47)), "messages_per_sample": np.ones((47, 47)).tolist()}
-    page = html.render(large)
+    large["traffic"] = {"unit": "chip", "names": [str(k) for k in range(47)], "messages_per_sample": np.ones((47, 47)).tolist()}
+    page = html.render(made(large))
     assert len(page) < 3_000_000, len(page)
 
 
@@ -97,19 +99,19 @@ def _renamed(row: Document, number: int) -> Document:
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_page_is_the_same_every_time_and_leaves_its_input_alone(name: str) -> None:
     before = copy.deepcopy(FIXTURES[name])
-    assert html.render(FIXTURES[name]) == html.render(before)
+    assert html.render(made(FIXTURES[name])) == html.render(made(before))
     assert FIXTURES[name] == before
 
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_no_drawing_holds_a_broken_coordinate(name: str) -> None:
-    for tag, attribute, value in _parse(html.render(FIXTURES[name])).attributes:
+    for tag, attribute, value in _parse(html.render(made(FIXTURES[name]))).attributes:
         if attribute in {"d", "x", "y", "width", "height", "cx", "cy", "viewbox"}:
             assert not re.search(r"nan|inf|None", value, re.IGNORECASE), (tag, attribute, value[:80])
 
 
 def test_the_page_says_the_headline_figures() -> None:
-    page = html.render(results())
+    page = html.render(made(results()))
     said = " ".join(" ".join(_parse(page).words).split())
     joules = si(energy()["joules_per_sample"], "J")
     for figure in ("97.51 %", "19,374", joules, "18.4 µs", "3,240,000", "31,760", "Every spike is equal", "1.50×", "1.25×", "23.6 pJ"):
@@ -127,14 +129,14 @@ def test_the_page_says_the_headline_figures() -> None:
 
 
 def test_names_from_files_stay_text() -> None:
-    page = html.render(hostile())
+    page = html.render(made(hostile()))
     assert "<script" not in page and "&lt;script&gt;" in page
     assert "\x1b" not in page and "\u202e" not in page
     assert "The spikes differ" in page
 
 
 def test_missing_sections_are_left_out_and_an_unchecked_run_says_so() -> None:
-    page = html.render(bare())
+    page = html.render(made(bare()))
     assert "Not checked in this run" in page
     for section in (
         "accuracy",
@@ -152,24 +154,24 @@ def test_missing_sections_are_left_out_and_an_unchecked_run_says_so() -> None:
 
 
 def test_write_is_atomic_and_explains_a_failure(tmp_path: Path) -> None:
-    path = html.write(results(), tmp_path / "sub" / "report.html")
-    assert path.read_text(encoding="utf-8") == html.render(results())
+    path = html.write(made(results()), tmp_path / "sub" / "report.html")
+    assert path.read_text(encoding="utf-8") == html.render(made(results()))
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError):
-        html.write(results(), tmp_path / "file" / "report.html")
+        html.write(made(results()), tmp_path / "file" / "report.html")
 
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_terminal_tables_fit_80_columns(name: str) -> None:
-    for renderable in (terminal.summary(FIXTURES[name]), terminal.mapping_summary(compiled(FIXTURES[name]))):
+    for renderable in (terminal.summary(made(FIXTURES[name])), terminal.mapping_summary(compiled(FIXTURES[name]))):
         shown = _printed(renderable)
         assert max(len(line) for line in shown.splitlines()) <= 80
         assert "\x1b" not in shown
 
 
 def test_the_terminal_says_the_figures() -> None:
-    run, compilation = _printed(terminal.summary(results())), _printed(terminal.mapping_summary(compiled(results())))
+    run, compilation = _printed(terminal.summary(made(results()))), _printed(terminal.mapping_summary(compiled(results())))
     for figure in ("97.51 %", "97.60 %", "−0.07", "18.4 µs", "3,240,000", "31,000", "18,910", "23.6 pJ", "published", "assumed", "loihi2"):
         assert figure in run, figure
     assert "Warning: hidden1: 12 neurons never spike" in run
@@ -182,7 +184,7 @@ def test_the_terminal_says_the_figures() -> None:
 def test_large_counts_are_not_cut_in_the_terminal() -> None:
     big = results()
     big["layers"][0].update(neurons=123_456, synapses=87_654_321, spikes_per_sample=7_654_321.0, sops_per_sample=9.87e9)
-    shown = _printed(terminal.summary(big))
+    shown = _printed(terminal.summary(made(big)))
     for figure in ("123,456", "87.7 M", "7.65 M", "9.87 G"):
         assert figure in shown, figure
     assert "…" not in shown
@@ -223,26 +225,22 @@ def test_counts_and_percentages() -> None:
 
 
 def test_the_change_between_stages_stays_within_a_split() -> None:
-    rows = stages.rows(
-        [
-            {"name": "float", "accuracy": 0.98, "samples": 100, "split": "validation"},
-            {"name": "float", "accuracy": 0.97, "samples": 100, "split": "test"},
-            {"name": "integer", "accuracy": 0.96, "samples": 100, "split": "test"},
-        ]
-    )
-    assert [row["change"] for row in rows] == [None, None, pytest.approx(-0.01)]
-    fewer = stages.rows(
-        [{"name": n, "accuracy": 0.9, "samples": k, "split": "test"} for n, k in (("all", 1000), ("some", 100), ("all", 1000))]
-    )
-    assert [row["change"] for row in fewer] == [None, None, 0.0]
-    low, high = rows[2]["interval"]
+    def stage(name: str, accuracy: float, samples: int, split: str = "test") -> StageResult:
+        return StageResult(name=name, accuracy=accuracy, samples=samples, split=split)
+
+    rows = stages.rows([stage("float", 0.98, 100, "validation"), stage("float", 0.97, 100), stage("integer", 0.96, 100)])
+    assert [row.change for row in rows] == [None, None, pytest.approx(-0.01)]
+    fewer = stages.rows([stage(name, 0.9, samples) for name, samples in (("all", 1000), ("some", 100), ("all", 1000))])
+    assert [row.change for row in fewer] == [None, None, 0.0]
+    assert rows[2].interval is not None
+    low, high = rows[2].interval
     # Wilson's interval for 96 of 100: (0.9016, 0.9843)
     assert (low, high) == (pytest.approx(0.9016, abs=1e-4), pytest.approx(0.9843, abs=1e-4))
 
 
 def test_traffic_of_many_cores_is_summed_by_tile() -> None:
     whole = results(128)
-    found = traffic.matrix(whole["traffic"], whole["cores"])
+    found = traffic.matrix(made(whole).traffic, made(whole).cores)
     assert found is not None and found.unit == "tile" and len(found.receivers) == 32
     expected = np.sum(whole["traffic"]["messages_per_sample"]) + np.sum(whole["traffic"]["input_messages_per_sample"])
     assert found.messages.sum() == pytest.approx(expected)
@@ -250,18 +248,19 @@ def test_traffic_of_many_cores_is_summed_by_tile() -> None:
 
 
 def test_every_used_core_has_its_own_place_on_the_map() -> None:
-    chip = {"name": "x", "mesh": [1, 1], "cores_per_tile": 4, "cores": 4, "limits": {}}
-    cores = [{**core, "tile": [0, 0], "core": number} for core, number in zip(results(3)["cores"], (0, 4, 8), strict=True)]
+    chip = ChipInUse(name="x", mesh=(1, 1), cores_per_tile=4, cores=4, limits={})
+    found = made(results(3)).cores
+    cores = [core.model_copy(update={"tile": (0, 0), "core": number}) for core, number in zip(found, (0, 4, 8), strict=True)]
     drawn = re.findall(r'<rect x="([^"]+)" y="([^"]+)"[^>]*><title>', str(core_map.chart(cores, chip)))
     assert len(set(drawn)) == 3
 
 
 def test_a_raster_of_many_neurons_and_steps_stays_small_and_loses_no_spike() -> None:
     large = spikes_of({"wide": 20_000}, 1000, 0.05)
-    (panel,) = raster.panels(large)
-    assert len(panel["chart"]) < 250_000
-    assert count(len(large["populations"][0]["ids"])) in panel["note"]
-    assert "a mark is 100 neurons by 9 steps" in panel["note"]
+    (panel,) = raster.panels(Raster.model_validate(large))
+    assert len(panel.chart) < 250_000
+    assert count(len(large["populations"][0]["ids"])) in panel.note
+    assert "a mark is 100 neurons by 9 steps" in panel.note
 
 
 def test_the_colour_scale_uses_all_its_steps() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invented import FIXTURES, results
+from invented import FIXTURES, made, results
 from spikeloom.report import compare, html
 from spikeloom.report.format import compact, count, percent, points, si, size
 
@@ -152,13 +152,13 @@ def test_the_page_shows_the_figures_of_results_json_without_console_errors(run_f
     metrics = found["neurobench"]
     assert shown.row("neurobench", "footprint")[1] == size(metrics["footprint_bytes"])
     assert shown.row("neurobench", "activation sparsity")[1] == percent(metrics["activation_sparsity"])
-    assert shown.row("neurobench", "effective ACs")[1] == f"{compact(metrics['effective_acs_per_sample'])} a sample"
+    assert shown.row("neurobench", "effective ACs")[1] == f"{compact(metrics['effective_acs_per_sample'])} per sample"
     assert shown.commands == [found["provenance"]["command"]]
 
 
 def test_a_broken_drawing_is_seen(tmp_path: Path) -> None:
     broken = tmp_path / "broken.html"
-    broken.write_text(html.render(results()).replace('<path d="M', '<path d="Mnan ', 1))
+    broken.write_text(html.render(made(results())).replace('<path d="M', '<path d="Mnan ', 1))
     assert any("attribute d" in line for line in opened(broken)[1])
 
 
@@ -167,26 +167,26 @@ DESKTOP, PHONE = 1100, 500  # Chromium's headless windows are at least 500 wide
 
 @pytest.mark.parametrize(("name", "width"), [("whole chip", DESKTOP), ("whole chip", PHONE), ("hostile", PHONE), ("silent", PHONE)])
 def test_nothing_is_cut_off_or_wider_than_the_window(name: str, width: int, tmp_path: Path) -> None:
-    measured = _measured(html.render(FIXTURES[name]), tmp_path, width)
+    measured = _measured(html.render(made(FIXTURES[name])), tmp_path, width)
     assert measured["wide"] <= 0 and measured["cut"] == [] and measured["charts"] > 5
 
 
 def test_the_comparison_renders(tmp_path: Path) -> None:
-    rows = compare.rows([(f"run{k}", _scaled(k)) for k in range(1, 8)])
+    rows = compare.rows([(f"run{k}", made(_scaled(k))) for k in range(1, 8)])
     measured = _measured(html.render_comparison(rows), tmp_path, PHONE)
     assert measured["wide"] <= 0 and measured["cut"] == [] and measured["charts"] == 3
     shown = Cells(html.render_comparison(rows))
     for row in rows:
-        cells = shown.row("table", str(row["number"]))
-        assert row["run"] in cells and percent(row["accuracy"]) in cells and si(row["joules"], "J") in cells
+        cells = shown.row("table", str(row.number))
+        assert row.run in cells and percent(row.accuracy) in cells and si(row.joules, "J") in cells
 
 
 def _scaled(k: int) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(results()))
-    made["accuracy"], made["sops_per_sample"] = 0.9 + 0.01 * k, 1000.0 * 3**k
-    made["network"]["connectivity"] = 0.7**k
-    made["provenance"]["training"].update(method=("grad-r", "esl")[k % 2], sparsity=1 - 0.7**k)
-    return made
+    found: dict[str, Any] = json.loads(json.dumps(results()))
+    found["accuracy"], found["sops_per_sample"] = 0.9 + 0.01 * k, 1000.0 * 3**k
+    found["network"]["connectivity"] = 0.7**k
+    found["provenance"]["training"].update(method=("grad-r", "esl")[k % 2], sparsity=1 - 0.7**k)
+    return found
 
 
 def _measured(page: str, folder: Path, width: int) -> dict[str, Any]:

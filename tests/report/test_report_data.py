@@ -16,6 +16,7 @@ import pytest
 from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented import made as read
 from invented import results
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds, sparse_integers
 from spikeloom.compile import compile_network
@@ -27,6 +28,7 @@ from spikeloom.network import reference
 from spikeloom.network.model import IntegerLIF, Network
 from spikeloom.report import core_map, histogram, html, models, raster
 from spikeloom.report.prices import Part
+from spikeloom.report.sizes import ChipInUse
 from spikeloom.runtime import Results, pricing, run
 from spikeloom.runtime import weights as weight_tables
 from spikeloom.runtime.pricing import ENERGY_PARTS, LATENCY_PARTS
@@ -94,7 +96,7 @@ def test_of_a_network_trained_in_integers_the_copies_behind_them_are_the_weights
     gone = weight_tables.tables(made, folder)
     assert gone.before is None and "not beside" in (gone.why_not or "") and [r.after for r in gone.rows] == [r.after for r in broken.rows]
     document = json.loads(json.dumps({**results(), "weights": gone.model_dump()}))
-    page = html.render(document)
+    page = html.render(read(document))
     assert "not beside the deployed one" in page and 'class="after"' in page and 'class="before"' not in page
 
 
@@ -137,10 +139,9 @@ def test_crossbars_are_priced_by_crossbars_alone_and_their_two_models_are_never_
     assert found.models is not None
     assert [row.model for row in found.models.rows] == ["truenorth", "truenorth-separable"]
     both = [row.joules_per_sample for row in found.models.rows]
-    page = html.render(found.document())
+    page = html.render(found)
     assert "already contain what truenorth-separable lists" in page
-    section = models.side_by_side(found.models.model_dump())
-    assert section is not None and section["quantities"][0]["totals"] == both
+    assert list(models.quantities(found.models)[0].totals) == both
 
 
 def test_a_part_is_as_sure_as_the_least_sure_number_in_it() -> None:
@@ -204,11 +205,11 @@ def test_rates_are_of_the_neurons_that_are_left() -> None:
 
 
 def test_drawn_bars_are_as_high_as_the_rates() -> None:
-    found = raster.panels(results()["raster"], results()["rates"])[0]
-    (path,) = re.findall(r'<path d="([^"]+)" class="rate"', str(found["chart"]))
+    found = raster.panels(read(results()).raster, read(results()).rates)[0]
+    (path,) = re.findall(r'<path d="([^"]+)" class="rate"', str(found.chart))
     heights = [float(h) for h in re.findall(r"v([\d.]+)h", path)]
     assert [h / max(heights) for h in heights] == pytest.approx([0.5, 1.0, 0.25, 0.5, 0.5, 0.5], abs=0.01)  # zeros are not drawn
-    assert "highest 20.0\u00a0%" in found["rate"]
+    assert "highest 20.0\u00a0%" in found.rate
 
 
 def test_of_a_wide_layer_neurons_from_its_whole_width_are_recorded() -> None:
@@ -231,14 +232,12 @@ def test_of_a_wide_layer_neurons_from_its_whole_width_are_recorded() -> None:
     assert size > 2000 and layer.every == -(-size // 2000) and layer.neurons == size
     seen = set(zip(layer.times, layer.ids, strict=True))
     assert seen == {(int(t), int(n)) for t, n in np.argwhere(spikes) if n % layer.every == 0}
-    note = raster.panels(found.raster.model_dump())[0]["note"]
+    note = raster.panels(found.raster)[0].note
     assert note.startswith(f"{-(-size // layer.every):,} of {size:,} neurons, every")
 
 
 def test_drawn_weights_are_as_high_as_their_counts() -> None:
-    section = histogram.panels(results()["weights"])
-    assert section is not None
-    drawn = str(section["drawn"][0]["chart"])
+    drawn = str(histogram.panels(read(results()).weights)[0].chart)
     for half, peak in (("before", 100), ("after", 100)):
         (path,) = re.findall(rf'<path d="([^"]+)" class="{half}"', drawn)
         heights = [float(h) for h in re.findall(r"v([\d.]+)h", path)]
@@ -247,21 +246,22 @@ def test_drawn_weights_are_as_high_as_their_counts() -> None:
 
 
 def test_a_map_for_every_limit_shows_each_used_core() -> None:
-    whole = results(12)
-    maps = core_map.by_limit(whole["cores"], whole["chip"])
-    assert [m["name"] for m in maps] == ["neurons", "synapse words", "input axons", "output axons"]
+    whole = read(results(12))
+    maps = core_map.by_limit(whole.cores, whole.chip)
+    assert [m.name for m in maps] == ["neurons", "synapse words", "input axons", "output axons"]
     for one in maps:
-        used = "".join(re.findall(r'<path d="([^"]+)" class="(?:f\d|over)"', str(one["chart"])))
+        used = "".join(re.findall(r'<path d="([^"]+)" class="(?:f\d|over)"', str(one.chart)))
         assert used.count("M") == 12
-    assert maps[0]["chart"] != maps[1]["chart"]
+    assert maps[0].chart != maps[1].chart
 
 
 def test_of_a_large_mesh_the_corner_in_use_is_drawn() -> None:
-    chip = {"name": "big", "mesh": [64, 64], "cores_per_tile": 1, "cores": 4096, "limits": {}}
-    cores = [{**core, "tile": [n % 3, n // 3], "core": n} for n, core in enumerate(results(7)["cores"])]
+    chip = ChipInUse(name="big", mesh=(64, 64), cores_per_tile=1, cores=4096, limits={})
+    cores = [core.model_copy(update={"tile": (n % 3, n // 3), "core": n}) for n, core in enumerate(read(results(7)).cores)]
     drawn, said = core_map.in_use(cores, chip)
-    assert drawn["mesh"] == [4, 4] and said == "Drawn: 4 by 4 of the 64 by 64 tiles; the others are unused."
+    assert drawn.mesh == (4, 4) and said == "Drawn: 4 by 4 of the 64 by 64 tiles; the others are unused."
     assert len(str(core_map.chart(cores, drawn))) < len(str(core_map.chart(cores, chip))) * 2
-    assert core_map.in_use(cores, {**chip, "mesh": [8, 4]}) == ({**chip, "mesh": [8, 4]}, "")
-    far = [{**cores[0], "tile": [60, 60]}]
+    small = chip.model_copy(update={"mesh": (8, 4)})
+    assert core_map.in_use(cores, small) == (small, "")
+    far = [cores[0].model_copy(update={"tile": (60, 60)})]
     assert core_map.in_use(far, chip) == (chip, "")

@@ -96,7 +96,7 @@ def test_lists_of_numbers_take_a_line(tmp_path: Path) -> None:
 
 def test_reports_of_a_run_without_labels(tmp_path: Path) -> None:
     """The page, Markdown and a comparison with a run that has labels say that there were none."""
-    unknown, known = (run(DEPLOYED, data).document() for data in (VALUES, (VALUES, np.zeros(150, np.int64))))
+    unknown, known = (run(DEPLOYED, data) for data in (VALUES, (VALUES, np.zeros(150, np.int64))))
     assert "150 samples, no labels" in html.render(unknown) and "150 samples, no labels" in markdown.report(unknown)
     rows = compare.rows([("a", unknown), ("b", known)])
     assert "no labels" in markdown.comparison(rows) and "no labels" in html.render_comparison(rows)

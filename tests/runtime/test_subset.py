@@ -176,7 +176,7 @@ def test_reports_say_which_samples(tmp_path: Path) -> None:
     staged = Stage("ann", 0.5, 20, of=50, chosen="evenly")
     deployed = replace(made, network=replace(made.network, stages=(staged,)))
     data = rising(deployed, 1, 50)
-    documents = {word: run(deployed, data, samples=word).document() for word in (20, "first:20")}
+    documents = {word: run(deployed, data, samples=word) for word in (20, "first:20")}
     for word, said in ((20, "20 of 50 samples, evenly spread"), ("first:20", "the first 20 of 50 samples")):
         page = html.write(documents[word], tmp_path / "page.html").read_text()
         brief = said.replace(" samples", "")
@@ -184,7 +184,7 @@ def test_reports_say_which_samples(tmp_path: Path) -> None:
         assert said in markdown.report(documents[word]) and brief in markdown.report(documents[word])
     assert "+50.00" in markdown.report(documents[20]) and "+50.00" not in markdown.report(documents["first:20"])
     rows = compare.rows([(str(word), document) for word, document in documents.items()])
-    assert [row["float_accuracy"] for row in rows] == [0.5, None]
+    assert [row.float_accuracy for row in rows] == [0.5, None]
 
 
 def test_stages_keep_their_samples_in_files(tmp_path: Path) -> None:

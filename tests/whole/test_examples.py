@@ -51,7 +51,7 @@ def test_crossbars(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.chain
 def test_reading_results(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = example("reading_results.py", run_folder, monkeypatch, capsys)
-    assert "SOPs a sample" in lines[0]
+    assert "SOPs per sample" in lines[0]
     assert lines[-1].startswith("  core 0 is the busiest")
 
 

@@ -1,0 +1,90 @@
+"""What `spikeloom compile` and `spikeloom estimate` found, as the terminal shows it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .section import Amount, Section, Whole
+from .sizes import ChipInUse, CoreLoad, LayerSize, MappingFound
+
+__all__ = ["Compiled", "OnPaper", "PassRecord"]
+
+
+class PassSize(Section):
+    """The size of a network between two passes."""
+
+    neurons: Whole
+    synapses: Whole
+    weights: Whole
+
+
+class PassRecord(Section):
+    """A pass: what it is for, its options, what it changed, the network before and after it, and how many seconds it took."""
+
+    name: str
+    seconds: Amount
+    summary: str = ""
+    options: list[str] = Field(default_factory=list[str])
+    changes: list[str] = Field(default_factory=list[str])
+    before: PassSize | None = None
+    after: PassSize | None = None
+
+
+class DeadCode(Section):
+    """Synapses and neurons removed without a change of any spike, of how many, and the synapses that rounding made zero."""
+
+    synapses: Whole
+    neurons: Whole
+    of_synapses: Whole
+    rounded_synapses: Whole
+
+
+class FirstMismatch(Section):
+    """The first layer whose spikes differ from the float network's, and the share (0..1) that does."""
+
+    layer: str
+    share: Amount
+
+
+class Compiled(Section):
+    """A deployed network: passes, layers, cores, chip and mapping."""
+
+    layers: list[LayerSize]
+    cores: list[CoreLoad]
+    chip: ChipInUse
+    mapping: MappingFound
+    passes: list[PassRecord] = Field(default_factory=list[PassRecord])
+    dead_code: DeadCode | None = None
+    first_drift: FirstMismatch | None = None
+    warnings: list[str] = Field(default_factory=list[str])
+
+
+class LayerOnPaper(Section):
+    """A layer's sizes, its rate (spikes per neuron and time step) and the SOPs per sample that its spikes cause."""
+
+    name: str
+    neurons: Whole
+    synapses: Whole
+    rate: Amount
+    sops_caused_per_sample: Amount
+
+
+class ComponentOnPaper(Section):
+    """A term of the dynamic energy: a count per sample, joules of each and of all, the status of the price."""
+
+    name: str
+    count_per_sample: Amount
+    joules_per_unit: Amount
+    joules_per_sample: Amount
+    status: str
+
+
+class OnPaper(Section):
+    """What a network needs of a chip at least: cores by limit, dynamic joules per sample by component."""
+
+    chip: str
+    layers: list[LayerOnPaper]
+    cores_for: dict[str, Whole]
+    joules_per_sample: Amount
+    components: list[ComponentOnPaper]
+    warnings: list[str] = Field(default_factory=list[str])
