@@ -1,6 +1,7 @@
 """Training: networks, pruning rules, the loop, and the export to the compiler.
 
-`fit` trains by name; `train_run` by a `TrainSettings`. Importing this package does not import torch; using `fit` does.
+`fit` trains by name; `train_run` by a `TrainSettings`; `prune` is a torch optimizer for a loop of one's own. Importing this package does
+not import torch; using one of these does.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ if TYPE_CHECKING:
     from ..data.dataset import load_dataset
     from ..data.samples import samples_of
     from .fitting import TrainedRun, fit, train_run
+    from .own_loop import PruningOptimizer, prune
     from .settings import TrainSettings
 
-__all__ = ["TrainSettings", "TrainedRun", "fit", "load_dataset", "samples_of", "train_run"]
+__all__ = ["PruningOptimizer", "TrainSettings", "TrainedRun", "fit", "load_dataset", "prune", "samples_of", "train_run"]
 
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {
+            "PruningOptimizer": ".own_loop",
             "TrainSettings": ".settings",
             "TrainedRun": ".fitting",
             "fit": ".fitting",
             "load_dataset": "..data.dataset",
+            "prune": ".own_loop",
             "samples_of": "..data.samples",
             "train_run": ".fitting",
         },

@@ -346,10 +346,10 @@ class SpikingNetwork(nn.Module):
         """Return how many synapses a weight stands for when unrolled: int64, broadcastable to the weight of the same name."""
         return {name: connection.positions for name, connection in self.named_ops()}
 
-    def others(self) -> list[nn.Parameter]:
-        """Return what trains beside weights and gates: scale and shift of normalisations, biases."""
+    def others(self) -> dict[str, nn.Parameter]:
+        """Return what trains beside weights and gates by name: scale and shift of normalisations, biases."""
         owned = {id(p) for p in (*self.weights().values(), *self.gates().values())}
-        return [p for p in self.parameters() if id(p) not in owned]
+        return {name: p for name, p in self.named_parameters() if id(p) not in owned}
 
     def gates(self) -> dict[str, nn.Parameter]:
         """Return the gates that there are, by layer."""

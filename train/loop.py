@@ -69,7 +69,7 @@ class Trainer:
         training, self.validation = split_validation(dataset.train, settings.validation_fraction, settings.seed)
         self.feed = Feed(training, dataset.levels, self.world.device)
         _check_processes(self.world.size, self.batch_size, len(self.feed))
-        self.rest = Rest(model)
+        self.rest = Rest(model.others())
         self.loss = losses.build(settings.loss, settings.tet_lambda)
         self.augment = _augmentation(settings, dataset)
         self.runner: Callable[[Tensor], Tensor] = compiled(model) if settings.compile else model

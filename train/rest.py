@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
-
-from .layers import SpikingNetwork
+from torch import Tensor, nn
 
 __all__ = ["Rest"]
 
@@ -15,11 +13,10 @@ KEYS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Rest:
-    """One Adam over `model.others()`; nothing at all for a network that has none."""
+    """One Adam over parameters by name; nothing at all where there are none."""
 
-    def __init__(self, model: SpikingNetwork) -> None:
-        owned = {id(p) for p in model.others()}
-        self.parameters = {name: p for name, p in model.named_parameters() if id(p) in owned}
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.parameters = dict(parameters)
         self.adam = torch.optim.Adam(list(self.parameters.values()), fused=True) if self.parameters else None
 
     def zero_grad(self) -> None:

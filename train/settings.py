@@ -13,7 +13,7 @@ from ..checked import check_fields
 from ..errors import UsageError, unknown_name
 from ..registry import build
 
-__all__ = ["Augment", "Device", "LossName", "Precision", "ScheduleName", "TrainSettings"]
+__all__ = ["Augment", "Device", "LossName", "Precision", "ScheduleName", "TrainSettings", "check_real", "check_whole"]
 
 LossName = Literal["mse", "ce", "tet"]
 ScheduleName = Literal["cosine", "warmup-cosine", "one-cycle", "constant"]
@@ -107,17 +107,17 @@ class TrainSettings:
         for name in OPTIONS:
             given = cast("Mapping[str, Any]", getattr(self, name))
             object.__setattr__(self, name, {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})
-        _real("sparsity", self.sparsity, 0.0, 1.0, "0 <= sparsity < 1, such as 0.95 for 95 % zeros", include_high=False)
+        check_real("sparsity", self.sparsity, 0.0, 1.0, "0 <= sparsity < 1, such as 0.95 for 95 % zeros", include_high=False)
         for name, most in (("epochs", 1_000_000), ("batch_size", 1_000_000), ("timesteps", 4096), ("threads", 4096)):
             if name == "epochs" or getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1, most)
-        _whole("seed", self.seed, 0, (1 << 63) - 1)
+                check_whole(name, getattr(self, name), 1, most)
+        check_whole("seed", self.seed, 0, (1 << 63) - 1)
         if self.lr is not None:
-            _real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
-        _real("qat_lr", self.qat_lr, 0.0, 1.0, "0 < qat_lr <= 1", include_low=False)
-        _real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
+            check_real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
+        check_real("qat_lr", self.qat_lr, 0.0, 1.0, "0 < qat_lr <= 1", include_low=False)
+        check_real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
         for name in ("qat_fraction", "validation_fraction", "warmup"):
-            _real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} < 1", include_low=False, include_high=False)
+            check_real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} < 1", include_low=False, include_high=False)
         self._check_choices()
 
     def _check_choices(self) -> None:
@@ -128,7 +128,7 @@ class TrainSettings:
             raise UsageError(f"compile is {self.compile!r}; it must be true or false.")
         if self.weight_bits is None:
             return
-        _whole("weight_bits", self.weight_bits, 2, 8)
+        check_whole("weight_bits", self.weight_bits, 2, 8)
         if self.device == "cuda":
             raise UsageError("weight_bits trains in the chip's integers, which only the CPU computes here. Leave out --device cuda.")
         if self.epochs < 2:
@@ -225,12 +225,24 @@ def _difference(name: str, saved: Any, value: Any) -> tuple[str, Any, Any]:
     return f"{name}.{key}", before.get(key), value.get(key)
 
 
-def _whole(name: str, value: object, low: int, high: int) -> None:
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Check a setting.
+
+    Raises:
+        UsageError: it is no whole number in low..high; the message names it.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{name} is {value!r}; it must be a whole number in {low}..{high}.")
 
 
-def _real(name: str, value: object, low: float, high: float, need: str, *, include_low: bool = True, include_high: bool = True) -> None:
+def check_real(
+    name: str, value: object, low: float, high: float, need: str, *, include_low: bool = True, include_high: bool = True
+) -> None:
+    """Check a setting.
+
+    Raises:
+        UsageError: it is no number, or outside low..high; the message names it and says what it must be, `need`.
+    """
     number = float(cast(float, value)) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     inside = low <= number <= high and (include_low or number > low) and (include_high or number < high)
     if not inside:

@@ -160,7 +160,7 @@ def test_what_trains_is_told_apart() -> None:
     gates = model.add_gates()
     assert {n: tuple(g.shape) for n, g in gates.items()} == {"conv2": (4, 8, 8), "conv3": (6, 8, 8)}  # conv1 takes the sample
     assert gates == model.gates() == model.add_gates() and len(model.others()) == 4
-    every = [*model.weights().values(), *gates.values(), *model.others()]
+    every = [*model.weights().values(), *gates.values(), *model.others().values()]
     assert len({id(p) for p in every}) == len(every) == len(list(model.parameters()))
     assert not model.supports_integers and not model.is_integer
 

@@ -364,8 +364,8 @@ def test_the_other_parameters_are_trained(coloured: None, tmp_path: Path) -> Non
     for net in registry.names(networks):
         module = registry.load(networks, "network", net)
         model = module.build((3, SIDE, SIDE), 4, 2, registry.options_of(module, options_of_net(net), net), temporal=False)
-        if list(model.others()):
-            ids = {id(p) for p in model.others()}
+        if model.others():
+            ids = {id(p) for p in model.others().values()}
             names = {name for name, p in model.named_parameters() if id(p) in ids}
             run = train_run(recipe(net=net, net_options=options_of_net(net), epochs=2), tmp_path / net)
             state = load_file(run.folder / "model.safetensors")

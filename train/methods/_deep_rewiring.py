@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from ..flat import count_positive
-from ..layers import SpikingNetwork
 from ..optimiser_kernels import LANGEVIN
 from ..random_numbers import NOISE, key_of, normals, signs_of
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._start import Start, first_mask
 from .api import JUST_LIVE, Pruning, check_choice, check_number
 
@@ -57,7 +56,7 @@ class DeepRewiring(Pruning):
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square")
     soft: ClassVar[bool]
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: LangevinOptions) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: LangevinOptions) -> None:
         super().__init__(model, settings)
         self.temperature, self.l1, self.cooling = options.temperature, options.l1, options.cooling
         initial = self.flat.values()

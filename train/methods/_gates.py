@@ -31,7 +31,7 @@ class Gates:
     """The gates of a model as one vector, layer after layer.
 
     Args:
-        model: gets the gates.
+        model: gets the gates; None: there are none, as in a module of linear layers that is no network of ours.
         flat: its weights.
         dense: connections whose weights are not pruned, and are never useless.
 
@@ -41,12 +41,12 @@ class Gates:
             through pools too.
     """
 
-    def __init__(self, model: SpikingNetwork, flat: Flat, dense: Collection[str] = ()) -> None:
-        self.parameters: Mapping[str, nn.Parameter] = model.add_gates()
+    def __init__(self, model: SpikingNetwork | None, flat: Flat, dense: Collection[str] = ()) -> None:
+        self.parameters: Mapping[str, nn.Parameter] = {} if model is None else model.add_gates()
         self.flat, self.dense = flat, dense
         self.model = model
-        counted = [c for name, c in model.named_ops() if name not in model.uncounted]
-        self.energies = [float(sum(_fan_out(c) for c in counted if name in self._layers_of(c))) for name in self.parameters]
+        counted = [] if model is None else [c for name, c in model.named_ops() if name not in model.uncounted]
+        self.energies = [float(sum(_fan_out(c) for c in counted if name in _layers_of(model, c))) for name in self.parameters]
         self.size = sum(p.numel() for p in self.parameters.values())
 
     def parts(self) -> list[slice]:
@@ -81,10 +81,13 @@ class Gates:
         Those are the weights of a convolution into a channel whose gates are all closed, and out of one that none of its sources lets
         spike anywhere; and those of a linear layer out of a neuron, or a pooled window, that none of its sources lets spike.
         """
-        able = self._able(scores)
-        owners = {name: unit for unit, layer in self.model.named_layers() for name, c in self.model.named_ops() if c in layer.inputs}
         useless = self.flat.zeros(torch.bool)
-        for layer, (name, connection) in zip(self.flat, self.model.named_ops(), strict=True):
+        model = self.model
+        if model is None:
+            return useless
+        able = self._able(model, scores)
+        owners = {name: unit for unit, layer in model.named_layers() for name, c in model.named_ops() if c in layer.inputs}
+        for layer, (name, connection) in zip(self.flat, model.named_ops(), strict=True):
             if name in self.dense:
                 continue
             shaped = useless[layer.part].view(layer.weight.shape)
@@ -96,11 +99,11 @@ class Gates:
                 shaped[:, ~_felt(connection, torch.stack(sources).any(0))] = True
         return useless
 
-    def _able(self, scores: Tensor) -> dict[str, Tensor | None]:
+    def _able(self, model: SpikingNetwork, scores: Tensor) -> dict[str, Tensor | None]:
         """Return by unit which neurons (its shape) the gates let spike; None where no gate closes any."""
         able: dict[str, Tensor | None] = {}
         gates = dict(zip(self.parameters, self.parts(), strict=True))
-        for name, unit in self.model.units():
+        for name, unit in model.units():
             if isinstance(unit, SpikingLayer):
                 able[name] = scores[gates[name]].view(unit.shape) > 0 if name in gates else None
             elif isinstance(unit, MaxPool):
@@ -109,19 +112,6 @@ class Gates:
                 needed = [maps for maps in (able[source] for source in unit.positive) if maps is not None]
                 able[name] = torch.stack(needed).all(0) if needed else None
         return able
-
-    def _layers_of(self, connection: Connection) -> set[str]:
-        """Names of the layers whose spikes a connection takes, directly or through pools and ANDs."""
-        units, found = dict(self.model.units()), set[str]()
-        waiting = list(connection.sources)
-        while waiting:
-            name = waiting.pop()
-            unit = units.get(name)
-            if isinstance(unit, MaxPool | And):
-                waiting.extend(unit.sources)
-            else:
-                found.add(name)
-        return found
 
 
 def _pooled(able: Tensor | None, pool: MaxPool) -> Tensor | None:
@@ -133,3 +123,17 @@ def _felt(connection: Connection, able: Tensor) -> Tensor:
     """Return which inputs of the operation, channels (C,) or neurons (N,), something that may spike feeds."""
     maps = max_pool2d(able.float()[None], connection.pool)[0] > 0 if connection.pool > 1 else able
     return maps.flatten(1).any(1) if isinstance(connection.op, nn.Conv2d) else maps.flatten()
+
+
+def _layers_of(model: SpikingNetwork | None, connection: Connection) -> set[str]:
+    """Names of the layers whose spikes a connection takes, directly or through pools and ANDs."""
+    units, found = {} if model is None else dict(model.units()), set[str]()
+    waiting = list(connection.sources)
+    while waiting:
+        name = waiting.pop()
+        unit = units.get(name)
+        if isinstance(unit, MaxPool | And):
+            waiting.extend(unit.sources)
+        else:
+            found.add(name)
+    return found

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..flat import Flat, largest, share_out
 from ..random_numbers import START, key_of, uniform_choice
-from ..settings import TrainSettings
+from ..subject import Goal
 
 __all__ = ["Start", "first_mask"]
 
 Start = Literal["auto", "random", "magnitude"]
 
 
-def first_mask(flat: Flat, live: int, start: Start, settings: TrainSettings, density: str = "uniform") -> tuple[Tensor, list[int]]:
+def first_mask(flat: Flat, live: int, start: Start, settings: Goal, density: str = "uniform") -> tuple[Tensor, list[int]]:
     """Choose `live` synapses; return them as a mask, bool (M,), with their number in each layer.
 
     Args:

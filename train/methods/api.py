@@ -19,7 +19,7 @@ from ..flat import Flat, Layer, count_positive, largest, largest_of, share_out, 
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import LANGEVIN, MASK_SEARCH, MASKED, REWIRING, SOFT_THRESHOLD, Kernel
 from ..random_numbers import GROWTH, NOISE, REACTIVATION, START, hashed, key_of, normals, signs_of, uniform_choice
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._start import Start, first_mask
 
 __all__ = [
@@ -37,13 +37,13 @@ __all__ = [
     "SOFT_THRESHOLD",
     "START",
     "Flat",
+    "Goal",
     "Kernel",
     "Layer",
     "Method",
+    "Prunable",
     "Pruning",
-    "SpikingNetwork",
     "Start",
-    "TrainSettings",
     "check_choice",
     "check_number",
     "count_positive",
@@ -64,9 +64,9 @@ JUST_LIVE = 1e-6  # the weight of a synapse that has just come alive, and the le
 
 
 class Method(Protocol):
-    """Owns the weights of a network while it trains.
+    """Owns the weights of a model while it trains, one of ours or any module's (`train.prune`).
 
-    A module in this folder has  Options  and  build(model, settings, options) -> Method.
+    A module in this folder has  Options  and  build(model: Prunable, settings: Goal, options) -> Method.
     """
 
     def zero_grad(self) -> None:
@@ -86,8 +86,8 @@ class Method(Protocol):
         """Bring the sparsity to what it shall be now; return numbers for the log.
 
         Among them pruned and regrown, the weights that died and came alive since the last call; connectivity, the share of weights
-        that are not zero; connectivity_unrolled, the same of the synapses when convolutions are unrolled; connectivity_reachable, of
-        these only those that a spike can cross (`train.reachable`).
+        that are not zero; and for networks of ours connectivity_unrolled, the same of the synapses when convolutions are unrolled, and
+        connectivity_reachable, of these only those that a spike can cross (`train.reachable`).
 
         Raises:
             UsageError: a layer has no live synapse left.
@@ -130,7 +130,7 @@ class Pruning:
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
+    def __init__(self, model: Prunable, settings: Goal) -> None:
         self.model = model
         self.weights = model.weights()
         self.flat = Flat(self.weights, model.positions())
@@ -190,10 +190,10 @@ class Pruning:
         alive = self.alive
         counts = [(before & ~alive).sum(), (alive & ~before).sum(), alive.sum()]
         pruned, regrown, live = torch.stack(counts).tolist()
-        return {
-            "pruned": float(pruned),
-            "regrown": float(regrown),
-            "connectivity": live / self.size,
+        numbers = {"pruned": float(pruned), "regrown": float(regrown), "connectivity": live / self.size}
+        if not isinstance(self.model, SpikingNetwork):  # neither the size of its maps nor its graph is known
+            return numbers
+        return numbers | {
             "connectivity_unrolled": self.flat.synapses(alive) / self.synapses,
             "connectivity_reachable": reachable.connectivity(self.model),
         }

@@ -20,9 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..layers import SpikingNetwork
 from ..random_numbers import REACTIVATION, key_of, uniform_choice
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._deep_rewiring import DeepRewiring, LangevinOptions
 from .api import JUST_LIVE, Method
 
@@ -32,7 +31,7 @@ class Options(LangevinOptions):
     """See `LangevinOptions`."""
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import UsageError
-from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASKED
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from .api import JUST_LIVE, Method, Pruning
 
 
@@ -18,7 +17,7 @@ class Options:
     """There is nothing to choose."""
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -32,7 +31,7 @@ def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> M
 class Dense(Pruning):
     """Adam. Weights that are 0 at the start may grow; once frozen, those that are 0 then stay so."""
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings) -> None:
+    def __init__(self, model: Prunable, settings: Goal) -> None:
         super().__init__(model, settings)
         self.mask = torch.ones(self.size, dtype=torch.int8, device=self.flat.device)
 

@@ -31,10 +31,9 @@ import torch
 from torch import Tensor
 
 from ..flat import Layer, largest_of
-from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASKED
 from ..random_numbers import GROWTH, hashed, key_of
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._start import Start, first_mask
 from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
@@ -76,7 +75,7 @@ class Options:
         check_choice("start", self.start, get_args(Start))
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -96,7 +95,7 @@ class ESL(Pruning):
     TENSORS: ClassVar[tuple[str, ...]] = ("mask", "mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start", "rewired")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.rewired = options, 0
         self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings, options.density)

@@ -35,10 +35,9 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ..flat import count_positive, largest_of, smallest_value
-from ..layers import SpikingNetwork
 from ..optimiser_kernels import REWIRING
 from ..random_numbers import signs_of
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Control = Literal["closed", "open"]
@@ -67,7 +66,7 @@ class Options:
         check_number("every", self.every, 1, 1_000_000, whole=True)
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -85,7 +84,7 @@ class GradR(Pruning):
 
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square", "units")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.closed = options, options.control == "closed"
         self.alpha = 0.0 if self.closed else options.alpha

@@ -25,9 +25,8 @@ import torch
 from torch import Tensor
 
 from ..flat import largest_of, smallest_value
-from ..layers import SpikingNetwork
 from ..random_numbers import START, hashed, key_of
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._deep_rewiring import DeepRewiring, LangevinOptions
 from .api import JUST_LIVE, Method, check_number
 
@@ -47,7 +46,7 @@ class Options(LangevinOptions):
         check_number("every", self.every, 1, 1_000_000, whole=True)
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -61,7 +60,7 @@ class SoftDeepR(DeepRewiring):
 
     soft: ClassVar[bool] = True
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings, options)
         self.every = options.every
         self.drift = self.rates = 0.0

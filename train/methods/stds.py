@@ -31,9 +31,8 @@ import torch
 from torch import Tensor
 
 from ..flat import largest, smallest_value
-from ..layers import SpikingNetwork
 from ..optimiser_kernels import SOFT_THRESHOLD
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
 
 Control = Literal["closed", "open"]
@@ -62,7 +61,7 @@ class Options:
         check_number("every", self.every, 1, 1_000_000, whole=True)
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
@@ -85,7 +84,7 @@ class STDS(Pruning):
 
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "mean", "square", "units", "widths")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.closed = options, options.control == "closed"
         if not self.closed:

@@ -47,7 +47,7 @@ from ...errors import UsageError
 from ..flat import count_positive, largest, smallest_value
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASK_SEARCH, MASKED
-from ..settings import TrainSettings
+from ..subject import Goal, Prunable
 from ._gates import Gates, weight_energies
 from .api import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number
 
@@ -85,12 +85,19 @@ class Options:
         check_number("mask_lr", self.mask_lr, 0.0, 1e6, include_low=False)
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Method:
+def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`, which gets gates.
 
     Raises:
-        UsageError: fewer live synapses than layers, or than the layers that are not pruned have.
+        UsageError: fewer live synapses than layers, or than the layers that are not pruned have; or a module that is no network of ours
+            and has convolutions.
     """
+    if not isinstance(model, SpikingNetwork) and any(weight.dim() > 2 for weight in model.weights().values()):
+        raise UsageError(
+            "The method upr counts the operations of every weight and puts gates on the neurons of convolutions, for which it has to know "
+            "the size of the maps and which neurons follow; of a module with convolutions it knows neither. Use grad-r or stds, or "
+            "train one of Spikeloom's networks (spikeloom train --method upr). On linear layers alone upr works."
+        )
     return UPR(model, settings, options)
 
 
@@ -110,15 +117,16 @@ class UPR(Pruning):
     )  # fmt: skip
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start", "hard")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.hard = options, 0
         if not self.asked_zeros:
             self.remedy = f"Lower method.penalty, {options.penalty:g} now, or ask for a sparsity."
-        self.dense = model.dense if options.layers == "published" else ()
+        network = model if isinstance(model, SpikingNetwork) else None
+        self.dense = network.dense if network is not None and options.layers == "published" else ()
         self._check_room()
-        self.gates = Gates(model, self.flat, self.dense)
-        self.energies = weight_energies(model)
+        self.gates = Gates(network, self.flat, self.dense)
+        self.energies = [1.0] * len(self.flat) if network is None else weight_energies(network)
         self.raw = self.flat.values()
         self.score, self.score_mean, self.score_square = self.flat.zeros(), self.flat.zeros(), self.flat.zeros()
         self.opening = torch.full_like(self.raw, 0.5)

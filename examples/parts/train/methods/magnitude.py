@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from spikeloom.train.methods.api import JUST_LIVE, MASKED, Pruning, SpikingNetwork, TrainSettings, check_number, largest
+from spikeloom.train.methods.api import JUST_LIVE, MASKED, Goal, Prunable, Pruning, check_number, largest
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Options:
         check_number("ramp", self.ramp, 0.0, 1.0, include_low=False)
 
 
-def build(model: SpikingNetwork, settings: TrainSettings, options: Options) -> Magnitude:
+def build(model: Prunable, settings: Goal, options: Options) -> Magnitude:
     """Build the method for `model`."""
     return Magnitude(model, settings, options)
 
@@ -39,7 +39,7 @@ class Magnitude(Pruning):
 
     TENSORS: ClassVar[tuple[str, ...]] = ("mask", "mean", "square")
 
-    def __init__(self, model: SpikingNetwork, settings: TrainSettings, options: Options) -> None:
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.ramp = options.ramp
         self.mask = self.alive.to(torch.int8)

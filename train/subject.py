@@ -1,0 +1,195 @@
+"""What a pruning method needs to know: of a model, its weights; of the training, the sparsity asked for. Our networks and settings have
+both; `ModuleWeights` finds the weights of any torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
+
+from ..errors import UsageError, unknown_name
+
+__all__ = ["Goal", "ModuleWeights", "Prunable", "SparsityGoal", "unwrapped"]
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+
+
+class Prunable(Protocol):
+    """A model as a method sees it."""
+
+    def weights(self) -> Mapping[str, nn.Parameter]:
+        """Return every weight that pruning may remove, by the layer's name: (out, in, *kernel), or (out, in)."""
+        ...
+
+    def positions(self) -> Mapping[str, Tensor]:
+        """Return how many synapses a weight stands for when unrolled: int64, broadcastable to the weight of the same name."""
+        ...
+
+
+class Goal(Protocol):
+    """What a method shall reach.
+
+    Attributes:
+        sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
+        seed: of all random numbers of the method.
+        init: the trained run that training starts from; None: random weights.
+    """
+
+    @property
+    def sparsity(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def init(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class SparsityGoal:
+    """A `Goal` without a run of ours around it."""
+
+    sparsity: float
+    seed: int
+    init: str | None = None
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module inside DistributedDataParallel, DataParallel and torch.compile's wrapper, whose parameters it shares."""
+    while True:
+        if isinstance(module, DistributedDataParallel | DataParallel):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
+
+
+class ModuleWeights:
+    """The weights of a module's linear and convolutional layers, transposed convolutions included, in the order of `named_modules`.
+
+    Layers whose weight has `requires_grad` False are left alone, as are exempt ones.
+
+    Args:
+        module: any module; see `unwrapped`.
+        exempt: names of layers, or of modules that hold some, that are not pruned.
+
+    Raises:
+        UsageError: there is no layer to prune, a name that there is not, or a weight that cannot be pruned: shared, parametrized, not
+            finite, in half precision, sharded, not yet made, or on another device than the first.
+    """
+
+    def __init__(self, module: nn.Module, exempt: Iterable[str] = ()) -> None:
+        self.module = unwrapped(module)
+        every = dict(_layers(self.module))
+        left_out = _exempt(self.module, every, exempt)
+        self._weights = {name: _weight(name, layer) for name, layer in every.items() if name not in left_out}
+        self._weights = {name: weight for name, weight in self._weights.items() if weight.requires_grad}
+        if not self._weights:
+            raise UsageError(
+                f"{type(self.module).__name__} has no linear or convolutional layer to prune (nn.Linear, nn.Conv1d to 3d, "
+                f"nn.ConvTranspose1d to 3d; {len(every)} found, the others exempt or with requires_grad=False). Pass the module that "
+                "holds such layers, or name fewer in exempt."
+            )
+        self._check_shared()
+        _check_alike(self._weights)
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Return the weights by the layer's name."""
+        return dict(self._weights)
+
+    def positions(self) -> dict[str, Tensor]:
+        """Return one synapse a weight: how often a convolution uses its weights is known only where the size of the maps is."""
+        return {name: torch.ones([1] * weight.dim(), dtype=torch.int64) for name, weight in self._weights.items()}
+
+    def others(self) -> dict[str, nn.Parameter]:
+        """Return the other parameters that have gradients by name: biases, normalisation, exempt layers, ..."""
+        owned = {id(weight) for weight in self._weights.values()}
+        return {name: p for name, p in self.module.named_parameters() if p.requires_grad and id(p) not in owned}
+
+    def _check_shared(self) -> None:
+        pruned = {_place(weight) for weight in self._weights.values()}
+        met: dict[int, str] = {}
+        for name, parameter in self.module.named_parameters(remove_duplicate=False):
+            first = met.setdefault(_place(parameter), name)
+            if first != name and _place(parameter) in pruned:
+                raise UsageError(
+                    f"The parameters {first} and {name} are the same weights. Which layer they are pruned for would depend on the order; "
+                    f"give each layer its own weights, or exempt {first.rpartition('.')[0]} and {name.rpartition('.')[0]}."
+                )
+
+
+def _place(parameter: Tensor) -> int:
+    """Return a number that two parameters share if they share their memory."""
+    return parameter.data_ptr() or id(parameter)
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers whose weights can be pruned, with their names; a module that is such a layer itself is called by its class."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, PRUNED):
+            yield name or type(layer).__name__, layer
+
+
+def _exempt(module: nn.Module, layers: Mapping[str, nn.Module], names: Iterable[str]) -> set[str]:
+    """Return the layers that `names` name, by themselves or by a module around them."""
+    if isinstance(names, str):
+        raise UsageError(f"exempt is the text {names!r}; it must be a list of names, such as exempt=[{names!r}].")
+    found: set[str] = set()
+    for wanted in names:
+        inside = {name for name in layers if name == wanted or name.startswith(f"{wanted}.")}
+        if not inside:
+            raise unknown_name("layer in exempt", str(wanted), _nameable(module, layers))
+        found |= inside
+    return found
+
+
+def _nameable(module: nn.Module, layers: Mapping[str, nn.Module]) -> list[str]:
+    held = [name for name, _ in module.named_modules() if any(layer.startswith(f"{name}.") for layer in layers)]
+    return [*layers, *held]
+
+
+def _weight(name: str, layer: nn.Module) -> nn.Parameter:
+    """Return a layer's weight if it can be pruned."""
+    weight = dict(layer.named_parameters(recurse=False)).get("weight")
+    if weight is None or parametrize.is_parametrized(layer):
+        raise UsageError(
+            f"The weight of the layer {name} is computed from other parameters (torch.nn.utils.parametrize, prune or weight_norm), so that "
+            "zeros in it would not stay. Remove that first (parametrize.remove_parametrizations, prune.remove), or exempt the layer."
+        )
+    what = _unfit(weight)
+    if what is not None:
+        raise UsageError(f"The weight of the layer {name} {what}")
+    return weight
+
+
+def _unfit(weight: nn.Parameter) -> str | None:
+    """Say why a weight cannot be pruned; None where it can."""
+    found = {
+        "has no size yet: the layer is lazy. Run the module on a batch first.": lambda: isinstance(weight, UninitializedParameter),
+        f"is a {type(weight.data).__name__}, no plain tensor, as under FSDP. Use DistributedDataParallel, which shards nothing.": (
+            lambda: type(weight.data) is not Tensor
+        ),
+        "is on the device meta and holds no numbers. Load or initialise it first.": lambda: weight.device.type == "meta",
+        f"is {weight.dtype}; pruning needs float32 or float64. Keep the weights in float32 and compute under torch.autocast.": (
+            lambda: weight.dtype not in (torch.float32, torch.float64)
+        ),
+        "holds NaN or infinity. Start from finite weights.": lambda: not bool(torch.isfinite(weight.detach()).all()),
+    }
+    return next((text for text, holds in found.items() if holds()), None)
+
+
+def _check_alike(weights: Mapping[str, nn.Parameter]) -> None:
+    """Refuse weights on several devices or of several types."""
+    first, one = next(iter(weights.items()))
+    for name, weight in weights.items():
+        if weight.device != one.device or weight.dtype != one.dtype:
+            raise UsageError(
+                f"The weights of {first} are {one.dtype} on {one.device}, those of {name} {weight.dtype} on {weight.device}. A method "
+                "needs all weights alike in one place: move the module to one device, or prune its parts with an optimizer each."
+            )
