@@ -239,7 +239,7 @@ class _Builder:
         """
         held = self._with_current(node, neuron, x)
         if self.steps.reset == "subtract-late" and np.isfinite(held.tau):
-            x = _subtracted_late(name, node, held, x)
+            x = with_late_reset(name, node, held, x)
         if neuron.tau_syn != 1.0 and x.bias.any():
             x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
         return Layer(name, x.shape, held, x, x.bias + drive, alive)
@@ -315,7 +315,7 @@ def _joined(name: str, parts: Signal) -> Layer:
     return Layer(name, parts.shape, Threshold(1.0), parts, parts.bias, np.ones(parts.size, np.bool_))
 
 
-def _subtracted_late(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
+def with_late_reset(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
     """Return what arrives at neurons whose threshold is taken off a step after the spike, past the leak of that step.
 
         v <- b v + x - c s(t - 1),    b = 1 - 1/tau,    c = v_threshold - v_reset

@@ -45,20 +45,25 @@ def linear_order(graph: Graph, sources: set[str]) -> list[str]:
 
 
 def ordered(
-    entry: str, shape: tuple[int, ...], layers: Sequence[Layer], output: str, owner: Mapping[str, str]
+    entry: str,
+    shape: tuple[int, ...],
+    layers: Sequence[Layer],
+    output: str,
+    owner: Mapping[str, str],
+    precision: type[np.floating[Any]] = np.float32,
 ) -> tuple[tuple[Population, ...], tuple[Projection, ...]]:
     """Return populations and projections, the input first and the output last.
 
     A projection on a loop hears its source a step late where no delay says how late, if it leads back (found by walking from the input
     on, in the order of the file) or leaves the output; a delay on a loop is the whole of it. `owner`: by part of a layer, what stands for
-    the layer, whose parts are late or not together.
+    the layer, whose parts are late or not together. `precision`: of weights and biases; networks have float32.
     """
     by_name = {layer.name: layer for layer in layers}
     edges = [(t.source, layer.name, t.lag) for layer in layers for t in layer.arriving.terms]
     found = _late(entry, output, [(owner.get(s, s), owner.get(t, t), lag) for s, t, lag in edges])
     late = {(s, t) for s, t, _ in edges if (owner.get(s, s), owner.get(t, t)) in found}
     names = [entry, *_sorted(list(by_name), output, [(s, t) for s, t, lag in edges if not lag and (s, t) not in late])]
-    made = _Made(set(names))
+    made = _Made(set(names), precision)
     for name in names[1:]:
         made.add(by_name[name], late)
     known = {p.name: p for p in made.populations}
@@ -141,7 +146,8 @@ def _sorted(names: list[str], output: str, edges: list[tuple[str, str]]) -> list
 class _Made:
     """Populations and projections as they are made; maps that were shared stay shared."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: set[str], precision: type[np.floating[Any]] = np.float32) -> None:
+        self.precision = precision
         self.names, self.populations = names, list[Population]()
         self.projections: list[Projection] = []
         self.taken = set[str]()
@@ -150,7 +156,7 @@ class _Made:
 
     def add(self, layer: Layer, late: set[tuple[str, str]]) -> None:
         """Add a layer and what arrives at it."""
-        shape, bias = _by_channel(layer.shape, layer.bias)
+        shape, bias = _by_channel(layer.shape, layer.bias, self.precision)
         alive = None if layer.alive.all() else layer.alive
         self.populations.append(Population(layer.name, shape, layer.neuron, bias=bias, alive=alive))
         for term in layer.arriving.terms:
@@ -162,12 +168,12 @@ class _Made:
             self.projections.append(Projection(self._free(f"{source}_{layer.name}"), source, layer.name, synapses, lag=lag))
 
     def _single(self, link: Any, shape: tuple[int, ...]) -> Connectivity:
-        """Return a map in float32, the same object for the same map."""
+        """Return a map in the precision of the network, the same object for the same map."""
         key = (id(link), shape)
         if key not in self.shared:
             made = signals.matrix_of(link, shape)
             with np.errstate(over="ignore"):
-                data = made.data.astype(np.float32)
+                data = made.data.astype(self.precision)
             if not np.isfinite(data).all():
                 raise FormatError("weights times gains go beyond float32")
             self.shared[key] = (link, made.with_data(data))
@@ -192,10 +198,12 @@ class _Made:
         return self.ones
 
 
-def _by_channel(shape: tuple[int, ...], bias: NDArray[np.float64]) -> tuple[tuple[int, ...], NDArray[np.float32] | None]:
+def _by_channel(
+    shape: tuple[int, ...], bias: NDArray[np.float64], precision: type[np.floating[Any]]
+) -> tuple[tuple[int, ...], NDArray[Any] | None]:
     """Return the shape and a bias a channel, or a flat shape and a bias a neuron where they differ within a channel."""
     with np.errstate(over="ignore"):
-        single = bias.astype(np.float32)
+        single = bias.astype(precision)
     if not np.isfinite(single).all():
         raise FormatError("biases times gains go beyond float32")
     if not single.any():

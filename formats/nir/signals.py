@@ -32,6 +32,7 @@ __all__ = [
     "delayed",
     "dense",
     "joined",
+    "mapped",
     "matrix_of",
     "of_source",
     "pooled",
@@ -121,6 +122,15 @@ def dense(signal: Signal, weight: NDArray[Any], shape: tuple[int, ...], where: s
         if isinstance(old, Pool):
             channels, (rows, columns) = old.source_shape[0], _windows(old)
             return Convolution(_times(matrix, old.factor), (channels, *old.source_shape[1:]), (rows, columns), pool=old.size)
+        return matrix if old is None else _product(matrix, old, where)
+
+    return Signal(shape, _mapped(signal.terms, link), _apply(matrix, signal.bias))
+
+
+def mapped(signal: Signal, matrix: Synapses, shape: tuple[int, ...], where: str) -> Signal:
+    """Return  A x,  A (targets, sources) a sparse matrix in float64."""
+
+    def link(old: Link) -> Link:
         return matrix if old is None else _product(matrix, old, where)
 
     return Signal(shape, _mapped(signal.terms, link), _apply(matrix, signal.bias))

@@ -106,15 +106,28 @@ def test_no_file_imports_a_private_module_or_name_of_another_folder() -> None:
                 assert ".".join(parts[:private]) == folder, f"{path.relative_to(ROOT)} imports {name}"
 
 
-def test_only_train_and_the_torch_backend_import_torch() -> None:
+def test_only_train_the_format_torch_and_the_torch_backend_import_torch() -> None:
     for room in ALLOWED.keys() - {"train"}:
         for path in sources(room):
-            if not path.relative_to(ROOT).as_posix().startswith(("runtime/backends/torch.py", "runtime/backends/_torch_")):
+            if (
+                not path.relative_to(ROOT)
+                .as_posix()
+                .startswith(("runtime/backends/torch.py", "runtime/backends/_torch_", "formats/torch/"))
+            ):
                 assert not {n.split(".")[0] for n in imports(path)} & {"torch", "spikingjelly"}, path
 
 
 @pytest.mark.parametrize(
-    "module", ["spikeloom.cli", "spikeloom.sweep", "spikeloom.compile", "spikeloom.runtime", "spikeloom.train", "spikeloom.data.dataset"]
+    "module",
+    [
+        "spikeloom.cli",
+        "spikeloom.sweep",
+        "spikeloom.compile",
+        "spikeloom.runtime",
+        "spikeloom.train",
+        "spikeloom.data.dataset",
+        "spikeloom.formats.torch",
+    ],
 )
 def test_light_imports_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"

@@ -1,0 +1,133 @@
+"""The neurons of SpikingJelly, snnTorch and Norse as the neurons of our networks.
+
+SpikingJelly (IF, LIF, ParametricLIF, CUBALIF): spikes when v >= v_threshold; v_reset None: the threshold is taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import NetworkError
+from ...network.model import LIF
+
+__all__ = ["Cell", "cell_of", "is_neuron"]
+
+FRAMEWORKS = ("spikingjelly", "snntorch", "norse")
+USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJelly; docs/modules.md has those of snnTorch and Norse."
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A layer of neurons. `late`: a spike takes the threshold off in the next step, past its leak. `sequence`: it takes all steps."""
+
+    neuron: LIF
+    late: bool = False
+    sequence: bool = False
+
+
+def is_neuron(module: torch.nn.Module) -> bool:
+    """Return whether a module is a layer of neurons of a framework that is known, read or not."""
+    return _kind(module) is not None
+
+
+def cell_of(module: torch.nn.Module, where: str) -> Cell:
+    """Return the neurons of a module.
+
+    Args:
+        where: its name in the user's module, for messages.
+
+    Raises:
+        NetworkError: neurons that no chip runs as they are, or parameters out of range.
+    """
+    rule = CELLS.get(_kind(module) or "")
+    if rule is None:
+        raise NetworkError(f"{where} is a neuron that is not read. {USE}")
+    try:
+        return rule(module, where)
+    except NetworkError as error:
+        text = str(error)
+        raise NetworkError(text if text.startswith(where) else f"{where}: {text}") from error
+
+
+def _kind(module: torch.nn.Module) -> str | None:
+    """Return the class of neurons that a module is of, or comes from: `spikingjelly.LIFNode`."""
+    for kind in type(module).__mro__:
+        place = kind.__module__.split(".")
+        if place[0] == "spikingjelly" and place[1:3] == ["activation_based", "neuron"] and not _is_base(kind):
+            return f"spikingjelly.{kind.__name__}"
+        if place[0] == "snntorch" and place[1:2] == ["_neurons"] and kind.__name__ not in ("SpikingNeuron", "LIF"):
+            return f"snntorch.{kind.__name__}"
+        if place[0] == "norse" and kind.__name__.endswith(("Cell", "LIF", "LI")):
+            return f"norse.{kind.__name__}"
+    return None
+
+
+def _is_base(kind: type) -> bool:
+    return kind.__name__ in ("BaseNode", "SimpleBaseNode", "AdaptBaseNode", "NonSpikingBaseNode")
+
+
+def _number(value: Any, what: str, where: str) -> float:
+    """Return a parameter that all neurons of a layer share.
+
+    Raises:
+        NetworkError: it differs between them, or is not a finite number.
+    """
+    array = value.detach().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, np.float64)
+    if not np.isfinite(array).all():
+        raise NetworkError(f"{where} has a {what} that is not a finite number. Train again, with a lower learning rate.")
+    if array.size == 0 or (array != array.flat[0]).any():
+        raise NetworkError(f"{where} has a {what} of its own for each neuron; neurons of a layer share one here. Train one number a layer.")
+    return float(array.flat[0])
+
+
+# --- SpikingJelly -----------------------------------------------------------------------------------------------------
+
+
+def _spikingjelly(module: Any, where: str, tau: float, *, decay_input: bool, tau_syn: float = 1.0) -> Cell:
+    soft = module.v_reset is None
+    reset = 0.0 if soft else _number(module.v_reset, "v_reset", where)
+    threshold = _number(module.v_threshold, "v_threshold", where)
+    return Cell(LIF(tau, threshold, reset, decay_input, soft, tau_syn), sequence=module.step_mode == "m")
+
+
+def _if(module: Any, where: str) -> Cell:
+    return _spikingjelly(module, where, np.inf, decay_input=False)
+
+
+def _lif(module: Any, where: str) -> Cell:
+    return _spikingjelly(module, where, _number(module.tau, "tau", where), decay_input=bool(module.decay_input))
+
+
+def _parametric(module: Any, where: str) -> Cell:
+    tau = 1.0 / _number(torch.sigmoid(module.w.detach().double()), "tau", where)
+    return _spikingjelly(module, where, tau, decay_input=bool(module.decay_input))
+
+
+def _decayed(keep: float, what: str, where: str) -> float:
+    """Return the time constant of a state of which a step keeps the share `keep`."""
+    if not 0.0 <= keep <= 1.0:
+        raise NetworkError(f"{where} has a {what} of {keep}; it must lie in 0..1.")
+    return np.inf if keep == 1.0 else 1.0 / (1.0 - keep)
+
+
+def _cuba(module: Any, where: str) -> Cell:
+    tau = _decayed(_number(module.v_decay, "v_decay", where), "v_decay", where)
+    tau_syn = _decayed(_number(module.c_decay, "c_decay", where), "c_decay", where)
+    if module.v_reset:
+        raise NetworkError(f"{where} decays to 0 and is reset to {module.v_reset}; the two must be the same. Use v_reset=0.0, or None.")
+    return _spikingjelly(module, where, tau, decay_input=False, tau_syn=tau_syn)
+
+
+CELLS: dict[str, Callable[[Any, str], Cell]] = {
+    "spikingjelly.IFNode": _if,
+    "spikingjelly.SimpleIFNode": _if,
+    "spikingjelly.LIFNode": _lif,
+    "spikingjelly.SimpleLIFNode": _lif,
+    "spikingjelly.ParametricLIFNode": _parametric,
+    "spikingjelly.CUBALIFNode": _cuba,
+}
