@@ -1,10 +1,11 @@
 """What the kernels in LLVM's vectors buy over plain numba: each alone, and whole runs. Ratios of processor time, measured in turns.
 
-python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2] [--without all]
+python benchmarks/kernels.py [--turns 15] [--form avx512] [--cpu avx2] [--without all] [--layouts]
 
 Each kernel alone: both forms in one process, in turns, on data of the case that it is for. Whole runs: a process for each form, asked
 for one run at a time, in turns. The median of the ratios is printed. `--cpu avx2`: numba compiles everything for a processor with AVX2.
-`--without strip,turn`: whole runs in which these kernels alone are plain, one at a time; each compiles for a minute.
+`--without strip,draw`: whole runs in which these kernels alone are plain, one at a time; each compiles for a minute.
+`--layouts`: masked additions of a bit a lane and of a byte a lane, and the small convolution with its maps in both layouts.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def small_convolution() -> Any:
     import numpy as np
     from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection
 
-    rng, neuron = np.random.default_rng(0), IntegerLIF(4095, 2048, 250)
+    rng, neuron = np.random.default_rng(0), IntegerLIF(4095, 2048, 100)
 
     def weights(*shape: int) -> Any:
         return (rng.integers(-127, 128, shape) * (rng.random(shape) < 0.1)).astype(np.float32)
@@ -283,6 +284,48 @@ def report(form: str, turns: int) -> None:
         child.end()
 
 
+def report_layouts(turns: int) -> None:
+    """Print what a byte a lane buys over a bit a lane, alone and in a network of maps, which takes eight times the memory."""
+    import numpy as np
+    from runtime_own import masked_adds
+    from spikeloom.runtime.native.kernels.choose import FORM
+
+    adds = masked_adds()
+    bits, bytes_ = (partial(seconds, adds[f"a {size} a lane"]) for size in ("bit", "byte"))
+    print(f"| {FORM} | bits / bytes, time |\n|---|---|\n| masked additions, first cache | {ratio(bits, bytes_, turns)[0]:.2f} |")
+    network = small_convolution()
+    events = (np.random.default_rng(1).random((64, 8, 512)) < 0.1).astype(np.uint8)
+    bits = partial(seconds, _in_layout(network, events, 0))
+    for lanes in (8, 16, 32, 64):
+        found = ratio(bits, partial(seconds, _in_layout(network, events, lanes)), turns)
+        print(f"| a small convolution, bits of 8 samples / bytes of {lanes} | {found[0]:.2f} |", flush=True)
+
+
+def _in_layout(network: Any, events: Any, lanes: int) -> Callable[[], object]:
+    """Return a run of a network of maps with a byte a lane, so many samples a block; 0: as the simulator does it, with bits."""
+    import queue
+
+    import numpy as np
+    from spikeloom.runtime.native import program as laying
+    from spikeloom.runtime.native.kernels.lanes import BYTES
+    from spikeloom.runtime.native.worker import Worker
+
+    program = laying.prepare(network)
+    assert program is not None
+    if lanes:
+        empty = replace(program, lanes=lanes, packing=BYTES, layers=())
+        layers = tuple(laying._layer(network, p, empty) for p in network.spiking)  # pyright: ignore[reportPrivateUsage]
+        program = replace(empty, layers=layers)
+    worker, spikes = Worker(program), {"output": np.zeros((len(events), network.timesteps, 16), np.bool_)}
+
+    def run() -> None:
+        blocks: queue.SimpleQueue[range] = queue.SimpleQueue()
+        blocks.put(range(len(events)))
+        worker.run(blocks, events, spikes)
+
+    return run
+
+
 def report_without(names: list[str], form: str, turns: int) -> None:
     """Print what each kernel buys in the runs in which it buys most."""
     whole = Child(form)
@@ -304,6 +347,7 @@ def main() -> None:
     parser.add_argument("--form", help="of the kernels, instead of the best that there is")
     parser.add_argument("--cpu", choices=CPUS, help="what numba compiles for")
     parser.add_argument("--without", default="", help="kernels that are plain one at a time, or all")
+    parser.add_argument("--layouts", action="store_true", help="bits and bytes a lane")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -311,6 +355,8 @@ def main() -> None:
     if options.cpu and not os.environ.get("NUMBA_CPU_NAME"):
         os.environ.update(CPUS[options.cpu])
         os.execv(sys.executable, [sys.executable, *sys.argv])
+    if options.layouts:
+        return report_layouts(options.turns)
     from spikeloom.runtime.native.kernels.api import Kernels
     from spikeloom.runtime.native.kernels.choose import forms
 
