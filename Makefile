@@ -60,7 +60,7 @@ test-all: install
 
 # The lowest versions of what Spikeloom is built on, in an environment of its own, without torch; Python 3.11 has all of them.
 LOWEST_TESTS := tests/hwmodels tests/network tests/compile/test_pipeline.py tests/compile/test_deployed.py tests/compile/test_older_files.py \
-	tests/report/test_report.py tests/report/test_compare.py tests/data/test_events.py tests/runtime/test_runtime.py tests/project/test_public.py
+	tests/report/test_report.py tests/report/test_compare.py tests/data/test_events.py tests/runtime/test_runtime.py
 
 test-lowest:
 	$(PYTHON) -m venv build/lowest
