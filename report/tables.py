@@ -102,7 +102,7 @@ def _size(layer: LayerSize, shared: bool) -> list[Cell]:
         Cell(compact(layer.neurons), ("×".join(map(str, layer.shape)),) if len(layer.shape) > 1 else ()),
         Cell(compact(layer.synapses), possible),
         Cell(percent(layer.connectivity), reachable),
-        *((Cell(percent(layer.weight_connectivity)),) if shared else ()),
+        *((Cell(percent(layer.weight_connectivity) if layer.possible_weights else "no weights"),) if shared else ()),
         *(Cell(count(v)) for v in (layer.weight_bits, layer.exponent, layer.v_threshold)),
     ]
 

@@ -243,4 +243,4 @@ def test_baselines_of_maps_count_every_possible_synapse() -> None:
 def test_integer_networks_have_baselines_too() -> None:
     network = integer_network(3)
     results, _, _ = measured(network, samples(network, 3, 4), encoding="graded")
-    assert json.dumps(results.baselines)
+    assert results.baselines is not None and json.dumps(results.baselines.model_dump())
