@@ -1,4 +1,4 @@
-"""Training by several processes under torchrun: each takes its part of every batch, and all take the same step.
+"""Training by several processes under torchrun: each takes its share of every batch, and all take the same step.
 
     torchrun --nproc-per-node 4 -m spikeloom train --data cifar10 ...
 
@@ -127,7 +127,7 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cpu" or (wanted == "auto" and not available):
         return CPU
     if not available:
-        raise UsageError("device is cuda, but torch finds no CUDA device here. Ask for --device cpu, or install a CUDA build of torch.")
+        raise UsageError("device is cuda, but torch finds no CUDA device here. Use --device cpu, or install a CUDA build of torch.")
     local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= count:
         raise UsageError(f"Process {local} of this machine has no CUDA device of its own: there are {count}. Start at most {count}.")

@@ -1,4 +1,4 @@
-"""Accuracy: the class whose output neurons spiked most, the lowest index among equals."""
+"""Accuracy: the predicted class is the one whose output neurons spiked most, the lowest index among equals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def inputs_of(values: Tensor, levels: int, *, integer: bool, dtype: torch.dtype 
 def accuracy(
     model: SpikingNetwork, split: Split, levels: int, world: World | None = None, context: AbstractContextManager[object] | None = None
 ) -> float:
-    """Return the share (0..1) of samples classified right, in the precision of the model's weights, dropout off.
+    """Return the share (0..1) of samples that are predicted correctly, in the precision of the model's weights, dropout off.
 
     Args:
         model: on the device that evaluates.

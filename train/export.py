@@ -1,6 +1,6 @@
-"""From a trained network to the hand-over: normalisation folded away, then a float `Network`, or an integer one.
+"""From a trained network to its export: normalisation is folded away, then a float `Network` is built, or an integer one.
 
-A layer's connections, each with its own normalisation, become weights without and one bias a channel:
+A layer's connections, each with its own normalisation, become weights without one, and one bias per channel:
 
     norm(W x) = g (W x - m) / sqrt(var + eps) + h  =  W' x + b',    W' = W g / sqrt(var + eps),   b' = h - m g / sqrt(var + eps)
 
@@ -49,7 +49,7 @@ __all__ = ["fold", "network", "write_calibration"]
 
 
 def fold(model: SpikingNetwork) -> SpikingNetwork:
-    """Return a copy without normalisation, dropout and averages: what the hand-over file holds, spike for spike, in float64.
+    """Return a copy without normalisation, dropout and averages: it gives the spikes of the exported file exactly, in float64.
 
     A network that has none of these keeps its weights, rounded to float32.
 
@@ -128,7 +128,7 @@ def network(
 
     Args:
         model: folded, its weights inside, on the CPU.
-        arithmetic: by layer, the integers to hand over; None: the float weights.
+        arithmetic: by layer, the integers to export; None: the float weights.
         dataset: gives the input's shape and levels.
         stages, provenance: copied into the network.
 
@@ -191,7 +191,7 @@ def _arriving(unit: SpikingLayer | MaxPool | And, chip: IntegerArithmetic | None
 def _synapses(connection: Connection, chip: IntegerArithmetic | None) -> Connectivity:
     op, shape = connection.op, connection.source_shape
     if connection.norm is not None or (connection.pool > 1 and not connection.sums_pools):
-        raise UsageError("The network still has its normalisation or averages; hand over what export.fold returns.")
+        raise UsageError("The network still has its normalisation or averages; export what export.fold returns.")
     if op is None:
         return _identity_synapses(shape, 1.0)
     weight = op.weight.detach()

@@ -43,7 +43,7 @@ SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.on
 class TrainedRun:
     """A finished run.
 
-    `accuracy` is that of the network handed over, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
+    `accuracy` is that of the exported network, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
     weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: what is wrong with it.
     `connectivity_unrolled` is the share of
     synapses that are left when convolutions are unrolled, `connectivity_reachable` of these those that a spike can cross (UPR's Conn., see
@@ -70,12 +70,12 @@ class TrainedRun:
 
     @property
     def accuracy(self) -> float:
-        """The accuracy of the last stage: of what was handed over."""
+        """The accuracy of the last stage, that of the exported network."""
         return self.stages[-1].accuracy
 
     @property
     def model(self) -> Path:
-        """The hand-over file."""
+        """Path of the exported network, model.onnx."""
         return self.folder / MODEL
 
 
@@ -221,7 +221,7 @@ def train_run(
     time_limit: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainedRun:
-    """Train a spiking network by a recipe and hand it over to the compiler. Under torchrun all processes train together.
+    """Train a spiking network by a recipe and export it for the compiler. Under torchrun, all processes train together.
 
     Args:
         settings: the recipe.
@@ -306,7 +306,7 @@ def _saved_threads(folder: Path) -> int | None:
 
 
 def _check_gates(model: SpikingNetwork, saved: set[str], folder: Path) -> None:
-    """Refuse to resume a run of UPR whose gates are on other layers, as versions before 2026-11-28 put them.
+    """Refuse to resume a run of UPR whose gates are on other layers, as in versions before 2026-11-28.
 
     Raises:
         UsageError: they are.
@@ -317,7 +317,7 @@ def _check_gates(model: SpikingNetwork, saved: set[str], folder: Path) -> None:
     before = [name for name, _ in model.named_layers() if name in saved]
     asked = [name for name in now if name in model.gated()]
     raise UsageError(
-        f"{folder} was begun by another version of spikeloom, whose UPR gated the layers {', '.join(before) or 'none'}; this one gates "
+        f"{folder} was started by another version of spikeloom, whose UPR gated the layers {', '.join(before) or 'none'}; this one gates "
         f"{', '.join(asked) or 'none'}. Resume it with that version, or train again with another --out."
     )
 
@@ -343,9 +343,9 @@ def _check_folder(folder: Path, settings: TrainSettings, resume: bool, parts: Pa
     """Refuse to overwrite a run or to resume none; return the run if it is finished."""
     holds = any((folder / name).exists() for name in (SETTINGS, CHECKPOINT, SUMMARY, MODEL))
     if holds and not resume:
-        raise UsageError(f"{folder} already holds a run. Continue it with --resume, or name another --out; nothing was changed.")
+        raise UsageError(f"{folder} already contains a run. Continue it with --resume, or name another --out; nothing was changed.")
     if resume and not holds:
-        raise UsageError(f"{folder} holds no run to resume. Leave out --resume to start one there.")
+        raise UsageError(f"{folder} contains no run to resume. Leave out --resume to start one there.")
     if not holds:
         return None
     saved = _json_object(folder / SETTINGS, "the settings of a run")
@@ -363,7 +363,7 @@ def _json_object(path: Path, what: str) -> dict[str, Any]:
 
 
 def _finish(trainer: Trainer, world: World) -> TrainedRun:
-    """Use the test set, once, on the state that validation chose; write what is handed over."""
+    """Use the test set, once, on the state that validation chose; write what is exported."""
     needed = ("float", "integer") if trainer.arithmetic else ("float",)
     for stage in needed:
         if stage not in trainer.best:

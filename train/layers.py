@@ -130,9 +130,7 @@ def _check_connection(connection: Connection) -> None:
     if isinstance(op, nn.Conv2d):
         plain = op.groups == 1 and set(op.dilation) == {1} and len(set(op.stride)) == len(set(op.padding)) == 1
         if not plain or op.padding_mode != "zeros" or isinstance(op.padding, str):
-            raise UsageError(
-                f"{what} has a convolution with groups, dilation or padding other than zeros; none of these can be handed over."
-            )
+            raise UsageError(f"{what} has a convolution with groups, dilation or padding other than zeros; none of these can be exported.")
         if len(shape) != 3 or shape[0] != op.in_channels or min(connection.shape) < 1:
             raise UsageError(f"{what} does not fit a kernel {op.kernel_size} on {op.in_channels} channels. Use larger samples.")
     elif isinstance(op, nn.Linear) and op.in_features != torch.Size(pooled).numel():
@@ -191,7 +189,7 @@ class SpikingLayer(nn.Module):
         """
         op = self.inputs[0].op
         if len(self.inputs) > 1 or not isinstance(op, nn.Linear):
-            raise UsageError(f"The layer of shape {self.shape} is no single linear layer.")
+            raise UsageError(f"The layer of shape {self.shape} is not a single linear layer.")
         return op
 
     def forward(self, spikes: Mapping[str, Tensor]) -> Tensor:

@@ -22,11 +22,11 @@ def row_of(value: object) -> Row:
         ValueError: it is anything else.
     """
     if not isinstance(value, dict):
-        raise ValueError("a row of metrics is no table")
+        raise ValueError("a row of metrics is not a table")
     row = cast(Row, value)
     for name in ("epoch", "seconds", *row):
         if name != "stage" and (isinstance(row.get(name), bool) or not isinstance(row.get(name), int | float)):
-            raise ValueError(f"{name} of a row of metrics is no number")
+            raise ValueError(f"{name} of a row of metrics is not a number")
     return row
 
 

@@ -144,5 +144,5 @@ def load_init(model: SpikingNetwork, source: Path) -> None:
         load_state(model, tensors)
     except ValueError as error:
         raise UsageError(
-            f"{path} holds the weights of another network: {error}. Start from a run of the same network with the same options."
+            f"{path} has the weights of another network: {error}. Start from a run of the same network with the same options."
         ) from error

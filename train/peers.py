@@ -82,7 +82,9 @@ def joined() -> Generator[Processes]:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     except (KeyError, ValueError) as error:
-        raise UsageError(f"WORLD_SIZE asks for several processes, but RANK or WORLD_SIZE is no number ({error}). Use torchrun.") from error
+        raise UsageError(
+            f"WORLD_SIZE asks for several processes, but RANK or WORLD_SIZE is not a number ({error}). Use torchrun."
+        ) from error
     if missing or not 0 <= rank < size:
         what = f"{' and '.join(missing)} not set" if missing else f"RANK is {rank} of {size}"
         raise UsageError(f"WORLD_SIZE asks for {size} processes, but {what}. Start them with torchrun.")

@@ -1,6 +1,6 @@
 """What the last bits of a training depend on beside its recipe: processes, the order of sums in products, the processor, torch.
 
-A run records it, and a resume that finds something else says so: the run goes on, but perhaps to other last bits.
+A run records it, and a resumed run that finds something else says so: it continues, but its last bits may differ.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def record(processes: int) -> dict[str, str]:
 
 
 def products() -> str:
-    """Say what computes products, and what it was asked for."""
+    """Say what computes products, and with which setting."""
     if torch.backends.mkl.is_available():
         return f"MKL, {VARIABLE}={os.environ.get(VARIABLE, '')}"
     build = dict(word.strip().split("=", 1) for word in torch.__config__.show().split(",") if "=" in word)
@@ -60,14 +60,14 @@ def differences(saved: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
         now: that of this process.
     """
     changed = [f"{n} {saved[n]}, now {now[n]}" for n in now if isinstance(saved.get(n), str) and saved[n] != now[n]]
-    return [f"The run goes on, perhaps to other last bits than it would have had: it began with {'; '.join(changed)}."] if changed else []
+    return [f"The run continues, but the last bits of its weights may differ: it was started with {'; '.join(changed)}."] if changed else []
 
 
 def thread_difference(saved: int | None, now: int) -> list[str]:
     """Say that a run goes on with another number of threads than it began with, or with more than there are cores."""
     if saved is not None and saved != now:
         return [
-            f"The run goes on with {now} threads, as asked, perhaps to other last bits: it began with {saved}. "
+            f"The run continues with {now} threads, as requested; its last bits may differ: it was started with {saved}. "
             "Leave out --threads to keep them."
         ]
     cores = os.cpu_count() or now

@@ -172,7 +172,7 @@ class TrainSettings:
         if frames is not None and self.timesteps not in (None, frames):
             raise UsageError(
                 f"timesteps is {self.timesteps}, but a sample of {self.data} has {frames} frames. Leave out --timesteps, or cut the "
-                "data into as many frames with --set data.timesteps=VALUE."
+                "data into that many frames with --set data.timesteps=VALUE."
             )
         batch = max(1, min(LARGEST_BATCH, samples // STEPS_AN_EPOCH)) if self.batch_size is None else self.batch_size
         rate = (CONVOLUTIONAL_LR if convolutional else LR) if self.lr is None else self.lr

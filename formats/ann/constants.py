@@ -49,7 +49,9 @@ class Constants:
         """
         if name not in self._found:
             if name not in self._tensors:
-                raise refused(node, f"its input {name!r} is no constant of the file", "Export the network for inference, with its weights")
+                raise refused(
+                    node, f"its input {name!r} is not a constant of the file", "Export the network for inference, with its weights"
+                )
             self._found[name] = _array(node, self._tensors[name])
         return self._found[name]
 
@@ -76,7 +78,7 @@ class Constants:
             return None
         value = self.get(node, node.input[index])
         if not np.issubdtype(value.dtype, np.integer) or value.ndim > 1:
-            raise refused(node, f"{node.input[index]!r} is no list of whole numbers", SIMPLER)
+            raise refused(node, f"{node.input[index]!r} is not a list of whole numbers", SIMPLER)
         return [int(n) for n in value.ravel()]
 
     def axes(self, node: onnx.NodeProto, rank: int) -> list[int] | None:
@@ -143,14 +145,14 @@ def _array(node: onnx.NodeProto, tensor: onnx.TensorProto) -> Array:
     if any(d < 0 for d in tensor.dims) or int(np.prod(list(tensor.dims), dtype=object)) > MAX_NUMBERS:
         shape = list(tensor.dims)[:8]
         raise refused(
-            node, f"{name!r} has the shape {shape}, more than {MAX_NUMBERS:,} numbers, or less than none", "Convert a smaller network"
+            node, f"{name!r} has the shape {shape}, more than {MAX_NUMBERS:,} numbers, or a negative size", "Convert a smaller network"
         )
     if tensor.data_type not in KINDS:
         raise refused(node, f"{name!r} holds numbers of the type {tensor.data_type}, which is not converted", "Export it in float32")
     try:
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
-        raise refused(node, f"{name!r} does not hold what its shape {list(tensor.dims)} says", AGAIN) from error
+        raise refused(node, f"{name!r} does not have as many values as its shape {list(tensor.dims)} says", AGAIN) from error
 
 
 def _slice(values: list[Any], attributes: dict[str, Any]) -> Array:

@@ -20,7 +20,7 @@ BATCH = 64  # samples that are simulated at once
 class Accuracy:
     """Of a spiking network.
 
-    `by_steps`: by number of time steps, the share of right answers; `rate_error`: by population, the mean distance of the rates over all
+    `by_steps`: by number of time steps, the share of right predictions; `rate_error`: by population, the mean distance of rates over all
     time steps to the clipped activations that they stand for; `spikes`: a sample and all time steps, on average.
     """
 
@@ -56,7 +56,7 @@ def spiking_accuracy(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Accuracy:
-    """Run the float spiking network once for all its time steps, and read its answers after each number of `steps`.
+    """Run the float spiking network once for all its time steps, and read its predictions after each number of `steps`.
 
     Args:
         values: (samples, ...) integers; labels: (samples,).

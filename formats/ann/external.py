@@ -93,7 +93,7 @@ def _bytes_of(path: Path, offset: int, length: int, where: str) -> bytes:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
         os.close(handle)
-        raise FormatError(f"{where} keeps its values in {path.name}, which is no file. {WAY_OUT}")
+        raise FormatError(f"{where} keeps its values in {path.name}, which is not a file. {WAY_OUT}")
     with os.fdopen(handle, "rb") as file:
         if offset + length > status.st_size:
             raise FormatError(

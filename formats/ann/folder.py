@@ -1,4 +1,4 @@
-"""The run folder of a conversion: the network in the hand-over form, calibration samples, and the accuracies."""
+"""The run folder of a conversion: the network as model.onnx, calibration samples, and the accuracies."""
 
 from __future__ import annotations
 

@@ -62,9 +62,9 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
         NetworkError: a layer that never activates, by name.
     """
     if not 50.0 < percentile <= 100.0:
-        raise UsageError(f"--percentile is {percentile:g}; it must lie above 50 and not above 100. Usual are 99 to 99.99.")
+        raise UsageError(f"--percentile is {percentile:g}; it must be above 50 and at most 100; usual values are 99 to 99.99.")
     if not (scale > 0.0 and np.isfinite(scale)):
-        raise UsageError(f"--scale is {scale:g}; it must lie above 0. It is what the ANN saw for one unit of a pixel, such as 1/255.")
+        raise UsageError(f"--scale is {scale:g}; it must lie above 0. It is the input of the ANN for one unit of a pixel, such as 1/255.")
     inputs = int(np.prod(ann.shape))
     if values.reshape(len(values), -1).shape[1] != inputs:
         raise UsageError(f"The ANN takes {inputs:,} inputs; the samples have {values.reshape(len(values), -1).shape[1]:,}. Name its data.")

@@ -72,7 +72,7 @@ def conv(graph: Graph, node: onnx.NodeProto) -> Signal:
     height, width = (x.view[1] + pads[0] + pads[2] - rows) // stride + 1, (x.view[2] + pads[1] + pads[3] - columns) // stride + 1
     if min(height, width) < 1 or bias.shape != (len(weights),):
         raise refused(
-            node, f"a kernel of {(rows, columns)} leaves nothing of {x.view[1:]}, or its biases {bias.shape} are not one a channel", AGAIN
+            node, f"a kernel of {(rows, columns)} leaves nothing of {x.view[1:]}, or its biases {bias.shape} are not one per channel", AGAIN
         )
     branch, more = x.by_kernel(node, kernel, stride, pads)
     target = len(weights), height, width
@@ -122,7 +122,7 @@ def normalisation(graph: Graph, node: onnx.NodeProto) -> Signal:
         raise refused(node, "it is in training mode", "Export the network for inference: model.eval()")
     denominator = variance + float(attributes.get("epsilon", 1e-5))
     if any(v.shape != x.view[:1] for v in (scale, shift, mean, variance)) or (denominator <= 0).any():
-        raise refused(node, f"its statistics are not one a channel of {x.view[0]}, or a variance is negative", AGAIN)
+        raise refused(node, f"its statistics are not one for each of {x.view[0]} channels, or a variance is negative", AGAIN)
     gain = scale / np.sqrt(denominator)
     sides = [1] * (len(x.view) - 1)
     return _affine(node, x, gain.reshape(-1, *sides), (shift - mean * gain).reshape(-1, *sides))
@@ -133,7 +133,7 @@ def _operands(graph: Graph, node: onnx.NodeProto) -> tuple[Signal, Float, bool]:
     first = bool(node.input) and node.input[0] in graph.signals
     if len(node.input) == 2 and all(name in graph.signals for name in node.input):
         raise refused(
-            node, "both of its inputs are computed by the network, and a product of rates is none", "Train it without attention or gates"
+            node, "both of its inputs are computed by the network, and a product of rates is none", "Train it without attention or gating"
         )
     return graph.taken(node, 0 if first else 1), graph.constants.floats(node, 1 if first else 0), first
 
@@ -145,7 +145,7 @@ def _affine(node: onnx.NodeProto, x: Signal, gain: Float | None, shift: Float | 
         return x.affine(*found)
     gains = by_channel(found[0])
     if len(gains) != x.target[0]:
-        raise refused(node, "its factor differs within a channel", "One number, or one a channel, is converted")
+        raise refused(node, "its factor differs within a channel", "One number, or one per channel, can be converted")
     return x.affine(gains, by_channel(found[1]))
 
 
@@ -161,7 +161,9 @@ def _fitted(node: onnx.NodeProto, x: Signal, constant: Float | None, otherwise: 
         return np.broadcast_to(constant, x.view).reshape(shape)
     except ValueError as error:
         kind = {"Add": "adds", "Sub": "subtracts"}.get(node.op_type, "takes")
-        raise refused(node, f"it {kind} {constant.shape} to samples of {x.view}", "One number, or one a channel, is converted") from error
+        raise refused(
+            node, f"it {kind} {constant.shape} to samples of {x.view}", "One number, or one per channel, can be converted"
+        ) from error
 
 
 def _meet(node: onnx.NodeProto, a: Signal, b: Signal) -> Sum:
@@ -202,7 +204,7 @@ def clip(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def softmax(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """The end: it changes no answer."""
+    """The end: it does not change the prediction."""
     x = graph.taken(node)
     axis = int(attributes_of(node).get("axis", -1))
     if len(x.view) != 1 or axis not in (1, -1):

@@ -101,7 +101,7 @@ class _Reader(Graph):
         """Return the signal that a node takes as its input number `index`."""
         name = node.input[index] if index < len(node.input) else ""
         if name not in self.signals:
-            what = "constants alone" if name in self.constants else f"{name!r}, which is no value before it"
+            what = "constants alone" if name in self.constants else f"{name!r}, which is not computed before it"
             raise refused(node, f"it takes {what}", "Export the network again")
         found = self.signals[name]
         if found.ended:
@@ -115,7 +115,7 @@ class _Reader(Graph):
             found = self.signals[node.input[0]] = self.closed(node, found)
         if isinstance(found, Sum):
             before = f"it follows {found.name!r} without a Relu between" if found.name else "it follows a sum that can be negative"
-            raise refused(node, f"{before}, so there are no rates to work on", "Put a Relu before it")
+            raise refused(node, f"{before}, so there are no rates to work with", "Put a Relu before it")
         return found
 
     def closed(self, node: onnx.NodeProto, sent: Sum, ceiling: float = np.inf) -> Rates:

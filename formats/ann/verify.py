@@ -1,4 +1,4 @@
-"""Holds what was read from an ANN's file against what onnxruntime computes of it."""
+"""Compares the layers read from an ANN's file with what onnxruntime computes."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Layer:
         if stored.dtype.kind == "f" and not np.isfinite(stored).all():
             raise self.wrong(f"{key} has values that are not finite", "Export it again.")
         if stored.dtype.kind == "f" and (stored != np.round(stored)).any():
-            raise self.wrong(f"{key} has values that are no integers", "Export the network with SLAYER's quantisation on.")
+            raise self.wrong(f"{key} has values that are not integers", "Export the network with SLAYER's quantisation on.")
         if stored.size and max(abs(float(stored.min())), abs(float(stored.max()))) > 1 << 40:
             raise self.wrong(f"{key} has values beyond 2^40", "Export it again.")
         return stored.astype(np.int64)
@@ -64,7 +64,7 @@ class Layer:
             return default
         found = np.unique(self.integers(key))
         if found.size != 1:
-            raise self.wrong(f"{key} has {found.size} different values; one a layer is carried", "Train with shared parameters.")
+            raise self.wrong(f"{key} has {found.size} different values; only one per layer is read", "Train with shared parameters.")
         if not low <= found[0] <= high:
             raise self.wrong(f"{key} is {found[0]:,}; it must lie in {low}..{high}")
         return int(found[0])
@@ -133,7 +133,7 @@ def layers_of(arrays: Arrays) -> list[Layer]:
         number, _, key = rest.partition("/")
         if group == "layer":
             if not number.isdecimal() or len(number) > 5:
-                raise FormatError(f"{name} is not in a layer with a number.")
+                raise FormatError(f"{name} is not in a numbered layer.")
             by_index.setdefault(int(number), {})[key] = value
     if not by_index or sorted(by_index) != list(range(len(by_index))):
         raise FormatError(f"the layers are numbered {sorted(by_index)[:8]}, not from 0 on without a gap. Export it again.")

@@ -130,9 +130,9 @@ class _Reader:
         }
         for layer in self.layers:
             if layer.kind not in readers:
-                raise layer.wrong("its type is not carried (netx itself has no pool, concat, unpool or convT)", f"Use {', '.join(readers)}")
+                raise layer.wrong("its type cannot be read (netx itself has no pool, concat, unpool or convT)", f"Use {', '.join(readers)}")
             if self.votes > 1:
-                raise layer.wrong("it comes after the average of the votes, which must be the last layer")
+                raise layer.wrong("it comes after the average over output neurons, which must be the last layer")
             readers[layer.kind](layer)
         if len(self.populations) < 2:
             raise FormatError("no layer has neurons. Export the network again.")
@@ -148,7 +148,7 @@ class _Reader:
 
     @property
     def source(self) -> str:
-        """The population that the next layer hears."""
+        """The population from which the next layer receives input."""
         return self.populations[-1].name
 
     def _add(self, population: Population) -> None:
@@ -205,7 +205,7 @@ class _Reader:
         if layer.kind == "dense_rec":
             back = _matrix(layer, "weight_rec", size)
             if lags is not None or back.shape[1] != size:
-                raise layer.wrong(f"its recurrent weights have the shape {back.shape} (or delays), which is not carried")
+                raise layer.wrong(f"its recurrent weights have the shape {back.shape} (or delays), which cannot be read")
             own = projections(f"{layer.name}.rec", (layer.name, layer.name), back, None)
             made += [replace(p, lag=1) for p in own]
         self._add(Population(layer.name, (size,), self._neuron(layer), bias=_biases(layer, size)))
@@ -232,10 +232,10 @@ class _Reader:
         if why is None:
             return _neuron(layer, VTH_MAX)
         if layer.index != self.last:
-            raise layer.wrong(f"{why}, so the layers behind it hear nothing", "Train with spiking neurons there.")
+            raise layer.wrong(f"{why}, so the layers after it receive no spikes", "Train with spiking neurons there.")
         if self.options.readout is None:
             raise _ReadoutError(
-                f"Layer {layer.index} ({layer.kind}), the last, is a membrane readout: {why}, and classes are told by counting spikes. "
+                f"Layer {layer.index} ({layer.kind}), the last, is a membrane readout: {why}, and predictions are counts of spikes. "
                 f"Train with spiking neurons there, or give it a threshold, a mantissa as vThMant, with --set readout=64, which changes "
                 f"the network: the accuracy has to be measured again."
             )
@@ -245,7 +245,7 @@ class _Reader:
 
 def _checked(layer: Layer, key: str) -> NDArray[np.int64]:
     if layer.has(f"{key}/imag") or layer.has(f"{key}/real"):
-        raise layer.wrong("its weights are complex", "Only CUBA neurons with real weights are carried.")
+        raise layer.wrong("its weights are complex", "Only CUBA neurons with real weights are read.")
     weights = layer.integers(key)
     if weights.size and not LOWEST_WEIGHT <= weights.min() <= weights.max() <= HIGHEST_WEIGHT:
         raise layer.wrong(
@@ -259,7 +259,7 @@ def _matrix(layer: Layer, key: str, size: int) -> NDArray[np.int64]:
     """Return weights (targets, sources)."""
     weights = _checked(layer, key)
     if not weights.size or weights.size % size or (weights.ndim > 1 and weights.shape[0] != size) or weights.ndim > 5:
-        raise layer.wrong(f"{key} has the shape {weights.shape}; it must have {size:,} rows, one a neuron")
+        raise layer.wrong(f"{key} has the shape {weights.shape}; it must have {size:,} rows, one per neuron")
     return weights.reshape(size, -1)
 
 
@@ -302,7 +302,7 @@ def _biases(layer: Layer, channels: int) -> NDArray[np.int32] | None:
         return None
     found = layer.integers("bias").ravel()
     if found.size not in (1, channels):
-        raise layer.wrong(f"it has {found.size} biases for {channels} channels", "One a channel is carried.")
+        raise layer.wrong(f"it has {found.size} biases for {channels} channels", "Only one per channel is read.")
     if np.abs(found).max() > BIAS_LIMIT:
         raise layer.wrong(f"it has a bias of {found[np.abs(found).argmax()]:,}; a mantissa of {BIAS_BITS} bits holds {BIAS_LIMIT:,}")
     biases = np.broadcast_to(found << ALIGN, (channels,)).astype(np.int32)
@@ -335,7 +335,7 @@ def _neuron(layer: Layer, most: int) -> IntegerLIF:
         ("weight_exp", 0, 0, "a weight exponent of its normalisation, which netx leaves out"),
     ):
         if key in [name.removeprefix("neuron/") for name in layer.values] and not low <= layer.number(f"neuron/{key}", -512, 512) <= high:
-            raise layer.wrong(f"its neurons have {key} {layer.number(f'neuron/{key}', -512, 512)}: {why}; that is not carried")
+            raise layer.wrong(f"its neurons have {key} {layer.number(f'neuron/{key}', -512, 512)}: {why}; that cannot be read")
     threshold = min(layer.number("neuron/vThMant", 0, 1 << 20), most)
     if (leak := layer.number("neuron/vDecay", 0, 4096)) == 4096:
         raise layer.wrong("its vDecay is 4,096, no memory at all; the chip's register of 12 bits ends at 4,095")
@@ -361,7 +361,7 @@ def _document(arrays: Arrays) -> dict[str, Any]:
     except DAMAGE as error:
         raise FormatError(f"its note {DOCUMENT} is not JSON: {error}. Export it again.") from error
     if not isinstance(document, dict):
-        raise FormatError(f"its note {DOCUMENT} is no document. Export it again.")
+        raise FormatError(f"its note {DOCUMENT} is not a valid document. Export it again.")
     return document
 
 

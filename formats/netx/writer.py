@@ -97,7 +97,7 @@ def _is_map(population: Population) -> bool:
 
 
 def _check_ends(network: Network, before: Population, population: Population) -> None:
-    """A layer hears the one before it, and perhaps itself."""
+    """A layer receives input from the one before it, and perhaps from itself."""
     if not isinstance(population.neuron, IntegerLIF):
         raise NetworkError(f"Layer {population.name} has no integer neurons of Loihi, all that a .net file holds. {WAY_OUT}")
     sources = {p.source for p in network.inputs_of(population.name)}
@@ -110,7 +110,7 @@ def _check_ends(network: Network, before: Population, population: Population) ->
     others = sorted(sources - {before.name, population.name})
     if others or before.name not in sources:
         raise NetworkError(
-            f"Layer {population.name} hears {', '.join(others) or 'not'} {before.name if not others else ''}".rstrip()
+            f"Layer {population.name} receives input from {', '.join(others) or f'elsewhere than {before.name}'}"
             + ": netx runs layers one after another, without branches. Export a network without residual branches."
         )
 
@@ -180,14 +180,16 @@ def _dense(
     if "bias" in arrays:
         arrays["bias"] = np.where(population.living, population.biases.astype(np.int64) >> ALIGN, 0)
     if lags.max(initial=0) > MAX_DELAY:
-        raise NetworkError(f"Layer {name} hears spikes {lags.max()} steps late; a .net file delays by up to {MAX_DELAY}.")
+        raise NetworkError(f"Layer {name} receives spikes {lags.max()} steps late; a .net file delays by up to {MAX_DELAY}.")
     if lags.any():
         arrays["delay"] = lags
     if not back:
         return Layer("dense", arrays)
     own, late = _merged(network, back, population, population)
     if lags.any() or (late[own != 0] != 1).any():
-        raise NetworkError(f"Layer {name} hears itself with lags other than 1, or beside delays; a recurrent layer of netx has neither.")
+        raise NetworkError(
+            f"Layer {name} is recurrent with lags other than 1, or with delays beside; a recurrent layer of netx has neither."
+        )
     _check_range(f"Layer {name}", np.hstack([weights, own]), scaled=True)
     return Layer("dense_rec", arrays | {"weight_rec": own.astype(np.float32)})
 
@@ -204,7 +206,7 @@ def _merged(
         dense = np.where(both, _weights(projection, matrix.with_data(matrix.data.astype(np.int32)).to_dense()), 0)
         if ((weights != 0) & (dense != 0) & (lags != projection.lag)).any():
             raise NetworkError(
-                f"Projection {projection.name} joins neurons a second time with another lag; a .net file has one delay a synapse."
+                f"Projection {projection.name} joins neurons a second time with another lag; a .net file has one delay per synapse."
             )
         lags[dense != 0] = projection.lag
         weights += dense
@@ -214,13 +216,13 @@ def _merged(
 def _conv(network: Network, before: Population, population: Population, forward: Sequence[Projection], back: Sequence[Projection]) -> Layer:
     name = population.name
     if back or any(p.lag for p in forward):
-        raise NetworkError(f"Layer {name} is a map that hears itself, or hears late; netx has recurrence and delays in flat layers only.")
+        raise NetworkError(
+            f"Layer {name} is a map that is recurrent or receives input late; netx has recurrence and delays in flat layers only."
+        )
     kernels = [p.synapses for p in forward if isinstance(p.synapses, Convolution)]
     first = kernels[0] if kernels else None
     if first is None or len(kernels) < len(forward) or not _is_map(before) or any(not _alike(first, c) for c in kernels):
-        raise NetworkError(
-            f"Layer {name} is a map, but what it hears of {before.name} is not one convolution. A .net file has no other map."
-        )
+        raise NetworkError(f"Layer {name} is a map, but its input from {before.name} is not one convolution. A .net file has no other map.")
     rows, columns = before.shape[1] % first.pool, before.shape[2] % first.pool
     if first.padding and (rows or columns):
         raise NetworkError(
@@ -252,7 +254,7 @@ def _alike(a: Convolution, b: Convolution) -> bool:
 
 
 def _check_removed(network: Network, part: Population, heard: NDArray[np.bool_]) -> None:
-    """A map has no flags of removed neurons: those that were must never spike anyway, or be heard by nobody."""
+    """A map has no flags of removed neurons: those that were removed must never spike anyway, or have no targets."""
     if part.alive is None or part.neuron is None:
         return
     hears = part.biases > 0
@@ -262,13 +264,13 @@ def _check_removed(network: Network, part: Population, heard: NDArray[np.bool_])
     wrong = int((~part.living & heard & hears).sum())
     if wrong:
         raise NetworkError(
-            f"Layer {part.name} has {wrong:,} removed neurons that would spike and be heard in netx, whose maps cannot leave neurons out. "
+            f"Layer {part.name} has {wrong:,} removed neurons that would spike and matter in netx, whose maps cannot leave neurons out. "
             f"Export a network without channels that were removed by a gate."
         )
 
 
 def _heard(network: Network, before: Population, population: Population) -> NDArray[np.bool_]:
-    """Return which neurons of `before` some live neuron of `population` hears."""
+    """Return which neurons of `before` have a live target in `population`."""
     heard, live = np.zeros(before.size, np.bool_), population.living.astype(np.float64)
     for projection in network.inputs_of(population.name):
         if projection.source == before.name:

@@ -86,7 +86,7 @@ class _Builder:
         if len(made.neurons) > MAX_PARTS:
             raise NetworkError(
                 f"the neurons of the node {node.name} have {len(made.neurons):,} different time constants; a layer is split into up to "
-                f"{MAX_PARTS} parts of one each. Train one time constant a layer"
+                f"{MAX_PARTS} parts with one each. Train one time constant per layer"
             )
         parts = {self._part(node.name, i): np.flatnonzero(made.group == i) for i in range(len(made.neurons))}
         self.owner |= dict.fromkeys(parts, f"{node.name}/")
@@ -138,15 +138,15 @@ class _Builder:
             if self._is_readout(node.name):
                 return signals.of_source(node.name, x.shape)
             raise NetworkError(
-                f"{where} does not spike and lies before other neurons. An LI there is their synaptic current; two of them, one behind "
-                f"another, a CubaLI or an I is more than a neuron of a chip has. Train with one LI before each layer of neurons"
+                f"{where} does not spike and comes before other neurons. An LI there is their synaptic current; two of them, one behind "
+                f"another, a CubaLI or an I cannot be represented by neurons of a chip. Train with one LI before each layer of neurons"
             )
         tau, gain, rest = filtered(node, x.shape, self.steps.dt)
         if (tau != tau[0]).any():
             if self._is_readout(node.name):
                 return signals.of_source(node.name, x.shape)
             raise NetworkError(
-                f"{where} filters what neurons hear with {np.unique(tau).size:,} different time constants, {tau.min():g}..{tau.max():g} "
+                f"{where} filters the input of neurons with {np.unique(tau).size:,} different time constants, {tau.min():g}..{tau.max():g} "
                 f"steps; a layer of neurons has one synaptic current of one time constant. Train one tau for all of {node.name}"
             )
         if x.bias.any():
@@ -250,10 +250,14 @@ class _Builder:
         if taus <= {1.0}:
             return neuron
         if len(taus) > 1 or neuron.tau_syn != 1.0:
-            what = "has a synaptic current of its own" if neuron.tau_syn != 1.0 else "hears others too, or others that filter otherwise"
+            what = (
+                "has a synaptic current of its own"
+                if neuron.tau_syn != 1.0
+                else "also receives input from others, or from others with another filter"
+            )
             raise NetworkError(
-                f"an LI filters what the node {node} hears, and {node} {what}; a layer of neurons has one synaptic current. Train with the "
-                f"same LI before all that it hears, or with none"
+                f"an LI filters the input of the node {node}, and {node} {what}; a layer of neurons has one synaptic current. Train with "
+                f"the same LI on all of its inputs, or with none"
             )
         return replace(neuron, tau_syn=taus.pop())
 
@@ -265,14 +269,14 @@ class _Builder:
         spiking = self._spiking_output(sent)
         if spiking is not None and self.steps.readout is not None:
             raise UsageError(
-                f"readout is a threshold for an Output that hears numbers; the Output {self.end} hears the spikes of {spiking}. "
+                f"readout is a threshold for an Output that receives numbers; the Output {self.end} receives the spikes of {spiking}. "
                 f"Leave it out."
             )
         if spiking is not None:
             return [*layers, *([_joined(spiking, sent)] if len(sent.terms) > 1 else [])], spiking
         if self.steps.readout is None:
             raise NetworkError(
-                f"the Output {self.end} hears numbers, not the spikes of one layer of neurons, and a chip counts spikes. Let a layer of "
+                f"the Output {self.end} receives numbers, not the spikes of one layer of neurons, and a chip counts spikes. Let a layer of "
                 f"neurons lead straight to it, or put neurons with a threshold there with --set readout=1.0, which changes the network"
             )
         soft, reached = self.steps.reset != "zero", bar(self.steps.readout, self.steps.spike_when)
@@ -327,7 +331,7 @@ def with_late_reset(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
     """
     if neuron.tau_syn != 1.0:
         raise NetworkError(
-            f"the node {node} has a synaptic current, and what a reset takes off late would go through it. Read it with "
+            f"the node {node} has a synaptic current, and a late reset would pass through it. Read it with "
             f"--set reset=subtract, or train with a reset that is not delayed"
         )
     amount = (neuron.v_threshold - neuron.v_reset) / (1.0 if neuron.decay_input else neuron.tau)

@@ -45,7 +45,7 @@ def hint_of_dt(graph: Graph, dt: float, timesteps: int) -> Hint:
     if taus.size and taus.min() > 10 * timesteps * dt:
         return Hint(
             f"The time constants of the file are {_span(taus)} s and a sample of {timesteps} steps of {dt:g} s lasts {timesteps * dt:g} s: "
-            f"try a longer --dt ({taus.min() / timesteps:.4g} makes it last one), or more time steps."
+            f"try a longer --dt ({taus.min() / timesteps:.4g} makes it last one of them), or more time steps."
         )
     return Hint()
 

@@ -134,7 +134,7 @@ def _edges(document: Mapping[str, Any], prefix: str) -> Iterator[Edge]:
     for edge in edges:
         pair: list[Any] = list(edge) if isinstance(edge, list | tuple | np.ndarray) else []
         if len(pair) != 2:
-            raise FormatError(f"an edge of the graph {prefix or 'at the top'} is no pair of names")
+            raise FormatError(f"an edge of the graph {prefix or 'at the top'} is not a pair of names")
         source, target = (p.decode("utf8", "replace") if isinstance(p, bytes) else str(p) for p in pair)
         yield source, target
 

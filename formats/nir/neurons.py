@@ -98,7 +98,7 @@ def stepped(
     alive = np.isfinite(full["v_threshold"])
     span = np.where(alive, full["v_threshold"], full["v_reset"] + 1.0) - full["v_reset"]
     if not (span > 0).all():
-        raise NetworkError(f"the node {node.name}: v_threshold must lie above v_reset, or the neuron would spike for ever. Raise it")
+        raise NetworkError(f"the node {node.name}: v_threshold must be above v_reset, or the neuron would spike for ever. Raise it")
     memory = _Memory.of(node, kind, full, exact, dt)
     v_threshold, v_reset = 1.0, 0.0
     if _same(full["v_threshold"][alive]) and _same(full["v_reset"][alive]):

@@ -23,10 +23,9 @@ SUFFIXES = (".nir",)
 RESETS = ("zero", "subtract")
 DT = 1e-4
 UNSAID_RESET = (
-    "A NIR file cannot say whether a spike sets the potential to v_reset or takes the threshold off it; taken here: it is set. By default "
-    "snnTorch takes it off a step late (--set reset=subtract-late), Sinabs and Rockpool at once (reset=subtract), SpikingJelly, Norse and "
-    "Lava-dl set the potential (reset=zero); the spikes "
-    "differ. Say which."
+    "A NIR file cannot say whether a spike sets the potential to v_reset or subtracts the threshold; Spikeloom assumes that it is set. By "
+    "default snnTorch subtracts one step late (--set reset=subtract-late), Sinabs and Rockpool at once (reset=subtract), and SpikingJelly, "
+    "Norse and Lava-dl set the potential (reset=zero); the spikes differ. Say which with --set reset=."
 )
 NOTE = "spikeloom"  # metadata that our writer leaves: what NIR has no place for
 
@@ -102,7 +101,7 @@ def document_of(path: Path) -> Mapping[str, Any]:
         FormatError: it is missing, damaged, no NIR file, or holds what no such file needs (links, other files' data, huge arrays).
     """
     if path.exists() and not path.is_file():
-        raise FormatError(f"{path} is no plain file, so it is not a NIR file. Write it with nir.write.")
+        raise FormatError(f"{path} is not a plain file, so it is not a NIR file. Write it with nir.write.")
     require_readable(path, "the network")
 
     def refuse(what: str) -> FormatError:
@@ -154,7 +153,7 @@ def _reading(graph: Graph, network: Network, options: Options, dt: float) -> Rea
     if options.reset is None and any(isinstance(p.neuron, LIF) and p.neuron.tau > 1.0 for p in network.spiking):
         warnings.append(UNSAID_RESET)
     if options.dt is None and hint.certain:
-        warnings.append(f"{hint.text} With the default of {DT:g} s a step, spikes are not those of the tool that wrote the file.")
+        warnings.append(f"{hint.text} With the default of {DT:g} s per step, the spikes are not those of the tool that wrote the file.")
     silent = (
         hint.text or f"Check --dt (now {dt:g} s), the levels of the samples and --set spike_when= against the tool that wrote the file."
     )

@@ -39,7 +39,7 @@ def shapes(graph: Graph) -> dict[str, Shape]:
         shape = _entry(graph, node, out_of[name]) if node.kind == "Input" else _sent(node, arriving)
         if shape is not None:
             if min(shape, default=1) < 1 or max(shape, default=1) > LARGEST or int(np.prod(shape, dtype=object)) > MAX_NEURONS:
-                raise FormatError(f"the node {name} ({node.kind}) would send the shape {shape}, which is not usable")
+                raise FormatError(f"the node {name} ({node.kind}) has the output shape {shape}, which is empty or too large")
             known[name] = shape
             waiting.extendleft(n for n in out_of[name] if n not in known)
     unknown = [name for name in graph.nodes if name not in known]
@@ -152,9 +152,7 @@ def _reshaped(node: Node, arriving: Shape) -> Shape:
         return _flattened(node, arriving)
     if node.kind in ("Identity", "Output"):
         return arriving
-    raise FormatError(
-        f"the node {node.name} is of the type {node.kind[:40]!r}, which is no primitive that is read; see docs/interchange.md"
-    )
+    raise FormatError(f"the node {node.name} is of the type {node.kind[:40]!r}, which cannot be read; see docs/interchange.md")
 
 
 def _field(node: Node) -> str | None:

@@ -196,7 +196,7 @@ class _Writer:
         if groups and not (isinstance(neuron, LIF) and np.isfinite(neuron.tau)):
             raise NetworkError(
                 f"Layer {population.name} has a bias for each neuron of its maps, and NIR's IF and Threshold have no place for it. "
-                f"Use one bias a channel."
+                f"Use one bias per channel."
             )
         return None
 
@@ -206,7 +206,7 @@ class _Writer:
 
     def _conv(self, p: Projection) -> Convolution:
         if not isinstance(p.synapses, Convolution):
-            raise TypeError(f"{p.name} is no convolution")
+            raise TypeError(f"{p.name} is not a convolution")
         return p.synapses
 
     def _chain(self, population: Population, group: list[Projection], bias: NDArray[np.float64] | None) -> str:

@@ -1,4 +1,4 @@
-"""The hand-over file `model.onnx`: the one definition that training writes and the compiler reads.
+"""The exported network, `model.onnx`: the one definition that training writes and the compiler reads.
 
 One time step of a `Network` as an ONNX graph. Weights are sparse initializers; synapses and neurons are model-local
 functions of standard operators, so onnxruntime runs the file and Netron draws it; neuron state enters and leaves by name:
@@ -76,7 +76,7 @@ def write(network: Network, path: Path) -> Path:
 
 
 def read(path: Path) -> Network:
-    """Read a hand-over file.
+    """Read a model.onnx.
 
     Raises:
         FormatError: it is missing, damaged, foreign or newer than this version.

@@ -1,4 +1,4 @@
-"""The operators of a hand-over file, as ONNX functions of standard operators."""
+"""The operators of a model.onnx, as ONNX functions of standard operators."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fixed() -> list[onnx.FunctionProto]:
 
 
 def soft_reset(kind: str) -> onnx.FunctionProto:
-    """Return the function of a neuron whose spike takes the threshold off its potential; files that have none do not hold it."""
+    """Return the function of a neuron with a soft reset; files without such neurons do not contain it."""
     if kind == f"IntegerLIF{SOFT_RESET}":
         body = _INTEGER_LIF.replace("v_out = Where(spike, #0, vn)", "above = Sub(vn, threshold)\n    v_out = Where(spike, above, vn)")
         return _function(kind, ["a", "u", "v", "bias"], ["spike", "u_out", "v_out"], body, ["keep_u", "keep_v", "threshold"])

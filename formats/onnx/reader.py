@@ -37,7 +37,7 @@ NEURONS = (*LIFS, *SOFT, "Threshold")
 
 
 def from_bytes(content: bytes, name: str = "model.onnx") -> Network:
-    """Parse a hand-over file.
+    """Parse a model.onnx.
 
     Raises:
         FormatError: damaged, foreign, or written by another version.
@@ -85,7 +85,7 @@ class _Reader:
         self.dense = {t.name: t for t in model.graph.initializer}
         self.shapes = {str(k): tuple(int(d) for d in v) for k, v in document["shapes"].items()}
         if any(d < 1 for s in self.shapes.values() for d in s) or sum(int(np.prod(s)) for s in self.shapes.values()) > MAX_NEURONS:
-            raise FormatError(f"the population shapes {self.shapes} are not usable.")
+            raise FormatError(f"the population shapes {self.shapes} are empty or too large.")
         entry = str(document["input_name"])
         self.populations = {entry: Population(entry, self.shapes[entry], None)}
         self.outputs = {"input": entry}  # by name of a value, the population whose spikes it is
@@ -135,7 +135,7 @@ class _Reader:
             self.populations[name] = replace(self.populations[name], alive=alive)
             self.outputs[node.output[0]] = name
         else:
-            raise FormatError(f"the operator {kind} (node {node.name!r}) is not one of a hand-over file.")
+            raise FormatError(f"the operator {kind} (node {node.name!r}) does not occur in files that spikeloom train exports.")
 
     def _population(self, node: onnx.NodeProto) -> None:
         if node.name in self.populations:
@@ -190,7 +190,7 @@ class _Reader:
         source = tuple(int(d) for d in attributes["source_shape"])
         kernel = tuple(int(d) for d in attributes["kernel"])
         if len(source) != 3 or len(kernel) != 2:
-            raise FormatError(f"projection {node.name}: a source shape {source} or kernel {kernel} is no convolution's.")
+            raise FormatError(f"projection {node.name}: a source shape {source} or kernel {kernel} is not that of a convolution.")
         return Convolution(matrix, source, kernel, *(int(attributes[k]) for k in ("stride", "padding", "pool")))
 
 

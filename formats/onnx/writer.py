@@ -55,7 +55,7 @@ def check(network: Network) -> None:
     lagging = next((p for p in network.projections if p.lag), None)
     if lagging is not None:
         raise NetworkError(
-            f"Projection {lagging.name} has a lag of {lagging.lag}, which a hand-over file of one time step does not hold. "
+            f"Projection {lagging.name} has a lag of {lagging.lag}, which model.onnx, with its single time step, cannot express. "
             f"Export to nir, which holds lags as Delay nodes."
         )
     for population in network.spiking:
@@ -80,7 +80,7 @@ def _check_distinct(names: list[str]) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise NetworkError(
-            f"Two values of the hand-over file would be called {twice}. Give the layers other names: none may be called as "
+            f"Two values of the exported file would be called {twice}. Give the layers other names: none may be called as "
             f"another with _out, _d or _shifted at its end."
         )
 
@@ -178,13 +178,13 @@ def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
     if isinstance(neuron, Threshold):
         return "Threshold", {"level": functions.double(neuron.level)}
     if neuron is None:
-        raise NetworkError(f"{population.name} has no neuron model to hand over.")
+        raise NetworkError(f"{population.name} has no neuron model to export.")
     if isinstance(neuron, CrossbarLIF):
         raise NetworkError(
-            f"{population.name} has neurons of a crossbar, which the hand-over file does not hold. Use --backend native or truenorth."
+            f"{population.name} has neurons of a crossbar, which model.onnx cannot express. Use --backend native or truenorth."
         )
     if neuron.tau_syn != 1.0:
-        raise NetworkError(f"{population.name} has a synaptic current that decays, which a float hand-over file does not hold.")
+        raise NetworkError(f"{population.name} has a synaptic current that decays, which a float model.onnx cannot express.")
     kind = "LIF" if neuron.decay_input else "LIFUndecayedInput"
     return kind + _reset(neuron), {k: functions.double(getattr(neuron, k)) for k in ("tau", "v_threshold", "v_reset")}
 
@@ -194,7 +194,7 @@ def _reset(neuron: LIF | IntegerLIF) -> str:
 
 
 def _initializers(network: Network) -> list[onnx.TensorProto]:
-    """Biases (one a channel) and the flags of live neurons."""
+    """Biases (one per channel) and the flags of live neurons."""
     tensors: list[onnx.TensorProto] = []
     for p in network.spiking:
         if p.bias is not None:

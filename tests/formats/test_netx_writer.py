@@ -95,7 +95,7 @@ def test_branches_and_odd_biases_are_refused(tmp_path: Path) -> None:
         writer.write_integers(odd, tmp_path / "n.net")
     last = Population("out", (2,), IntegerLIF())
     branches = [Projection(f"to{s}", s, "out", network.projections[0].synapses, 0, 8) for s in ("in", "hidden")]
-    with pytest.raises(NetworkError, match="out hears in: netx runs layers one after another"):
+    with pytest.raises(NetworkError, match="out receives input from in: netx runs layers one after another"):
         writer.write_integers(
             replace(network, populations=(*network.populations, last), projections=(*network.projections, *branches)), tmp_path / "n"
         )

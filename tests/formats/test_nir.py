@@ -491,12 +491,12 @@ def test_what_no_chip_can_do_is_refused_by_name() -> None:
     entry, matrix = nir.Input(np.array([2])), nir.Linear(np.ones((2, 2), np.float32))
     readout = nir.LI(tau=np.full(2, 1e-3), r=np.ones(2), v_leak=np.zeros(2))
     refused(chain(entry, matrix, lif(2), matrix, readout), NetworkError, r"n3 \(LI\) does not spike.*readout")
-    refused(chain(entry, matrix, lif(2), matrix), NetworkError, r"Output output hears numbers.*readout")
+    refused(chain(entry, matrix, lif(2), matrix), NetworkError, r"Output output receives numbers.*readout")
     refused(chain(entry, matrix, lif(2, tau=0.5)), NetworkError, r"n1: tau is 5e-05 s, 0\.5 steps.*--dt of at most 5e-05")
     refused(chain(entry, matrix, lif(2), nir.Delay(np.full(2, 1.5e-4)), matrix, lif(2)), NetworkError, "n2 delays by 0.00015")
     backwards = lif(2)
     backwards.v_reset = np.full(2, 2.0)
-    refused(chain(entry, matrix, backwards), NetworkError, "n1: v_threshold must lie above v_reset")
+    refused(chain(entry, matrix, backwards), NetworkError, "n1: v_threshold must be above v_reset")
     many = lif(100)
     many.tau = np.linspace(1e-3, 2e-3, 100)
     refused(chain(entry, nir.Linear(np.ones((100, 2))), many), NetworkError, "100 different time constants")
@@ -520,7 +520,7 @@ def test_a_readout_acts_on_the_output_only() -> None:
     network = read(chain(entry, inner, matrix, lif(2, dt=DT)))
     assert [(p.name, p.neuron) for p in network.spiking] == [("n2", LIF(2.0, ABOVE_ONE, tau_syn=4.0))]
     assert (network.projections[0].synapses.unrolled().to_dense() == 0.5).all()
-    with pytest.raises(UsageError, match=r"readout is a threshold for an Output that hears numbers; .* hears the spikes of n2"):
+    with pytest.raises(UsageError, match=r"readout is a threshold for an Output that receives numbers; .* receives the spikes of n2"):
         read(chain(entry, inner, matrix, lif(2, dt=DT)), readout=2.0)
     readout = nir.LI(tau=np.full(2, 8 * DT), r=np.ones(2), v_leak=np.zeros(2))
     network = read(chain(entry, matrix, lif(2, dt=DT), inner, matrix, readout), readout=2.0, spike_when="reached")
@@ -560,15 +560,15 @@ def test_currents_that_no_neuron_has_are_refused() -> None:
     for graph, says in (
         (
             chain(entry, inner, matrix, inner, matrix, lif(2, dt=DT)),
-            r"n2 \(LI\) does not spike and lies before other.*one LI before each",
+            r"n2 \(LI\) does not spike and comes before other.*one LI before each",
         ),
-        (chain(entry, nir.I(np.ones(2)), lif(2, dt=DT)), r"n0 \(I\) does not spike and lies before other neurons"),
+        (chain(entry, nir.I(np.ones(2)), lif(2, dt=DT)), r"n0 \(I\) does not spike and comes before other neurons"),
         (
             chain(entry, several, matrix, lif(2, dt=DT)),
             r"n0 \(LI\) filters .* 2 different .* 4\.\.8 steps.*one tau for all of n0",
         ),
         (chain(entry, inner, matrix, cuba), "n2 has a synaptic current of its own"),
-        (chain(entry, matrix, cuba), r"n1 has a synaptic current, and what a reset takes off late"),
+        (chain(entry, matrix, cuba), r"n1 has a synaptic current, and a late reset would pass"),
     ):
         with pytest.raises(NetworkError, match=says):
             read(graph, readout=1.0, reset="subtract-late")
@@ -638,7 +638,7 @@ def test_time_constants_that_do_not_fit_the_step_name_one_that_does() -> None:
         fitting = from_document(chain(entry, matrix, cell).to_dict(), Options(dt=1.0, timesteps=STEPS, input="events", reset="zero"))
         assert fitting.reading is not None and not fitting.reading.warnings
     slow = from_document(chain(entry, matrix, lif(2, tau=200.0)).to_dict(), Options(timesteps=STEPS))
-    assert slow.reading is not None and "try a longer --dt (0.002857 makes it last one)" in slow.reading.if_silent
+    assert slow.reading is not None and "try a longer --dt (0.002857 makes it last one of them)" in slow.reading.if_silent
 
 
 def test_what_does_not_fit_is_named() -> None:

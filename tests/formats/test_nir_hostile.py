@@ -181,9 +181,9 @@ DAMAGE: list[tuple[Callable[[Any], None], str]] = [
     (not_a_number, r"weight of the node affine \(Affine\) holds values that are not finite"),
     (infinite, r"tau of the node lif \(LIF\) holds values that are not finite"),
     (words, r"tau of the node lif \(LIF\) is <U4"),
-    (text_edges, "no pair of names"),
-    (triples, "no pair of names"),
-    (unknown, "'Izhikevich', which is no primitive"),
+    (text_edges, "not a pair of names"),
+    (triples, "not a pair of names"),
+    (unknown, "'Izhikevich', which cannot be read"),
     (empty, r"weight of the node affine \(Affine\)"),
     (big_shape, "shape of the node input"),
     (odd_shape, "shape of the node input"),
@@ -211,7 +211,7 @@ def test_files_that_are_none(tmp_path: Path, path: Path) -> None:
     with pytest.raises(FormatError, match="Cannot read the network"):
         read(tmp_path / "missing.nir", OPTIONS)
     os.mkfifo(tmp_path / "pipe.nir")
-    with pytest.raises(FormatError, match="no plain file"):
+    with pytest.raises(FormatError, match="not a plain file"):
         read(tmp_path / "pipe.nir", OPTIONS)
 
 

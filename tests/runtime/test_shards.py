@@ -335,7 +335,7 @@ def _by_hand(rank: int, port: int, *words: object) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        ({"WORLD_SIZE": "2"}, "RANK or WORLD_SIZE is no number"),
+        ({"WORLD_SIZE": "2"}, "RANK or WORLD_SIZE is not a number"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR and MASTER_PORT not set"),
         ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "RANK is 2 of 2"),
     ],

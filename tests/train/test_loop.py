@@ -171,7 +171,7 @@ def test_a_resume_on_something_else_says_so(tmp_path: Path, monkeypatch: pytest.
     with pytest.warns(SpikeloomWarning) as caught:
         train_run(recipe(threads=1), tmp_path / "run", resume=True)
     texts = sorted(str(w.message) for w in caught if w.category is SpikeloomWarning)
-    assert len(texts) == 2 and "goes on with 1 threads, as asked" in texts[0] and "now another BLAS" in texts[1]
+    assert len(texts) == 2 and "continues with 1 threads, as requested" in texts[0] and "now another BLAS" in texts[1]
     assert sorted(json.loads((tmp_path / "run" / "train.json").read_text())["warnings"]) == texts
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["threads"] == 1
 
