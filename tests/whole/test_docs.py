@@ -82,6 +82,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(PAGES) <= seen
 
 
+def test_the_loop_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks("your-loop.md"):
+        exec(block, {})
+    assert capsys.readouterr().out.startswith("0.9 {")
+
+
 @pytest.fixture(scope="module")
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tutorial's commands were run, the training shortened, Lava left out where it is not installed."""

@@ -42,6 +42,14 @@ def test_a_chip_of_ones_own(run_folder: Path, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.chain
+def test_grad_r_in_ones_own_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *layers = example("own_loop.py", tmp_path, monkeypatch, capsys)
+    accuracy, rest = first.split("%", 1)
+    assert float(accuracy) > 90 and rest == " of the test samples, 90.0% of the weights are zero"
+    assert [line.split(":")[0] for line in layers] == ["  layer 1", "  layer 3"]
+
+
+@pytest.mark.chain
 def test_crossbars(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = example("truenorth_digits.py", run_folder, monkeypatch, capsys)
     assert [line.split(":")[0] for line in lines] == ["ternary", "codebook", "exact"]
