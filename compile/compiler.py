@@ -215,7 +215,7 @@ def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
     if path.is_dir():
         path = path / "model.onnx"
     if not path.exists():
-        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a model.nir.")
+        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a .nir file.")
     readers = formats.readers()
     for reader in readers.values():
         if path.suffix in reader.SUFFIXES:

@@ -46,7 +46,7 @@ def load(path: Path | str) -> Network:
             raise FormatError("it is a safetensors file of another kind")
         return rebuild(json.loads(header["document"]), arrays)
     except (SafetensorError, OSError, FormatError, NetworkError, *DAMAGE) as error:
-        raise FormatError(f"{path} is no dump of a pass, or is damaged ({error}). Write it again with --dump-dir.") from error
+        raise FormatError(f"{path} is not a dump of a pass, or is damaged ({error}). Write it again with --dump-dir.") from error
 
 
 def describe(network: Network) -> str:

@@ -37,7 +37,7 @@ class LIF:
         if not (self.tau_syn >= 1.0 and np.isfinite(self.tau_syn)):
             raise NetworkError(f"LIF: tau_syn is {self.tau_syn}; it must be at least 1 time step.")
         if not (self.v_threshold > self.v_reset):
-            raise NetworkError(f"LIF: v_threshold {self.v_threshold} must lie above v_reset {self.v_reset}.")
+            raise NetworkError(f"LIF: v_threshold {self.v_threshold} must be above v_reset {self.v_reset}.")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         if not (self.level > 0.0 and np.isfinite(self.level)):
-            raise NetworkError(f"Threshold: the level is {self.level}; it must lie above 0.")
+            raise NetworkError(f"Threshold: the level is {self.level}; it must be above 0.")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def _check_weights(projection: Projection, after: str) -> None:
             raise NetworkError(f"{where}: {wrong:,} weights are not finite. Train again with a lower learning rate.")
         return
     if not np.issubdtype(data.dtype, np.integer) or np.abs(data).max(initial=0) >= 1 << (bits - 1):
-        raise NetworkError(f"{where}: the weights are no integers of {bits} bits.")
+        raise NetworkError(f"{where}: the weights are not integers of {bits} bits.")
     if projection.exponent > LARGEST_EXPONENT:
         raise NetworkError(f"{where}: the exponent {projection.exponent} exceeds {LARGEST_EXPONENT}.")
 

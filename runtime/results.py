@@ -20,7 +20,7 @@ __all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
 class Results(Document):
     """What one run found, to be read, saved and compared; `report/document.py` describes every entry.
 
-    Two are equal that would be written alike.
+    Two results are equal if they would be written as the same document.
     """
 
     def __eq__(self, other: object) -> bool:

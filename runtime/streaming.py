@@ -53,7 +53,7 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
     known = _array([] if labels is None else labels, "labels")
     if not len(values) or known.shape != (len(values),):
         held = f"{known.size} labels" if known.ndim == 1 else f"labels of the shape {known.shape}"
-        raise UsageError(f"There are {len(values)} samples and {held}; a run needs at least one sample, and a label each or none.")
+        raise UsageError(f"There are {len(values)} samples and {held}; a run needs at least one sample, and a label for each or for none.")
     if known.dtype.kind not in "iu":
         raise UsageError(f"The labels are {known.dtype}; labels are integers, the classes. Leave them out where they are not known.")
     return values, known
@@ -63,7 +63,7 @@ def _array(values: Any, what: str) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except DAMAGE as error:
-        raise UsageError(f"The {what} are no array: {error}. Make one of them with numpy.asarray.") from error
+        raise UsageError(f"The {what} are not an array: {error}. Make one of them with numpy.asarray.") from error
 
 
 def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
@@ -95,7 +95,7 @@ def _open(path: Path, what: str) -> NDArray[Any]:
     except OSError as error:
         raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
     except DAMAGE as error:  # no .npy, objects in it, or shorter than its header says
-        raise DataError(f"{path} is no .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
+        raise DataError(f"{path} is not an .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
     if not (np.issubdtype(array.dtype, np.integer) or (what == "samples" and array.dtype == np.bool_)):
         raise DataError(f"{path} holds {array.dtype}; {what} are integers.")
     return array

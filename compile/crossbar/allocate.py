@@ -120,7 +120,7 @@ def _check(population: Population, needs: list[list[Axon]], copies: list[int], m
             )
         if times > room.slots:
             raise DoesNotFitError(
-                f"Layer {population.name}: neuron {j} sends to {times:,} axons, each from a copy of its own; "
+                f"Layer {population.name}: neuron {j} sends to {times:,} axons, each from its own copy; "
                 f"a core has {room.slots} neurons. Try a higher sparsity."
             )
 

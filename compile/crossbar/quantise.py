@@ -82,7 +82,9 @@ class QuantiseCrossbars:
         if isinstance(neuron, LIF) and neuron.soft_reset:
             raise NetworkError(f"Layer {population.name} has a soft reset, which these crossbars do not have. Use --target lava.")
         if not isinstance(neuron, LIF):
-            raise NetworkError(f"Layer {population.name} is no LIF layer and no gate; crossbars hold nothing else.")
+            raise NetworkError(
+                f"Layer {population.name} is neither an LIF layer nor a memoryless threshold unit; crossbars have nothing else."
+            )
         return self._best(integer, network, population, neuron, streams, goal)
 
     def _best(
@@ -170,7 +172,7 @@ def _check(network: Network) -> None:
     late = next((p for p in network.projections if p.lag), None)
     if late is not None:
         raise NetworkError(
-            f"Projection {late.name} has a lag; recurrent networks, and delays, are not compiled for crossbars. Use --target lava."
+            f"Projection {late.name} has a lag; recurrent networks and delays cannot be compiled for crossbars. Use --target lava."
         )
     for population in network.spiking:
         if isinstance(population.neuron, IntegerLIF):
@@ -220,7 +222,9 @@ def _gate(integer: Network, population: Population, gate: Threshold) -> Network:
     level = int(np.ceil(gate.level))
     arriving = integer.inputs_of(population.name)
     if any((p.synapses.data != 1).any() for p in arriving):
-        raise NetworkError(f"Layer {population.name} is a gate with weights other than 1, which crossbars do not count.")
+        raise NetworkError(
+            f"Layer {population.name} is a memoryless threshold unit with weights other than 1, which crossbars cannot represent."
+        )
     levels = np.zeros((population.size, 4), np.int64)
     levels[:, 0] = 1
     made = integer.with_population(replace(population, neuron=CrossbarLIF(1, level - 1), levels=levels, bias=None))

@@ -47,5 +47,5 @@ def too_large(wiring: Wiring, neuron: int, chip: Chip) -> DoesNotFitError:
     return DoesNotFitError(
         f"Layer {layer.name}: neuron {wiring.places[neuron]} alone, with {fan_in:,} synapses, needs {load[k]:,} "
         f"{RESOURCES[k].replace('_', ' ')} of a core; {chip.name} allows {limit:,}. "
-        f"Try a sparsity that leaves at most {limit:,} synapses a neuron{other_chip(chip)}."
+        f"Try a sparsity that leaves at most {limit:,} synapses per neuron{other_chip(chip)}."
     )

@@ -60,14 +60,14 @@ class Balance:
         if self.relays and not carried.is_graded and not carried.once:
             return
         worst = max(late, key=lambda p: p.delay)
-        why, way_out = f"its payloads of up to {carried.largest} are more than a relay passes on", "Use --encoding rate"
+        why, way_out = f"its payloads of up to {carried.largest} cannot pass through a relay", "Use --encoding rate"
         if not carried.is_graded:
             why, way_out = "relays are switched off", "Allow relays"
         if carried.once:
             why, way_out = "a relay would not pass on samples that are sent once and held", "Use --encoding rate"
         raise DoesNotFitError(
             f"Projection {worst.name} ({worst.source} -> {worst.target}) has to wait {worst.delay} steps for the other paths; a synapse of "
-            f"{self.chip} delays up to {self.max_delay}, and {why}. {way_out}, or make the paths more alike."
+            f"{self.chip} delays up to {self.max_delay}, and {why}. {way_out}, or make the paths more similar in length."
         )
 
 

@@ -57,7 +57,9 @@ def _lower(network: Network, population: Population, gate: Threshold) -> Network
     arriving = network.inputs_of(population.name)
     units = {network.payload_of(p).scale for p in arriving} or {1.0}
     if len(units) > 1:
-        raise NetworkError(f"Layer {population.name} adds samples and spikes in one gate, which have different units. Use --encoding rate.")
+        raise NetworkError(
+            f"Layer {population.name} adds samples and spikes, which have different units, in one threshold unit. Use --encoding rate."
+        )
     levels = whole_levels(population, gate, units.pop())
     top = int(levels.max())
     high, low = _sums(network, population, arriving)
@@ -100,7 +102,7 @@ def _whole(projection: Projection) -> NDArray[np.int32]:
     trained = projection.weight_bits is not None and projection.exponent != 0
     if (whole != data).any() or np.abs(whole).max(initial=0) > largest_weight(8) or trained:
         raise NetworkError(
-            f"Projection {projection.name} leads into a gate, which counts spikes: its weights must be whole numbers within "
+            f"Projection {projection.name} leads into a threshold unit, which counts spikes: its weights must be whole numbers within "
             f"-{largest_weight(8)}..{largest_weight(8)}. Put a spiking layer between."
         )
     return whole

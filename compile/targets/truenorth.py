@@ -58,7 +58,7 @@ class TrueNorth:
         ends = [(p.source, p.target) for p in network.projections]
         for p in network.projections:
             if p.lag:
-                raise NetworkError(f"Projection {p.name} has a lag; recurrent networks are not compiled for crossbars yet.")
+                raise NetworkError(f"Projection {p.name} has a lag; recurrent networks cannot be compiled for crossbars yet.")
             if ends.count((p.source, p.target)) > 1:
                 raise NetworkError(f"Projection {p.name} runs beside another from {p.source} to {p.target}; crossbars take one.")
 

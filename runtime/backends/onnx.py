@@ -19,7 +19,7 @@ MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime fi
 
 
 def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
-    """Open a hand-over model for stepping on the CPU."""
+    """Open an exported model for stepping on the CPU."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
@@ -27,7 +27,7 @@ def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
 
 
 def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: int) -> dict[str, NDArray[np.bool_]]:
-    """Step a hand-over model over time, feeding its state back.
+    """Step an exported model over time, feeding its state back.
 
     Args:
         inputs: (samples, timesteps, inputs), float32 or castable: what enters at each step.
@@ -56,7 +56,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     lagging = next((p for p in network.projections if p.lag), None)
     if lagging is not None:
         raise BackendError(
-            f"Projection {lagging.name} has a lag of {lagging.lag}; a hand-over model holds one time step, in which nothing is heard late. "
+            f"Projection {lagging.name} has a lag of {lagging.lag}; the exported model has a single time step, so it has no lags. "
             f"Use --backend native, or lava on a few samples."
         )
     weights = sum(p.synapses.shape[0] * p.synapses.shape[1] for p in network.projections if isinstance(p.synapses, Synapses))

@@ -106,7 +106,7 @@ def test_the_text_of_a_dump_is_what_it_was() -> None:
 def test_damaged_dumps_are_refused(tmp_path: Path) -> None:
     _, arrays = dump.write(golden_network(), tmp_path, 1, "x")
     arrays.write_bytes(arrays.read_bytes()[:-3])
-    with pytest.raises(FormatError, match="no dump of a pass, or is damaged"):
+    with pytest.raises(FormatError, match="not a dump of a pass, or is damaged"):
         dump.load(arrays)
     with pytest.raises(FormatError, match="dump of a pass"):
         dump.load(tmp_path / "none.safetensors")
@@ -123,7 +123,7 @@ def test_what_a_pass_may_not_leave_behind() -> None:
     wide = replace(
         network.projections[1], weight_bits=3, synapses=network.projections[1].synapses.with_data(np.array([1, 4, 1, 1], np.int32))
     )
-    with pytest.raises(NetworkError, match="no integers of 3 bits"):
+    with pytest.raises(NetworkError, match="not integers of 3 bits"):
         validate(network.with_projection(wide), "quantise")
     validate(network.with_projection(replace(wide, weight_bits=4, exponent=7)), "quantise")  # as large as it may be
     high = replace(wide, weight_bits=8, exponent=8)

@@ -169,7 +169,7 @@ def test_costs_that_cannot_be_are_not_drawn() -> None:
 def test_json_without_finite_numbers_is_refused(tmp_path: Path, number: str) -> None:
     """As read, so that nothing later writes what is no JSON."""
     (tmp_path / "results.json").write_text(f'{{"accuracy": {number}}}')
-    with pytest.raises(FormatError, match="is no finite number"):
+    with pytest.raises(FormatError, match="is not a finite number"):
         read_json(tmp_path / "results.json", "results")
 
 

@@ -130,7 +130,7 @@ GOOD = np.zeros((4, 3), np.uint8), np.arange(4)
         (GOOD[0], GOOD[1] + 7, r"labels 7..10; the network tells classes 0..9 apart"),
         (GOOD[0], GOOD[1] - 1, r"labels -1..2"),
         (np.asfortranarray(np.zeros((4, 3), np.uint8)), GOOD[1], "column by column"),
-        (np.array([[{}], [None]], object), GOOD[1], "no .npy of samples that can be mapped"),
+        (np.array([[{}], [None]], object), GOOD[1], "not an .npy of samples that can be mapped"),
     ],
 )
 def test_files_of_another_kind(tmp_path: Path, values: Any, labels: Any, text: str) -> None:
@@ -143,7 +143,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     content = samples_.read_bytes()
     for damaged in (content[:-1], content[:20], b"PK\x03\x04", b""):
         samples_.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"v.npy is no .npy of samples"):
+        with pytest.raises(DataError, match=r"v.npy is not an .npy of samples"):
             open_samples(samples_, labels, 10)
     with pytest.raises(DataError, match="Cannot read the samples"):
         open_samples(tmp_path / "none.npy", labels, 10)
