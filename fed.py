@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -25,16 +25,42 @@ class Samples(Protocol):
         ...
 
 
+class Whole(Protocol):
+    """What holds samples whole, such as a split of a data set; it may have `labels`, too."""
+
+    @property
+    def values(self) -> Any:
+        """(samples, ...) numbers, or whatever has a length and takes slices."""
+        ...
+
+
+class Indexed(Protocol):
+    """Samples, or pairs (sample, label), by number: an array, or a torch Dataset."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return one of them, or several."""
+        ...
+
+
+OwnSamples = Whole | Indexed | Iterable[Any]  # what `data.as_dataset` takes
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of a network before it is fed; None: it is not known.
 
-    `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it.
+    `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it; `levels`: the
+    integer that stands for 1.
     """
 
     timesteps: int | None = None
     temporal: bool | None = None
     inputs: int | None = None
+    levels: int | None = None
 
 
 SplitT_co = TypeVar("SplitT_co", bound=Samples, covariant=True)
@@ -58,6 +84,7 @@ class Fed(Generic[SplitT_co]):
     again: bool = True
 
 
+@runtime_checkable
 class Data(Protocol):
     """A data set, or samples in files, that is loaded once it is known what they are for; `train.samples_of` makes one."""
 

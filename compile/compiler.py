@@ -13,11 +13,15 @@ from safetensors.numpy import load_file
 
 from .. import formats
 from ..checked import check_fields, checked
+from ..data.given import Form, collect
+from ..data.samples import samples_of
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
-from ..fed import Data
+from ..fed import CALIBRATION_SAMPLES, Data, OwnSamples
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
+from ..network import reference
 from ..network.model import Encoding, Network
+from ..subset import choose
 from . import pipeline, sources
 from .api import Calibration, CompileOptions
 from .chain import with_plug_ins
@@ -55,12 +59,13 @@ class Compilation:
     encoding: Encoding | None = None
     weight_bits: int | str = 8
     granularity: str = "layer"
-    calibration: Calibration | None = None
+    calibration: Calibration | OwnSamples | None = None
     seed: int = 0
     max_chips: int | None = None
     mode: str | None = None
     reader: Mapping[str, Any] | None = None
-    data: Data | None = None
+    data: Data | OwnSamples | Path | str | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -89,10 +94,11 @@ class Compilation:
         """Return the target, the network as it was read, and the options of its passes."""
         target = targets.find(self.target)
         chip = self._chip(target)
-        read = _read(self.source, self.reader, self.data)
+        read = _read(self.source, self.reader, None if self.data is None else _data(self.data, self.value_range))
         if self.encoding is not None and self.encoding not in ENCODINGS:
             raise UsageError(f"There is no encoding called {self.encoding!r}. Known: {', '.join(ENCODINGS)}.")
-        samples = self.calibration or read.calibration
+        given = self.calibration
+        samples = read.calibration if given is None else _calibrating(given, read.network, self.value_range)
         return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode)
 
     def _chip(self, target: Target) -> Chip:
@@ -114,8 +120,8 @@ class Compilation:
     "as a NIR file first.",
     target="Name one, such as lava or truenorth.",
     chip="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.",
-    calibration="Make one with spikeloom.compile.Calibration(values, labels).",
-    data="Make it with spikeloom.samples_of(...).",
+    calibration="Give an array (N, ...), a pair (samples, labels), or a torch Dataset.",
+    data="Name a data set or a file, or give a pair (samples, labels) or a torch Dataset.",
 )
 def compile_network(
     source: Network | Path | str | RunFolder,
@@ -125,14 +131,15 @@ def compile_network(
     encoding: Encoding | None = None,
     weight_bits: int | str = 8,
     granularity: str = "layer",
-    calibration: Calibration | None = None,
+    calibration: Calibration | OwnSamples | None = None,
     effort: Effort = "default",
     seed: int = 0,
     max_chips: int | None = None,
     dump_dir: Path | str | None = None,
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
-    data: Data | None = None,
+    data: Data | OwnSamples | Path | str | None = None,
+    value_range: tuple[float, float] | None = None,
     progress: Progress = quiet,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
@@ -145,15 +152,18 @@ def compile_network(
             first that suits the network if None.
         weight_bits: 2..8 or `ternary`, also by layer, `8,hidden1=4`, for a float network; one trained in integers keeps its own.
         granularity: whether weights have one exponent a `layer`, or up to four a layer, by `channel`.
-        calibration: training samples; those in the run folder if None.
+        calibration: training samples, some hundreds: an array (N, ...), a pair (samples, labels), a torch Dataset, or what else
+            `spikeloom.data.as_dataset` takes; those in the run folder if None.
         effort: how long partition and placement are worked on: fast, default or best.
         seed: of the rate code during calibration, of the partition and of the placement.
         max_chips: how many chips it may take; all of the chip's system if None.
         dump_dir: folder for the network as it stands after each pass.
         mode: of the target truenorth: ternary, codebook (if None) or exact.
         reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
-        data: what the network is fed, from `train.samples_of`. It says what a file of another tool leaves open (time steps, levels),
-            calibrates where no `calibration` is given, and measures the accuracy of a float network as it was read, and of its integers.
+        data: what the network is fed: the name of a data set, a file, or samples as for `calibration`, with labels. It says what a file
+            of another tool leaves open (time steps, levels), calibrates where no `calibration` is given, and measures the accuracy of a
+            float network as it was read, and of its integers.
+        value_range: the range of float samples in `calibration` and `data`, (0, 1), or (0, levels) for whole numbers.
         progress: called now and then with what is being done (a pass, filling cores, refinement, placement) and its share that is done.
 
     Returns:
@@ -178,8 +188,28 @@ def compile_network(
         mode=mode,
         reader=reader,
         data=data,
+        value_range=value_range,
     )
     return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
+
+
+def _data(data: Data | OwnSamples | Path | str, value_range: tuple[float, float] | None) -> Data:
+    """Return what a network is fed, ready to be loaded."""
+    if isinstance(data, Data):
+        return data
+    return samples_of(data, options={} if value_range is None else {"value_range": value_range})
+
+
+def _calibrating(given: Calibration | OwnSamples, network: Network, value_range: tuple[float, float] | None) -> Calibration:
+    """Return calibration samples as integers, those of recordings as frames; at most as many as calibrate, evenly spread."""
+    if isinstance(given, Calibration):
+        return given
+    held = collect(given, Form(value_range=value_range, name="the calibration samples").known(network.takes))
+    chosen = choose(CALIBRATION_SAMPLES, len(held.values)).indices()
+    values = held.values[chosen]
+    reference.check_values(network, values)
+    labels = np.zeros(len(values), np.int64) if held.labels is None else held.labels[chosen]  # which calibration does not read
+    return Calibration(values.reshape(len(values), -1), labels)
 
 
 def _read(source: Network | Path | str | RunFolder, given: Mapping[str, Any] | None, data: Data | None) -> Source:

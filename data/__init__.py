@@ -1,4 +1,4 @@
-"""Data sets and samples in files, as integers: `load_dataset`, `samples_of`. Nothing here imports torch."""
+"""Data sets and samples in files, as integers: `load_dataset`, `as_dataset`, `samples_of`. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from .. import lazy
 
 if TYPE_CHECKING:
     from .dataset import Dataset, Split, load_dataset, names
+    from .given import as_dataset
     from .samples import samples_of
 
-__all__ = ["Dataset", "Split", "load_dataset", "names", "samples_of"]
+__all__ = ["Dataset", "Split", "as_dataset", "load_dataset", "names", "samples_of"]
 
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
@@ -18,6 +19,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
         {
             "Dataset": ".dataset",
             "Split": ".dataset",
+            "as_dataset": ".given",
             "load_dataset": ".dataset",
             "names": ".dataset",
             "samples_of": ".samples",

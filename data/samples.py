@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +15,37 @@ from numpy.typing import NDArray
 from .. import registry
 from ..checked import checked
 from ..errors import DAMAGE, DataError, UsageError
-from ..fed import Fed, Known
+from ..fed import Fed, Known, OwnSamples
+from ..files import require_readable
+from ..hdf5 import read_tree
 from .dataset import Dataset, Split, load_dataset
+from .given import Form, collect, is_collection, labelled
 
 __all__ = ["is_file", "samples_of"]
 
-SUFFIXES = (".npy", ".npz")
+HDF5 = (".h5", ".hdf5")
+SUFFIXES = (".npy", ".npz", *HDF5)
 KEYS = (("x", "y"), ("values", "labels"))
 
 
 @checked(
-    data="Name a data set of spikeloom.data.names() or a file; write arrays with numpy.savez(path, x=samples, y=labels) and name that.",
+    data="Name a data set of spikeloom.data.names() or a file, or give a pair (samples, labels) or a torch Dataset.",
 )
 def samples_of(
-    data: str | Path | Dataset,
+    data: Dataset | OwnSamples | Path | str,
     *,
     labels: Path | str | None = None,
     folder: Path | str | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Named | Files | Loaded:
+) -> Named | Files | Loaded | Own:
     """Describe the data for a network, as `compile_network(..., data=)` and the commands take it.
 
     Args:
-        data: name of a data set; an `.npz` with samples x (N, ...) and classes y (N,); an `.npy` of samples; or a `Dataset`.
+        data: name of a data set; an `.npz` or HDF5 file with samples x (N, ...) and classes y (N,); an `.npy` of samples; a `Dataset`; or
+            whatever else `as_dataset` takes, such as a pair (samples, labels) or a torch Dataset.
         labels: the `.npy` of classes, for samples in an `.npy`.
         folder: folder of the data set's files; see `load_dataset`.
-        options: options of the data set by name; for files, `levels`.
+        options: options of the data set by name; of your own samples, those of `FileOptions`.
 
     Raises:
         UsageError: there is no such data set or option, labels are missing, or labels are given where the data has its own.
@@ -50,23 +55,35 @@ def samples_of(
         if labels is not None or given:
             raise UsageError(f"The data set {data.name} is already loaded, so it takes neither labels nor options.")
         return Loaded(data)
+    if is_collection(data):
+        own = registry.build(FileOptions, given, "samples of your own")
+        return Own((data, labels) if labels is not None else data, Form(own.levels, own.value_range, own.timesteps))
     if not is_file(data):
         if labels is not None:
             raise UsageError(f"--labels {labels} is for samples in a file (--data SAMPLES.npy); data sets have labels of their own.")
         return Named(str(data), folder, given)
-    return Files(Path(data), None if labels is None else Path(labels), registry.build(FileOptions, given, f"samples in {data}").levels)
+    read = registry.build(FileOptions, given, f"samples in {data}")
+    return Files(Path(cast("str | Path", data)), None if labels is None else Path(labels), read.levels, read.value_range)
 
 
-def is_file(data: str | Path | Dataset) -> bool:
+def is_file(data: Any) -> bool:
     """Whether samples are in a file of the user's."""
-    return not isinstance(data, Dataset) and Path(data).suffix in SUFFIXES
+    return isinstance(data, str | Path) and Path(data).suffix in SUFFIXES
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Options of samples in files. `levels`: the integer that stands for 1; None: the network's."""
+    """Options of your own samples.
+
+    Args:
+        levels: the integer that stands for 1; None: the network's.
+        value_range: the range of floats, 0,1, or 0,levels for whole numbers; None: floats are refused.
+        timesteps: the number of frames that recordings of events are cut into.
+    """
 
     levels: int | None = None
+    value_range: tuple[float, float] | None = None
+    timesteps: int | None = None
 
     def __post_init__(self) -> None:
         if self.levels is not None and not 1 <= self.levels <= 255:
@@ -129,12 +146,30 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Own:
+    """Samples that a program holds: arrays, a torch Dataset, ...; all of them are the training samples, and the test samples too."""
+
+    data: Any
+    form: Form
+
+    @property
+    def timesteps(self) -> int | None:
+        """The frames that recordings are cut into."""
+        return self.form.timesteps
+
+    def load(self, known: Known) -> Fed[Split]:
+        """Read the samples; see `as_dataset` for the errors."""
+        return _as_fed(labelled(collect(self.data, self.form.known(known)), self.form.name), self.form, known)
+
+
+@dataclass(frozen=True)
 class Files:
     """Samples and classes in an `.npz`, or in two `.npy`; all of them are the training samples, and the test samples too."""
 
     path: Path
     labels: Path | None = None
     levels: int | None = None
+    value_range: tuple[float, float] | None = None
 
     @property
     def timesteps(self) -> int | None:
@@ -143,40 +178,44 @@ class Files:
 
     def load(self, known: Known) -> Fed[Split]:
         """Read the files, without unpickling anything."""
-        split = Split(*self._arrays())
-        temporal = self._temporal(split.values.shape, known)
-        steps = int(split.values.shape[1]) if temporal else None
-        if steps is not None and known.timesteps not in (None, steps):
-            raise UsageError(
-                f"The samples of {self.path} have the shape {split.values.shape[1:]}, {steps} time steps each; the network has "
-                f"{known.timesteps}. Give it -T {steps}, or other samples."
-            )
-        if self.levels is not None and split.values.size and int(split.values.max()) > self.levels:
-            raise DataError(f"{self.path} holds values up to {split.values.max()}; but its levels are {self.levels}.")
-        return Fed(str(self.path), split, split, self.levels, temporal, steps, again=False)
+        form = Form(self.levels, self.value_range, name=f"the samples in {self.path}")
+        return _as_fed(labelled(collect(self._arrays(), form.known(known)), form.name), form, known, str(self.path))
 
-    def _temporal(self, shape: tuple[int, ...], known: Known) -> bool:
-        if known.temporal is not None or known.inputs is None:
-            return bool(known.temporal)
-        if int(np.prod(shape[1:])) == known.inputs:
-            return False
-        if len(shape) > 2 and int(np.prod(shape[2:])) == known.inputs:
-            return True
-        raise UsageError(
-            f"The samples of {self.path} have the shape {shape[1:]}; the network takes {known.inputs:,} numbers per sample, or "
-            f"per time step."
-        )
-
-    def _arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
         if self.path.suffix == ".npz":
             if self.labels is not None:
                 raise UsageError(f"--labels {self.labels} is for samples in an .npy; {self.path} has labels of its own, as y.")
-            values, labels = _of_archive(self.path)
-        elif self.labels is None:
+            return _of_archive(self.path)
+        if self.path.suffix in HDF5:
+            return _of_hdf5(self.path)
+        if self.labels is None:
             raise UsageError(f"--data {self.path} has samples only. Name the file of their labels with --labels LABELS.npy.")
-        else:
-            values, labels = _loaded(self.path), _loaded(self.labels)
-        return _bytes(values, self.path), _classes(labels, len(values), self.labels or self.path)
+        return _loaded(self.path), _loaded(self.labels)
+
+
+def _as_fed(split: Split, form: Form, known: Known, name: str | None = None) -> Fed[Split]:
+    """Return samples as a network takes them; which axis is time is told by how many numbers the network takes."""
+    where = name or form.name
+    temporal = _is_temporal(split.values.shape, known, where)
+    steps = int(split.values.shape[1]) if temporal else None
+    if steps is not None and known.timesteps not in (None, steps):
+        raise UsageError(
+            f"The samples of {where} have the shape {split.values.shape[1:]}, {steps} time steps each; the network has "
+            f"{known.timesteps}. Give it -T {steps}, or other samples."
+        )
+    return Fed(where, split, split, form.levels, temporal, steps, again=False)
+
+
+def _is_temporal(shape: tuple[int, ...], known: Known, where: str) -> bool:
+    if known.temporal is not None or known.inputs is None:
+        return bool(known.temporal)
+    if int(np.prod(shape[1:])) == known.inputs:
+        return False
+    if len(shape) > 2 and int(np.prod(shape[2:])) == known.inputs:
+        return True
+    raise UsageError(
+        f"The samples of {where} have the shape {shape[1:]}; the network takes {known.inputs:,} numbers per sample, or per time step."
+    )
 
 
 def _fed(dataset: Dataset, options: Mapping[str, Any]) -> Fed[Split]:
@@ -208,21 +247,15 @@ def _of_archive(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
             raise DataError(f"{path} is damaged or contains Python objects: {error}. Write it again with numpy.savez.") from error
 
 
-def _bytes(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    if values.ndim < 2 or not len(values):
-        raise DataError(f"{path} has samples of the shape {values.shape}; they must be (N, ...), e.g. (N, 784).")
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    if not np.issubdtype(values.dtype, np.integer):
-        raise DataError(f"{path} holds {values.dtype}; samples are integers 0..levels, whose real value is p / levels. Round them.")
-    if values.min() < 0 or values.max() > 255:
-        raise DataError(f"{path} holds values {values.min()}..{values.max()}; samples are integers 0..255.")
-    return values.astype(np.uint8, copy=False)
+def _of_hdf5(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the arrays of an HDF5 file, which a process of its own reads."""
 
+    def refuse(what: str) -> DataError:
+        return DataError(f"{path} cannot be read: {what}. Write x and y into it with h5py.")
 
-def _classes(labels: NDArray[Any], count: int, path: Path) -> NDArray[np.int64]:
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer) or (count and labels.min() < 0):
-        raise DataError(
-            f"{path} has labels of the shape {labels.shape} and type {labels.dtype}; {count} samples need one integer from 0 on each."
-        )
-    return labels.astype(np.int64)
+    require_readable(path, "the samples")
+    held = read_tree(path, [key for pair in KEYS for key in pair], refuse)
+    keys = next((pair for pair in KEYS if set(pair) <= set(held)), None)
+    if keys is None or not all(isinstance(held[key], np.ndarray) for key in keys):
+        raise DataError(f"{path} has no arrays x (N, ...) and y (N,), nor values and labels. Write them with h5py.")
+    return held[keys[0]], held[keys[1]]

@@ -158,7 +158,7 @@ class Network:
     @property
     def takes(self) -> Known:
         """What the network says of the samples that it takes."""
-        return Known(self.timesteps, self.input.is_temporal, self.populations[0].size)
+        return Known(self.timesteps, self.input.is_temporal, self.populations[0].size, self.input.levels)
 
     @property
     def classes(self) -> int:

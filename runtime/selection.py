@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.given import Form, collect
+from ..data.samples import samples_of
+from ..fed import Known
 from ..subset import Subset, asked_for, choose
-from .streaming import opened
+from .streaming import lies_whole, opened
 
-__all__ = ["RATED", "Indexed", "Samples", "order_of", "range_warning", "take"]
+__all__ = ["RATED", "Samples", "order_of", "range_warning", "take"]
 
 FAR = 8  # how many times the levels lie above the largest value of samples that are probably in another unit
 
@@ -31,28 +35,32 @@ class Samples(Protocol):
         ...
 
 
-class Indexed(Protocol):
-    """Samples alone: an array, or whatever has a length and takes slices."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        ...
-
-    def __getitem__(self, key: Any, /) -> Any:
-        """Return some of them."""
-        ...
-
-
-def take(data: Any, samples: int | str | None) -> tuple[Any, NDArray[np.int64] | None, Subset]:
+def take(
+    data: Any, samples: int | str | None, known: Known, value_range: tuple[float, float] | None
+) -> tuple[Any, NDArray[np.int64] | None, Subset]:
     """Return the samples as they lie, which reads nothing, the labels (if any) of those that are run, and which these are.
+
+    What lies whole in an array or a file is read batch by batch; a torch Dataset, a DataLoader or another iterable is gone through at once.
 
     Raises:
         UsageError: no samples, not as many labels, or `samples` that name no subset.
+        DataError: samples that cannot be read, see `as_dataset`.
     """
     asked_for(samples)
-    values, labels = opened(data)
+    values, labels = _found(data, known, value_range)
     taken = choose(samples, len(values))
     return values, None if labels is None else labels[taken.indices()].astype(np.int64), taken
+
+
+def _found(data: Any, known: Known, value_range: tuple[float, float] | None) -> tuple[Any, NDArray[Any] | None]:
+    """Return samples and labels: those of an array, of a split or of what can be sliced as they lie, all else collected as integers."""
+    if isinstance(data, str | Path):
+        test: Any = samples_of(data, options={} if value_range is None else {"value_range": value_range}).load(known).test
+        return opened(test)
+    if value_range is None and lies_whole(data):
+        return opened(data)
+    held = collect(data, Form(value_range=value_range).known(known))
+    return held.values, held.labels
 
 
 def range_warning(levels: int, low: int, high: int) -> list[str]:

@@ -20,6 +20,7 @@ from ..compile import summary
 from ..compile.deployed import DeployedNetwork, load
 from ..compile.targets import api as targets
 from ..errors import MismatchError, UsageError
+from ..fed import OwnSamples
 from ..hwmodels import chip as chips
 from ..network import reference
 from ..network.model import Network, Stage
@@ -36,7 +37,7 @@ from .counts import Counts, Tally, count, traffic_table
 from .encoding import encode
 from .rates import StepRates
 from .results import Results
-from .selection import Indexed, Samples, order_of, range_warning, take
+from .selection import order_of, range_warning, take
 from .shards import ALONE, Peers
 from .streaming import batches
 
@@ -65,12 +66,12 @@ class _Run:
 
 @checked(
     network="Pass what spikeloom.compile_network returned, or name a model.loom.",
-    data="Pass an array (N, ...), a pair (samples, labels), or a split such as spikeloom.load_dataset('digits').test.",
+    data="Give an array (N, ...), a pair (samples, labels), a split such as spikeloom.load_dataset('digits').test, or a torch Dataset.",
     options="Make them with spikeloom.runtime.BackendOptions(...).",
 )
 def run(
     network: DeployedNetwork | Path | str,
-    data: Samples | Indexed | tuple[Any, Any],
+    data: OwnSamples | Path | str,
     *,
     backend: str = "native",
     samples: int | str | None = None,
@@ -83,12 +84,15 @@ def run(
     progress: Progress | None = None,
     peers: Peers = ALONE,
     folder: Path | str | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> Results:
     """Run a deployed network.
 
     Args:
         network: what `compile_network` returned, or the path of a `.loom`.
-        data: a split with `values` and `labels`, a pair (values, labels), or values alone. Without labels there is no accuracy.
+        data: an array of samples (N, ...), a pair (samples, labels), a split such as `spikeloom.load_dataset("digits").test`, a torch
+            Dataset or DataLoader, the name of a data set or file, or what else `spikeloom.data.as_dataset` takes. Without labels there is
+            no accuracy.
         backend: native, torch, onnx, lava or truenorth.
         samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. Where there are fewer, all are run, with
             a warning. `subset.choose` has the rule.
@@ -100,6 +104,7 @@ def run(
         command: the command that repeats this run, for the report.
         progress: called with (samples done, samples in all), of this process.
         peers: the processes that share the samples; each calls this function with the same arguments.
+        value_range: the range of float samples, (0, 1), or (0, levels) for whole numbers.
         folder: where the float weights are looked for, to be drawn beside the deployed ones; that of the `.loom` if None.
 
     Returns:
@@ -112,7 +117,7 @@ def run(
         BackendError: a backend that is missing, hangs or dies.
     """
     module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model))
-    values, labels, taken = shards.together(peers, partial(take, data, samples))
+    values, labels, taken = shards.together(peers, partial(take, data, samples, deployed.network.takes, value_range))
     size = taken.samples
     start, stop = shards.together(peers, partial(shards.part, size, peers))
     work = partial(

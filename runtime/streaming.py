@@ -10,14 +10,15 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.given import is_collection
 from ..errors import DAMAGE, DataError, UsageError
 
-__all__ = ["Mapped", "batches", "open_samples", "opened"]
+__all__ = ["Mapped", "batches", "lies_whole", "open_samples", "opened"]
 
 Numbers = NDArray[np.int64]
 
@@ -57,6 +58,16 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
     if known.dtype.kind not in "iu":
         raise UsageError(f"The labels are {known.dtype}; labels are integers, the classes. Leave them out where they are not known.")
     return values, known
+
+
+def lies_whole(data: Any) -> bool:
+    """Whether samples are held as an array, or as what is read in slices like one: alone, in a pair with labels or in a split."""
+    values: Any = data.values if hasattr(data, "values") and not callable(data.values) else data
+    if isinstance(values, tuple) and len(cast("tuple[Any, ...]", values)) == 2:
+        values = cast("tuple[Any, ...]", values)[0]
+    if hasattr(values, "detach"):
+        return False  # a tensor
+    return isinstance(values, list) or hasattr(values, "shape") or not is_collection(values)
 
 
 def _array(values: Any, what: str) -> NDArray[Any]:

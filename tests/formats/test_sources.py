@@ -157,7 +157,10 @@ REFUSALS: list[tuple[tuple[Any, ...], str]] = [
     (("compile", "{net}", "-T", "6", "--data", "digits"), "have one value for all time steps; the network in {net} takes one for each"),
     (("compile", "{net}", "-T", "6", "--data", "{npz}", "--set", "data.by=time"), "no option of samples in"),
     (("compile", "{net}", "-T", "6", "--data", "{bare}"), "samples are expected as x (N, ...) and classes as y (N,)"),
-    (("compile", "{net}", "-T", "6", "--data", "{real}"), "samples are integers 0..levels"),
+    (
+        ("compile", "{net}", "-T", "6", "--data", "{real}"),
+        "are float64 from 0 to 0.5, and nothing says what stands for 1. Say value_range=(0, 1)",
+    ),
     (("compile", "{net}", "-T", "6", "--data", "{many}"), "the network in {net} tells 3 classes apart"),
     (("run", "{net}", "--set", "dt=1"), "takes options of its data"),
 ]
