@@ -1,9 +1,9 @@
-"""Formats of networks, a file or a folder each, found by its name.
+"""Formats of network files. Each format is a file or a folder here, found by its name.
 
-A format that is read has SUFFIXES and `read(path) -> Network`; with `Options`, a frozen dataclass, `read(path, options)`; with
-`known(path, options) -> Known`, what a file says of its samples; REFUSED says of options that other formats have why this one does not.
-A format that is written has SUFFIXES and `write(network, path)`; with `WriteOptions`, `write(network, path, options)`; or
-`write_integers(network, path)`, where it holds a deployed network's integers.
+A format that can be read offers SUFFIXES and `read(path) -> Network`, or, with `Options` (a frozen dataclass), `read(path, options)`.
+It may offer `known(path, options) -> Known`, what a file says about its samples, and REFUSED, why it lacks options of other formats.
+A format that can be written offers SUFFIXES and `write(network, path)`, or, with `WriteOptions`, `write(network, path, options)`; or
+`write_integers(network, path)`, if it holds the integers of a compiled network.
 """
 
 from __future__ import annotations

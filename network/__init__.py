@@ -1,4 +1,4 @@
-"""The network that everything speaks of: populations, projections, neurons, synapses, convolutions, its reference and its archive."""
+"""Networks as all packages share them: populations, projections, neurons, synapses, convolutions, the integer reference, the archive."""
 
 from __future__ import annotations
 

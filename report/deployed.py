@@ -45,7 +45,7 @@ def sentences(found: Compiled) -> list[tuple[str, str]]:
 def on_paper(found: OnPaper) -> tuple[Table, Table, Table]:
     """Return the layers, the cores that each limit asks for, and the dynamic energy of a network on paper."""
     layer = Table(
-        "Layers, on paper",
+        "Layers, estimated",
         (Column("layer", figure=False), Column("neurons"), Column("synapses"), Column("rate"), Column("SOPs caused")),
         tuple(
             row(shorten(one.name, 24), compact(one.neurons), compact(one.synapses), f"{one.rate:.4f}", compact(one.sops_caused_per_sample))

@@ -1,4 +1,4 @@
-"""Run deployed networks: `run`, `Results`, `load_results`."""
+"""Run compiled networks: `run`, `Results`, `load_results`."""
 
 from __future__ import annotations
 
