@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from .. import formats
 from ..checked import check_fields, checked
+from ..data.dataset import Dataset
 from ..data.given import Form, collect
 from ..data.samples import samples_of
 from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
@@ -64,7 +65,7 @@ class Compilation:
     max_chips: int | None = None
     mode: str | None = None
     reader: Mapping[str, Any] | None = None
-    data: Data | OwnSamples | Path | str | None = None
+    data: Data | Dataset | OwnSamples | Path | str | None = None
     value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -138,7 +139,7 @@ def compile_network(
     dump_dir: Path | str | None = None,
     mode: str | None = None,
     reader: Mapping[str, Any] | None = None,
-    data: Data | OwnSamples | Path | str | None = None,
+    data: Data | Dataset | OwnSamples | Path | str | None = None,
     value_range: tuple[float, float] | None = None,
     progress: Progress = quiet,
 ) -> DeployedNetwork:
@@ -193,7 +194,7 @@ def compile_network(
     return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
 
 
-def _data(data: Data | OwnSamples | Path | str, value_range: tuple[float, float] | None) -> Data:
+def _data(data: Data | Dataset | OwnSamples | Path | str, value_range: tuple[float, float] | None) -> Data:
     """Return what a network is fed, ready to be loaded."""
     if isinstance(data, Data):
         return data

@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from .. import __version__
 from ..checked import checked
+from ..data.dataset import OWN, Dataset
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
@@ -80,12 +81,12 @@ class TrainedRun:
 
 
 @checked(
-    data="Name a data set of spikeloom.data.names().",
+    data="Name a data set of spikeloom.data.names(), or make one of your samples with spikeloom.data.as_dataset.",
     net="Name a network, such as fc.",
     method="Name a pruning rule, such as grad-r, or dense.",
 )
 def fit(
-    data: str,
+    data: str | Dataset,
     net: str = "fc",
     method: str = "dense",
     sparsity: float = 0.0,
@@ -123,7 +124,8 @@ def fit(
     """Train a sparse spiking network on a data set and export it for the compiler.
 
     Args:
-        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files.
+        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples, as
+            `spikeloom.data.as_dataset` returns them.
         net: name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18 (docs/networks.md), or one of your own.
         method: name of the pruning rule: dense (prunes nothing), grad-r, deep-r, soft-deep-r, stds, esl or upr (docs/methods.md).
         sparsity: share of the weights that shall be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense takes 0 only.
@@ -180,7 +182,7 @@ def fit(
         >>> network = spikeloom.compile_network(run, target="lava")  # doctest: +SKIP
     """
     settings = TrainSettings(
-        data=data,
+        data=data.identity if isinstance(data, Dataset) else data,
         net=net,
         method=method,
         sparsity=sparsity,
@@ -208,7 +210,8 @@ def fit(
         net_options=dict(net_options or {}) | ({} if hidden is None else {"hidden": tuple(hidden)}),
         data_options=data_options or {},
     )
-    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress)
+    own = data if isinstance(data, Dataset) else None
+    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress, dataset=own)
 
 
 @checked(settings="Make them with spikeloom.train.TrainSettings(...).")
@@ -220,6 +223,7 @@ def train_run(
     download: bool = False,
     time_limit: float | None = None,
     progress: ProgressCallback | None = None,
+    dataset: Dataset | None = None,
 ) -> TrainedRun:
     """Train a spiking network by a recipe and export it for the compiler. Under torchrun, all processes train together.
 
@@ -232,6 +236,7 @@ def train_run(
         download: whether the data set's files may be fetched where they are missing.
         time_limit: seconds after which no further epoch begins.
         progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
+        dataset: samples of your own; `settings.data` is then their `identity`.
 
     Warns:
         SpikeloomWarning: the last bits may come out otherwise than they would have: see `platform`. train.json has it, too.
@@ -247,7 +252,7 @@ def train_run(
         SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
     """
     folder = Path(out)
-    parts = Parts.of(settings)
+    parts = Parts.of(settings, dataset)
     settings = parts.settings
     with joined(settings.wanted_device) as world:
         finished = _check_folder(folder, settings, resume, parts)
@@ -438,7 +443,7 @@ def _provenance(run: TrainedRun) -> dict[str, str]:
         for name, value in values.items()
     }
     return options | {
-        "data": settings.data,
+        ("own_data" if settings.data.startswith(OWN) else "data"): settings.data,
         "net": settings.net,
         "method": settings.method,
         "sparsity_asked": repr(settings.sparsity),

@@ -38,25 +38,29 @@ class Parts:
     method: ModuleType
     net_options: Any
     method_options: Any
+    dataset: Dataset | None = None
 
     @classmethod
-    def of(cls, settings: TrainSettings) -> Parts:
-        """Find the parts that the settings name.
+    def of(cls, settings: TrainSettings, dataset: Dataset | None = None) -> Parts:
+        """Find the parts that the settings name; `dataset`: samples of the user's own, which have no name to be found by.
 
         Raises:
             UsageError: a name or option that there is not, or an option's value that makes no sense.
         """
-        data = registry.load(datasets, "data set", settings.data)
+        data_options = cls._data_options(settings) if dataset is None else _own(settings, dataset)
         network = registry.load(networks, "network", settings.net)
         method = registry.load(methods, "method", settings.method)
-        asked = _with_timesteps(data, settings)
-        data_options = registry.options_of(data, asked, f"the data set {settings.data}")
         net_options = registry.options_of(network, settings.net_options, f"the network {settings.net}")
         method_options = registry.options_of(method, settings.method_options, f"the method {settings.method}")
         whole = replace(
             settings, data_options=_values(data_options), net_options=_values(net_options), method_options=_values(method_options)
         )
-        return cls(whole, network, method, net_options, method_options)
+        return cls(whole, network, method, net_options, method_options, dataset)
+
+    @staticmethod
+    def _data_options(settings: TrainSettings) -> Any:
+        data = registry.load(datasets, "data set", settings.data)
+        return registry.options_of(data, _with_timesteps(data, settings), f"the data set {settings.data}")
 
     def load_data(self, download: bool, world: World) -> Dataset:
         """Load the data set; the first process fetches what is missing before the others look.
@@ -64,6 +68,8 @@ class Parts:
         Raises:
             DataError: its files are missing or damaged.
         """
+        if self.dataset is not None:
+            return self.dataset
         settings = self.settings
         folder = None if settings.data_dir is None else Path(settings.data_dir)
         if not world.is_first:
@@ -108,6 +114,17 @@ def take_gates(model: SpikingNetwork, tensors: Iterable[str]) -> None:
 def gated_layers(tensors: Iterable[str]) -> set[str]:
     """Return the names of the layers whose gates are among a state's tensors, `layers.NAME.gate` with any prefix."""
     return {name.removesuffix(".gate").rpartition("layers.")[2] for name in tensors if name.endswith(".gate")}
+
+
+def _own(settings: TrainSettings, dataset: Dataset) -> None:
+    """Refuse what only applies to data sets that are found by their names."""
+    if settings.data != dataset.identity:
+        raise UsageError(
+            f"The run was trained on {settings.data}, and the samples given are {dataset.identity}. Give the same samples, or another out."
+        )
+    if settings.data_options:
+        names = ", ".join(settings.data_options)
+        raise UsageError(f"data_options has {names}, and samples of your own have none. Give it to as_dataset.")
 
 
 def _with_timesteps(data: ModuleType, settings: TrainSettings) -> Mapping[str, Any]:

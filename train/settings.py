@@ -152,8 +152,11 @@ class TrainSettings:
             UsageError: a name that there is not.
         """
         from ..data import sets as datasets
+        from ..data.dataset import OWN
         from . import methods, networks
 
+        if self.data.startswith(OWN):
+            raise UsageError(f"{self.data} are samples of your own, which only spikeloom.train.fit(data=...) in Python can be given.")
         for package, kind, name in ((datasets, "data set", self.data), (networks, "network", self.net), (methods, "method", self.method)):
             registry.check(package, kind, name)
 

@@ -16,9 +16,12 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import load_file
+from spikeloom.compile import compile_network
+from spikeloom.data import as_dataset
 from spikeloom.errors import FormatError, OutputError, PausedError, UsageError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.hwmodels import fixed_point
+from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.networks import fc
@@ -269,3 +272,24 @@ def test_registers_follow_weights_that_outgrow_them(tmp_path: Path, monkeypatch:
     run = fit(**RECIPE, weight_bits=8, out=tmp_path / "run")
     assert len(asked) > 2 and asked[:2] == [False, False]
     assert compile_network(run).network.populations
+
+
+def test_samples_of_your_own_are_trained_on_compiled_and_run(tmp_path: Path) -> None:
+    """The same bits as of the data set of that content, resumed only with the same samples; the network names no data set."""
+    digits = load_dataset("digits")
+    data = as_dataset((digits.train.values, digits.train.labels), digits.test, name="mine", levels=16)
+    options: dict[str, Any] = {"epochs": 1, "hidden": (12,), "threads": 1}
+    named, own = fit("digits", out=tmp_path / "named", **options), fit(data, out=tmp_path / "own", **options)
+    assert own.accuracy == named.accuracy and own.settings.data == data.identity
+    networks = [model_onnx.read(run.model) for run in (named, own)]
+    arrays = [[p.synapses.data.tolist() for p in network.projections] for network in networks]
+    assert arrays[0] == arrays[1]
+    assert "data" not in networks[1].provenance and networks[1].provenance["own_data"] == data.identity
+    assert fit(data, out=tmp_path / "own", resume=True, **options).accuracy == own.accuracy
+    other = as_dataset((digits.train.values, digits.train.labels), digits.train.take(slice(0, 50)), name="mine", levels=16)
+    with pytest.raises(UsageError, match="was trained with data = "):
+        fit(other, out=tmp_path / "own", resume=True, **options)
+    with pytest.raises(UsageError, match="samples of your own have none"):
+        fit(data, out=tmp_path / "more", data_options={"timesteps": 3}, **options)
+    deployed = compile_network(own, data=digits)
+    assert 0.0 <= (run(deployed, digits.test).accuracy or 0.0) <= 1.0
