@@ -1,4 +1,4 @@
-"""Network in, deployed network out: read, run the passes, check the target's rules, partition, place, check the limits."""
+"""From a network to a deployed network: read, run the passes, check the target's rules, partition, place, check the limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ENCODINGS = tuple(e for e in get_args(Encoding) if e != "direct")
 
 
 class RunFolder(Protocol):
-    """Anything that names a run folder, such as what `train.fit` returns."""
+    """Anything that has a run folder, such as the result of `train.fit`."""
 
     @property
     def folder(self) -> Path:
@@ -146,19 +146,19 @@ def compile_network(
     """Compile a network onto a chip.
 
     Args:
-        source: a run folder, what `train.fit` returned, a network file (model.onnx, model.nir), or a `Network`.
-        target: what will execute it; `lava` or `truenorth`.
+        source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), or a `Network`.
+        target: what to compile for: `lava`, `truenorth` or `netx`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
             first that suits the network if None.
         weight_bits: 2..8 or `ternary`, also by layer, `8,hidden1=4`, for a float network; one trained in integers keeps its own.
-        granularity: whether weights have one exponent a `layer`, or up to four a layer, by `channel`.
+        granularity: `layer`: one weight exponent per layer; `channel`: up to four per layer, chosen by channel.
         calibration: training samples, some hundreds: an array (N, ...), a pair (samples, labels), a torch Dataset, or what else
             `spikeloom.data.as_dataset` takes; those in the run folder if None.
-        effort: how long partition and placement are worked on: fast, default or best.
+        effort: how much work goes into partition and placement: fast, default or best.
         seed: of the rate code during calibration, of the partition and of the placement.
-        max_chips: how many chips it may take; all of the chip's system if None.
-        dump_dir: folder for the network as it stands after each pass.
+        max_chips: the most chips it may use; all of the chip's system if None.
+        dump_dir: folder for the network after each pass.
         mode: of the target truenorth: ternary, codebook (if None) or exact.
         reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
         data: what the network is fed: the name of a data set, a file, or samples as for `calibration`, with labels. It says what a file

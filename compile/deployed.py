@@ -1,10 +1,10 @@
-"""The deployed network: integers, their place on the chip, and what is known of both. `model.loom` is this, in one file.
+"""The deployed network: integers, their place on the chip, and what is recorded about both. `model.loom` is this in one file.
 
 The file is a safetensors container (arrays plus a JSON header; nothing in it is ever executed): the document under the
 metadata key `document`, a SHA-256 over document and arrays under `sha256`, the format version under `version`.
 
-Files of the version before are read, too: `UPGRADES` makes a document of each version from one of the version before it. Whoever raises
-VERSION adds a step there and files of the old version to tests/older (docs/versioning.md).
+Files of the previous version can be read, too: `UPGRADES` turns a document of each version into one of the next. Whoever raises
+VERSION adds a step there, and files of the old version to tests/older (docs/versioning.md).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_
 class DeployedNetwork:
     """An integer network on the cores of a chip.
 
-    `drift`: by layer, the share of spikes that differ from the float network on the calibration samples, in spikes of the float network.
+    `drift`: spike mismatch by layer: spikes that differ from the float network on the calibration samples, divided by the float network's
+    spikes.
     """
 
     network: Network

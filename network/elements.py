@@ -1,4 +1,4 @@
-"""The parts that a network is made of: populations, projections, how samples enter, and what is on record of how it came about.
+"""The parts of a network: populations, projections, how samples enter, and provenance.
 
 Shapes are checked when a part is made, and arrays are read-only.
 """
@@ -39,10 +39,10 @@ Place = Literal["chip", "host"]
 class Population:
     """Neurons of one kind. `neuron` is None for the input. `place` "host" means that they are computed off chip.
 
-    `bias`: added to the input of every step; one number a channel (the first axis of `shape`), which is one a neuron for a flat population.
+    `bias`: added to the input of every step; one number per channel (the first axis of `shape`), i.e. one per neuron for a flat population.
         float32 with a float neuron. With an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
     `alive`: (size,) neurons that were not removed; the others never spike. None: all.
-    `levels`: (size, 4) with a CrossbarLIF, the weight of each neuron by axon type; what arrives at it are sums of these.
+    `levels`: (size, 4) with a CrossbarLIF, the weight of each neuron by axon type; its inputs are sums of these.
     """
 
     name: str
@@ -98,7 +98,7 @@ def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a projection was when it was trained: weights that survived, weights and synapses had all survived, and its sources."""
+    """A projection as it was trained: its surviving weights, its possible weights and synapses, and its sources."""
 
     weights: int
     possible_weights: int

@@ -1,7 +1,7 @@
 """The network that flows through the compiler: named populations and projections, immutable.
 
-A float network comes out of a reader; the quantise pass makes an integer one of it, in which every number is what the
-chip holds. `elements` has its parts, `checks` what must hold between them.
+A format's reader returns a float network; the quantise pass makes an integer network of it, in which every number is one that the
+chip stores. `elements` has its parts, `checks` the conditions on them.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Network:
 
     @property
     def is_integer(self) -> bool:
-        """Whether every weight and neuron is already what the chip holds."""
+        """Whether all weights and neurons are integers of the chip."""
         return all(p.weight_bits is not None for p in self.projections)
 
     @property
@@ -99,7 +99,7 @@ class Network:
 
     @property
     def on_chip(self) -> tuple[Population, ...]:
-        """The populations whose neurons live on the chip."""
+        """The populations whose neurons are on the chip."""
         return tuple(p for p in self.spiking if p.place == "chip")
 
     @property
@@ -120,7 +120,7 @@ class Network:
         return sum(self.synapses_of(p) for p in self.projections)
 
     def without_zeros(self) -> Network:
-        """Return this network without weights of zero, which are no synapses."""
+        """Return this network without weights of zero, which are not synapses."""
         live = tuple(p.select(p.synapses.data != 0) for p in self.projections)
         return self if all(a is b for a, b in zip(live, self.projections, strict=True)) else replace(self, projections=live)
 
@@ -144,7 +144,7 @@ class Network:
 
     @cached_property
     def flat(self) -> Flat:
-        """This network with every synapse one by one, and without the neurons that were removed."""
+        """This network with all convolutions unrolled, and without removed neurons."""
         return flatten(self)
 
     def with_population(self, changed: Population) -> Network:
@@ -157,12 +157,12 @@ class Network:
 
     @property
     def takes(self) -> Known:
-        """What the network says of the samples that it takes."""
+        """The samples that the network takes."""
         return Known(self.timesteps, self.input.is_temporal, self.populations[0].size, self.input.levels)
 
     @property
     def classes(self) -> int:
-        """The number of classes that the output tells apart."""
+        """The number of classes."""
         return self.populations[-1].size // self.votes
 
     def components(self) -> list[tuple[Population, ...]]:

@@ -18,7 +18,7 @@ __all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
 
 
 class Results(Document):
-    """What one run found, to be read, saved and compared; `report/document.py` describes every entry.
+    """The results of one run, to read, save and compare; `report/document.py` describes every entry.
 
     Two results are equal if they would be written as the same document.
     """
@@ -57,7 +57,7 @@ _ARRAYS = ("predictions", "output_counts", "sample_ids")
 
 @checked(path="Name a results.json or a run folder.")
 def load(path: Path | str) -> Results:
-    """Read a results.json, or those of a run folder (see `gather`).
+    """Read a results.json, or the results of a run folder (see `gather`).
 
     Raises:
         FormatError: missing, damaged, foreign or newer.
@@ -85,7 +85,7 @@ def _fault(error: ValidationError) -> str:
 
 
 def gather(folder: Path) -> Results:
-    """Read the results of a run folder: those of the native run, with the checks that other backends made of the same artefact.
+    """Read the results of a run folder: those of the native run, with the checks by other backends of the same compiled network.
 
     Raises:
         FormatError: there are none, or one is damaged.

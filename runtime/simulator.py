@@ -1,4 +1,4 @@
-"""Runs a deployed network over samples on a backend: decisions, counts, energy, and the check against the reference."""
+"""Runs a deployed network over samples on a backend: predictions, counts, energy, and the check against the reference."""
 
 from __future__ import annotations
 
@@ -86,26 +86,26 @@ def run(
     folder: Path | str | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Results:
-    """Run a deployed network.
+    """Run a compiled network.
 
     Args:
-        network: what `compile_network` returned, or the path of a `.loom`.
+        network: the result of `compile_network`, or the path of a `.loom`.
         data: an array of samples (N, ...), a pair (samples, labels), a split such as `spikeloom.load_dataset("digits").test`, a torch
-            Dataset or DataLoader, the name of a data set or file, or what else `spikeloom.data.as_dataset` takes. Without labels there is
-            no accuracy.
+            Dataset or DataLoader, the name of a data set or file, or anything else that `spikeloom.data.as_dataset` takes.
+            Without labels there is no accuracy.
         backend: native, torch, onnx, lava or truenorth.
         samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. Where there are fewer, all are run, with
             a warning. `subset.choose` has the rule.
         check: compare every spike of every population with the integer reference.
-        energy_model: chip whose prices and times are used; that of the network if None.
+        energy_model: chip whose energies and times are used; the network's own if None.
         seed: of the rate code.
         data_name: name of the data for the report.
-        options: time limit, Lava's interpreter, batch, threads, counts by step.
+        options: options of the backend; see `BackendOptions`.
         command: the command that repeats this run, for the report.
         progress: called with (samples done, samples in all), of this process.
-        peers: the processes that share the samples; each calls this function with the same arguments.
+        peers: the process group that shares the samples; each process calls this function with the same arguments.
         value_range: the range of float samples, (0, 1), or (0, levels) for whole numbers.
-        folder: where the float weights are looked for, to be drawn beside the deployed ones; that of the `.loom` if None.
+        folder: folder of the float weights, which reports show too; that of the `.loom` if None.
 
     Returns:
         The results, the same in all processes but for the raster of the first sample, which the first has; `.save(path)` and
