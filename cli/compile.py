@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .foreign import fed, named
+from .foreign import fed, module_of, named
 from .progress import Bar
 from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
 
@@ -24,7 +24,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compile_(
-    source: Annotated[Path, typer.Argument(help="Run folder, model.onnx, .nir file, or .net file of lava-dl.", show_default=False)],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder, model.onnx, .nir file, .net file of lava-dl, or FILE.py:NAME, what makes your own torch module.",
+            show_default=False,
+        ),
+    ],
     target: Annotated[
         str, typer.Option(help="What to compile for: lava, truenorth, or netx (lava, restricted to integers that .net files can hold).")
     ] = "lava",
@@ -47,8 +53,11 @@ def compile_(
     ] = None,
     dump_dir: Annotated[Path | None, typer.Option(help="Folder for the network after each pass, as text and as arrays.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show for each pass its purpose, options and changes.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights (.safetensors) of the module of FILE.py:NAME, by the names of its state_dict.")
+    ] = None,
     dt: Annotated[float | None, typer.Option("--dt", help="Seconds per time step of a .nir file [default: 1e-4].")] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, for .nir and .net files.")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample: modules, .nir and .net files.")] = None,
     data: Annotated[
         str | None,
         typer.Option(help="Data set, .npz or .npy for the network: samples for calibration, and what a file of another tool leaves open."),
@@ -70,7 +79,7 @@ def compile_(
 
     given, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
     asked = Compilation(
-        source,
+        module_of(source, weights),
         target=target,
         chip=chip,
         encoding=encoding,  # pyright: ignore[reportArgumentType]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..compile.sources import Data
 
-__all__ = ["fed", "named", "only_data"]
+__all__ = ["fed", "module_of", "named", "only_data"]
 
 DATA = "data."
 
@@ -44,6 +44,28 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
         what = ", ".join([f"--set {DATA}{name}=" for name in own] + ([] if labels is None else ["--labels"]))
         raise UsageError(f"{what} needs data, and none is named. Add --data NAME, SAMPLES.npz or SAMPLES.npy.")
     return rest, None
+
+
+def module_of(source: Path, weights: Path | None) -> Any:
+    """Return the module that FILE.py:NAME makes, with its weights; another source as it is.
+
+    Raises:
+        UsageError: a Python file without a name, no such module, weights for another source, or weights that are a pickle.
+        FormatError: weights that are damaged or another module's.
+    """
+    file, colon, name = str(source).rpartition(":")
+    if colon and file.endswith(".py"):
+        from ..formats.torch.load import load_module, load_weights
+
+        module = load_module(Path(file), name)
+        if weights is not None:
+            load_weights(module, weights)
+        return module
+    if source.suffix == ".py":
+        raise UsageError(f"{source} is a Python file. Name what makes your module in it: {source}:NAME.")
+    if weights is not None:
+        raise UsageError(f"--weights {weights} is for your own module, FILE.py:NAME; {source} has weights of its own. Leave it out.")
+    return source
 
 
 def only_data(chosen: list[str], command: str) -> dict[str, Any]:

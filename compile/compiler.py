@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, cast, get_args
 
 import numpy as np
 from safetensors import SafetensorError
@@ -23,7 +23,7 @@ from ..hwmodels.chip import Chip
 from ..network import reference
 from ..network.model import Encoding, Network
 from ..subset import choose
-from . import pipeline, sources
+from . import modules, pipeline, sources
 from .api import Calibration, CompileOptions
 from .chain import with_plug_ins
 from .deployed import DeployedNetwork
@@ -31,6 +31,7 @@ from .mapping.api import Effort, check_effort
 from .mapping.build import RESOURCES
 from .mapping.build import Mapping as CoreMapping
 from .mapping.progress import Progress, quiet
+from .modules import Batch, Graph, Module
 from .passes.balance import check_balance
 from .pipeline import PipelineResult
 from .sources import Source
@@ -54,7 +55,7 @@ class RunFolder(Protocol):
 class Compilation:
     """A network and how it is to be compiled; the fields are the arguments of `compile_network` of the same names."""
 
-    source: Network | Path | str | RunFolder
+    source: Network | Path | str | RunFolder | Module | Graph
     target: str = "lava"
     chip: str | Path | Chip | None = None
     encoding: Encoding | None = None
@@ -67,6 +68,9 @@ class Compilation:
     reader: Mapping[str, Any] | None = None
     data: Data | Dataset | OwnSamples | Path | str | None = None
     value_range: tuple[float, float] | None = None
+    sample: Batch | None = None
+    timesteps: int | None = None
+    events: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -95,12 +99,27 @@ class Compilation:
         """Return the target, the network as it was read, and the options of its passes."""
         target = targets.find(self.target)
         chip = self._chip(target)
-        read = _read(self.source, self.reader, None if self.data is None else _data(self.data, self.value_range))
+        read = self._read()
         if self.encoding is not None and self.encoding not in ENCODINGS:
             raise UsageError(f"There is no encoding called {self.encoding!r}. Known: {', '.join(ENCODINGS)}.")
-        given = self.calibration
-        samples = read.calibration if given is None else _calibrating(given, read.network, self.value_range)
+        given, span = self.calibration, self.value_range
+        if span is None and modules.is_module(self.source):
+            span = modules.range_of(read.network)
+        samples = read.calibration if given is None else _calibrating(given, read.network, span)
         return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode)
+
+    def _read(self) -> Source:
+        """Return the network of the source."""
+        given = modules.Given(self.sample, self.timesteps, self.events)
+        data = None if self.data is None else _data(self.data, self.value_range)
+        if modules.is_module(self.source):
+            return modules.read_module(self.source, given.with_options(self.reader or {}), data)
+        if modules.is_graph(self.source):
+            return modules.read_graph(self.source, self.reader or {}, given, data)
+        if self.sample is not None or self.events:
+            raise UsageError("sample and events are for a module of torch, which does not say the shape of its samples. Leave them out.")
+        options = dict(self.reader or {}) | ({} if self.timesteps is None else {"timesteps": self.timesteps})
+        return _read(cast("Network | Path | str | RunFolder", self.source), options, data)
 
     def _chip(self, target: Target) -> Chip:
         given = str(self.chip) if isinstance(self.chip, Path) else self.chip
@@ -117,16 +136,18 @@ class Compilation:
 
 
 @checked(
-    source="Name a run folder, a model.onnx or a model.nir, or pass what spikeloom.train.fit returned; write a module of another framework "
-    "as a NIR file first.",
+    source="Name a run folder, a model.onnx or a model.nir, or pass what spikeloom.train.fit returned, or your torch.nn.Module.",
     target="Name one, such as lava or truenorth.",
     chip="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.",
     calibration="Give an array (N, ...), a pair (samples, labels), or a torch Dataset.",
     data="Name a data set or a file, or give a pair (samples, labels) or a torch Dataset.",
 )
 def compile_network(
-    source: Network | Path | str | RunFolder,
+    source: Network | Path | str | RunFolder | Module | Graph,
     *,
+    sample: Batch | None = None,
+    timesteps: int | None = None,
+    events: bool = False,
     target: str = "lava",
     chip: str | Path | Chip | None = None,
     encoding: Encoding | None = None,
@@ -146,7 +167,12 @@ def compile_network(
     """Compile a network onto a chip.
 
     Args:
-        source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), or a `Network`.
+        source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), a `Network`, a `torch.nn.Module` of
+            SpikingJelly, snnTorch or Norse layers (docs/modules.md), or a `nir.NIRGraph`.
+        sample: of a module, a batch of samples on which the network is proven to send its spikes: (N, ...), or with `events` (T, N, ...).
+            The first samples of `data` if None.
+        timesteps: of a sample, where the source does not say it.
+        events: whether a module's samples have a value for each time step.
         target: what to compile for: `lava`, `truenorth` or `netx`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
@@ -173,7 +199,8 @@ def compile_network(
     Raises:
         UsageError: an unknown target, chip, encoding or effort.
         FormatError: a damaged, foreign or newer file.
-        NetworkError: a layer that could never work, by name.
+        NetworkError: a layer that could never work, by name, or of a module one that cannot come in.
+        MismatchError: a module whose network does not send the same spikes; the first layer that differs.
         DoesNotFitError: layer, limit, need and a way out.
     """
     made = Compilation(
@@ -190,6 +217,9 @@ def compile_network(
         reader=reader,
         data=data,
         value_range=value_range,
+        sample=sample,
+        timesteps=timesteps,
+        events=events,
     )
     return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
 

@@ -1,6 +1,9 @@
 """The neurons of SpikingJelly, snnTorch and Norse as the neurons of our networks.
 
 SpikingJelly (IF, LIF, ParametricLIF, CUBALIF): spikes when v >= v_threshold; v_reset None: the threshold is taken off.
+snnTorch (Leaky, Synaptic): v <- beta v + i, spikes when v > threshold; a reset acts in the next step unless reset_delay is False, which
+    for one to zero is the same.
+Norse (LIF, LIFCell, LIFBoxCell): v <- v + dt / tau_mem (v_leak - v + i), spikes when v > v_th.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from ...network.model import LIF
 
 __all__ = ["Cell", "cell_of", "is_neuron"]
 
-FRAMEWORKS = ("spikingjelly", "snntorch", "norse")
 USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJelly; docs/modules.md has those of snnTorch and Norse."
 
 
@@ -123,6 +125,65 @@ def _cuba(module: Any, where: str) -> Cell:
     return _spikingjelly(module, where, tau, decay_input=False, tau_syn=tau_syn)
 
 
+# --- snnTorch -----------------------------------------------------------------------------------------------------------
+
+
+def _above(threshold: float) -> float:
+    """Return what v must reach to lie above a threshold."""
+    return float(np.nextafter(threshold, np.inf))
+
+
+def _snntorch(module: Any, where: str, tau_syn: float) -> Cell:
+    kind = str(module.reset_mechanism)
+    if kind == "none" or module.inhibition or module.state_quant:
+        raise NetworkError(
+            f"{where} has no reset, an inhibition or quantised states, which a chip's neurons have not. Use reset_mechanism='zero'."
+        )
+    if kind == "zero" and tau_syn != 1.0 and module.reset_delay:
+        raise NetworkError(f"{where} loses the input of the step after a spike. Use reset_delay=False, or reset_mechanism='subtract'.")
+    beta = float(np.clip(_number(module.beta, "beta", where), 0.0, 1.0))
+    soft = kind == "subtract"
+    threshold = _number(module.threshold, "threshold", where)
+    late = soft and bool(module.reset_delay)
+    return Cell(LIF(_decayed(beta, "beta", where), _above(threshold), 0.0, decay_input=False, soft_reset=soft, tau_syn=tau_syn), late=late)
+
+
+def _leaky(module: Any, where: str) -> Cell:
+    return _snntorch(module, where, 1.0)
+
+
+def _synaptic(module: Any, where: str) -> Cell:
+    alpha = float(np.clip(_number(module.alpha, "alpha", where), 0.0, 1.0))
+    return _snntorch(module, where, _decayed(alpha, "alpha", where))
+
+
+# --- Norse --------------------------------------------------------------------------------------------------------------
+
+
+def _norse(module: Any, where: str, *, sequence: bool, filtered: bool) -> Cell:
+    p, dt = module.p, module.dt
+    tau = 1.0 / _number(dt * p.tau_mem_inv, "tau_mem_inv", where)
+    tau_syn = 1.0 / _number(dt * p.tau_syn_inv, "tau_syn_inv", where) if filtered else 1.0
+    reset, leak = _number(p.v_reset, "v_reset", where), _number(p.v_leak, "v_leak", where)
+    if reset != leak:
+        raise NetworkError(f"{where} decays to {leak} and is reset to {reset}; the two must be the same. Use v_reset=v_leak.")
+    reset_method = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")
+    soft = reset_method == "reset_subtract"
+    return Cell(LIF(tau, _above(_number(p.v_th, "v_th", where)), reset, soft_reset=soft, tau_syn=tau_syn), sequence=sequence)
+
+
+def _norse_cell(module: Any, where: str) -> Cell:
+    return _norse(module, where, sequence=False, filtered=True)
+
+
+def _norse_sequence(module: Any, where: str) -> Cell:
+    return _norse(module, where, sequence=True, filtered=True)
+
+
+def _norse_box(module: Any, where: str) -> Cell:
+    return _norse(module, where, sequence=False, filtered=False)
+
+
 CELLS: dict[str, Callable[[Any, str], Cell]] = {
     "spikingjelly.IFNode": _if,
     "spikingjelly.SimpleIFNode": _if,
@@ -130,4 +191,9 @@ CELLS: dict[str, Callable[[Any, str], Cell]] = {
     "spikingjelly.SimpleLIFNode": _lif,
     "spikingjelly.ParametricLIFNode": _parametric,
     "spikingjelly.CUBALIFNode": _cuba,
+    "snntorch.Leaky": _leaky,
+    "snntorch.Synaptic": _synaptic,
+    "norse.LIFCell": _norse_cell,
+    "norse.LIF": _norse_sequence,
+    "norse.LIFBoxCell": _norse_box,
 }

@@ -113,4 +113,4 @@ def rounding(network: Network, recordings: Mapping[str, Recording], values: NDAr
 
 def reading(warnings: tuple[str, ...]) -> Reading:
     """Return what is said of the network with it."""
-    return Reading("module", warnings, "The layer is silent in the module, too, on these samples. Check that samples and module fit.")
+    return Reading("module", warnings, "Check that the module itself spikes there: trained weights, and samples as it was trained on.")

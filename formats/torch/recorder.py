@@ -73,7 +73,8 @@ def plain(item: Any) -> Any:
         return torch.Tensor.__torch_function__(torch.Tensor.as_subclass, (), (item, torch.Tensor), {})  # past our own
     if isinstance(item, list | tuple):
         made = [plain(i) for i in item]
-        return made if isinstance(item, list) else tuple(made)
+        named: Any = type(item)
+        return made if isinstance(item, list) else named(*made) if hasattr(item, "_fields") else tuple(made)
     return {k: plain(v) for k, v in item.items()} if isinstance(item, dict) else item
 
 

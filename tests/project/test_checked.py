@@ -147,7 +147,10 @@ def fit(**wrong: Any) -> Any:
 CASES = [
     Case(lambda: spikeloom.compile_network(42), r"source is 42 \(int\); compile_network takes Network or Path or text"),  # pyright: ignore[reportArgumentType]
     Case(lambda: spikeloom.compile_network(None), "source is None; compile_network takes"),  # pyright: ignore[reportArgumentType]
-    Case(lambda: spikeloom.compile_network(module()), "source is a value of the type torch.*Linear;.*as a NIR file"),
+    Case(lambda: spikeloom.compile_network(module()), "does not say how many time steps"),
+    Case(lambda: spikeloom.compile_network(module(), timesteps=2), "does not say the shape of a sample"),
+    Case(lambda: spikeloom.compile_network(module(), timesteps=2, reader={"dt": 1.0}), "option of a module called 'dt'"),
+    Case(lambda: spikeloom.compile_network("runs/x", sample=SAMPLES), "for a module of torch"),
     Case(lambda: spikeloom.compile_network("x.onnx", chip=3.5), r"chip is 3\.5 \(float\);.*hwmodels\.names"),  # pyright: ignore[reportArgumentType]
     Case(lambda: spikeloom.compile_network("x.onnx", target=None), "target is None; compile_network takes text"),  # pyright: ignore[reportArgumentType]
     Case(lambda: spikeloom.compile_network("x.onnx", seed=True), r"seed is True \(bool\); compile_network takes a whole number"),

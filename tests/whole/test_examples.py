@@ -64,6 +64,15 @@ def test_reading_results(run_folder: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.chain
+def test_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = example("own_model.py", tmp_path, monkeypatch, capsys)
+    assert float(line.split("%")[0]) > 90.0
+    assert line.endswith("of loihi")
+    assert (tmp_path / "own_model.loom").exists()
+
+
+@pytest.mark.chain
 def test_nir_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = example("nir_from_elsewhere.py", tmp_path / "nir", monkeypatch, capsys)
     assert line.startswith("1 core, spikes per neuron and step: lif1 0.")
