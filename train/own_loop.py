@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import registry
+from ..checked import checked
 from ..errors import DAMAGE, SpikeloomWarning, UsageError
 from . import methods
 from .methods.api import Method
@@ -35,6 +36,10 @@ class Connectivity:
     layers: Mapping[str, float]
 
 
+@checked(
+    module="Give a torch.nn.Module with linear or convolutional layers.",
+    method="Name a pruning rule, such as grad-r.",
+)
 def prune(
     module: nn.Module,
     method: str = "grad-r",

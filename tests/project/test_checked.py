@@ -51,7 +51,14 @@ def right(hint: Any) -> Any:
 def records() -> tuple[object, ...]:
     """Records that functions take."""
     split = spikeloom.data.Split(np.zeros((2, 3), np.uint8), np.zeros(2, np.int64))
-    return spikeloom.train.TrainSettings("digits"), spikeloom.sweep.Grid({}, ("dense",), (0.5,), (0,), Path("x")), split
+    import torch  # prune's module
+
+    return (
+        torch.nn.Linear(2, 2),
+        spikeloom.train.TrainSettings("digits"),
+        spikeloom.sweep.Grid({}, ("dense",), (0.5,), (0,), Path("x")),
+        split,
+    )
 
 
 class Everything:

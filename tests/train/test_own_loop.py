@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from budget import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spikeloom import registry
@@ -308,7 +309,7 @@ def test_exempt_layers_frozen_ones_and_others_left_to_another_optimizer() -> Non
     assert all(torch.equal(before[n], p) for n, p in module.named_parameters() if n != "2.0.weight")
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(10))
 @given(st.sampled_from(PRUNING), st.floats(0.0, 0.97), st.integers(1, 12), st.integers(1, 14), st.integers(0, 2**63 - 1))
 @example("grad-r", 0.95, 1, 1, 0)
 @example("upr", 0.97, 2, 14, 1)
