@@ -78,7 +78,7 @@ def _barriers(deployed: DeployedNetwork, model: Chip) -> list[LatencyComponent]:
     most = int(np.bincount(tiles[:, 0]).max())
     share = (most - 1) / max(model.tiles - 1, 1)
     within = times.barrier_min.value + share * (times.barrier_max.value - times.barrier_min.value)
-    rows = [_time_row(f"barrier ({most} tiles of a chip)", within, times.barrier_max)]
+    rows = [_time_row(f"barrier ({most} {'tile' if most == 1 else 'tiles'} of a chip)", within, times.barrier_max)]
     if mapping.chips > 1:
         crossing = _crossing_time(deployed, model)
         far = int(chip_positions(deployed.chip)[: mapping.chips].sum(axis=1).max())
