@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .network.model import Network
     from .runtime.results import Results
     from .runtime.results import load as load_results
+    from .runtime.sessions import session
     from .runtime.simulator import run
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "run",
     "runtime",
     "samples_of",
+    "session",
     "sweep",
     "train",
 ]
@@ -73,6 +75,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "load_results": ".runtime.results:load",
             "run": ".runtime.simulator",
             "samples_of": ".data.samples",
+            "session": ".runtime.sessions",
         },
         here=("__version__",),
     )

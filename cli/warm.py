@@ -62,11 +62,13 @@ def _map() -> None:
 
 
 def _simulate() -> None:
-    """Run all samples at once and one alone, at a low and a full density, and the rate code."""
+    """Run all samples at once and one alone, at a low and a full density, the rate code, and a step of a session."""
     from ..network import reference
     from ..runtime.backends.api import BackendOptions
     from ..runtime.native import lanes
+    from ..runtime.sessions import session
 
+    session(network(0.5, "rate"))
     for density, encoding, du in ((0.05, "graded", 4095), (1.0, "graded", 4095), (0.5, "rate", 4095), (0.5, "graded", 1000)):
         made = network(density, encoding, du)
         values = np.random.default_rng(1).integers(0, 256, (300, made.populations[0].size)).astype(np.uint8)

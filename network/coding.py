@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ROUNDS", "philox", "rate_code"]
+__all__ = ["ROUNDS", "drawn", "philox", "rate_code"]
 
 ROUNDS = 7  # the fewest that pass BigCrush
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -46,13 +46,16 @@ def rate_code(
     `numbers`: of each sample in its data set, (samples,); `first` and those after it if None.
     """
     samples, inputs = values.shape
-    blocks = -(-inputs // 8)
     spikes = np.zeros((samples, timesteps, inputs), np.uint8)
-    steps = np.arange(timesteps)[:, None]
     for i in range(samples):
         number = first + i if numbers is None else int(numbers[i])
-        words = philox((np.arange(blocks), steps, number & 0xFFFFFFFF, number >> 32), seed)
-        bits = np.stack([w >> np.uint64(16 * half) & np.uint64(0xFFFF) for w in words for half in (0, 1)], axis=-1)
-        drawn = bits.reshape(timesteps, blocks * 8)[:, :inputs] * np.uint64(levels) >> np.uint64(16)
-        spikes[i] = drawn < values[i].astype(np.uint64)
+        spikes[i] = drawn(inputs, levels, range(timesteps), seed=seed, number=number) < values[i].astype(np.uint64)
     return spikes
+
+
+def drawn(inputs: int, levels: int, steps: range, *, seed: int, number: int) -> NDArray[np.uint64]:
+    """Return  (bits * levels) >> 16  for steps of the sample of that number, (steps, inputs): where it is below the value is a spike."""
+    blocks = -(-inputs // 8)
+    words = philox((np.arange(blocks), np.array(steps)[:, None], number & 0xFFFFFFFF, number >> 32), seed)
+    bits = np.stack([w >> np.uint64(16 * half) & np.uint64(0xFFFF) for w in words for half in (0, 1)], axis=-1)
+    return bits.reshape(len(steps), blocks * 8)[:, :inputs] * np.uint64(levels) >> np.uint64(16)

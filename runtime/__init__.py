@@ -1,4 +1,4 @@
-"""Run compiled networks: `run`, `Results`, `load_results`."""
+"""Run compiled networks: `run`, `Results`, `load_results`; step by step: `session`, `Session`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from .backends.api import BackendOptions
     from .results import Results
     from .results import load as load_results
+    from .sessions import Session, session
     from .simulator import run
 
-__all__ = ["BackendOptions", "Results", "load_results", "run"]
+__all__ = ["BackendOptions", "Results", "Session", "load_results", "run", "session"]
 
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
@@ -20,7 +21,9 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
         {
             "BackendOptions": ".backends.api",
             "Results": ".results",
+            "Session": ".sessions",
             "load_results": ".results:load",
             "run": ".simulator",
+            "session": ".sessions",
         },
     )

@@ -92,3 +92,13 @@ def test_a_pruning_rule_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert again.accuracy > 0.8
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("again", "magnitude")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.chain
+def test_a_session(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    first, whole, early = example("session.py", run_folder, monkeypatch, capsys)
+    assert first.startswith("step ") and "spikes in hidden1" in first
+    results = runtime.run(run_folder / "model.loom", train.load_dataset("digits").test, samples="first:100")
+    steps = compiler.load(run_folder / "model.loom").network.timesteps
+    assert whole == f"all {steps} steps: {results.accuracy:.0%} of 100 samples"
+    assert 1 <= float(early.split()[0]) <= steps
