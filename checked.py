@@ -148,4 +148,6 @@ def _members(protocol: type[Any]) -> tuple[str, ...]:
 
 def _has(value: object, name: str) -> bool:
     """Whether a value has an attribute, without computing a property of its class."""
+    if name == "__call__":  # which every class has, being called to make its values
+        return callable(value)
     return hasattr(type(value), name) or hasattr(value, name)

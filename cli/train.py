@@ -35,7 +35,7 @@ def train(
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's peak learning rate [default: 0.01, or 0.001 with convolutions].")] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Schedule of the learning rate: cosine, warmup-cosine, one-cycle or constant [default: cosine].")
+        str | None, typer.Option(help=f"Schedule of the learning rate: {listed('train.schedules')} [default: cosine].")
     ] = None,
     warmup: Annotated[
         float | None, typer.Option(help="Share of the training spent on warm-up, in schedules that have one [default: 0.1].")
@@ -43,11 +43,11 @@ def train(
     timesteps: Annotated[
         int | None, typer.Option("--timesteps", "-T", help="Time steps per sample [default: 8; for event data its frames].")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="mse or ce on mean spike rates, or tet on every step [default: mse].")] = None,
-    tet_lambda: Annotated[float | None, typer.Option(help="Weight of the second term of tet, 0..1 [default: 0.001].")] = None,
-    augment: Annotated[
-        str | None, typer.Option(help="none; gentle: small rotations, shifts and scalings; published: as in papers [default: none].")
+    loss: Annotated[
+        str | None, typer.Option(help=f"Loss: {listed('train.losses')}; tet is on every step, the others on mean rates [default: mse].")
     ] = None,
+    tet_lambda: Annotated[float | None, typer.Option(help="Weight of the second term of tet, 0..1 [default: 0.001].")] = None,
+    augment: Annotated[str | None, typer.Option(help=f"Augmentation: {listed('train.augments')} [default: none].")] = None,
     hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
     width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
     weight_bits: Annotated[
@@ -65,7 +65,7 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Threads of torch [default: all cores; with --resume as before].")] = None,
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option (method.x=, net.x=, data.x=) or a setting. Repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="An option (method.x=, net.x=, data.x=, loss.x=, ...) or a setting. Repeatable."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set override it.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers [default: 0].")] = None,

@@ -23,7 +23,7 @@ class Augmentation(Protocol):
     """Changes the samples of a batch at random."""
 
     @abstractmethod
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, x: Tensor, generator: torch.Generator, /) -> Tensor:
         """Return the batch changed.
 
         Args:

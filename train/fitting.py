@@ -23,14 +23,18 @@ from ..formats import onnx as model_onnx
 from ..formats.onnx import Stage
 from . import checkpoint as checkpoints
 from . import export, platform, reachable, threads
+from .augment import Augmentation
+from .chosen import Own, name_of
 from .distributed import World, joined, synchronised
 from .evaluate import accuracy, is_silent, with_weights
 from .layers import SpikingNetwork, has_norms
 from .loop import CHECKPOINT, Trainer
+from .losses.api import Loss
 from .parts import WEIGHTS, Parts, gated_layers, load_init, take_gates
 from .progress import ProgressCallback
 from .quantise import integer_weights
-from .settings import Augment, Device, LossName, Precision, ScheduleName, TrainSettings
+from .schedules.api import Schedule
+from .settings import Device, Precision, TrainSettings
 from .state import Best
 
 __all__ = ["TrainedRun", "fit", "train_run"]
@@ -95,12 +99,12 @@ def fit(
     out: Path | str,
     batch_size: int | None = None,
     lr: float | None = None,
-    schedule: ScheduleName = "cosine",
+    schedule: str | Schedule = "cosine",
     warmup: float = 0.1,
     timesteps: int | None = None,
-    loss: LossName = "mse",
+    loss: str | Loss = "mse",
     tet_lambda: float = 1e-3,
-    augment: Augment = "none",
+    augment: str | Augmentation = "none",
     hidden: tuple[int, ...] | None = None,
     weight_bits: int | None = None,
     seed: int = 0,
@@ -116,6 +120,9 @@ def fit(
     method_options: Mapping[str, Any] | None = None,
     net_options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
+    loss_options: Mapping[str, Any] | None = None,
+    schedule_options: Mapping[str, Any] | None = None,
+    augment_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     download: bool = False,
     time_limit: float | None = None,
@@ -135,12 +142,16 @@ def fit(
             at its end.
         batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
         lr: Adam's peak learning rate, 0 < lr <= 1; None: 0.01, or 0.001 for a network with convolutions.
-        schedule: how the learning rate changes over the float epochs: cosine, warmup-cosine, one-cycle or constant.
+        schedule: how the learning rate changes over the float epochs: cosine, warmup-cosine, one-cycle or constant, or one of your own: the
+            name of a file (docs/extending.md), or a function of the share (0..1) of these epochs that is done, which returns that of `lr`.
         warmup: share of the float epochs in which the schedules that warm up do so, 0 < warmup < 1.
         timesteps: T, how often a static sample is presented, 1..4096; None: 8, or the frames of recorded samples.
-        loss: mse or ce of the firing rates, or tet (docs/training.md has the equations).
+        loss: mse or ce of the firing rates, or tet (docs/training.md has the equations), or one of your own: the name of a file, or a
+            function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples.
         tet_lambda: weight of the second term of the loss tet, 0..1.
-        augment: none, gentle (small turns, shifts and scales of images) or published (what papers use on the data set).
+        augment: none, gentle (small rotations, shifts and scalings of images) or published (what papers use on the data set), or one of
+            your own: the name of a file, or a function of a batch and a torch.Generator, which returns a batch of the same shape and type.
+            A run with functions of your own is resumed from a program that gives them again.
         hidden: neurons of the hidden layers of the network fc; short for net_options={"hidden": ...}. None: the network's own.
         weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the network is deployed without a
             change of a spike. None: float weights, which the compiler quantises.
@@ -157,6 +168,9 @@ def fit(
         method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
         net_options: options of the network by name, such as {"hidden": (400, 200)} of fc.
         data_options: options of the data set by name, such as {"timesteps": 8} of recorded events (docs/data.md).
+        loss_options: options of the loss by name, such as {"tet_lambda": 0.01} of tet.
+        schedule_options: options of the schedule by name, such as {"warmup": 0.2} of one-cycle.
+        augment_options: options of the augmentation by name, where it has any.
         resume: continue the run in `out` to the bits that it would have had; a finished one is returned as it is.
         download: whether files of the data set that are missing may be fetched.
         time_limit: seconds after which no further epoch begins; None: no limit.
@@ -189,12 +203,12 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
-        schedule=schedule,
+        schedule=schedule if isinstance(schedule, str) else name_of(schedule),
         warmup=warmup,
         timesteps=timesteps,
-        loss=loss,
+        loss=loss if isinstance(loss, str) else name_of(loss),
         tet_lambda=tet_lambda,
-        augment=augment,
+        augment=augment if isinstance(augment, str) else name_of(augment),
         seed=seed,
         weight_bits=weight_bits,
         qat_fraction=qat_fraction,
@@ -209,9 +223,17 @@ def fit(
         method_options=method_options or {},
         net_options=dict(net_options or {}) | ({} if hidden is None else {"hidden": tuple(hidden)}),
         data_options=data_options or {},
+        loss_options=loss_options or {},
+        schedule_options=schedule_options or {},
+        augment_options=augment_options or {},
     )
-    own = data if isinstance(data, Dataset) else None
-    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress, dataset=own)
+    own = Own(
+        loss=None if isinstance(loss, str) else loss,
+        schedule=None if isinstance(schedule, str) else schedule,
+        augment=None if isinstance(augment, str) else augment,
+    )
+    samples = data if isinstance(data, Dataset) else None
+    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress, dataset=samples, own=own)
 
 
 @checked(settings="Make them with spikeloom.train.TrainSettings(...).")
@@ -224,6 +246,7 @@ def train_run(
     time_limit: float | None = None,
     progress: ProgressCallback | None = None,
     dataset: Dataset | None = None,
+    own: Own | None = None,
 ) -> TrainedRun:
     """Train a spiking network by a recipe and export it for the compiler. Under torchrun, all processes train together.
 
@@ -237,6 +260,7 @@ def train_run(
         time_limit: seconds after which no further epoch begins.
         progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
         dataset: samples of your own; `settings.data` is then their `identity`.
+        own: loss, schedule and augmentation where the settings name functions of the caller's; `fit` gives them.
 
     Warns:
         SpikeloomWarning: the last bits may come out otherwise than they would have: see `platform`. train.json has it, too.
@@ -264,7 +288,7 @@ def train_run(
         parts = replace(parts, settings=replace(settings, threads=count))
         devices = [world.device] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), threads.held(count):  # the caller's random numbers and threads are none of ours
-            trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world)
+            trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world, own)
             with owned(folder) if world.is_first else nullcontext():
                 if world.is_first:
                     _begin(trainer, resume)
@@ -273,7 +297,9 @@ def train_run(
                 return _finish(trainer, world)
 
 
-def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress: ProgressCallback | None, world: World) -> Trainer:
+def _trainer(
+    parts: Parts, folder: Path, resume: bool, download: bool, progress: ProgressCallback | None, world: World, own: Own | None
+) -> Trainer:
     dataset = parts.load_data(download, world)
     frames = dataset.timesteps
     device = "cuda" if world.device.type == "cuda" else "cpu"
@@ -287,7 +313,7 @@ def _trainer(parts: Parts, folder: Path, resume: bool, download: bool, progress:
         load_init(model, Path(settings.init))
     take_gates(model, () if saved is None else saved.tensors)
     model = cast(SpikingNetwork, synchronised(model.to(world.device), world))
-    trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world)
+    trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world, own)
     if saved is not None:
         settings.check_same(_completed(cast("dict[str, Any]", saved.document.get("settings", {})), parts), folder)
         _check_gates(model, gated_layers(name for name in saved.tensors if name.startswith("model/")), folder)

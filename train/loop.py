@@ -18,8 +18,8 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from ..data.dataset import Dataset, split_validation
 from ..errors import PausedError, UsageError
 from ..files import write_text
-from . import augment, losses
 from . import checkpoint as checkpoints
+from .chosen import Own, augmentation_of, loss_of, schedule_of
 from .compiled import compiled
 from .distributed import World
 from .evaluate import accuracy
@@ -30,7 +30,7 @@ from .metrics import METRICS
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
 from .rest import Rest
-from .schedules import share_of_peak
+from .schedules.cosine import cosine
 from .settings import TrainSettings
 from .state import Best, capture, restore
 
@@ -51,6 +51,7 @@ class Trainer:
         folder: the run folder; exists.
         progress: called during epochs.
         world: the processes that train together; None: this one, on the CPU.
+        own: loss, schedule and augmentation where they are functions of the caller's; None: none is.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Trainer:
         folder: Path,
         progress: ProgressCallback | None,
         world: World | None = None,
+        own: Own | None = None,
     ) -> None:
         self.settings = settings.resolved(len(dataset.train.labels))
         self.dataset, self.model, self.method, self.folder, self.progress = dataset, model, method, folder, progress
@@ -70,8 +72,10 @@ class Trainer:
         self.feed = Feed(training, dataset.levels, self.world.device)
         _check_processes(self.world.size, self.batch_size, len(self.feed))
         self.rest = Rest(model.others())
-        self.loss = losses.build(settings.loss, settings.tet_lambda)
-        self.augment = _augmentation(settings, dataset)
+        own = own or Own()
+        self.loss = loss_of(settings, own)
+        self.augment = augmentation_of(settings, own, dataset)
+        self.schedule = schedule_of(settings, own)
         self.runner: Callable[[Tensor], Tensor] = compiled(model) if settings.compile else model
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
@@ -162,9 +166,8 @@ class Trainer:
         for batch, chosen in enumerate(order.split(self.batch_size)[: self.batches]):
             rate = self._rate(self.epoch + batch / self.batches)
             x, labels = self.feed.take(self.world.part(chosen), integer=self.model.is_integer)
-            if self.augment is not None:
-                x = self.augment(x, noise)
-                x = x.round() if self.model.is_integer else x
+            x = self.augment(x, noise)
+            x = x.round() if self.model.is_integer else x
             loss = self.step(x, labels, rate, self._progress(self.epoch + (batch + 1) / self.batches), len(labels) / len(chosen))
             total += loss * len(labels)
             samples += len(chosen)
@@ -214,9 +217,9 @@ class Trainer:
         settings = self.settings
         peak = cast(float, settings.lr)
         if epoch < settings.float_epochs:
-            return peak * share_of_peak(settings.schedule, epoch / settings.float_epochs, settings.warmup)
+            return peak * self.schedule(epoch / settings.float_epochs)
         done = (epoch - settings.float_epochs) / (settings.epochs - settings.float_epochs)
-        return peak * settings.qat_lr * share_of_peak("cosine", done, 0.0)
+        return peak * settings.qat_lr * cosine(done)
 
     def _enter_integers(self) -> None:
         """Choose the chip's registers for the weights that the float epochs ended with; rewiring ends."""
@@ -280,18 +283,6 @@ def _check_processes(processes: int, batch_size: int, samples: int) -> None:
             f"{processes} processes train together on {samples} samples in batches of {batch_size}, and each needs at least one sample of "
             f"a batch. Start fewer, or ask for --batch-size {processes} or more."
         )
-
-
-def _augmentation(settings: TrainSettings, dataset: Dataset) -> augment.Augmentation | None:
-    if settings.augment == "none":
-        return None
-    if settings.augment == "gentle":
-        chosen, way_out = augment.gentle(dataset.shape, dataset.temporal), "Leave out --augment."
-    else:
-        chosen, way_out = augment.published(dataset.name, dataset.shape, dataset.temporal), "Leave out --augment, or try --augment gentle."
-    if chosen is None:
-        raise UsageError(f"There is no {settings.augment} augmentation for the data set {dataset.name} ({dataset.shape}). {way_out}")
-    return chosen
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -39,6 +39,7 @@ class Connectivity:
 @checked(
     module="Give a torch.nn.Module with linear or convolutional layers.",
     method="Name a pruning rule, such as grad-r.",
+    exempt='Give a list of names, such as ["head"].',
 )
 def prune(
     module: nn.Module,

@@ -13,21 +13,15 @@ from ..checked import check_fields
 from ..errors import UsageError, unknown_name
 from ..registry import build
 
-__all__ = ["Augment", "Device", "LossName", "Precision", "ScheduleName", "TrainSettings", "check_real", "check_whole"]
+__all__ = ["Device", "Precision", "TrainSettings", "check_real", "check_whole"]
 
-LossName = Literal["mse", "ce", "tet"]
-ScheduleName = Literal["cosine", "warmup-cosine", "one-cycle", "constant"]
-Augment = Literal["none", "gentle", "published"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bf16"]
 CHOICES: dict[str, tuple[str, ...]] = {
-    "loss": get_args(LossName),
-    "schedule": get_args(ScheduleName),
-    "augment": get_args(Augment),
     "device": get_args(Device),
     "precision": get_args(Precision),
 }
-OPTIONS = ("method_options", "net_options", "data_options")
+OPTIONS = ("method_options", "net_options", "data_options", "loss_options", "schedule_options", "augment_options")
 LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
 TIMESTEPS = 8
@@ -42,18 +36,20 @@ class TrainSettings:
 
     Args:
         data, net, method: names of files in data/sets, train/networks and train/methods.
-        data_options, net_options, method_options: options of theirs, by name, e.g. {"hidden": (800,)} for the network fc.
+        data_options, net_options, method_options: options of theirs, by name, e.g. {"hidden": (800,)} for the network fc; loss_options,
+            schedule_options and augment_options likewise.
         sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
         epochs: passes over the training split, the quantisation-aware ones included.
         batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
         lr: Adam's peak learning rate; None: 0.01, or 0.001 for a network with convolutions.
-        schedule: how it changes over the float stage, see `schedules`.
+        schedule: how it changes over the float stage: a file in train/schedules. This, `loss` and `augment` may also be functions of the
+            caller's (`fit`), which are named MODULE.NAME here.
         warmup: the share of the float stage in which the schedules that warm up do so, 0 < warmup < 1.
         timesteps: T, how often a static sample is presented; None: 8, or the frames of a sample whose data have their own.
-        loss: see `losses`.
+        loss: a file in train/losses.
         tet_lambda: the weight of the second term of the loss tet, 0..1; 1e-3 is what published scripts that use it start from.
-        augment: "published": the augmentation that papers use on the data set; "gentle": small turns, shifts and scales, for any images;
-            "none".
+        augment: a file in train/augments: "published": what papers use on the data set; "gentle": small rotations, shifts and scalings, for
+            any images; "none".
         seed: of the weights, the order of the samples, augmentation, dropout and the validation split.
         weight_bits: None: float weights. 2..8: the last epochs run the chip's integer arithmetic.
         qat_fraction: the share of the epochs that do, at least one epoch.
@@ -78,12 +74,12 @@ class TrainSettings:
     epochs: int = 20
     batch_size: int | None = None
     lr: float | None = None
-    schedule: ScheduleName = "cosine"
+    schedule: str = "cosine"
     warmup: float = 0.1
     timesteps: int | None = None
-    loss: LossName = "mse"
+    loss: str = "mse"
     tet_lambda: float = 1e-3
-    augment: Augment = "none"
+    augment: str = "none"
     seed: int = 0
     weight_bits: int | None = None
     qat_fraction: float = 0.25
@@ -98,6 +94,9 @@ class TrainSettings:
     method_options: Mapping[str, Any] = field(default_factory=dict)
     net_options: Mapping[str, Any] = field(default_factory=dict)
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    augment_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "init"):
@@ -121,6 +120,7 @@ class TrainSettings:
         self._check_choices()
 
     def _check_choices(self) -> None:
+        self._check_files()
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, str(getattr(self, name)), known)
@@ -159,6 +159,15 @@ class TrainSettings:
             raise UsageError(f"{self.data} are samples of your own, which only spikeloom.train.fit(data=...) in Python can be given.")
         for package, kind, name in ((datasets, "data set", self.data), (networks, "network", self.net), (methods, "method", self.method)):
             registry.check(package, kind, name)
+
+    def _check_files(self) -> None:
+        """Look up the loss, the schedule and the augmentation; a name with a dot is a function of the caller's (`chosen.name_of`)."""
+        from . import augments, losses, schedules
+
+        files = ((losses, "loss", self.loss), (schedules, "schedule", self.schedule), (augments, "augment", self.augment))
+        for package, kind, name in files:
+            if "." not in name:
+                registry.check(package, kind, name)
 
     def resolved(self, samples: int, *, convolutional: bool = False, frames: int | None = None, device: Device = "cpu") -> TrainSettings:
         """Return the settings with what was left open chosen: a batch size and learning rate that suit, the steps, the device.
@@ -207,7 +216,7 @@ class TrainSettings:
         """
         for name, value in self.document().items():
             left_open = (name in ("batch_size", "lr", "timesteps") and value is None) or (name == "device" and value == "auto")
-            if name in FREE_AT_RESUME or left_open or saved.get(name) == value:
+            if name in FREE_AT_RESUME or left_open or saved.get(name, {} if name in OPTIONS else None) == value:
                 continue
             which, before, now = _difference(name, saved.get(name), value)
             raise UsageError(

@@ -100,7 +100,7 @@ def test_every_argument_refuses_a_wrong_type(name: str, argument: str) -> None:
         call_with(FUNCTIONS[name], argument, Foreign())
 
 
-@pytest.mark.parametrize("name", ["compile_network", "fit", "load_dataset", "run", "samples_of", "sweep", "train_run", "write"])
+@pytest.mark.parametrize("name", ["compile_network", "fit", "load_dataset", "prune", "run", "samples_of", "sweep", "train_run", "write"])
 def test_the_docstring_of_a_public_function_stands_alone(name: str) -> None:
     """Every argument, what is returned and what is raised; it sends nobody elsewhere for an argument."""
     function = next(f for full, f in FUNCTIONS.items() if full.endswith(f".{name}"))

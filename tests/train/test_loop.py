@@ -132,7 +132,7 @@ def test_augmentation_and_one_cycle_resume_to_the_same_bits(tmp_path: Path, monk
     def published(name: str, shape: tuple[int, ...], temporal: bool) -> Any:
         return lambda x, generator: x * torch.rand((len(x), *(1,) * (x.dim() - 1)), generator=generator)
 
-    monkeypatch.setattr("spikeloom.train.loop.augment.published", published)
+    monkeypatch.setattr("spikeloom.train.augment.published", published)
     settings = recipe(method="grad-r", sparsity=0.5, augment="published", schedule="one-cycle", loss="ce")
     whole = train_run(settings, tmp_path / "whole")
     assert_same(whole, stopped_and_resumed(settings, tmp_path / "parts", monkeypatch, 1))
@@ -396,6 +396,7 @@ def test_fit_passes_every_setting_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "warmup": 0.2, "timesteps": 4, "loss": "ce", "tet_lambda": 0.05, "augment": "published", "seed": 3, "weight_bits": 4,
         "qat_fraction": 0.5, "qat_lr": 0.1, "validation_fraction": 0.2, "init": "i", "device": "cpu", "precision": "bf16", "compile": True,
         "threads": 5, "data_dir": "d", "method_options": {"a": 1}, "net_options": {"b": 2}, "data_options": {"c": 3},
+        "loss_options": {"d": 4}, "schedule_options": {"e": 5}, "augment_options": {"f": 6},
     }  # fmt: skip
     assert {f.name for f in fields(TrainSettings)} == set(given)
     assert set(given) | {"out", "hidden", "resume", "download", "time_limit", "progress"} == set(inspect.signature(fit).parameters)

@@ -23,7 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "weight_bits": 4, "qat_fraction": 0.5, "qat_lr": 0.1, "validation_fraction": 0.2, "init": "runs/other", "device": "cpu",
     "precision": "bf16", "compile": True, "threads": 3, "data_dir": "data",
     "method_options": {"ramp": 0.4}, "net_options": {"hidden": (30, 20)},
-    "data_options": {"x": 1},
+    "data_options": {"x": 1}, "loss_options": {"tet_lambda": 0.3}, "schedule_options": {"warmup": 0.3}, "augment_options": {"y": 2},
 }  # fmt: skip
 
 
@@ -49,6 +49,16 @@ def test_every_setting_survives_json() -> None:
     for f in fields(TrainSettings):
         assert getattr(settings, f.name) != f.default, f"{f.name} is its default, so this test says nothing of it"
     assert TrainSettings.read(json.loads(json.dumps(settings.document()))) == settings
+
+
+def test_a_run_from_before_there_were_options_of_losses_is_resumed() -> None:
+    settings = TrainSettings("digits")
+    saved = settings.document()
+    for name in ("loss_options", "schedule_options", "augment_options"):
+        del saved[name]
+    settings.check_same(saved, Path("run"))
+    with pytest.raises(UsageError, match=r"loss\.tet_lambda = None, not 0\.3|tet_lambda"):
+        TrainSettings("digits", loss="tet", loss_options={"tet_lambda": 0.3}).check_same(saved | {"loss": "tet"}, Path("run"))
 
 
 @pytest.mark.parametrize("name", [n for n in EVERYTHING if n not in ("data_dir", "threads")])

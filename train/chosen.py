@@ -1,0 +1,124 @@
+"""The loss, the schedule and the augmentation of a run: files found by name, or functions of the caller's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from .. import registry
+from ..data.dataset import Dataset
+from ..errors import UsageError
+from . import augments, losses, schedules
+from .augment import Augmentation
+from .losses.api import Loss
+from .schedules.api import Schedule
+from .settings import TrainSettings
+
+__all__ = ["Own", "augmentation_of", "loss_of", "name_of", "schedule_of"]
+
+SHARED = ("tet_lambda", "warmup")  # settings that are options of the plug-ins that have one of the name
+
+
+@dataclass(frozen=True)
+class Own:
+    """Functions of the caller's; None: the settings name a file."""
+
+    loss: Loss | None = None
+    schedule: Schedule | None = None
+    augment: Augmentation | None = None
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what settings call a function of the caller's: MODULE.NAME, whose dot tells it from a file's name."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def loss_of(settings: TrainSettings, own: Own) -> Loss:
+    """Return the loss; what an own one returns is checked.
+
+    Raises:
+        UsageError: the settings name a function of the caller's that is not given, or options that the loss does not have.
+    """
+    _require("loss", settings.loss, own.loss)
+    if own.loss is None:
+        return cast(Loss, _built(losses, "loss", settings.loss, settings.loss_options, settings))
+    given = own.loss
+
+    def checked(output: Tensor, labels: Tensor) -> Tensor:
+        value = cast(object, given(output, labels))
+        if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
+            what = f"a tensor of shape {tuple(value.shape)} and {value.dtype}" if isinstance(value, Tensor) else repr(value)
+            raise UsageError(f"The loss {settings.loss} returned {what}; it must return one real number, a tensor without dimensions.")
+        return value
+
+    return checked
+
+
+def schedule_of(settings: TrainSettings, own: Own) -> Schedule:
+    """Return the schedule; what an own one returns is checked.
+
+    Raises:
+        UsageError: see `loss_of`.
+    """
+    _require("schedule", settings.schedule, own.schedule)
+    if own.schedule is None:
+        return cast(Schedule, _built(schedules, "schedule", settings.schedule, settings.schedule_options, settings))
+    given = own.schedule
+
+    def checked(t: float) -> float:
+        share = cast(object, given(t))
+        if not isinstance(share, int | float) or not math.isfinite(share) or share < 0:
+            raise UsageError(
+                f"The schedule {settings.schedule} returned {share!r} at {t:g} of the training; it must return the share of the peak "
+                "learning rate, a number of at least 0."
+            )
+        return float(share)
+
+    return checked
+
+
+def augmentation_of(settings: TrainSettings, own: Own, dataset: Dataset) -> Augmentation:
+    """Return the augmentation; what an own one returns is checked.
+
+    Raises:
+        UsageError: see `loss_of`; or the data are none that it suits.
+    """
+    _require("augment", settings.augment, own.augment)
+    if own.augment is None:
+        return cast(Augmentation, _built(augments, "augmentation", settings.augment, settings.augment_options, settings, dataset))
+    given = own.augment
+
+    def checked(x: Tensor, generator: torch.Generator) -> Tensor:
+        value = cast(object, given(x, generator))
+        if not isinstance(value, Tensor) or value.shape != x.shape or value.dtype != x.dtype or value.device != x.device:
+            what = f"{tuple(value.shape)}, {value.dtype} on {value.device}" if isinstance(value, Tensor) else repr(value)
+            raise UsageError(
+                f"The augmentation {settings.augment} returned {what} for a batch of {tuple(x.shape)}, {x.dtype} on {x.device}; it must "
+                "return a tensor like it."
+            )
+        return value
+
+    return checked
+
+
+def _require(what: str, name: str, given: object) -> None:
+    if given is None and "." in name:
+        raise UsageError(
+            f"The {what} {name} is a function of the program that began this run. Go on from there, by train.fit(..., {what}=..., "
+            "resume=True), or put it into a file of its own (docs/extending.md)."
+        )
+
+
+def _built(package: ModuleType, kind: str, name: str, given: Mapping[str, Any], settings: TrainSettings, *before: Any) -> Any:
+    module = registry.load(package, kind, name)
+    options = getattr(module, "Options", None)
+    known = set[str]() if options is None else {f.name for f in fields(options)}
+    shared = {name: getattr(settings, name) for name in SHARED if name in known}
+    return module.build(*before, registry.options_of(module, shared | dict(given), f"the {kind} {name}"))
