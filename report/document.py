@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from .prices import Baselines, Energy, Latency, Models
-from .section import MOST, Amount, Fraction, PerSample, Positive, Rate, SamplesByClasses, Section, Whole
+from .section import MOST, Amount, Fraction, Labels, PerSample, Positive, Rate, SamplesByClasses, Section, Whole
 from .sizes import ChipInUse, Core, Layer, MappingFound, NetworkSize, TrafficTable
 
 __all__ = [
@@ -240,6 +240,7 @@ class Document(BaseModel):
     `predictions`: (samples,) int64, of each sample the class whose output neurons spiked most, the lowest where several did.
     `output_counts`: (samples, classes) int64, the spikes that this was decided by: of all output neurons of a class, over all time steps.
     `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in results of before they were kept.
+    `labels`: (samples,) int64, the class of each sample; None without labels, and in results of before they were kept.
     `crossbar_events_per_sample`: set bits under a spike, of crossbars. `check`, `checks`: the first and all comparisons with the integer
     reference, where results of several backends were gathered.
     """
@@ -257,6 +258,7 @@ class Document(BaseModel):
     predictions: PerSample | None = None
     output_counts: SamplesByClasses | None = None
     sample_ids: PerSample | None = None
+    labels: Labels | None = None
     wall_seconds: Amount
     samples_per_second: Amount
     compiling_seconds: Amount = 0.0

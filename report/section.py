@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, SerializerFunctionWrapHandler, Strict, model_serializer
 
-__all__ = ["MESH", "MOST", "Amount", "Fraction", "PerSample", "Place", "Positive", "Rate", "SamplesByClasses", "Section", "Whole"]
+__all__ = ["MESH", "MOST", "Amount", "Fraction", "Labels", "PerSample", "Place", "Positive", "Rate", "SamplesByClasses", "Section", "Whole"]
 
 MOST = 1e30
 """No figure of a run is larger."""
@@ -26,13 +26,13 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Place = Annotated[int, Field(ge=0, lt=MESH)]
 
 
-def _of_dimensions(dimensions: int) -> PlainValidator:
-    """Take whole numbers >= 0 in so many dimensions, which are made read-only 64-bit integers."""
+def _of_dimensions(dimensions: int, least: int = 0) -> PlainValidator:
+    """Take whole numbers >= `least` in so many dimensions, which are made read-only 64-bit integers."""
 
     def check(value: Any) -> Int:
         array = np.asarray(value)
-        if array.ndim != dimensions or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
-            raise ValueError(f"it must be whole numbers from 0 in {dimensions} dimensions")
+        if array.ndim != dimensions or array.dtype.kind not in "iu" or (array.size and array.min() < least):
+            raise ValueError(f"it must be whole numbers from {least} in {dimensions} dimensions")
         whole = np.array(array, np.int64)
         whole.setflags(write=False)
         return whole
@@ -41,6 +41,8 @@ def _of_dimensions(dimensions: int) -> PlainValidator:
 
 
 _LISTS = PlainSerializer(lambda array: array.tolist(), when_used="json")
+Labels = Annotated[Int, _of_dimensions(1, -(1 << 62)), _LISTS]
+"""Classes, and below 0 whatever somebody marks samples without a class with."""
 PerSample = Annotated[Int, _of_dimensions(1), _LISTS]
 SamplesByClasses = Annotated[Int, _of_dimensions(2), _LISTS]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,13 @@ def write(path: Path, arrays: dict[str, Int]) -> dict[str, str] | None:
     if not arrays:
         beside(path).unlink(missing_ok=True)
         return None
-    content = save({name: array.astype(np.min_scalar_type(int(array.max(initial=0)))) for name, array in arrays.items()})
+    content = save({name: array.astype(_smallest(array)) for name, array in arrays.items()})
     return {"file": write_bytes(beside(path), content).name, "sha256": sha256(content)}
+
+
+def _smallest(array: Int) -> np.dtype[Any]:
+    """Return the smallest type that holds the numbers: unsigned, or int64 where one lies below 0."""
+    return np.dtype(np.int64) if array.min(initial=0) < 0 else np.min_scalar_type(int(array.max(initial=0)))
 
 
 def read(path: Path, said: dict[str, str] | None) -> dict[str, Int]:

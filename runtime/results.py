@@ -6,10 +6,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ..checked import checked
-from ..errors import FormatError
+from ..errors import FormatError, UsageError
 from ..files import read_json, write_json
 from ..report.document import FORMAT, VERSION, Document
 from . import arrays
@@ -37,6 +39,58 @@ class Results(Document):
         held = {name: getattr(self, name) for name in _ARRAYS}
         return {name: array for name, array in held.items() if array is not None and most is not None and array.size > most}
 
+    @property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """How many samples of each class (rows) were predicted as each class (columns): (classes, classes).
+
+        Raises:
+            UsageError: the results hold no labels or no predictions, or a label that is no class.
+        """
+        labels, counts, predictions = self._labelled()
+        classes = counts.shape[1]
+        return np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
+
+    @property
+    def accuracy_by_class(self) -> NDArray[np.float64]:
+        """The share of each class's samples that were predicted right, (classes,); NaN where a class has no samples.
+
+        Raises:
+            UsageError: see `confusion_matrix`.
+        """
+        matrix = self.confusion_matrix
+        samples = matrix.sum(axis=1)
+        return np.where(samples, matrix.diagonal() / np.maximum(samples, 1), np.nan)
+
+    @checked()
+    def top_k(self, k: int) -> float:
+        """Return the share of samples whose label is among the k classes with most output spikes; `top_k(1)` is the accuracy.
+
+        Of classes with as many output spikes the lowest comes first.
+
+        Raises:
+            UsageError: k is not in 1..classes, or see `confusion_matrix`.
+        """
+        labels, counts, _ = self._labelled()
+        if not 1 <= k <= counts.shape[1]:
+            raise UsageError(f"k is {k}; it must lie in 1..{counts.shape[1]}, the number of classes.")
+        own = counts[np.arange(len(labels)), labels][:, None]
+        before = (counts > own) | ((counts == own) & (np.arange(counts.shape[1]) < labels[:, None]))
+        return float((before.sum(axis=1) < k).mean())
+
+    def _labelled(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return labels, output counts and predictions."""
+        if self.labels is None or self.output_counts is None or self.predictions is None:
+            raise UsageError(
+                "The results hold no labels: run samples with labels, (values, labels); results of earlier versions did not keep them."
+            )
+        classes = self.output_counts.shape[1]
+        if self.labels.min() < 0 or self.labels.max() >= classes:
+            raise UsageError(
+                f"The labels run from {self.labels.min()} to {self.labels.max()}; the network has the classes 0..{classes - 1}. "
+                f"Run the samples of these classes alone."
+            )
+        return self.labels, self.output_counts, self.predictions
+
     @checked()
     def save(self, path: Path | str) -> Path:
         """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it."""
@@ -52,7 +106,7 @@ class Results(Document):
         return html.write(self, Path(path))
 
 
-_ARRAYS = ("predictions", "output_counts", "sample_ids")
+_ARRAYS = ("predictions", "output_counts", "sample_ids", "labels")
 
 
 @checked(path="Name a results.json or a run folder.")

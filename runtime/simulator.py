@@ -140,6 +140,7 @@ def run(
         "predictions": predictions,
         "output_counts": done.counts,
         "sample_ids": taken.indices(),
+        "labels": labels,
         "wall_seconds": done.seconds,
         "samples_per_second": size / done.seconds,
         "compiling_seconds": done.compiling,
