@@ -67,6 +67,10 @@ class OutputError(SpikeloomError):
     """An output folder that is full, read-only or not a folder."""
 
 
+class InUseError(OutputError):
+    """An output folder that another process is at work in."""
+
+
 class DoesNotFitError(SpikeloomError):
     """A network that exceeds a limit of the chip."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import DAMAGE, FormatError, OutputError
+from .errors import DAMAGE, FormatError, InUseError, OutputError
 
 LEFT_FOR = 60.0  # seconds without a write after which a temporary file is held to be one of a process that was killed
 
@@ -42,7 +42,8 @@ def owned(folder: Path) -> Generator[None]:
     """Create `folder` and be the only process that holds it; the system lets go of it however this process ends.
 
     Raises:
-        OutputError: another process holds it, or it cannot be written to. File systems without locks go without.
+        InUseError: another process holds it.
+        OutputError: it cannot be written to. File systems without locks go without.
     """
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -50,9 +51,7 @@ def owned(folder: Path) -> Generator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OutputError(
-                f"Another process is at work in {folder}. Wait for it, or name another --out; nothing was changed."
-            ) from error
+            raise InUseError(f"Another process is at work in {folder}. Wait for it, or name another --out; nothing was changed.") from error
         except OSError:
             pass
         yield

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SpikeloomError, StoppedError, UsageError
-from .shared import AsJson, DataDir, print_json, render, say
+from .shared import AsJson, DataDir, print_json, render, said, say
 
 if TYPE_CHECKING:
     from ..sweep import Grid
@@ -38,7 +38,13 @@ def sweep(
     jobs: Annotated[int, typer.Option(help="Cells trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads per cell; the same number gives the same bits with any --jobs [default: its share of the cores]."),
+        typer.Option(
+            help="Threads per cell; the same number gives the same bits everywhere [default: its share of the cores; 1 on a cluster]."
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train the cells on the workers of this Dask scheduler, e.g. tcp://10.0.0.1:8786."),
     ] = None,
     deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Also compile and run each cell, for SOPs and energy.")] = True,
     chosen: Annotated[
@@ -67,7 +73,8 @@ def sweep(
     grid = Grid(settings, _words(methods), _numbers("sparsities", sparsities), tuple(map(int, _numbers("seeds", seeds))), out, deploy)
     command = shlex.join(["spikeloom", *sys.argv[1:]])
     try:
-        rows = run_sweep(grid, jobs=jobs, threads=threads, command=command, report=_report)
+        with said():
+            rows = run_sweep(grid, jobs=jobs, threads=threads, scheduler=scheduler, command=command, report=_report)
     except KeyboardInterrupt as stop:
         done = f"Finished cells are in {out / 'sweep.json'}. Repeat the command to continue."
         raise StoppedError(f"Interrupted. {done}") from stop

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, registry
 from ..checked import check_fields, checked
-from ..errors import SpikeloomError, UsageError, unknown_name
-from ..files import make_folder, write_json
-from . import workers
+from ..errors import InUseError, OutputError, SpikeloomError, UsageError, unknown_name
+from ..files import make_folder, owned, write_json
+from . import cluster, workers
 
 if TYPE_CHECKING:
     from ..runtime import Results
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Grid", "sweep"]
 
 DENSE = "dense"
+LEASE = 150.0  # seconds; a server of files keeps the locks of a machine that has vanished for some 90
 Row = dict[str, Any]
 Report = Callable[[int, int, Row, float], None]
 
@@ -119,7 +120,15 @@ def _options_of(method: str) -> set[str]:
 
 
 @checked(grid="Make one with spikeloom.sweep.Grid(...).")
-def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str = "", report: Report | None = None) -> list[Row]:
+def sweep(
+    grid: Grid,
+    *,
+    jobs: int = 1,
+    threads: int | None = None,
+    scheduler: str | None = None,
+    command: str = "",
+    report: Report | None = None,
+) -> list[Row]:
     """Train, compile and run every cell; write OUT/sweep.json after each and OUT/sweep.html at the end.
 
     Finished cells are kept, and interrupted ones continue. A cell that fails, or whose process dies, is a row with an `error`; the
@@ -129,7 +138,9 @@ def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str
         grid: the cells.
         jobs: number of cells trained at once, each in a process of its own.
         threads: threads per cell; None: its share of the processor's cores. Sums are split among threads, so the last bits of the weights
-            may depend on their number; with the same one they do not depend on `jobs`.
+            may depend on their number; with the same one they do not depend on `jobs` or `scheduler`.
+        scheduler: address of the scheduler of a Dask cluster, on whose workers the cells are trained (docs/sweep.md says what these must
+            share), with 1 thread per cell unless `threads` says otherwise; None: they are trained on this machine.
         command: the command that repeats this sweep, for sweep.json.
         report: called as report(cells done, cells, row, seconds left), nan where there is nothing yet to tell them from.
 
@@ -137,18 +148,22 @@ def sweep(grid: Grid, *, jobs: int = 1, threads: int | None = None, command: str
         A row for each cell, in the grid's order.
 
     Raises:
-        UsageError: a setting that makes no sense, or fewer than one job or thread.
+        UsageError: a setting that makes no sense, fewer than one job or thread, or jobs and a scheduler; or a scheduler without
+            dask.distributed.
         OutputError: the folder cannot be written to.
+        BackendError: the cluster does not answer, or cannot do the same as this machine; see `cluster.each`.
     """
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; it must be at least 1.")
+    if scheduler is not None and jobs != 1:
+        raise UsageError(f"jobs is {jobs}; on a cluster, the workers' threads say how many cells are trained at once. Leave --jobs out.")
     grid.check()
     make_folder(grid.out)
     cells, rows = list(grid.cells()), dict[Cell, Row]()
     clock = _Clock({cell for cell in cells if not (cell.folder / "train.json").exists()}, time.monotonic())
     try:
-        for cell, row in _rows(grid, cells, jobs, threads):
+        for cell, row in _rows(grid, cells, jobs, threads, scheduler):
             rows[cell] = row
             _write(grid, [rows[c] for c in cells if c in rows], command)
             if report is not None:
@@ -175,7 +190,11 @@ class _Clock:
         return (time.monotonic() - self.begun) * (len(self.to_train) / self.trained - 1) if self.trained else float("nan")
 
 
-def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None) -> Iterator[tuple[Cell, Row]]:
+def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None, scheduler: str | None) -> Iterator[tuple[Cell, Row]]:
+    if scheduler is not None:  # the threads must not depend on which worker it is
+        work = partial(_run_cell_once_free, grid, threads=threads)
+        yield from cluster.each(work, cells, scheduler, threads or 1, grid.out, _lost_on_cluster)
+        return
     if jobs == 1 and threads is None:  # here, with the threads that there are
         for cell in cells:
             yield cell, run_cell(grid, cell)
@@ -192,6 +211,26 @@ def _lost(cell: Cell, how: str) -> Row:
     return _named(cell) | {
         "error": f"The process that trained {cell.folder} {how}. Repeat the sweep to continue, with fewer --jobs if necessary."
     }
+
+
+def _lost_on_cluster(cell: Cell, how: str) -> Row:
+    return _named(cell) | {
+        "error": f"The cell {cell.folder} {how}. Repeat the sweep to continue, with more memory per worker if necessary."
+    }
+
+
+def _run_cell_once_free(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
+    """Run a cell that a worker which has vanished may still hold for a while."""
+    end = time.monotonic() + LEASE
+    while time.monotonic() < end:
+        try:
+            with owned(cell.folder):
+                break
+        except InUseError:
+            time.sleep(1)
+        except OutputError:  # of which run_cell tells
+            break
+    return run_cell(grid, cell, threads)
 
 
 def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar, cast
 
-__all__ = ["each"]
+__all__ = ["each", "how_it_ended"]
 
 Piece = TypeVar("Piece")
 Done = TypeVar("Done")
@@ -48,7 +48,7 @@ def each(
                 try:
                     done: Done = worker.pipe.recv()
                 except (EOFError, ConnectionError):  # the pipe closed before it had said anything
-                    yield worker.piece, lost(worker.piece, _how_it_ended(worker))
+                    yield worker.piece, lost(worker.piece, _ending(worker))
                     continue
                 piece = worker.piece
                 if waiting and _give(worker, waiting[-1]):
@@ -112,9 +112,13 @@ def _stop(worker: _Worker[Piece]) -> None:
     worker.process.join()
 
 
-def _how_it_ended(worker: _Worker[Piece]) -> str:
+def _ending(worker: _Worker[Piece]) -> str:
     _stop(worker)
-    code = worker.process.exitcode or 0
+    return how_it_ended(worker.process.exitcode or 0)
+
+
+def how_it_ended(code: int) -> str:
+    """Say in words how a process ended, from its exit code, which is minus the signal's number where a signal ended it."""
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
