@@ -137,6 +137,7 @@ class Compilation:
 
 @checked(
     source="Name a run folder, a model.onnx or a model.nir, or pass what spikeloom.train.fit returned, or your torch.nn.Module.",
+    sample="Give an array or a tensor (N, ...), such as x[:1].",
     target="Name one, such as lava or truenorth.",
     chip="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.",
     calibration="Give an array (N, ...), a pair (samples, labels), or a torch Dataset.",

@@ -79,9 +79,13 @@ class Given:
 
 @dataclass(frozen=True)
 class _Options:
-    """What may be said of a module by name: its time steps, and the integers 0..levels, each worth `scale`, that samples are."""
+    """What may be said of a module by name: its time steps, whether samples have a value for each, and their largest integer.
+
+    `scale`: what one level is worth to the module.
+    """
 
     timesteps: int | None = None
+    events: bool = False
     levels: int | None = None
     scale: float | None = None
 
@@ -121,7 +125,7 @@ def read_module(module: Any, given: Given, data: Data | None) -> Source:
     """
     from ..formats import torch
 
-    fed = None if data is None else data.load(Known(given.timesteps, None, None))
+    fed = None if data is None else data.load(Known(given.timesteps, given.events or None, None))
     timesteps = given.timesteps or (None if fed is None else fed.timesteps)
     if timesteps is None:
         raise UsageError("A module does not say how many time steps a sample has. Say timesteps= (-T).")

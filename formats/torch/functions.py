@@ -159,6 +159,9 @@ INSTEAD = {
     ),
     "Leave it out: the prediction is the class whose neurons spike most.": "softmax log_softmax",
     "Use BatchNorm, whose statistics are fixed in eval mode.": "layer_norm group_norm instance_norm local_response_norm rms_norm",
+    "Leave the encoder out of the module and compile with encoding='rate', whose spikes are drawn at run time.": (
+        "rand_like randn_like bernoulli bernoulli_ poisson normal_ uniform_ randint_like"
+    ),
     "A chip multiplies spikes by weights, not by other spikes; leave the attention out.": "bmm einsum scaled_dot_product_attention",
 }
 

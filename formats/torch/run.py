@@ -95,6 +95,8 @@ def _check(module: torch.nn.Module) -> None:
         raise UsageError(f"It is a {type(module).__name__}, not a torch.nn.Module.")
     for name, part in module.named_modules():
         where = _where(name, part)
+        if isinstance(part, torch.jit.ScriptModule):
+            raise UsageError(f"{where} is compiled by torch.jit, and its layers cannot be told. Give the module that it was made from.")
         if part.training:
             raise UsageError(f"{where} is in train mode, in which it drops values or normalises by the batch. Say .eval() first.")
         hooks: Any = part
@@ -175,6 +177,12 @@ class _Run:
         prefix = self.recorder.prefix(lead)
         if not isinstance(x, torch.Tensor) or tuple(x.shape[: len(prefix)]) != prefix:
             raise NetworkError(f"{where} receives a constant, not what other layers send. Connect it to the input.")
+        each = x.reshape(self.samples, -1) if lead == "N" else x.reshape(self.steps * self.samples, -1)
+        if not bool((each == each[:1]).all()):
+            raise NetworkError(
+                f"{where} receives values that no layer sends and that differ between samples: the potential of neurons (.v), or random "
+                f"numbers. A chip sends spikes; use those."
+            )
         zero = self.recorder.book.make("zero", (), tuple(x.shape[len(prefix) :]), where, key="zero")
         return self.recorder.traced(x, Value(biased(self.recorder, zero, constant_of(self.recorder, x, tuple(x.shape), lead)), lead))
 

@@ -85,6 +85,16 @@ def test_a_module_on_a_data_set() -> None:
     assert deployed.network.provenance["framework"] == "spikingjelly"
 
 
+def test_recordings_as_data() -> None:
+    x, y = np.random.default_rng(0).integers(0, 2, (20, T, 2, 8, 8)).astype(np.uint8), np.arange(20) % 5
+    module = seeded(nn.Sequential(layer.Flatten(), layer.Linear(128, 5), neuron.LIFNode()), gain=3.0)
+    given: list[dict[str, Any]] = [{"data": (x, y)}, {"sample": torch.from_numpy(x[:2].copy()).transpose(0, 1), "calibration": (x, y)}]
+    for how in given:
+        network = spikeloom.compile_network(module, timesteps=T, events=True, **how).network
+        assert network.input.encoding == "events"
+        assert network.timesteps == T
+
+
 def test_a_graph_of_nir_in_memory() -> None:
     rng = np.random.default_rng(0)
     nodes: dict[str, Any] = {

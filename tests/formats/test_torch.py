@@ -15,7 +15,7 @@ from spikeloom.formats.torch import read_module
 from spikeloom.formats.torch.module import proven
 from spikeloom.network import reference
 from spikeloom.network.model import Convolution, Network, Threshold
-from spikingjelly.activation_based import functional, layer, neuron
+from spikingjelly.activation_based import encoding, functional, layer, neuron
 from torch import nn
 
 
@@ -432,7 +432,23 @@ def test_bad_modules() -> None:
 
     graded = net(nn.Linear(6, 4), neuron.IFNode(surrogate_function=double), gain=9.0)  # pyright: ignore[reportArgumentType]
     assert "values other than 0 and 1" in refusal(graded, x)
+    assert "compiled by torch.jit" in refusal(torch.jit.script(nn.Linear(6, 4)).eval(), x, UsageError)
     assert "timesteps is 0" in refusal(good, x, UsageError, timesteps=0)
+
+
+def test_potentials_and_random_numbers_are_refused() -> None:
+    class Potential(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.n, self.out, self.sn = nn.Linear(6, 4), neuron.LIFNode(), nn.Linear(4, 3), neuron.IFNode()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.n(self.fc(x))
+            return self.sn(self.out(self.n.v))  # pyright: ignore[reportArgumentType]
+
+    assert "sn (IFNode) receives values that no layer sends" in refusal(seeded(Potential(), gain=3.0), images(2, 6))
+    noisy = nn.Sequential(encoding.PoissonEncoder(), nn.Linear(6, 4), neuron.IFNode()).eval()
+    assert "0 (PoissonEncoder) computes rand_like" in refusal(noisy, images(2, 6))
 
 
 def test_bad_samples() -> None:
