@@ -86,7 +86,7 @@ class TrainedRun:
 
 @checked(
     data="Name a data set of spikeloom.data.names(), or make one of your samples with spikeloom.data.as_dataset.",
-    net="Name a network, such as fc.",
+    net="Name a network, such as fc. A module of your own is trained in a loop of your own, with spikeloom.train.prune.",
     method="Name a pruning rule, such as grad-r, or dense.",
 )
 def fit(

@@ -143,6 +143,14 @@ class PruningOptimizer(Optimizer):
             raise UsageError("A pruning optimizer takes no further parameters. Give them an optimizer of their own, or call prune() again.")
         super().add_param_group(param_group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Refuse copies and pickles, which would hold weights of no module.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("A pruning optimizer cannot be copied or pickled apart from its module. Save state_dict(), or call prune() again.")
+
     @overload
     def step(self, closure: None = None) -> None: ...
     @overload
@@ -195,9 +203,11 @@ class PruningOptimizer(Optimizer):
         gradients = {name: weight.grad for name, weight in self._weights.items() if weight.grad is not None}
         sums = [gradient.sum() for gradient in gradients.values()]
         finite = torch.isfinite(torch.stack(sums)).tolist() if sums else []
-        if not all(finite):
+        doubtful = [name for name, good in zip(gradients, finite, strict=True) if not good]  # a sum of large numbers may be infinite, too
+        wrong = [name for name in doubtful if not bool(torch.isfinite(gradients[name]).all())]
+        if wrong:
             raise UsageError(
-                f"The gradient of {list(gradients)[finite.index(False)]} is NaN or infinite at step {self.steps + 1}; nothing was changed. "
+                f"The gradient of {wrong[0]} is NaN or infinite at step {self.steps + 1}; nothing was changed. "
                 "Lower lr, clip the gradients, or under float16 use torch.amp.GradScaler, which leaves such steps out."
             )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import io
 import os
+import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spikeloom import registry
 from spikeloom.errors import SpikeloomWarning, UsageError
-from spikeloom.train import PruningOptimizer, TrainSettings, load_dataset, methods, prune
+from spikeloom.train import PruningOptimizer, fit, load_dataset, methods, prune
 from spikeloom.train.loop import Trainer
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from test_methods import linear_network, settings_of
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 from torch.nn.utils import clip_grad_norm_, parametrizations
 from torch.nn.utils.prune import random_unstructured
+from torch.optim import lr_scheduler
 
 NAMES = registry.names(methods)
 PRUNING = [name for name in NAMES if name != "dense"]
@@ -124,7 +126,7 @@ def test_the_steps_are_those_of_our_own_loop(name: str, tmp_path: Path) -> None:
     optimizer = prune(theirs, name, recipe.sparsity, total_steps=48, lr=1e-2, seed=3, steps_per_epoch=12)
     values = torch.tensor(data.train.values).reshape(len(data.train), -1).float() / data.levels
     labels = torch.tensor(data.train.labels)
-    warmth = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 10))
+    warmth = lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 10))
     for step in range(48):
         x, y = values[20 * step : 20 * step + 20], labels[20 * step : 20 * step + 20]
         loss = trainer.step(x, y, 1e-2 * min(1.0, (step + 1) / 10), min((step + 1) / 48, 1.0))
@@ -145,7 +147,7 @@ def test_a_state_continues_to_the_same_bits(name: str) -> None:
     """Saved half way with `torch.save`, scheduler and all, and loaded by `weights_only`; and again after `finish`."""
     whole, data = mlp(), batches()
     optimizer = prune(whole, name, asked(name), total_steps=STEPS, lr=1e-2, steps_per_epoch=7)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    schedule = lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     file = io.BytesIO()
     for i, batch in enumerate(data):
         if i == 23:
@@ -156,7 +158,7 @@ def test_a_state_continues_to_the_same_bits(name: str) -> None:
     saved = torch.load(file, weights_only=True)
     resumed = mlp(seed=9)
     other = prune(resumed, name, asked(name), total_steps=STEPS, lr=1e-2, steps_per_epoch=7)
-    plan = torch.optim.lr_scheduler.CosineAnnealingLR(other, STEPS)
+    plan = lr_scheduler.CosineAnnealingLR(other, STEPS)
     resumed.load_state_dict(saved["model"])
     other.load_state_dict(saved["optimizer"])
     plan.load_state_dict(saved["schedule"])
@@ -270,7 +272,7 @@ def test_clipping_and_a_scheduler_reach_every_parameter() -> None:
     optimizer = prune(module, "grad-r", 0.8, total_steps=STEPS, lr=1e-2)
     assert [group["name"] for group in optimizer.param_groups] == ["pruned weights", "other parameters"]
     assert {id(p) for g in optimizer.param_groups for p in g["params"]} == {id(p) for p in module.parameters()}
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, STEPS, cycle_momentum=False)
+    schedule = lr_scheduler.OneCycleLR(optimizer, 1e-2, STEPS, cycle_momentum=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch's, of a scheduler before its optimizer
         for x, y in batches():
@@ -286,6 +288,39 @@ def test_clipping_and_a_scheduler_reach_every_parameter() -> None:
     train(module, optimizer, batches(2))
     pruned_or_other = [n for n, p in module.named_parameters() if not torch.equal(frozen[n], p)]
     assert pruned_or_other == []
+
+
+SCHEDULERS: dict[str, Callable[[torch.optim.Optimizer], Any]] = {
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 2),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.5),
+    "CosineAnnealingWarmRestarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
+    "CyclicLR": lambda o: lr_scheduler.CyclicLR(o, 1e-4, 1e-2, 2, cycle_momentum=False),
+    "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 1e-2, 8, cycle_momentum=False),
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0),
+    "SequentialLR": lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 5)], [3]),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_set_the_rate_that_the_weights_move_by(name: str) -> None:
+    """The rates are those that Adam would be given; the weights, those of an optimizer whose rates are set by hand."""
+    scheduled, by_hand, plain = mlp(), mlp(), mlp()
+    first, second = (prune(m, "stds", 0.5, total_steps=8, lr=1e-2) for m in (scheduled, by_hand))
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-2)
+    schedules = [SCHEDULERS[name](first), SCHEDULERS[name](adam)]
+    rates: list[float] = []
+    for batch in batches(8):
+        rates.append(adam.param_groups[0]["lr"])
+        assert [group["lr"] for group in first.param_groups] == [rates[-1]] * 2
+        for group in second.param_groups:
+            group["lr"] = rates[-1]
+        train(scheduled, first, [batch])
+        train(by_hand, second, [batch])
+        adam.step()
+        for schedule in schedules:
+            schedule.step(*([1.0] if name == "ReduceLROnPlateau" else []))
+    assert len(set(rates)) > 1 and same(scheduled, by_hand)
 
 
 def test_exempt_layers_frozen_ones_and_others_left_to_another_optimizer() -> None:
@@ -440,7 +475,7 @@ def test_a_spikingjelly_network_learns_digits(name: str) -> None:
     epochs, size = 5, 16
     steps = epochs * -(-len(x) // size)
     optimizer = prune(net, name, 0.9, total_steps=steps, lr=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(epochs):
         for chosen in torch.randperm(len(x)).split(size):
             out = net(x[chosen].expand(8, *x[chosen].shape)).mean(0)
@@ -516,4 +551,20 @@ def test_it_is_an_optimizer_and_copies_the_module_of_nobody() -> None:
     optimizer = prune(copy.deepcopy(module), "grad-r", 0.5, total_steps=5)
     assert isinstance(optimizer, torch.optim.Optimizer) and isinstance(optimizer, PruningOptimizer)
     assert "lr" in repr(optimizer)
-    assert TrainSettings("digits").lr is None
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(UsageError, match="cannot be copied or pickled"):
+            copied(optimizer)
+
+
+def test_large_gradients_whose_sum_overflows_are_no_fault() -> None:
+    module = mlp()
+    optimizer = prune(module, "grad-r", 0.5, total_steps=5)
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 1e38)
+    optimizer.step()
+    assert optimizer.steps == 1
+
+
+def test_fit_says_where_a_module_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^net is .*Sequential; fit takes text\. .*spikeloom\.train\.prune"):
+        fit("digits", net=mlp(), out=tmp_path)  # pyright: ignore[reportArgumentType]
