@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-FORMATS = ("html", "json", "md", "text")
+FORMATS = ("html", "json", "md", "text", "csv", "latex")
+TABULAR = ("csv", "latex")  # of one table
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,11 +31,16 @@ def report(
     sources: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Run folders, folders of runs, or results.json files.", show_default=False)
     ],
-    form: Annotated[str, typer.Option("--format", help="html: a page; json, md or text: on standard output, or to --out.")] = "html",
+    form: Annotated[
+        str, typer.Option("--format", help="html: a page; json, md, text, csv or latex: on standard output, or to --out.")
+    ] = "html",
     out: Annotated[
         Path | None, typer.Option(help="File to write [default for html: report.html, or compare.html for several runs].")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    table: Annotated[
+        str | None, typer.Option(help="Which table of a run csv or latex is of, such as energy or cores [default: layers].")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML page from results.json, or compare several runs: accuracy against connectivity, SOPs and energy.
 
@@ -43,9 +49,13 @@ def report(
     form = "json" if as_json else form
     if form not in FORMATS:
         raise unknown_name("report format", form, FORMATS)
+    if table is not None and form not in TABULAR:
+        raise UsageError(f"--table chooses the table of --format csv or latex; --format {form} has all of them.")
     places = _places(sources)
     if len(places) == 1:
-        _one(*places[0], form, out)
+        _one(*places[0], form, out, table)
+    elif table is not None:
+        raise UsageError(f"--table is one of a single run, and there are {len(places)}; the comparison of several is one table.")
     else:
         _several(places, form, out)
 
@@ -84,8 +94,8 @@ def _read(path: Path) -> Results:
     return gather(path) if path.is_dir() else load(path)
 
 
-def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
-    from ..report import markdown, terminal
+def _one(path: Path, results: Results, form: str, out: Path | None, table: str | None) -> None:
+    from ..report import markdown, terminal, writing
 
     if form == "json":
         _put_json(results.document(), out)
@@ -94,12 +104,14 @@ def _one(path: Path, results: Results, form: str, out: Path | None) -> None:
         print(results.write_report(out or (path if path.is_dir() else path.parent) / "report.html"))
     elif form == "md":
         _put(markdown.report(results), out)
+    elif form in TABULAR:
+        _put(writing.tabular(results, form, table or "layers"), out)
     else:
         _put_table(terminal.summary(results), out)
 
 
 def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
-    from ..report import compare, html, markdown, terminal
+    from ..report import compare, html, markdown, terminal, writing
 
     folder, names = _names([path for path, _ in places])
     rows = compare.rows([(name, results) for name, (_, results) in zip(names, places, strict=True)])
@@ -109,6 +121,8 @@ def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) ->
         _put_json(compare.document(rows), out)
     elif form == "md":
         _put(markdown.comparison(rows), out)
+    elif form in TABULAR:
+        _put(writing.RENDERERS[form](compare.table(rows)), out)
     else:
         _put_table(terminal.comparison(rows), out)
 

@@ -1,4 +1,6 @@
-"""Reports of results: `write` makes a page, Markdown or JSON. All of it comes from results; nothing is measured here."""
+"""Reports of results: `write` makes a page, Markdown, JSON, or one table in CSV or LaTeX.
+
+All of it comes from results; nothing is measured here."""
 
 from __future__ import annotations
 

@@ -245,9 +245,25 @@ def test_the_command_writes_one_run_in_every_form(spikeloom: Command, folders: P
     assert "98.00 %" in spikeloom("report", folders / "one", "--format", "text").out
 
 
+def test_the_command_writes_one_table(spikeloom: Command, folders: Path, tmp_path: Path) -> None:
+    one, two = folders / "one", folders / "two"
+    assert spikeloom("report", one, "--format", "csv").out.startswith("layer,input from,neurons,")
+    assert "\\caption{Layers}" in spikeloom("report", one, "--format", "latex").out
+    assert spikeloom("report", one, "--format", "csv", "--table", "stages", "--out", tmp_path / "a.csv").code == 0
+    assert (tmp_path / "a.csv").read_text().startswith("stage,split,samples,accuracy,change\n")
+    assert spikeloom("report", one, two, "--format", "csv").out.splitlines()[0].startswith("#,run,")
+    for words, said in (
+        ((one, "--format", "csv", "--table", "energies"), "Did you mean 'energy'"),
+        ((one, "--table", "energy"), "--table chooses the table of --format csv or latex"),
+        ((one, two, "--format", "csv", "--table", "energy"), "there are 2"),
+    ):
+        ended = spikeloom("report", *words)
+        assert ended.code == 2 and said in " ".join(ended.err.split()), ended.err
+
+
 def test_the_command_explains_what_is_wrong(spikeloom: Command, folders: Path) -> None:
     ended = spikeloom("report", folders / "one", "--format", "pdf")
-    assert ended.code == 2 and "Known: html, json, md, text" in ended.err
+    assert ended.code == 2 and "Known: csv, html, json, latex, md, text" in ended.err
     ended = spikeloom("report", folders / "empty")
     assert ended.code == 2 and "no results.json in or below it" in ended.err
     (folders / "two/results.json").write_text("{")

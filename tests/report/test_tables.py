@@ -1,7 +1,8 @@
-"""A table says the same in the terminal, in Markdown and on the page: what one of them laid out by itself would differ in."""
+"""A table says the same in the terminal, in Markdown, CSV, LaTeX and on the page: what one of them laid out by itself would differ in."""
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from html.parser import HTMLParser
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 from invented import FIXTURES, compiled, made, results
 from rich.console import Console
-from spikeloom.report import compare, deployed, html, markdown, tables, terminal
+from spikeloom.errors import UsageError
+from spikeloom.report import compare, delimited, deployed, html, latex, markdown, tables, terminal, write
 from spikeloom.report.compiled import Compiled, OnPaper
 from spikeloom.report.format import clean, shorten
 from spikeloom.report.table import Cell, Column, Table, row
@@ -109,6 +111,73 @@ def test_a_table_says_the_same_in_all_three(name: str) -> None:
             cell, column = cells[index], table.columns[index]
             wanted = shorten(cell.text, terminal.NAME) if index == 0 else cell.text
             assert text == "\n".join([wanted, *cell.details] if column.whole else [wanted])
+
+
+def in_csv(table: Table) -> Texts:
+    """The cells without the apostrophe before what looks like a formula."""
+    return [[cell[1:] if re.match("'[=+@-]", cell) else cell for cell in line] for line in csv.reader(io.StringIO(delimited.table(table)))]
+
+
+def in_latex(table: Table) -> Texts:
+    """The cells as LaTeX sets them: commands and braces undone one by one, so that one left unescaped shows."""
+    signs: dict[str, str] = {written: sign for sign, written in latex.SIGNS.items()}
+    longest_first = sorted(signs, key=len, reverse=True)
+    token = re.compile("|".join(map(re.escape, longest_first)) + "|.")
+    body = latex.table(table).split("\\toprule\n")[1].split("\\bottomrule")[0].replace("\\midrule\n", "")
+
+    def plain(cell: str) -> str:
+        inner = cell.removeprefix("\\textbf{").removesuffix("}") if cell.startswith("\\textbf{") else cell
+        tokens: list[str] = token.findall(inner)
+        assert not {t for t in tokens if t not in signs} & set("\\{}&%$#_~^[]*")
+        return "".join(signs.get(t, t) for t in tokens)
+
+    return [[plain(cell) for cell in line.removesuffix(r" \\").split(" & ")] for line in body.splitlines()]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_says_the_same_in_csv_and_latex(name: str) -> None:
+    table = TABLES[name]
+    texts = [[column.said for column in table.columns], *([cell.line for cell in cells] for cells in (*table.rows, *table.totals))]
+    lines = [[" ".join(text.split()) for text in line] for line in texts]
+    assert in_latex(table) == lines
+    assert in_csv(table) == lines
+
+
+HARD = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-x",
+    "@SUM(A1)",
+    "a,b",
+    'say "x"',
+    "50 % & more_$#{}\\~^",
+    "[x] * --",
+    "",
+    "+0.05",
+    "-12 nJ",
+    "two\nlines",
+)
+
+
+@pytest.mark.parametrize("text", HARD)
+def test_hard_cells(text: str) -> None:
+    table = Table(text, (Column("a", figure=False), Column(text)), (row(text, Cell(text, strong=True)),), (row("", text),))
+    line = " ".join(text.split())
+    assert in_latex(table) == in_csv(table) == [["a", line], [line, line], ["", line]]
+    for cells in csv.reader(io.StringIO(delimited.table(table))):
+        assert not any(re.match(r"[=@]|[+-]\D", cell) for cell in cells)
+
+
+def test_a_table_is_written_as_csv_and_latex(tmp_path: Path) -> None:
+    run = made(results())
+    written = write(run, tmp_path / "energy.csv", table="energy").read_text()
+    assert written == delimited.table(tables.of_run(clean(run))["energy"])
+    assert write(run, tmp_path / "layers.tex").read_text() == latex.table(tables.of_run(clean(run))["layers"])
+    assert write({"a": run, "b": run}, tmp_path / "both.csv").read_text() == delimited.table(
+        compare.table(compare.rows([("a", run), ("b", run)]))
+    )
+    with pytest.raises(UsageError, match="Did you mean 'energy'"):
+        write(run, tmp_path / "x.tex", table="enery")
 
 
 @pytest.mark.parametrize("name", TABLES)
