@@ -9,7 +9,7 @@ Norse (LIF, LIFCell, LIFBoxCell): v <- v + dt / tau_mem (v_leak - v + i), spikes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,15 @@ USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJe
 
 @dataclass(frozen=True)
 class Cell:
-    """A layer of neurons. `late`: a spike takes the threshold off in the next step, past its leak. `sequence`: it takes all steps."""
+    """A layer of neurons. `late`: a spike takes the threshold off in the next step, past its leak. `sequence`: it takes all steps.
+
+    `recurrent`: its module `recurrent` takes its own spikes of the step before, and adds to what arrives.
+    """
 
     neuron: LIF
     late: bool = False
     sequence: bool = False
+    recurrent: bool = False
 
 
 def is_neuron(module: torch.nn.Module) -> bool:
@@ -62,7 +66,8 @@ def _kind(module: torch.nn.Module) -> str | None:
         place = kind.__module__.split(".")
         if place[0] == "spikingjelly" and place[1:3] == ["activation_based", "neuron"] and not _is_base(kind):
             return f"spikingjelly.{kind.__name__}"
-        if place[0] == "snntorch" and place[1:2] == ["_neurons"] and kind.__name__ not in ("SpikingNeuron", "LIF"):
+        spiking = any(k.__name__ == "SpikingNeuron" for k in kind.__mro__)
+        if place[0] == "snntorch" and spiking and kind.__name__ not in ("SpikingNeuron", "LIF"):
             return f"snntorch.{kind.__name__}"
         if place[0] == "norse" and kind.__name__.endswith(("Cell", "LIF", "LI")):
             return f"norse.{kind.__name__}"
@@ -157,6 +162,13 @@ def _synaptic(module: Any, where: str) -> Cell:
     return _snntorch(module, where, _decayed(alpha, "alpha", where))
 
 
+def _rleaky(module: Any, where: str) -> Cell:
+    made = _leaky(module, where)
+    if not made.late and module.reset_delay:
+        raise NetworkError(f"{where} loses the input of the step after a spike. Use reset_delay=False, or reset_mechanism='subtract'.")
+    return replace(made, recurrent=True)
+
+
 # --- Norse --------------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +205,7 @@ CELLS: dict[str, Callable[[Any, str], Cell]] = {
     "spikingjelly.CUBALIFNode": _cuba,
     "snntorch.Leaky": _leaky,
     "snntorch.Synaptic": _synaptic,
+    "snntorch.RLeaky": _rleaky,
     "norse.LIFCell": _norse_cell,
     "norse.LIF": _norse_sequence,
     "norse.LIFBoxCell": _norse_box,

@@ -133,6 +133,7 @@ class _Run:
         self.recorder = Recorder(steps, self.samples, apply)
         self.cells: dict[str, Cell] = {}
         self.calls: dict[str, list[_Call]] = {}
+        self.last: dict[str, Traced] = {}
         self.frameworks: set[str] = set()
         self.module = _copied(module)
         self._prepare()
@@ -147,11 +148,13 @@ class _Run:
                     name += "_"
                 taken.add(name)
                 self.frameworks.add(type(part).__mro__[0].__module__.split(".")[0])
+                if hasattr(part, "spike_grad"):  # of snnTorch, whose spikes are float32 whatever its weights are
+                    setattr(part, "spike_grad", _in_type_of(part.spike_grad))  # noqa: B010
                 part.forward = self._leaf(part, part.forward, name, where)
             part.register_forward_pre_hook(lambda *_, where=where: self.recorder.stack.append(where))
             part.register_forward_hook(lambda *_: self.recorder.stack.pop() and None, always_call=True)
 
-    def _leaf(self, module: torch.nn.Module, forward: Callable[..., Any], name: str, where: str) -> Callable[..., Any]:
+    def _leaf(self, module: Any, forward: Callable[..., Any], name: str, where: str) -> Callable[..., Any]:
         """Return what runs in place of a neuron's forward: the same, on ordinary tensors, with a record."""
 
         def run(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -167,6 +170,8 @@ class _Run:
                 )
             self._check_state(args, kwargs, name, where)
             result = forward(plain(x).clone(), *plain(args), **plain(kwargs))
+            if cell.recurrent:
+                x = x + module.recurrent(self.last.get(name, torch.zeros_like(plain(x))))
             return self._sent(x, result, name, where)
 
         return run
@@ -192,7 +197,7 @@ class _Run:
         for state in (*args, *kwargs.values()):
             if isinstance(state, Traced):
                 e = state.value.expression
-                if e.op != "state" or e.name != name or e.step != step - 1:
+                if e.op not in ("state", "spikes") or e.name != name or e.step != step - 1:
                     raise NetworkError(
                         f"{where} is given a state that it did not return in the step before. Hand on its own state from step to step."
                     )
@@ -216,6 +221,7 @@ class _Run:
         shape, book = x.value.expression.shape, self.recorder.book
         e = book.make("spikes", (), shape, where, name, key=name, step=0 if sequence else step, late=sequence)
         made: list[Any] = [self.recorder.traced(spikes, Value(e, x.value.lead))]
+        self.last[name] = made[0]
         for part in parts[1:]:
             kept = book.make("state", (), shape, where, name, key=name, step=step)
             fits = isinstance(part, torch.Tensor) and tuple(part.shape) == tuple(x.shape)
@@ -298,6 +304,11 @@ class _Run:
         both = (torch.cat(t) if calls[0].sequence else torch.stack(t) for t in (received, sent))
         first, second = (t.transpose(0, 1).reshape(t.shape[1], self.steps, -1)[:batch].numpy() for t in both)
         return Recording(first, second != 0)
+
+
+def _in_type_of(surrogate: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function of tensors whose result has the type of what it takes."""
+    return lambda potential: surrogate(potential).to(potential)
 
 
 def _spiking(result: Any) -> Traced | None:

@@ -38,9 +38,12 @@ class Loop(nn.Module):
             return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(x)))) for _ in range(T)])
         state1, state2 = (s if isinstance(s, tuple) else (s,) for s in (self.lif1.reset_mem(), self.lif2.reset_mem()))
         sent: list[torch.Tensor] = []
+        own = hasattr(self.lif1, "recurrent")  # these take their spikes back, too
         for _ in range(T):
-            spikes, *state1 = self.lif1(self.fc1(x), *state1)
-            spikes, *state2 = self.lif2(self.fc2(spikes), *state2)
+            result = self.lif1(self.fc1(x), *state1)
+            spikes, state1 = result[0], result if own else result[1:]
+            result = self.lif2(self.fc2(spikes), *state2)
+            spikes, state2 = result[0], result if own else result[1:]
             sent.append(spikes)
         return torch.stack(sent)
 
@@ -52,6 +55,8 @@ class Loop(nn.Module):
         ("Leaky", {"beta": 0.9, "reset_mechanism": "zero"}),
         ("Leaky", {"beta": 0.5, "reset_delay": False, "threshold": 0.5}),
         ("Leaky", {"beta": 1.0}),
+        ("RLeaky", {"beta": 0.5, "linear_features": 0}),
+        ("RLeaky", {"beta": 0.75, "all_to_all": False, "V": -0.5, "reset_delay": False, "reset_mechanism": "zero"}),
         ("Synaptic", {"alpha": 0.5, "beta": 0.75, "reset_delay": False, "reset_mechanism": "zero"}),
     ],
 )
@@ -59,7 +64,8 @@ class Loop(nn.Module):
 def test_snntorch(kind: str, options: dict[str, Any], *, hidden: bool) -> None:
     snntorch: Any = pytest.importorskip("snntorch", reason="snnTorch is not installed")
     cell = getattr(snntorch, kind)
-    module = Loop(cell(**options, init_hidden=hidden), cell(**options, init_hidden=hidden), hidden=hidden)
+    sizes = [{"linear_features": n} if "linear_features" in options else {} for n in (8, 4)]
+    module = Loop(*(cell(**(options | size), init_hidden=hidden) for size in sizes), hidden=hidden)
     counted(seeded(module, gain=2.0), images(3, 6))
 
 
@@ -68,8 +74,8 @@ def test_snntorch_without_a_reset_is_refused() -> None:
     module = nn.Sequential(nn.Linear(6, 4), snntorch.Leaky(beta=0.5, reset_mechanism="none", init_hidden=True)).eval()
     with pytest.raises(NetworkError, match=r"1 \(Leaky\) has no reset"):
         read_module(module, sample=images(2, 6), timesteps=T)
-    module = nn.Sequential(nn.Linear(6, 4), snntorch.RLeaky(beta=0.5, linear_features=4, init_hidden=True)).eval()
-    with pytest.raises(NetworkError, match=r"1 \(RLeaky\) is a neuron that is not read"):
+    module = nn.Sequential(nn.Linear(6, 4), snntorch.Alpha(alpha=0.8, beta=0.5, init_hidden=True)).eval()
+    with pytest.raises(NetworkError, match=r"1 \(Alpha\) is a neuron that is not read"):
         read_module(module, sample=images(2, 6), timesteps=T)
 
 
