@@ -162,14 +162,14 @@ def _check(client: Any, address: str, site: Site) -> None:
         BackendError: one of them could not do the work, or would do it otherwise.
     """
     found = client.get_versions(packages=["spikeloom"])  # asks for no code of ours on the other side
-    for who, its in {
-        f"scheduler {address}": found["scheduler"],
-        **{f"worker {name}": its for name, its in found["workers"].items()},
-    }.items():
-        if its["packages"].get("spikeloom") is None:
+    here = found["client"]["packages"]["spikeloom"]
+    others = {f"scheduler {address}": found["scheduler"]} | {f"worker {name}": its for name, its in found["workers"].items()}
+    for who, its in others.items():
+        there = its["packages"].get("spikeloom")
+        if there != here:
             raise BackendError(
-                f"The {who} runs in a Python without Spikeloom. Install Spikeloom {__version__} there: scheduler and workers need the same "
-                "environment as this process."
+                f"The {who} runs in a Python {'without Spikeloom' if there is None else f'with Spikeloom {there}'}. Install Spikeloom "
+                f"{__version__} there: scheduler and workers need the same environment as this process."
             )
     if not found["workers"]:
         warnings.warn(f"No worker has joined {address} yet. The sweep begins with the first one.", SpikeloomWarning, stacklevel=2)
@@ -180,7 +180,8 @@ def _check(client: Any, address: str, site: Site) -> None:
 
 
 def _other_code(error: BaseException) -> str:
-    return f"could not run Spikeloom {__version__}: {type(error).__name__}: {error}. Install the same version there."
+    reason = " ".join(str(error).split()).removesuffix(".")
+    return f"could not run Spikeloom {__version__}: {type(error).__name__}: {reason}. Give scheduler and workers the same environment."
 
 
 def unfit(site: Site) -> str | None:
@@ -274,7 +275,7 @@ def _result(distributed: Any, address: str, task: Any, lost: Callable[[str], Don
     if isinstance(error, _LostError):
         return lost(f"was tried {RETRIES + 1} times; its process {error}")
     if error is not None:
-        raise BackendError(f"A worker of {address} {_other_code(error)}")
+        raise BackendError(f"The cluster of {address} {_other_code(error)}")
     reason, done = task.result()
     if reason is not None:
         raise BackendError(f"A worker of {address} {reason}")
