@@ -1,0 +1,155 @@
+"""The operations of torch by what becomes of them."""
+
+from __future__ import annotations
+
+__all__ = ["ADDS", "ASKS", "COMPARES", "CONSTANTS", "DIVIDES", "INSTEAD", "MOVES", "MULTIPLIES", "ON_DATA", "REVERSED", "SAME"]
+
+GETS = (
+    "shape",
+    "ndim",
+    "dtype",
+    "device",
+    "requires_grad",
+    "is_cuda",
+    "is_sparse",
+    "is_quantized",
+    "layout",
+    "is_leaf",
+    "grad_fn",
+    "itemsize",
+    "is_mps",
+    "is_meta",
+    "is_nested",
+)
+ASKS = (
+    *GETS,
+    "size",
+    "dim",
+    "numel",
+    "nelement",
+    "__len__",
+    "is_floating_point",
+    "is_contiguous",
+    "get_device",
+    "ndimension",
+    "stride",
+    "is_complex",
+)
+CONSTANTS = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor")
+SAME = (
+    "contiguous",
+    "clone",
+    "detach",
+    "float",
+    "double",
+    "to",
+    "type",
+    "type_as",
+    "cpu",
+    "requires_grad_",
+    "detach_",
+    "data",
+    "__deepcopy__",
+)
+MOVES = [
+    "view",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "unsqueeze",
+    "squeeze",
+    "permute",
+    "transpose",
+    "select",
+    "__getitem__",
+    "narrow",
+    "chunk",
+    "split",
+    "unbind",
+    "repeat",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "movedim",
+    "moveaxis",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "T",
+    "mT",
+    "flip",
+    "roll",
+    "tile",
+    "view_as",
+    "reshape_as",
+    "index_select",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "split_with_sizes",
+    "tensor_split",
+    "repeat_interleave",
+    "ravel",
+    "diagonal",
+    "take_along_dim",
+]
+ADDS = {
+    "add": 1.0,
+    "__add__": 1.0,
+    "__radd__": 1.0,
+    "__iadd__": 1.0,
+    "add_": 1.0,
+    "sub": -1.0,
+    "__sub__": -1.0,
+    "__isub__": -1.0,
+    "sub_": -1.0,
+    "subtract": -1.0,
+}
+MULTIPLIES = ("mul", "__mul__", "__rmul__", "__imul__", "mul_", "multiply", "logical_and", "bitwise_and", "__and__", "minimum")
+DIVIDES = ("div", "__truediv__", "__itruediv__", "__div__", "div_", "true_divide", "divide")
+REVERSED = ("rsub", "__rsub__")
+ON_DATA = (
+    "__bool__",
+    "item",
+    "tolist",
+    "numpy",
+    "__float__",
+    "__int__",
+    "__index__",
+    "__array__",
+    "nonzero",
+    "allclose",
+    "equal",
+    "any",
+    "all",
+    "__contains__",
+)
+COMPARES = (
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__eq__",
+    "__ne__",
+    "where",
+    "heaviside",
+    "sign",
+    "masked_fill",
+)
+INSTEAD = {
+    "Put spiking neurons there (neuron.LIFNode, neuron.IFNode), or convert an ANN of ReLUs with spikeloom convert.": (
+        "relu relu_ leaky_relu prelu gelu silu elu hardtanh tanh sigmoid clamp selu celu mish softplus relu6 hardswish"
+    ),
+    "Leave it out: the prediction is the class whose neurons spike most.": "softmax log_softmax",
+    "Use BatchNorm, whose statistics are fixed in eval mode.": "layer_norm group_norm instance_norm local_response_norm rms_norm",
+    "Leave the encoder out of the module and compile with encoding='rate', whose spikes are drawn at run time.": (
+        "rand_like randn_like bernoulli bernoulli_ poisson normal_ uniform_ randint_like"
+    ),
+    "A chip multiplies spikes by weights, not by other spikes; leave the attention out.": "bmm einsum scaled_dot_product_attention",
+}
