@@ -66,11 +66,11 @@ def proven(
     if not 1 <= timesteps <= MAX_STEPS:
         raise UsageError(f"timesteps is {timesteps}; it must lie in 1..{MAX_STEPS}.")
     values, entry = input_of(sample, timesteps, levels, scale, events=events)
-    found = record(module, (values * entry.scale).astype(np.float64), timesteps, temporal=entry.is_temporal)
     try:
+        found = record(module, (values * entry.scale).astype(np.float64), timesteps, temporal=entry.is_temporal)
         drawn = build(found.shape, found.neurons, found.output, entry, timesteps)
-    except (FormatError, NetworkError, DoesNotFitError) as error:
-        raise type(error)(f"{_capital(str(error).removesuffix('.'))}.") from error
+    except (FormatError, NetworkError, DoesNotFitError, UsageError) as error:
+        raise type(error)(_sentence(str(error))) from error
     samples = np.moveaxis(values, 0, 1) if entry.is_temporal else values
     check.same_spikes(drawn.exact, found, samples)
     check.same_output(drawn, found.recordings, found.returned)
@@ -78,8 +78,9 @@ def proven(
     return replace(drawn, network=replace(drawn.network, provenance={"framework": _frameworks(found)}, reading=said))
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence(text: str) -> str:
+    """Return a message that begins with a capital, but for the names of the user's modules."""
+    return f"{'The' + text[3:] if text.startswith('the ') else text}".removesuffix(".") + "."
 
 
 def _frameworks(found: Recorded) -> str:
