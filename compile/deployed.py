@@ -25,11 +25,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..checked import checked
+from ..display import chain, short, table
 from ..errors import DAMAGE, DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from ..network.archive import Arrays, arrays_of, document_of, rebuild
-from ..network.model import CrossbarLIF, IntegerLIF, Network
+from ..network.model import CrossbarLIF, IntegerLIF, Network, Population
 from .crossbar.artefact import Crossbars, restore
 from .crossbar.route import routed
 from .mapping.build import RESOURCES, Mapping
@@ -66,6 +67,24 @@ class DeployedNetwork:
     warnings: tuple[str, ...] = ()
     drift: MappingType[str, float] = field(default_factory=dict[str, float])
     crossbars: Crossbars | None = None
+
+    def __repr__(self) -> str:
+        network, cores = self.network, f"{self.mapping.cores:,} core{'s' * (self.mapping.cores != 1)}"
+        return (
+            f"<DeployedNetwork {chain([p.size for p in network.populations])}: {network.synapses:,} synapses on {cores} of "
+            f"{short(self.chip.name)}, {network.timesteps} time steps, {network.input.encoding} input>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the layers and their cores in a notebook."""
+        rows = [
+            (p.name, p.count, sum(self.network.synapses_of(q) for q in self.network.inputs_of(p.name)), self._cores_said(p))
+            for p in self.network.spiking
+        ]
+        return table(repr(self), ("layer", "neurons", "synapses", "cores"), rows)
+
+    def _cores_said(self, population: Population) -> int | str:
+        return len(np.unique(self.cores_of(population.name))) if population.place == "chip" else "on the host"
 
     @cached_property
     def wiring(self) -> Wiring:

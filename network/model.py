@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..display import chain, short, table
 from ..fed import Known
 from . import timing
 from .checks import check
@@ -70,6 +71,19 @@ class Network:
 
     def __post_init__(self) -> None:
         check(self.populations, self.projections, self.timesteps, self.input, self.votes)
+
+    def __repr__(self) -> str:
+        kind = f"{self.input.encoding} input, {'integers' if self.is_integer else 'floats'}"
+        sizes = chain([p.size for p in self.populations])
+        return f"<Network {sizes}: {self.synapses:,} synapses, {self.timesteps} time steps, {kind}>"
+
+    def _repr_html_(self) -> str:
+        """Show the populations in a notebook."""
+        rows = [
+            (p.name, "×".join(map(str, p.shape)), p.count, ", ".join(q.source for q in self.inputs_of(p.name)), short(p.neuron or "input"))
+            for p in self.populations
+        ]
+        return table(repr(self), ("population", "shape", "neurons", "input from", "neuron"), rows)
 
     def population(self, name: str) -> Population:
         """Return the population called `name`."""

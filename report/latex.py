@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .table import Cell, Table
@@ -12,7 +13,7 @@ SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
-    **{"[": "{[}", "]": "{]}", "*": "{*}", "-": "{-}"},  # \\ takes what stands in brackets, and a star; -- and --- are dashes
+    **{"[": "{[}", "]": "{]}", "*": "{*}"},  # \\ takes what stands in brackets, and a star
     **{"µ": r"\textmu{}", "…": r"\ldots{}", "–": r"\textendash{}", "−": "$-$", "±": r"$\pm$", "×": r"$\times$"},
 }
 """How LaTeX writes what it would take for something else, and what reports have beside ASCII."""
@@ -39,7 +40,7 @@ def written(cell: Cell) -> str:
 
 def text(value: str) -> str:
     """Return a text on one line, escaped."""
-    return " ".join(value.split()).translate(_SIGNS)
+    return re.sub("-(?=-)", "-{}", " ".join(value.split()).translate(_SIGNS))  # -- and --- are dashes
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ..checked import checked
+from ..display import short, table
 from ..errors import FormatError, UsageError
 from ..files import read_json, write_json
 from ..report.document import FORMAT, VERSION, Document
-from . import arrays
+from . import arrays, frames
 
 __all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
 
@@ -90,6 +91,42 @@ class Results(Document):
                 f"Run the samples of these classes alone."
             )
         return self.labels, self.output_counts, self.predictions
+
+    @checked()
+    def records(self, kind: str = "layers") -> list[dict[str, Any]]:
+        """Return rows of plain values, numbers at full precision in the units that their names say.
+
+        Args:
+            kind: layers, cores, energy, latency, stages, or samples (number, label, prediction and output spikes of each).
+
+        Raises:
+            UsageError: another kind, or samples of results that hold no predictions.
+        """
+        return frames.records(self, kind)
+
+    @checked()
+    def to_frame(self, kind: str = "layers") -> Any:
+        """Return the rows of `records` as a pandas DataFrame; needs pandas, the extra `frames`.
+
+        Raises:
+            UsageError: see `records`, or pandas is not installed.
+        """
+        return frames.to_frame(self, kind)
+
+    def __repr__(self) -> str:
+        right = "no labels, " if self.accuracy is None else f"{self.accuracy:.2%} of "
+        checked = ", equal to the reference" if self.check is not None and self.check.equal else ""
+        return (
+            f"<Results of {short(self.data)} on {short(self.chip.name)}: {right}{self.samples:,} samples, "
+            f"{self.sops_per_sample:,.0f} SOPs and {self.energy.joules_per_sample:.3g} J per sample{checked}>"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Show the figures of the run and of its layers in a notebook."""
+        rows = [(n.name, n.neurons, n.synapses, float(n.spike_rate), float(n.sops_per_sample)) for n in self.layers]
+        return table(repr(self), ("layer", "neurons", "synapses", "spikes per neuron and step", "SOPs per sample"), rows)
 
     @checked()
     def save(self, path: Path | str) -> Path:

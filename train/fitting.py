@@ -17,6 +17,7 @@ from safetensors.torch import save
 from .. import __version__
 from ..checked import checked
 from ..data.dataset import OWN, Dataset
+from ..display import short, table
 from ..errors import DAMAGE, FormatError, SpikeloomWarning, UsageError
 from ..files import owned, read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
@@ -67,6 +68,15 @@ class TrainedRun:
     warnings: tuple[str, ...] = ()
     connectivity_unrolled: float | None = None
     connectivity_reachable: float | None = None
+
+    def __repr__(self) -> str:
+        made = f"{short(self.settings.data)}, {short(self.settings.net)}, {short(self.settings.method)}"
+        return f"<TrainedRun {made}: {self.accuracy:.2%} at a sparsity of {self.sparsity:.2%}, {self.epochs} epochs, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Show the accuracy at each stage in a notebook."""
+        rows = [(stage.name, f"{stage.accuracy:.2%}", stage.samples, stage.split) for stage in self.stages]
+        return table(repr(self), ("stage", "accuracy", "samples", "split"), rows)
 
     @property
     def connectivity(self) -> float:

@@ -120,7 +120,7 @@ def in_csv(table: Table) -> Texts:
 
 def in_latex(table: Table) -> Texts:
     """The cells as LaTeX sets them: commands and braces undone one by one, so that one left unescaped shows."""
-    signs: dict[str, str] = {written: sign for sign, written in latex.SIGNS.items()}
+    signs: dict[str, str] = {written: sign for sign, written in latex.SIGNS.items()} | {"-{}": "-"}
     longest_first = sorted(signs, key=len, reverse=True)
     token = re.compile("|".join(map(re.escape, longest_first)) + "|.")
     body = latex.table(table).split("\\toprule\n")[1].split("\\bottomrule")[0].replace("\\midrule\n", "")
