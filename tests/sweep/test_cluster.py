@@ -180,6 +180,24 @@ def test_workers_of_another_version_are_refused(workers: Any, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.chain
+@pytest.mark.parametrize(("there", "says"), [(None, "without Spikeloom"), ("0.0.1", r"with Spikeloom 0\.0\.1")])
+def test_a_scheduler_of_another_version_is_refused(
+    workers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None, says: str
+) -> None:
+    client = library("distributed").Client
+    ask = client.get_versions
+
+    def another(self: Any, packages: list[str]) -> Any:
+        found = ask(self, packages=packages)
+        found["scheduler"]["packages"]["spikeloom"] = there
+        return found
+
+    monkeypatch.setattr(client, "get_versions", another)
+    with pytest.raises(BackendError, match=rf"scheduler tcp://.* {says}\. Install"):
+        sweep(grid(tmp_path), scheduler=address(workers))
+
+
 def test_a_worker_without_the_files_is_told(tmp_path: Path) -> None:
     with cluster.site_of(tmp_path) as site:
         assert cluster.unfit(site) is None
