@@ -25,6 +25,7 @@ from .native import stepping
 __all__ = ["BACKENDS", "Session", "session"]
 
 BACKENDS = ("native", "reference")
+SEEDS = (1 << 64) - 1  # the rate code's key has 64 bits
 DRAWN = 16  # steps of the rate code that are drawn at once
 Spikes = dict[str, NDArray[np.bool_]]
 
@@ -77,7 +78,7 @@ class Session:
 
     def __init__(self, network: Network, program: stepping.Program, *, seed: int = 0, kernels: bool = False) -> None:
         self.network, self.steps = network, 0
-        self._program, self._seed, self._kernels = program, seed, kernels
+        self._program, self._seed, self._kernels = program, seed & SEEDS, kernels
         self._state = stepping.State(program)
         bounds = np.cumsum([0, *(p.size for p in network.populations)]).tolist()
         self._inputs = bounds[1]
@@ -106,10 +107,10 @@ class Session:
             sample: its number in its data set; the rate code draws by it, so that a session draws what a run draws.
 
         Raises:
-            UsageError: a negative number.
+            UsageError: a number below 0 or above 63 bits.
         """
-        if sample < 0:
-            raise UsageError(f"The sample's number is {sample}; it cannot be negative.")
+        if not 0 <= sample < 1 << 63:
+            raise UsageError(f"The sample's number is {sample}; it must lie in 0..{(1 << 63) - 1}.")
         self._sample, self.steps = sample, 0
         self._state.clear()
         self._fired[:] = 0
@@ -197,10 +198,10 @@ class Session:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that `restore` needs, as arrays by name: `np.savez(path, **session.state())` keeps it."""
         held = np.zeros(0, np.int64) if self._held is None else self._held
-        numbers = np.array([self.steps, self._sample, self._seed], np.int64)
+        numbers, seed = np.array([self.steps, self._sample], np.int64), np.array([self._seed], np.uint64)
         network = np.frombuffer(self._program.digest, np.uint8)
         kept = {"u": self._state.u, "v": self._state.v, "sent": self._state.sent, "fired": self._fired, "held": held}
-        return {name: array.copy() for name, array in (kept | {"numbers": numbers, "network": network}).items()}
+        return {name: array.copy() for name, array in (kept | {"numbers": numbers, "seed": seed, "network": network}).items()}
 
     @checked(state="Pass what Session.state() returned, or numpy.load(path) of a file of it.")
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -220,7 +221,7 @@ class Session:
         if not fits or held.shape not in ((0,), (self._inputs,)) or held.dtype.kind not in "ui" or numbers.min() < 0:
             raise UsageError("The state is damaged: its arrays have other shapes or types. Pass what Session.state() returned.")
         self.reset(int(numbers[1]))
-        self.steps, self._seed = int(numbers[0]), int(numbers[2])
+        self.steps, self._seed = int(numbers[0]), int(found["seed"][0])
         self._state.u[:], self._state.v[:], self._state.sent[:], self._fired[:] = (found[n] for n in ("u", "v", "sent", "fired"))
         self._held = held.copy() if held.size else None
         last = self._state.sent[(self.steps - 1) % self._program.depth].astype(np.bool_)
