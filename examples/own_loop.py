@@ -1,10 +1,11 @@
-"""Grad R in a training loop of your own: a SpikingJelly network, plain PyTorch, the built-in digits.
+"""Grad R in a training loop of your own: a SpikingJelly network, plain PyTorch, the built-in digits; then Lava's integers.
 
 python examples/own_loop.py
 """
 
 from __future__ import annotations
 
+import spikeloom
 import torch
 from spikeloom.train import load_dataset, prune
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
@@ -44,7 +45,13 @@ model = optimizer.finish().eval()
 with torch.no_grad():
     test = torch.tensor(digits.test.values) / digits.levels
     predictions = model(test.expand(T, *test.shape)).mean(0).argmax(1)
-accuracy = float((predictions == torch.tensor(digits.test.labels)).float().mean())
+labels = torch.tensor(digits.test.labels)
+accuracy = float((predictions == labels).float().mean())
 print(f"{accuracy:.1%} of the test samples, {optimizer.sparsity():.1%} of the weights are zero")
 for name, share in optimizer.connectivity().layers.items():
     print(f"  layer {name}: {share:.1%} of the weights left")
+
+functional.reset_net(model)
+network = spikeloom.compile_network(model, sample=x[:4], timesteps=T, calibration=(x[:500], y[:500]), value_range=(0, 1), target="lava")
+results = spikeloom.run(network, (test, labels), value_range=(0, 1))
+print(f"in Lava's integers: {results.accuracy:.1%}")

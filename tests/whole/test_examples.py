@@ -43,10 +43,11 @@ def test_a_chip_of_ones_own(run_folder: Path, tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.chain
 def test_grad_r_in_ones_own_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    first, *layers = example("own_loop.py", tmp_path, monkeypatch, capsys)
+    first, *layers, last = example("own_loop.py", tmp_path, monkeypatch, capsys)
     accuracy, rest = first.split("%", 1)
     assert float(accuracy) > 90 and rest == " of the test samples, 90.0% of the weights are zero"
     assert [line.split(":")[0] for line in layers] == ["  layer 1", "  layer 3"]
+    assert float(last.removeprefix("in Lava's integers: ").removesuffix("%")) > 90
 
 
 @pytest.mark.chain
