@@ -52,9 +52,8 @@ EXTRAS := snntorch norse sinabs neurobench distributed pandas
 
 test-extras: install $(EXTRAS:%=.peers/%)
 	SPIKELOOM_EXTRAS="$$(ls .peers)" PYTHONPATH=$(subst $(eval ) ,:,$(EXTRAS:%=.peers/%)) $(BIN)/python -m pytest -m '' \
-		tests/formats/test_nir_frameworks.py tests/formats/test_nir.py tests/runtime/test_neurobench.py tests/sweep/test_cluster.py \
-		tests/runtime/test_frames.py \
-		-k 'sinabs or norse or snntorch or neurobench or cluster or frames'
+		tests/formats/test_nir_frameworks.py tests/formats/test_nir.py tests/formats/test_torch_frameworks.py tests/runtime/test_neurobench.py \
+		tests/runtime/test_frames.py tests/sweep/test_cluster.py -k 'sinabs or norse or snntorch or neurobench or cluster or frame'
 
 test-all: install
 	SPIKELOOM_ALL_EXAMPLES=1 $(PYTEST) -m ''

@@ -75,7 +75,7 @@ def test_the_time_left_of_a_sweep_is_that_of_the_cells_still_to_train(monkeypatc
 def test_a_row_of_metrics_names_its_epoch_and_seconds(missing: str, tmp_path: Path) -> None:
     row = {"epoch": 1, "seconds": 0.5, "loss": 2.0}
     (tmp_path / "metrics.jsonl").write_text(json.dumps({k: v for k, v in row.items() if k != missing}) + "\n")
-    with pytest.raises(FormatError, match=f"{missing} of a row of metrics is no number"):
+    with pytest.raises(FormatError, match=f"{missing} of a row of metrics is not a number"):
         read_metrics(tmp_path)
 
 

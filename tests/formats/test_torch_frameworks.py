@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from extras import library
 from modulegen import T, images, seeded
 from spikeloom.errors import NetworkError
 from spikeloom.formats.torch import read_module
@@ -62,7 +63,7 @@ class Loop(nn.Module):
 )
 @pytest.mark.parametrize("hidden", [False, True])
 def test_snntorch(kind: str, options: dict[str, Any], *, hidden: bool) -> None:
-    snntorch: Any = pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    snntorch: Any = library("snntorch")
     cell = getattr(snntorch, kind)
     sizes = [{"linear_features": n} if "linear_features" in options else {} for n in (8, 4)]
     module = Loop(*(cell(**(options | size), init_hidden=hidden) for size in sizes), hidden=hidden)
@@ -70,7 +71,7 @@ def test_snntorch(kind: str, options: dict[str, Any], *, hidden: bool) -> None:
 
 
 def test_snntorch_without_a_reset_is_refused() -> None:
-    snntorch: Any = pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    snntorch: Any = library("snntorch")
     module = nn.Sequential(nn.Linear(6, 4), snntorch.Leaky(beta=0.5, reset_mechanism="none", init_hidden=True)).eval()
     with pytest.raises(NetworkError, match=r"1 \(Leaky\) has no reset"):
         read_module(module, sample=images(2, 6), timesteps=T)
@@ -81,7 +82,7 @@ def test_snntorch_without_a_reset_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["LIFCell", "LIFBoxCell", "LIF"])
 def test_norse(kind: str) -> None:
-    norse: Any = pytest.importorskip("norse.torch", reason="Norse is not installed")
+    norse: Any = library("norse.torch")
     cell = getattr(norse, kind)
 
     class Cells(nn.Module):

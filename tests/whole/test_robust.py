@@ -96,7 +96,7 @@ def test_one_process_works_in_a_run_folder(tmp_path: Path) -> None:
     with owned(tmp_path / "run"):
         code = TRAIN.format(epochs=1, resume=False)
         ended = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False, timeout=120)
-        assert "OutputError: Another process is at work in" in ended.stderr
+        assert "InUseError: Another process is at work in" in ended.stderr
         assert not list((tmp_path / "run").iterdir())
     fit("digits", epochs=1, hidden=(4,), timesteps=2, out=tmp_path / "run")
 
