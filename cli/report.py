@@ -94,7 +94,7 @@ def _read(path: Path) -> Results:
     return gather(path) if path.is_dir() else load(path)
 
 
-def _one(path: Path, results: Results, form: str, out: Path | None, table: str | None) -> None:
+def _one(path: Path, results: Results, form: str, out: Path | None, table: str | None = None) -> None:
     from ..report import markdown, terminal, writing
 
     if form == "json":
