@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import SpikeloomWarning, UsageError
 from .foreign import only_data
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
@@ -71,7 +72,8 @@ def run(
     bar = Bar(f"running on {backend}")
     threads = threads_each(threads, backend)
     options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
-    with peers() as all_, bar if all_.rank == 0 else nullcontext():
+    quiet = warnings.catch_warnings(action="ignore", category=SpikeloomWarning)  # the summary has them
+    with quiet, peers() as all_, bar if all_.rank == 0 else nullcontext():
         deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir, only_data(chosen or [], "run")))
         results = run_network(
             deployed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from ..checked import checked
 from ..compile import summary
 from ..compile.deployed import DeployedNetwork, load
 from ..compile.targets import api as targets
-from ..errors import MismatchError, UsageError
+from ..errors import MismatchError, SpikeloomWarning, UsageError
 from ..fed import OwnSamples
 from ..hwmodels import chip as chips
 from ..network import reference
@@ -111,6 +112,10 @@ def run(
         The results, the same in all processes but for the raster of the first sample, which the first has; `.save(path)` and
         `.write_report(path)` write them.
 
+    Warns:
+        SpikeloomWarning: results that look wrong: a layer or a class that never spikes, samples far below the network's range, fewer
+            samples than asked for. `results.warnings` has them, too.
+
     Raises:
         UsageError: unknown backend or chip, or samples that do not fit the network.
         MismatchError: with `check`, the first spike that differs.
@@ -131,6 +136,7 @@ def run(
     if folder is None and not isinstance(network, DeployedNetwork):
         folder = Path(network).parent
     folder = None if folder is None else Path(folder)
+    found = [*cautions.of_run(deployed, accuracy, done.counts), *_fewer(asked_for(samples), size), *range_warning(levels, *done.seen)]
     document = _figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
@@ -156,14 +162,11 @@ def run(
         "check": _check_row(deployed, backend, size, done.compared) if check else None,
         "raster": _raster(deployed, done, labels, taken) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
-        "warnings": [
-            *deployed.warnings,
-            *cautions.of_run(deployed, accuracy, done.counts),
-            *_fewer(asked_for(samples), size),
-            *range_warning(levels, *done.seen),
-        ],
+        "warnings": [*deployed.warnings, *found],
         "provenance": _provenance(deployed, command, seed, _form(backend, done.plain, peers)),
     }
+    for text in found if peers.rank == 0 else ():
+        warnings.warn(text, SpikeloomWarning, stacklevel=3)  # the caller's line, past the check of types
     return Results.model_validate(document)
 
 

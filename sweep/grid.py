@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, registry
 from ..checked import check_fields, checked
-from ..errors import InUseError, OutputError, SpikeloomError, UsageError, unknown_name
+from ..errors import InUseError, OutputError, SpikeloomError, SpikeloomWarning, UsageError, unknown_name
 from ..files import make_folder, owned, write_json
 from . import cluster, workers
 
@@ -310,7 +311,8 @@ def _deploy(grid: Grid, run: TrainedRun) -> Results:
     deployed.save(run.folder / "model.loom")
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     split = load_dataset(settings.data, folder, settings.data_options).test
-    results = run_network(deployed, split, check=True, data_name=settings.data)
+    with warnings.catch_warnings(action="ignore", category=SpikeloomWarning):  # the cell's results have them
+        results = run_network(deployed, split, check=True, data_name=settings.data)
     results.save(run.folder / "results.json")
     return results
 

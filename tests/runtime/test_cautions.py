@@ -8,11 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from netgen import float_network, samples
 from spikeloom.compile import compile_network
-from spikeloom.errors import UsageError
+from spikeloom.errors import SpikeloomWarning, UsageError
 from spikeloom.network.model import Network, Stage
 from spikeloom.runtime import run
 from spikeloom.train import fit, loop
@@ -87,3 +88,13 @@ def test_all_hints_are_quoted() -> None:
     texts = {path.name: path.read_text() for path in (root / "cli").glob("*.py")}
     assert [name for name, text in texts.items() if "Next: " in text] == ["shared.py"]
     assert all("next_step(" in texts[f"{name}.py"] for name in ("train", "compile", "run", "convert"))
+
+
+def test_what_looks_wrong_is_a_warning_in_python_too() -> None:
+    """Samples of 0..16 in a network that takes 0..255: nobody should have to look into the results to learn of it."""
+    network = float_network(1, sizes=(6, 12, 4))
+    deployed = compile_network(network)
+    values = (samples(network, 3, 12) // 16).astype(np.uint8)
+    with pytest.warns(SpikeloomWarning, match=r"Sample values run from 0 to 1[0-5]; the network takes integers 0\.\.255") as caught:
+        results = run(deployed, values)
+    assert {str(w.message) for w in caught} <= set(results.warnings) and all(w.filename == __file__ for w in caught)
