@@ -26,7 +26,7 @@ from spikeloom.files import write_bytes, write_json
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.distributed import choose_device
-from spikeloom.train.fitting import SETTINGS
+from spikeloom.train.finished import SETTINGS
 from spikeloom.train.progress import ProgressCallback
 
 RUNS = {"dense": ("dense", 0.0), "grad-r-5": ("grad-r", 0.95), "stds-1": ("stds", 0.99)}

@@ -13,7 +13,8 @@ from .. import lazy
 if TYPE_CHECKING:
     from ..data.dataset import load_dataset
     from ..data.samples import samples_of
-    from .fitting import TrainedRun, fit, train_run
+    from .finished import TrainedRun
+    from .fitting import fit, train_run
     from .own_loop import PruningOptimizer, prune
     from .settings import TrainSettings
 
@@ -25,7 +26,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
         {
             "PruningOptimizer": ".own_loop",
             "TrainSettings": ".settings",
-            "TrainedRun": ".fitting",
+            "TrainedRun": ".finished",
             "fit": ".fitting",
             "load_dataset": "..data.dataset",
             "prune": ".own_loop",

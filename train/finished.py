@@ -1,0 +1,218 @@
+"""A finished training: what it found, what it writes, and reading it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+
+from .. import __version__
+from ..data.dataset import OWN
+from ..display import short, table
+from ..errors import DAMAGE, FormatError
+from ..files import read_json, write_bytes, write_json
+from ..formats import onnx as model_onnx
+from ..formats.onnx import Stage
+from . import export, platform, reachable
+from .distributed import World
+from .evaluate import accuracy, is_silent, with_weights
+from .layers import SpikingNetwork, has_norms
+from .loop import CHECKPOINT, Trainer
+from .parts import WEIGHTS
+from .quantise import integer_weights
+from .settings import TrainSettings
+from .state import Best
+
+__all__ = ["MODEL", "SETTINGS", "SUMMARY", "TrainedRun", "finish", "json_object", "read_summary"]
+
+UNCOUNTED = "uncounted"  # the key of the provenance for layers that connectivity_reachable leaves out, see `compile.reachable`
+CONNECTIVITIES = ("connectivity_unrolled", "connectivity_reachable")
+SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.onnx", "calibration.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    `accuracy` is that of the exported network, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
+    weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: what is wrong with it.
+    `connectivity_unrolled` is the share of
+    synapses that are left when convolutions are unrolled, `connectivity_reachable` of these those that a spike can cross (UPR's Conn., see
+    `reachable`); None in runs of versions that did not count them.
+    """
+
+    folder: Path
+    settings: TrainSettings
+    sparsity: float
+    integer_sparsity: float | None
+    stages: tuple[Stage, ...]
+    epochs: int
+    best_epoch: int
+    validation_accuracy: float
+    epoch_seconds: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
+    connectivity_unrolled: float | None = None
+    connectivity_reachable: float | None = None
+
+    def __repr__(self) -> str:
+        made = f"{short(self.settings.data)}, {short(self.settings.net)}, {short(self.settings.method)}"
+        return f"<TrainedRun {made}: {self.accuracy:.2%} at a sparsity of {self.sparsity:.2%}, {self.epochs} epochs, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Show the accuracy at each stage in a notebook."""
+        rows = [(stage.name, f"{stage.accuracy:.2%}", stage.samples, stage.split) for stage in self.stages]
+        return table(repr(self), ("stage", "accuracy", "samples", "split"), rows)
+
+    @property
+    def connectivity(self) -> float:
+        """The share of weights that are not zero."""
+        return 1.0 - self.sparsity
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy of the last stage, that of the exported network."""
+        return self.stages[-1].accuracy
+
+    @property
+    def model(self) -> Path:
+        """Path of the exported network, model.onnx."""
+        return self.folder / MODEL
+
+
+def json_object(path: Path, what: str) -> dict[str, Any]:
+    """Read a file of a run that holds a JSON object; `what` names it in messages."""
+    document = read_json(path, what)
+    if not isinstance(document, dict):
+        raise FormatError(f"{path} is not {what}. Train again, with another --out.")
+    return cast("dict[str, Any]", document)
+
+
+def finish(trainer: Trainer, world: World) -> TrainedRun:
+    """Use the test set, once, on the state that validation chose; write what is exported."""
+    needed = ("float", "integer") if trainer.arithmetic else ("float",)
+    for stage in needed:
+        if stage not in trainer.best:
+            raise FormatError(f"{trainer.folder / CHECKPOINT} is damaged: it has no best {stage} weights. Train again, with another --out.")
+    last = trainer.best[needed[-1]]
+    stages = [_stage("float", trainer, with_weights(trainer.model, trainer.best["float"].state))]
+    model = with_weights(trainer.model, last.state, trainer.arithmetic)
+    connected = (reachable.unrolled_connectivity(model), reachable.connectivity(model))
+    if trainer.arithmetic:
+        stages.append(_stage("integer (torch)", trainer, model))
+    else:
+        model = export.fold(model)
+        if has_norms(trainer.model):
+            stages.append(_stage("folded", trainer, model.double()))
+    run = TrainedRun(
+        trainer.folder,
+        trainer.settings,
+        last.sparsity,
+        _integer_sparsity(trainer, model),
+        tuple(stages),
+        trainer.epoch,
+        last.epoch,
+        last.accuracy,
+        tuple(float(row["seconds"]) for row in trainer.rows),
+        _warnings(trainer, model),
+        *connected,
+    )
+    if world.is_first:
+        _hand_over(trainer, model, last, run, platform.record(world.size))
+    world.wait()
+    return run
+
+
+def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun, where: Mapping[str, str]) -> None:
+    folder, dataset = run.folder, trainer.dataset
+    provenance = _provenance(run) | ({UNCOUNTED: json.dumps(model.uncounted)} if model.uncounted else {})
+    network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, provenance)
+    write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
+    export.write_calibration(folder / CALIBRATION, dataset)
+    model_onnx.write(network, folder / MODEL)
+    write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]})
+
+
+def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:
+    """Say so if the output spikes on no test sample: the accuracy is then that of class 0, and looks like one of a bad network."""
+    test = trainer.dataset.test
+    if not is_silent(model, test, trainer.dataset.levels):
+        return ()
+    return (
+        f"Layer {list(model.layers)[-1]} never spiked on {len(test):,} test samples, so every prediction is class 0. "
+        "Try a lower --sparsity, more --epochs, another --lr, or more --timesteps.",
+    )
+
+
+def _stage(name: str, trainer: Trainer, model: SpikingNetwork) -> Stage:
+    test = trainer.dataset.test
+    return Stage(name, accuracy(model, test, trainer.dataset.levels, trainer.world), len(test))
+
+
+def _integer_sparsity(trainer: Trainer, model: SpikingNetwork) -> float | None:
+    if not trainer.arithmetic:
+        return None
+    integers = [integer_weights(w, trainer.arithmetic[name].registers) for name, w in model.weights().items()]
+    return sum(int((w == 0).sum()) for w in integers) / sum(w.numel() for w in integers)
+
+
+def _provenance(run: TrainedRun) -> dict[str, str]:
+    settings = run.settings
+    options = {
+        f"{part}.{name}": json.dumps(value)
+        for part, values in (("method", settings.method_options), ("net", settings.net_options), ("data", settings.data_options))
+        for name, value in values.items()
+    }
+    return options | {
+        ("own_data" if settings.data.startswith(OWN) else "data"): settings.data,
+        "net": settings.net,
+        "method": settings.method,
+        "sparsity_asked": repr(settings.sparsity),
+        "sparsity_reached": repr(run.sparsity),
+        "epochs": str(run.epochs),
+        "seed": str(settings.seed),
+        "spikeloom": __version__,
+        "torch": version("torch"),
+        "spikingjelly": version("spikingjelly"),
+    }
+
+
+def _summary(run: TrainedRun) -> dict[str, Any]:
+    document = asdict(run) | {"stages": [asdict(s) for s in run.stages], "threads": torch.get_num_threads(), "spikeloom": __version__}
+    del document["folder"], document["settings"]
+    return document | {
+        "accuracy": run.accuracy,
+        "connectivity": run.connectivity,
+        "sparsity_asked": run.settings.sparsity,
+        "seed": run.settings.seed,
+    }
+
+
+def read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
+    """Return the finished run of a folder, which was trained with `settings`."""
+    document: Mapping[str, Any] = json_object(folder / SUMMARY, "the summary of a run")
+    try:
+        stages = tuple(Stage.of_document(s) for s in document["stages"])
+        integer, seconds = document["integer_sparsity"], tuple(float(s) for s in document["epoch_seconds"])
+        if not stages or not seconds:
+            raise ValueError("it has no stages, or no seconds of its epochs")
+        return TrainedRun(
+            folder,
+            settings,
+            float(document["sparsity"]),
+            None if integer is None else float(integer),
+            stages,
+            int(document["epochs"]),
+            int(document["best_epoch"]),
+            float(document["validation_accuracy"]),
+            seconds,
+            tuple(str(warning) for warning in document.get("warnings", ())),
+            *(None if document.get(name) is None else float(document[name]) for name in CONNECTIVITIES),
+        )
+    except DAMAGE as error:
+        raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error
