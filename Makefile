@@ -80,9 +80,9 @@ $(DOCS_STAMP): $(STAMP)
 	$(PIP) install -e '.[docs]'
 	@touch $@
 
-# --strict: a broken link fails.
+# --strict: a broken link fails; not --quiet, which would hide the warnings that --strict counts.
 docs: $(DOCS_STAMP)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html. Search needs a server: $(BIN)/python -m http.server --directory site"
 
 # What runtime_speed.py measures against, and the fuzzer guided by coverage. Each in a folder of its own, which nothing else imports: the environment stays as it is.

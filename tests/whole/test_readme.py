@@ -32,7 +32,8 @@ def few_images(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)  # all of them, so that no closing fence opens one
+    return [text for named, text in found if named == language]
 
 
 def commands() -> list[str]:
