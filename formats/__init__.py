@@ -1,7 +1,7 @@
 """Formats of network files. Each format is a file or a folder here, found by its name.
 
 A format that can be read offers SUFFIXES and `read(path) -> Network`, or, with `Options` (a frozen dataclass), `read(path, options)`.
-It may offer `known(path, options) -> Known`, what a file says about its samples, and REFUSED, why it lacks options of other formats.
+It may offer `known(path, options) -> Known`, what a file says about its samples, and REFUSED, why it has no options of other formats.
 A format that can be written offers SUFFIXES and `write(network, path)`, or, with `WriteOptions`, `write(network, path, options)`; or
 `write_integers(network, path)`, if it holds the integers of a compiled network.
 """
@@ -17,7 +17,7 @@ from .. import lazy, registry
 __all__ = ["found", "readers", "writers"]
 
 KIND = "format"
-if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+if not TYPE_CHECKING:  # type checkers would accept any name from a module with __getattr__
     __getattr__, __dir__ = lazy.exports(__name__, {}, here=("found", "readers", "writers"))
 
 

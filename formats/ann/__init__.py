@@ -1,8 +1,8 @@
 """Conversion of trained ANNs (ONNX, ReLU) to rate-coded spiking networks, with their accuracy by number of time steps.
 
 Activations become spike rates: each layer's weights are scaled by the activations that calibration samples cause, so that a rate of one
-spike a step stands for a high percentile of them (Diehl et al., IJCNN 2015; Rueckauer et al., Front. Neurosci. 11:682, 2017), and neurons
-are integrate-and-fire with a soft reset, whose rate over T steps is off by less than 1/T. It is a conversion: nothing is trained.
+spike per step stands for a high percentile of them (Diehl et al., IJCNN 2015; Rueckauer et al., Front. Neurosci. 11:682, 2017), and neurons
+are integrate-and-fire with a soft reset, whose rate over T steps is off by less than 1/T. Nothing is trained.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the operators ask of the reader."""
+"""The reader's interface for the operators."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ AGAIN = "Export the network again"
 
 
 class Graph(Protocol):
-    """The reader, as a node sees it."""
+    """The reader, as operators see it."""
 
     constants: Constants
     signals: dict[str, Signal]
     batch: int
 
     def taken(self, node: onnx.NodeProto, index: int = 0) -> Signal:
-        """Return the signal that a node takes as its input number `index`."""
+        """Return the signal at a node's input `index`."""
         ...
 
     def rates(self, node: onnx.NodeProto) -> Rates:
-        """Return the rates that a node takes first."""
+        """Return the rates at a node's first input."""
         ...
 
     def closed(self, node: onnx.NodeProto, sent: Sum, ceiling: float = np.inf) -> Rates:

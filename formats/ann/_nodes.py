@@ -1,4 +1,4 @@
-"""What the reader of ANNs asks of a node: its name, its attributes, its geometry, the error that it is refused with."""
+"""A node of an ANN, for the reader: its name, attributes and geometry, and the error that refuses it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ WAYS_OUT = {
 
 
 def name_of(node: onnx.NodeProto) -> str:
-    """Return a node's name, or that of what it gives."""
+    """Return a node's name, or that of its output."""
     return node.name or node.output[0]
 
 
 def refused(node: onnx.NodeProto, why: str, way_out: str) -> FormatError:
-    """Build the error that a node is not converted; `way_out`: a sentence without its full stop."""
+    """Build the error for a node that cannot be converted; `way_out`: a sentence without its full stop."""
     name = node.name or (node.output[0] if node.output else "?")
     return FormatError(f"node {name!r} ({node.op_type}): {why}. {way_out}.")
 
@@ -64,9 +64,9 @@ def same(node: onnx.NodeProto, values: list[int], what: str, low: int) -> int:
 
 
 def pads_of(node: onnx.NodeProto, maps: list[int], kernel: tuple[int, int], strides: list[int]) -> Pads:
-    """Return the zeros that a window needs around maps: those given, or what auto_pad stands for.
+    """Return the zero padding of a window: as given, or as auto_pad defines it.
 
-    SAME gives ceil(n / stride) outputs; an odd number of zeros puts the last at the end (UPPER) or at the beginning (LOWER).
+    SAME gives ceil(n / stride) outputs; if the number of zeros is odd, the extra one goes at the end (UPPER) or at the beginning (LOWER).
     """
     attributes = attributes_of(node)
     auto = bytes(attributes.get("auto_pad", b"NOTSET")).decode("utf-8", "replace")
@@ -85,7 +85,7 @@ def pads_of(node: onnx.NodeProto, maps: list[int], kernel: tuple[int, int], stri
 
 
 def spread(node: onnx.NodeProto, weights: Float, groups: int, dilations: list[int]) -> Float:
-    """Return the kernel of all channels, with the gaps of a dilation as zeros."""
+    """Return the kernel over all channels, with the gaps of a dilation filled with zeros."""
     out, inside, height, width = weights.shape
     if len(dilations) != 2 or min(dilations) < 1 or max(dilations) > 4096:
         raise refused(node, f"its dilations are {dilations}", "Use two dilations from 1 to 4096")
@@ -99,9 +99,9 @@ def spread(node: onnx.NodeProto, weights: Float, groups: int, dilations: list[in
 
 
 def padded_alike(node: onnx.NodeProto, kernel: Float, pads: Pads) -> tuple[Float, int]:
-    """Return a kernel that does with the same padding p on every side what `kernel` does with `pads`, and p.
+    """Return p and a kernel that, padded by p on every side, computes the same as `kernel` with `pads`.
 
-    With p the largest, rows of zeros before and behind the kernel's own, p - top and p - bottom of them, shift it and keep the outputs.
+    p is the largest of `pads`; p - top rows of zeros before the kernel's own and p - bottom after them leave the outputs unchanged.
     """
     top, left, bottom, right = pads
     p = max(pads)

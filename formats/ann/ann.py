@@ -17,10 +17,10 @@ INPUT = -1  # the source of a branch: the samples
 
 @dataclass(frozen=True)
 class Branch:
-    """W mean(x): what a layer takes from one other.
+    """W mean(x): a layer's input from one other layer.
 
     `source`: the number of a layer, or INPUT. `weights`: (targets, sources), or (channels out, channels in, height, width), or (channels,)
-    where each neuron takes its like of the source alone: a shortcut. `shape`: of the source. `pool`: width of the windows averaged before.
+    for a shortcut, which is one-to-one. `shape`: of the source. `pool`: width of the windows averaged beforehand.
     """
 
     source: int
@@ -31,14 +31,14 @@ class Branch:
     pool: int = 1
 
     def connectivity(self, scale: float) -> Connectivity:
-        """Return the weights times `scale`, those of an average as the sum that it is."""
+        """Return the weights times `scale`; an average is written as a sum."""
         weights = (self.weights * (scale / self.pool**2)).astype(np.float32)
         if weights.ndim == 1:
             return self._diagonal(weights)
         if weights.ndim == 2 and self.pool == 1:
             return Synapses.from_dense(weights)
         maps = self.shape[0], self.shape[1], self.shape[2]
-        if weights.ndim == 2:  # on pooled maps: a kernel as large as they are
+        if weights.ndim == 2:  # on pooled maps: a kernel that covers them
             weights = weights.reshape(len(weights), maps[0], maps[1] // self.pool, maps[2] // self.pool)
         return Convolution.from_dense(weights, maps, stride=self.stride, padding=self.padding, pool=self.pool)
 
@@ -52,7 +52,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Layer:
-    """y = min(relu(sum over branches W mean(x) + b), ceiling), or without the ReLU at the end.
+    """y = min(relu(sum over branches W mean(x) + b), ceiling); the last layer has no ReLU.
 
     `bias`: (channels out,), or (targets,) where it differs within a channel; `target`: the shape. `ceiling`: 6 for a ReLU6, inf for a ReLU.
     """
@@ -72,9 +72,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Ann:
-    """The layers, each after those it takes from, the last the output; and what onnxruntime needs.
+    """The layers, in topological order, the output last; and what onnxruntime needs.
 
-    `shape`: of a sample in the file; `batch`: that the file asks for, 0 for any; `content`: the file, with its weights inside; `entry` and
+    `shape`: of a sample in the file; `batch`: the file's batch size, 0 for any; `content`: the file, with its weights; `entry` and
     `exit`: its input and output.
     """
 
@@ -87,11 +87,11 @@ class Ann:
 
     @property
     def maps(self) -> Shape:
-        """The shape in which the first layer sees a sample."""
+        """The shape of a sample at the first layer."""
         return next(b.shape for layer in self.layers for b in layer.branches if b.source == INPUT)
 
     def activations(self, samples: NDArray[np.floating[Any]]) -> list[Float]:
-        """Return every layer's outputs, (samples, neurons) each, for real-valued samples (samples, inputs)."""
+        """Return the outputs of every layer, (samples, neurons) each, for real-valued samples (samples, inputs)."""
         found: list[Float] = []
         entry = np.asarray(samples, np.float64).T
         for layer in self.layers:

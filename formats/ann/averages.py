@@ -15,7 +15,7 @@ __all__ = ["average", "global_average", "reduce_mean"]
 
 
 def average(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """Averages over windows side by side."""
+    """Averages over adjacent windows."""
     x, attributes = graph.rates(node), attributes_of(node)
     size = same(node, attributes.get("kernel_shape", [0]), "kernel_shape", 1)
     strides = [int(s) for s in attributes.get("strides", [1, 1])]

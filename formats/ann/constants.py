@@ -1,6 +1,6 @@
-"""Constants of an ONNX graph, and what nodes compute of them alone: the shapes of `x.view(x.size(0), -1)`, transposed weights.
+"""Constants of an ONNX graph, and what nodes compute from constants alone: the shapes of `x.view(x.size(0), -1)`, transposed weights.
 
-The number of samples in a batch may be open. It is then BATCH, which nodes may move, but not compute with.
+The batch size may be open. It is then BATCH, which nodes may move, but not compute with.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIMPLER = "Export it with constant shapes, or simplify its graph (onnxsim)"
 
 
 class Constants:
-    """Values by name: initializers, read when they are asked for, and what was computed."""
+    """Values by name: initializers, read on first use, and computed constants."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._tensors = {t.name: t for t in graph.initializer}
@@ -45,7 +45,7 @@ class Constants:
         """Return a value for a node.
 
         Raises:
-            FormatError: it is no constant, is too large, or its numbers are of another kind or not as many as its shape says.
+            FormatError: it is not a constant, is too large, or its values have an unsupported type or do not match its shape.
         """
         if name not in self._found:
             if name not in self._tensors:
@@ -56,10 +56,10 @@ class Constants:
         return self._found[name]
 
     def floats(self, node: onnx.NodeProto, index: int) -> Float:
-        """Return the input number `index` of a node as finite numbers.
+        """Return a node's input `index` as finite numbers.
 
         Raises:
-            FormatError: as of `get`; it is missing, holds no floating point, or values that are not finite.
+            FormatError: as for `get`; or it is missing, is not floating point, or holds values that are not finite.
         """
         if index >= len(node.input) or not node.input[index]:
             raise refused(node, f"its input {index} is missing", AGAIN)
@@ -73,7 +73,7 @@ class Constants:
         return found
 
     def integers(self, node: onnx.NodeProto, index: int) -> list[int] | None:
-        """Return the input number `index` of a node as a list of whole numbers, or None where it is left out."""
+        """Return a node's input `index` as a list of integers, or None if it is omitted."""
         if index >= len(node.input) or not node.input[index]:
             return None
         value = self.get(node, node.input[index])
@@ -82,7 +82,7 @@ class Constants:
         return [int(n) for n in value.ravel()]
 
     def axes(self, node: onnx.NodeProto, rank: int) -> list[int] | None:
-        """Return the axes of a node from 0 on, in its attribute or its second input; None where it names none."""
+        """Return a node's axes, counted from 0, from its attribute or its second input; None if it names none."""
         given = attributes_of(node).get("axes")
         found = self.integers(node, 1) if given is None else [int(a) for a in given]
         if found is None:
@@ -92,7 +92,7 @@ class Constants:
         return [a % rank for a in found]
 
     def compute(self, node: onnx.NodeProto) -> bool:
-        """Compute a node whose inputs are all constants; return whether it is one that can be.
+        """Compute a node whose inputs are all constants; return whether that is possible.
 
         Raises:
             FormatError: values that do not fit, or arithmetic with an open number of samples.
@@ -121,7 +121,7 @@ class Constants:
 
 
 def _most(node: onnx.NodeProto, values: list[Array | None]) -> int:
-    """Return how many numbers a node makes at most."""
+    """Return an upper bound on the number of values that a node produces."""
     found = [v for v in values if v is not None]
     if node.op_type in ARITHMETIC:
         return int(np.prod(np.broadcast_shapes(*(v.shape for v in found)), dtype=object))
@@ -214,7 +214,7 @@ ARITHMETIC = frozenset(("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal")
 
 
 def shape_of(node: onnx.NodeProto, batch: int, view: tuple[int, ...]) -> Array:
-    """Return what the operator Shape gives of samples that look like `view`, with its start and end."""
+    """Return the result of the operator Shape, with its start and end, for samples of shape `view`."""
     attributes = attributes_of(node)
     whole = [batch or BATCH, *view]
     start, end = int(attributes.get("start", 0)), attributes.get("end")

@@ -1,4 +1,4 @@
-"""The accuracy of an ANN by onnxruntime, and of the spiking network that was made of it by number of time steps."""
+"""The accuracy of an ANN, by onnxruntime, and of the spiking network converted from it, by number of time steps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .ann import Ann
 from .normalise import Converted, check_axes
 from .verify import logits, verify
 
-BATCH = 64  # samples that are simulated at once
+BATCH = 64  # samples simulated at once
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of a spiking network.
+    """The accuracy of a spiking network, by number of time steps.
 
-    `by_steps`: by number of time steps, the share of right predictions; `rate_error`: by population, the mean distance of rates over all
-    time steps to the clipped activations that they stand for; `spikes`: a sample and all time steps, on average.
+    `by_steps`: fraction of correct predictions by number of time steps; `rate_error`: by population, mean distance of the rates over all
+    time steps from the clipped activations that they stand for; `spikes`: mean number per sample, over all time steps.
     """
 
     by_steps: dict[int, float]
@@ -30,7 +30,7 @@ class Accuracy:
 
 
 def steps_of(timesteps: int) -> list[int]:
-    """Return 4, 8, 16, ... up to `timesteps`, which is the last."""
+    """Return 4, 8, 16, ... and `timesteps` as the last."""
     powers = [4 << k for k in range(12) if 4 << k < timesteps]
     return [*powers, timesteps]
 

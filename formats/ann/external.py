@@ -1,7 +1,7 @@
-"""Weights that lie in a file beside an ONNX model, which torch.onnx.export writes by default as MODEL.onnx.data.
+"""Weights in a file beside an ONNX model, which torch.onnx.export writes by default as MODEL.onnx.data.
 
-A file names where its weights are, and nothing in it is trusted: only a plain name of a file in the model's own folder is opened, no link,
-and only bytes that it has, as many as the tensor's shape needs, are read. The model that is returned holds them itself.
+The model says where its weights are, and nothing in it is trusted: only a plain file name in the model's own folder is opened, no link,
+and exactly the number of bytes that the tensor's shape needs is read. The returned model contains the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...errors import FormatError
 
 __all__ = ["embed"]
 
-LARGEST = 1_900_000_000  # bytes in all: a message of protobuf ends at 2 GiB, and onnxruntime is given one
+LARGEST = 1_900_000_000  # bytes in total: a protobuf message is limited to 2 GiB, and onnxruntime is given one
 BYTES: dict[int, int] = {
     onnx.TensorProto.FLOAT: 4,
     onnx.TensorProto.DOUBLE: 8,
@@ -32,11 +32,11 @@ WAY_OUT = "Export it with its weights inside: torch.onnx.export(..., external_da
 
 
 def embed(model: onnx.ModelProto, path: Path) -> bool:
-    """Put the values of every tensor that keeps them beside `path` into the model; return whether there were any.
+    """Move the values of every tensor stored beside `path` into the model; return whether there were any.
 
     Raises:
-        FormatError: the other file is missing, lies elsewhere or is a link, is too short, or holds another number of bytes than the shape
-            needs; tensor, file and a way out are named.
+        FormatError: the other file is missing, is in another folder, is a link or too short, or the byte count differs from what the shape
+            needs; the message names the tensor, the file and a way out.
     """
     found = [t for t in _tensors(model.graph) if t.data_location != onnx.TensorProto.DEFAULT or t.external_data]
     total = 0
@@ -83,7 +83,7 @@ def _read(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
 
 
 def _bytes_of(path: Path, offset: int, length: int, where: str) -> bytes:
-    """Read a part of a regular file, without following a link."""
+    """Read part of a regular file, without following a link."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError as error:

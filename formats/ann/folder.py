@@ -23,17 +23,17 @@ Calibration = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def check_static(data: str, *, temporal: bool) -> None:
-    """Refuse samples that have time steps of their own.
+    """Refuse samples with a time axis.
 
     Raises:
-        UsageError: they have.
+        UsageError: the samples have a time axis.
     """
     if temporal:
         raise UsageError(f"The samples of {data} are recorded events; an ANN's inputs are constant. Name a data set of images.")
 
 
 def calibration_samples(values: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
-    """Return training samples evenly spread, (samples, inputs), and their labels."""
+    """Return evenly spaced training samples, (samples, inputs), and their labels."""
     chosen = choose(CALIBRATION_SAMPLES, len(values)).indices()
     picked = np.asarray(values[chosen])
     return np.ascontiguousarray(picked.reshape(len(picked), -1)), np.ascontiguousarray(labels[chosen])
@@ -50,11 +50,11 @@ def write_run(
     provenance: dict[str, str],
     percentile: float,
 ) -> dict[str, Any]:
-    """Write model.onnx, calibration.safetensors and conversion.json; return what the last one holds.
+    """Write model.onnx, calibration.safetensors and conversion.json; return the contents of the last.
 
     Args:
         own: the ANN's accuracy on the `tested` test samples; found: that of the spiking network.
-        provenance: what else the network shall say of where it comes from.
+        provenance: further entries for the network's provenance.
     """
     last = max(found.by_steps)
     stages = Stage.on("ann", own, tested), Stage.on("converted", found.by_steps[last], tested)

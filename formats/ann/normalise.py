@@ -7,13 +7,13 @@ With lambda_l a high percentile of the activations of layer l on calibration sam
 so that the rate of a neuron tends to  min(a_l / lambda_l, 1)  (Rueckauer et al., Front. Neurosci. 11:682, 2017, section 2.2; the
 maximum instead of a percentile is Diehl et al., IJCNN 2015). Samples enter as a constant current.
 
-A layer of several branches (a residual block) has the W_l lambda_s / lambda_l of each source s, so that their sum is in the same unit; a
-shortcut has W = 1. A ReLU that ends at c (ReLU6: c = 6) needs nothing of its own, since a rate ends at 1:
+A layer of several branches (a residual block) uses W_l lambda_s / lambda_l for each source s, so that their sum is in the same unit; a
+shortcut has W = 1. A ReLU that saturates at c (ReLU6: c = 6) needs no special treatment, since a rate saturates at 1:
 
     min(max(z, 0), c) / lambda = min(max(z, 0) / lambda, 1)    with  lambda = min(c, percentile),  exactly so where lambda = c
 
-The last layer has no ReLU, and its answer is the largest of numbers of either sign. Adding the same to all of them changes no answer, so
-they are shifted until at least the two largest are positive on every calibration sample.
+The last layer has no ReLU, and its prediction is the largest of outputs of either sign. A common shift changes no prediction, so
+all outputs are shifted until at least the two largest are positive on every calibration sample.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ NEURON = LIF(tau=np.inf, v_threshold=1.0, v_reset=0.0, decay_input=False, soft_r
 
 @dataclass(frozen=True)
 class Converted:
-    """The spiking network, and what was read off the calibration samples.
+    """The spiking network, and what the calibration samples gave.
 
-    `scales`: by population, the activation that a rate of one spike a step stands for; `shift`: what was added to every output.
+    `scales`: by population, the activation that a rate of one spike per step stands for; `shift`: what was added to every output.
     """
 
     network: Network
@@ -52,13 +52,13 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
         ann: as `read_ann` gives it.
         values: (samples, inputs) calibration samples, integers 0..levels.
         levels: the largest value.
-        scale: what the ANN was trained to see for one unit of a value; 1 / levels where pixels were 0..1.
-        percentile: of a layer's activations, above 50 up to 100, that one spike a step stands for.
-        timesteps: of a sample.
+        scale: the ANN's input for one unit of a value; 1 / levels if it was trained on pixels in 0..1.
+        percentile: of a layer's activations, above 50 up to 100, that one spike per step stands for.
+        timesteps: per sample.
 
     Raises:
-        UsageError: samples of another size, or a percentile or scale out of range.
-        FormatError: onnxruntime computes other outputs of the first samples than the layers as they were read.
+        UsageError: samples of the wrong size, or a percentile or scale out of range.
+        FormatError: onnxruntime's outputs for the first samples differ from those of the layers as read.
         NetworkError: a layer that never activates, by name.
     """
     if not 50.0 < percentile <= 100.0:
@@ -79,7 +79,7 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
     for name, layer, found in zip(names, ann.layers, activations, strict=True):
         top = min(layer.ceiling, _top(name, np.maximum(found, 0.0), percentile, last=layer is ann.layers[-1]))
         bias = _single(name, (layer.bias + (shift if layer is ann.layers[-1] else 0.0)) / top)
-        shape = layer.target if len(bias) == layer.target[0] else (layer.size,)  # a bias that differs within a channel is one a neuron
+        shape = layer.target if len(bias) == layer.target[0] else (layer.size,)  # a bias that differs within a channel is stored per neuron
         populations.append(Population(name, shape, NEURON, bias=bias if bias.any() else None))
         scales[name] = top
         projections += _projections(layer, name, names, scales)
@@ -88,7 +88,7 @@ def convert(ann: Ann, values: NDArray[np.uint8], *, levels: int, scale: float, p
 
 
 def _projections(layer: Layer, name: str, names: list[str], scales: dict[str, float]) -> list[Projection]:
-    """Return a projection of each branch, its weights times what a spike of its source stands for, over what one of the layer does."""
+    """Return a projection for each branch, its weights times the source's scale over the layer's own."""
     made: list[Projection] = []
     for branch in layer.branches:
         source = "input" if branch.source == INPUT else names[branch.source]
@@ -105,10 +105,10 @@ def _single(name: str, bias: Float) -> NDArray[np.float32]:
 
 
 def check_axes(ann: Ann, shape: tuple[int, ...]) -> None:
-    """Refuse samples whose axes lie otherwise than those of the ANN's input; axes of 1 and flat samples may differ.
+    """Refuse samples whose axis order differs from that of the ANN's input; axes of size 1 and flat samples may differ.
 
     Raises:
-        UsageError: both shapes, and the transposition that would fit.
+        UsageError: the message gives both shapes and the transposition that would fit.
     """
     if not fits(shape, ann.shape):
         way_out = advice(shape, ann.shape, batched=True) or " Name its data."
@@ -116,7 +116,7 @@ def check_axes(ann: Ann, shape: tuple[int, ...]) -> None:
 
 
 def _shift(logits: Float) -> float:
-    """Return what makes the second largest output of every sample positive, or 0 if each is."""
+    """Return the shift that makes the second largest output of every sample positive; 0 if none is needed."""
     if logits.shape[1] < 2:
         return 0.0
     second = np.partition(logits, -2, axis=1)[:, -2]
@@ -124,7 +124,7 @@ def _shift(logits: Float) -> float:
 
 
 def _top(name: str, activations: Float, percentile: float, *, last: bool) -> float:
-    """Return the percentile of a layer's activations; of the last layer that of its largest, since an answer that saturates ties."""
+    """Return the percentile of a layer's activations; in the last layer, of the largest per sample, since saturated outputs tie."""
     top = float(np.percentile(activations.max(axis=1) if last else activations, percentile))
     if not top > 0.0:
         top = float(activations.max(initial=0.0))
@@ -137,7 +137,7 @@ def _top(name: str, activations: Float, percentile: float, *, last: bool) -> flo
 
 
 def _names(ann: Ann) -> list[str]:
-    """Name the populations after the nodes, in letters that every format takes, no two alike."""
+    """Name the populations after the nodes, uniquely and in characters that every format accepts."""
     names: list[str] = []
     for number, layer in enumerate(ann.layers, 1):
         name = re.sub(r"\W+", "_", layer.name).strip("_") or f"layer{number}"

@@ -55,7 +55,7 @@ def _dense(graph: Graph, node: onnx.NodeProto, weights: Float, bias: Float) -> S
 
 
 def conv(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """A convolution of two axes."""
+    """A convolution along two axes."""
     x, attributes, weights = graph.rates(node), attributes_of(node), graph.constants.floats(node, 1)
     if x.view != x.averaged or len(x.view) != 3 or weights.ndim != 4 or not weights.size:
         shapes = f"what comes before has the shape {x.view}, the kernel {weights.shape}"
@@ -84,7 +84,7 @@ def conv(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def add(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """A bias, or two branches that meet."""
+    """A bias, or the sum of two branches."""
     if all(name in graph.signals for name in node.input):
         return _meet(node, graph.taken(node, 0), graph.taken(node, 1))
     x, constant, _ = _operands(graph, node)
@@ -92,7 +92,7 @@ def add(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def sub(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """x - c or c - x; the mean of normalised inputs."""
+    """x - c or c - x; also the mean subtracted to normalise inputs."""
     if all(name in graph.signals for name in node.input):
         minus = _affine(node, graph.taken(node, 1), np.array(-1.0), None)
         return _meet(node, graph.taken(node, 0), minus)
@@ -107,7 +107,7 @@ def mul(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def div(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """x / c; the deviation of normalised inputs."""
+    """x / c; also the deviation divided by to normalise inputs."""
     x, constant, first = _operands(graph, node)
     if not first or not (constant != 0.0).all():
         raise refused(node, "it divides by what the network computes, or by 0", "Divide by constants that are not 0")
@@ -115,7 +115,7 @@ def div(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def normalisation(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """gain (x - mean) / sqrt(variance + epsilon) + shift, by channel."""
+    """gain (x - mean) / sqrt(variance + epsilon) + shift, per channel."""
     x, attributes = graph.taken(node), attributes_of(node)
     scale, shift, mean, variance = (graph.constants.floats(node, i) for i in range(1, 5))
     if attributes.get("training_mode", 0):
@@ -129,7 +129,7 @@ def normalisation(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def _operands(graph: Graph, node: onnx.NodeProto) -> tuple[Signal, Float, bool]:
-    """Return the signal and the constant that a node takes, and whether the signal is the first."""
+    """Return a node's signal and constant, and whether the signal is its first input."""
     first = bool(node.input) and node.input[0] in graph.signals
     if len(node.input) == 2 and all(name in graph.signals for name in node.input):
         raise refused(
@@ -139,7 +139,7 @@ def _operands(graph: Graph, node: onnx.NodeProto) -> tuple[Signal, Float, bool]:
 
 
 def _affine(node: onnx.NodeProto, x: Signal, gain: Float | None, shift: Float | None) -> Signal:
-    """Return gain x + shift, with constants that broadcast to what x looks like."""
+    """Return gain x + shift, with constants that broadcast to the view of x."""
     found = [_fitted(node, x, c, otherwise) for c, otherwise in ((gain, 1.0), (shift, 0.0))]
     if isinstance(x, Rates):
         return x.affine(*found)
@@ -150,7 +150,7 @@ def _affine(node: onnx.NodeProto, x: Signal, gain: Float | None, shift: Float | 
 
 
 def _fitted(node: onnx.NodeProto, x: Signal, constant: Float | None, otherwise: float) -> Float:
-    """Return a constant in the shape of x as the layers have it."""
+    """Return a constant in the shape that x has in the layers."""
     shape = x.averaged if isinstance(x, Rates) else x.target
     if constant is None:
         return np.full(shape, otherwise)
@@ -167,7 +167,7 @@ def _fitted(node: onnx.NodeProto, x: Signal, constant: Float | None, otherwise: 
 
 
 def _meet(node: onnx.NodeProto, a: Signal, b: Signal) -> Sum:
-    """Return the sum of two branches: the shortcut of a residual block takes each neuron's like."""
+    """Return the sum of two branches; the shortcut of a residual block is one-to-one."""
     one, other = (s if isinstance(s, Sum) else s.alone(node) for s in (a, b))
     if one.target != other.target or one.view != other.view:
         raise refused(node, f"it adds {one.view} and {other.view}", "Branches of the same shape can be added")
@@ -178,7 +178,7 @@ def _meet(node: onnx.NodeProto, a: Signal, b: Signal) -> Sum:
 
 
 def relu(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """max(x, 0); of rates, the rates themselves."""
+    """max(x, 0); rates stay as they are."""
     x = graph.taken(node)
     if isinstance(x, Rates) and x.gain is None and x.shift is None:
         return x
@@ -204,7 +204,7 @@ def clip(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def softmax(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """The end: it does not change the prediction."""
+    """A Softmax at the end, which does not change the prediction."""
     x = graph.taken(node)
     axis = int(attributes_of(node).get("axis", -1))
     if len(x.view) != 1 or axis not in (1, -1):

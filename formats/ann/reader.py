@@ -22,14 +22,14 @@ from .signals import Rates, Sum
 __all__ = ["read_ann"]
 
 MAX_NEURONS = 1 << 24
-LARGEST = 1e30  # of a weight or bias: what follows is in float32
+LARGEST = 1e30  # of a weight or bias: later stages use float32
 
 
 def read_ann(path: Path) -> Ann:
-    """Read an ANN, and the file of weights beside it.
+    """Read an ANN, with the weights file beside it, if any.
 
     Raises:
-        FormatError: damaged, values in a file that is not beside it, or an operator that is not converted; node and way out are named.
+        FormatError: damaged, values in a file that is not beside it, or an unsupported operator; the message names the node and a way out.
     """
     content = read_bytes(path, "the ANN")
     model = onnx.ModelProto()
@@ -40,7 +40,7 @@ def read_ann(path: Path) -> Ann:
     try:
         if external.embed(model, path):
             content = model.SerializeToString()
-        with np.errstate(all="ignore"):  # what goes beyond float64 is refused where a layer is made
+        with np.errstate(all="ignore"):  # overflow of float64 is refused where a layer is made
             return _Reader(model, content).ann()
     except FormatError as error:
         raise FormatError(f"{path}: {str(error).removesuffix('.')}.") from error
@@ -49,7 +49,7 @@ def read_ann(path: Path) -> Ann:
 
 
 class _Reader(Graph):
-    """Walks the nodes in the order of the file; `signals` has, by name of a value, what it is in terms of layers."""
+    """Walks the nodes in file order; `signals` maps the name of a value to what it is in terms of layers."""
 
     def __init__(self, model: onnx.ModelProto, content: bytes) -> None:
         graph = model.graph
@@ -98,7 +98,7 @@ class _Reader(Graph):
         self.signals[node.output[0]] = handler(self, node)
 
     def taken(self, node: onnx.NodeProto, index: int = 0) -> Signal:
-        """Return the signal that a node takes as its input number `index`."""
+        """Return the signal at a node's input `index`."""
         name = node.input[index] if index < len(node.input) else ""
         if name not in self.signals:
             what = "constants alone" if name in self.constants else f"{name!r}, which is not computed before it"
@@ -109,7 +109,7 @@ class _Reader(Graph):
         return found
 
     def rates(self, node: onnx.NodeProto) -> Rates:
-        """Return the rates that a node takes: a sum of rates becomes a layer of its own, any other needs a ReLU."""
+        """Return the rates at a node's input: a sum of rates becomes a layer of its own, any other sum needs a ReLU."""
         found = self.taken(node)
         if isinstance(found, Sum) and found.never_negative and found.name is None:
             found = self.signals[node.input[0]] = self.closed(node, found)
@@ -134,7 +134,7 @@ class _Reader(Graph):
     def _finish(self, sent: Signal) -> None:
         """Close the last layer, which needs no ReLU."""
         if isinstance(sent, Rates) and sent.plain and sent.source != INPUT:
-            del self.layers[sent.source + 1 :]  # what comes after leads nowhere
+            del self.layers[sent.source + 1 :]  # later layers do not lead to the output
             return
         if isinstance(sent, Rates) and sent.source == INPUT:
             raise FormatError("it has no layer with weights. Export a network that has one")
@@ -151,7 +151,7 @@ def _check(model: onnx.ModelProto) -> None:
 
 
 def _merged(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
-    """Return one branch where several take the same in the same way."""
+    """Merge branches that have the same source and geometry."""
     found: list[Branch] = []
     for b in branches:
         like = [i for i, f in enumerate(found) if replace(f, weights=b.weights) == b and f.weights.shape == b.weights.shape]
@@ -163,7 +163,7 @@ def _merged(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
 
 
 def _reaching(layers: list[Layer]) -> tuple[Layer, ...]:
-    """Return the layers from which a way leads to the last, numbered again."""
+    """Return the layers with a path to the last one, renumbered."""
     kept = {len(layers) - 1}
     for i in range(len(layers) - 1, -1, -1):
         if i in kept:

@@ -1,11 +1,11 @@
-"""What a value of the graph is, in terms of layers: rates of one layer, or a sum that no ReLU has closed yet.
+"""What a value of the graph is, in terms of layers: the rates of one layer, or a sum that has not reached its ReLU yet.
 
-Averages, gains and shifts of rates wait for the layer that takes them in, since they are linear:
+Averages, gains and shifts of rates are linear, so they are folded into the layer that receives them:
 
     W (g mean(x) + c) + b  =  (W g) mean(x) + (W c + b)
 
-W c is one number a channel inside a map. Where a convolution pads with zeros (it pads the normalised map) it differs at the edges, and
-the bias is then one number a neuron, exactly.
+W c is one number per channel inside a map. Where a convolution pads with zeros (it pads the normalised map) it differs at the edges, and
+the bias is then one number per neuron, exactly.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .ann import Branch, Shape
 
 @dataclass(frozen=True)
 class Rates:
-    """gain mean(x) + shift, with x what the layer `source` gives, of the shape `shape`.
+    """gain mean(x) + shift, with x the output of the layer `source`, of shape `shape`.
 
-    `pool`: width of the windows averaged; `whole`: whether the windows are averaged over each map, too. `view`: the shape of a sample as
+    `pool`: width of the windows averaged; `whole`: whether each map is averaged as well. `view`: the shape of a sample as
     the next node sees it. `gain`, `shift`: none, or arrays that broadcast to `averaged`. `ended`: whether a Softmax came.
     """
 
@@ -47,7 +47,7 @@ class Rates:
 
     @property
     def plain(self) -> bool:
-        """Whether these are the rates themselves."""
+        """Whether these are the unchanged rates."""
         return self.pool == 1 and not self.whole and self.gain is None and self.shift is None
 
     def affine(self, gain: Float | float, shift: Float | float) -> Rates:
@@ -92,7 +92,7 @@ class Rates:
         return Convolution.from_dense(kernel, maps, stride=stride, padding=padding).operator(np.float64) @ shift.ravel()
 
     def alone(self, node: onnx.NodeProto) -> Sum:
-        """Return these rates as a sum of one branch, in which each neuron takes its like."""
+        """Return these rates as a sum of one branch, one-to-one."""
         gain, shift = self._filled(self.gain, 1.0), self._filled(self.shift, 0.0)
         if len(self.shape) == 1:
             return Sum((Branch(self.source, gain.copy(), self.shape),), shift.copy(), self.shape, self.view)
@@ -107,7 +107,7 @@ class Sum:
     """The sum over `branches` + bias, before its ReLU.
 
     `bias`: (channels,) or (targets,); `target`: its shape; `view`: as the next node sees it.
-    `name`: the node with weights that made it, None for shortcuts alone; `label`: of these, the node that added them. `ended`: whether a
+    `name`: the node whose weights made it, None for shortcuts alone; `label`: for those, the node that added them. `ended`: whether a
     Softmax came.
     """
 
@@ -131,11 +131,11 @@ class Sum:
 
     @property
     def never_negative(self) -> bool:
-        """Whether it is one of rates with weights and biases of 0 or more, so that a ReLU changes nothing."""
+        """Whether it sums rates with non-negative weights and biases, so that a ReLU changes nothing."""
         return bool((self.bias >= 0.0).all() and all((b.weights >= 0.0).all() for b in self.branches))
 
     def affine(self, gain: NDArray[np.float64], shift: Float) -> Sum:
-        """Return gain (this) + shift: one gain a channel, (channels,), and one shift a neuron or a channel."""
+        """Return gain (this) + shift: one gain per channel, (channels,), and one shift per neuron or channel."""
         branches = tuple(replace(b, weights=b.weights * gain.reshape(-1, *[1] * (b.weights.ndim - 1))) for b in self.branches)
         if len(self.bias) == len(gain) == len(shift):
             return replace(self, branches=branches, bias=self.bias * gain + shift)
@@ -151,6 +151,6 @@ class Sum:
 
 
 def by_channel(values: Float) -> Float:
-    """Return one value a channel of (channels, ...), or all of them where they differ within a channel."""
+    """Return one value per channel of (channels, ...), or all values where they differ within a channel."""
     rows = values.reshape(len(values), -1)
     return rows[:, 0].copy() if (rows == rows[:, :1]).all() else values.ravel().copy()

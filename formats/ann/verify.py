@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ...errors import FormatError
 from .ann import Ann, Float
 
-SAMPLES = 64  # that are compared
-TOLERANCE = 1e-3  # of the largest output, between onnxruntime's float32 and what was read
+SAMPLES = 64  # compared
+TOLERANCE = 1e-3  # relative to the largest output, between onnxruntime's float32 and the layers read
 
 
 def verify(ann: Ann, samples: NDArray[np.floating[Any]]) -> None:
@@ -29,15 +29,15 @@ def verify(ann: Ann, samples: NDArray[np.floating[Any]]) -> None:
 
 
 def _agree(outputs: Float, read: Float) -> bool:
-    """Compare outputs with the layers' own; those behind a Softmax, or its logarithm, by their differences within a sample."""
+    """Compare outputs with the layers' own; after a Softmax or LogSoftmax, by their differences within a sample."""
     candidates = [outputs, np.log(np.maximum(outputs, 1e-30))]
     for found in candidates:
         exact = read if found is outputs else read - read.max(axis=1, keepdims=True)
         shown = found if found is outputs else found - found.max(axis=1, keepdims=True)
-        clear = np.abs(exact) < 20.0 if found is not outputs else np.ones(exact.shape, np.bool_)  # a float32 softmax ends there
+        clear = np.abs(exact) < 20.0 if found is not outputs else np.ones(exact.shape, np.bool_)  # a float32 softmax resolves no more
         if shown.shape == exact.shape and np.abs(shown - exact)[clear].max(initial=0.0) <= TOLERANCE * max(1.0, float(np.abs(exact).max())):
             return True
-    centred = [x - x.max(axis=1, keepdims=True) for x in (outputs, read)]  # LogSoftmax is the outputs less a number a sample
+    centred = [x - x.max(axis=1, keepdims=True) for x in (outputs, read)]  # LogSoftmax subtracts one number per sample
     return centred[0].shape == centred[1].shape and bool(np.abs(centred[0] - centred[1]).max() <= TOLERANCE * max(1.0, np.abs(read).max()))
 
 

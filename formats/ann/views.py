@@ -1,4 +1,4 @@
-"""The operators that give a sample another shape, or none: what is in it, and its order, stay."""
+"""The operators that reshape a sample or leave it alone: its values and their order stay the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flatten(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def reshape(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """A sample as one row, the input as maps, or axes of 1 added or left out."""
+    """A sample as one row, the input as maps, or axes of size 1 added or dropped."""
     x, wanted = graph.taken(node), graph.constants.integers(node, 1)
     if not wanted:
         raise refused(node, "its new shape is missing", AGAIN)
@@ -45,7 +45,7 @@ def reshape(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def squeeze(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """Axes of 1 left out."""
+    """Axes of size 1 dropped."""
     x = graph.taken(node)
     axes = graph.constants.axes(node, len(x.view) + 1)
     if axes is None and graph.batch == 1:
@@ -57,7 +57,7 @@ def squeeze(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def unsqueeze(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """Axes of 1 added."""
+    """Axes of size 1 added."""
     x = graph.taken(node)
     given = attributes_of(node).get("axes")
     rank = len(x.view) + 1 + len(graph.constants.integers(node, 1) or [] if given is None else given)
@@ -69,7 +69,7 @@ def unsqueeze(graph: Graph, node: onnx.NodeProto) -> Signal:
 
 
 def _seen_as(node: onnx.NodeProto, x: Signal, view: Shape) -> Signal:
-    """Return x with another shape of the same size: a row, or the layer's own with axes of 1 more or fewer."""
+    """Return x with another shape of the same size: a row, or the layer's own with axes of size 1 added or dropped."""
     shape = x.averaged if isinstance(x, Rates) else x.target
     if len(shape) == 1 and view == (*shape, 1, 1):
         return _as_maps(x, view)
@@ -83,7 +83,7 @@ def _seen_as(node: onnx.NodeProto, x: Signal, view: Shape) -> Signal:
 
 
 def _as_maps(x: Signal, view: Shape) -> Signal:
-    """Return rows of features as that many maps of one place each."""
+    """Return rows of features as maps of size 1 x 1, one for each feature."""
     if isinstance(x, Sum):
         return replace(x, target=view, view=view)
     gain, shift = (None if v is None else np.broadcast_to(v, x.averaged).reshape(view) for v in (x.gain, x.shift))
@@ -91,7 +91,7 @@ def _as_maps(x: Signal, view: Shape) -> Signal:
 
 
 def passed(graph: Graph, node: onnx.NodeProto) -> Signal:
-    """Identity, Cast between kinds of floating point, Dropout outside training."""
+    """Identity, Cast between floating-point types, Dropout outside training."""
     x = graph.taken(node) if node.op_type != "Identity" else graph.signals.get(node.input[0]) or graph.taken(node)
     if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and graph.constants.get(node, node.input[2]).any():
         raise refused(node, "it is in training mode", "Export the network for inference: model.eval()")

@@ -1,4 +1,4 @@
-"""From a flat NIR graph to a network: signals between layers of neurons, neurons in steps, feedback a step late."""
+"""From a flat NIR graph to a network: signals between layers, neurons in discrete time, feedback delayed by a step."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .signals import ONE, Signal, Term
 
 __all__ = ["Steps", "build"]
 
-MAX_PARTS = 64  # of a layer of several time constants
-LONGEST = 4096  # steps of a delay: of a network's samples
-MAX_DENSE = 1 << 28  # entries of a matrix that stands for the same one along every row of a map
-LARGEST_WHOLE = 127  # of a gate's weights
-PASSES_ON = ("Flatten", "Identity")  # nodes that change no value
+MAX_PARTS = 64  # of a layer with several time constants
+LONGEST = 4096  # steps of a delay, as of a network's samples
+MAX_DENSE = 1 << 28  # entries of a matrix written out from one that applies to every row of a map
+LARGEST_WHOLE = 127  # of the weights of a memoryless threshold unit
+PASSES_ON = ("Flatten", "Identity")  # nodes that leave values unchanged
 
 
 @dataclass(frozen=True)
 class Steps:
     """How continuous time becomes steps: `dt` in seconds; whether neurons spike above their threshold or when they reach it.
 
-    `readout`: the threshold that non-spiking outputs get; None: they are refused. `reset`: what a spike does to the potential.
+    `readout`: the threshold given to non-spiking outputs; None: they are refused. `reset`: what a spike does to the potential.
     """
 
     dt: float
@@ -45,8 +45,8 @@ def build(graph: Graph, steps: Steps, timesteps: int, entry: InputSpec, provenan
     """Return the network of a graph.
 
     Raises:
-        FormatError: nodes that do not fit each other, loops without neurons, or primitives that are not read; each by name.
-        NetworkError: what no chip can run as meant: non-spiking outputs, time constants below a step.
+        FormatError: nodes that do not fit together, loops without neurons, or unsupported primitives; each is named.
+        NetworkError: what no chip can run faithfully: non-spiking outputs, time constants below one step.
         UsageError: a readout for an output that spikes.
         DoesNotFitError: chains of maps too large to multiply out.
     """
@@ -66,7 +66,7 @@ class _Builder:
         self.owner: dict[str, str] = {}  # of the parts of a split layer
 
     def layers(self) -> tuple[list[Layer], str]:
-        """Return every layer, in the order of the file, and the name of the output."""
+        """Return every layer, in file order, and the name of the output."""
         cells = [n for n in self.graph.nodes.values() if n.kind in (*NEURONS, "Threshold")]
         self.signals = {n.name: self._sent(n) for n in cells}
         self.signals[self.entry] = signals.of_source(self.entry, self.shapes[self.entry])
@@ -76,7 +76,7 @@ class _Builder:
         return self._with_output(made, self.signals[self.end])
 
     def _sent(self, node: Node) -> Signal:
-        """Return the spikes of a layer of neurons; one of several time constants is in parts."""
+        """Return the spikes of a layer of neurons; a layer with several time constants is split into parts."""
         shape = self.shapes[node.name]
         if node.kind == "Threshold":
             return signals.of_source(node.name, shape)
@@ -103,7 +103,7 @@ class _Builder:
         return part
 
     def _arriving(self, node: Node) -> Signal:
-        """Return the sum of what leads into a node."""
+        """Return the sum of a node's inputs."""
         sources = self.into[node.name]
         if not sources:
             raise FormatError(f"no edge leads to the node {node.name} ({node.kind})")
@@ -116,7 +116,7 @@ class _Builder:
         return signals.added(parts, parts[0].shape)
 
     def _passed(self, node: Node) -> Signal:
-        """Return what a linear node sends."""
+        """Return the output of a linear node."""
         x, shape, where = self._arriving(node), self.shapes[node.name], f"the node {node.name} ({node.kind})"
         if node.kind in ("Affine", "Linear"):
             return self._linear(node, x, shape, where)
@@ -133,7 +133,7 @@ class _Builder:
         return self._filtered(node, x, where) if node.kind in INTEGRATORS else x
 
     def _filtered(self, node: Node, x: Signal, where: str) -> Signal:
-        """Return what an LI sends, a current that decays; of an output, which gets neurons for it, nobody hears that."""
+        """Return an LI's output, a decaying current; unused if the LI is the network's output, which gets neurons instead."""
         if x.size != int(np.prod(x.shape)) or node.kind != "LI" or any(t.tau != 1.0 for t in x.terms):
             if self._is_readout(node.name):
                 return signals.of_source(node.name, x.shape)
@@ -155,7 +155,7 @@ class _Builder:
         return replace(sent, terms=tuple(replace(t, tau=float(tau[0])) for t in sent.terms), bias=rest)
 
     def _is_readout(self, name: str) -> bool:
-        """Whether a node leads to the Output and nowhere else, through nodes that change no value."""
+        """Whether a node leads only to the Output, through nodes that leave values unchanged."""
         onward = self.graph.out_of()
         while len(onward[name]) == 1 and onward[name] != [self.end] and self.graph.nodes[onward[name][0]].kind in PASSES_ON:
             name = onward[name][0]
@@ -219,7 +219,7 @@ class _Builder:
         return layers
 
     def _gate(self, node: Node, shape: tuple[int, ...], x: Signal) -> Layer:
-        """Return a Threshold: a gate where whole numbers arrive, else neurons that keep nothing."""
+        """Return a Threshold: a memoryless threshold unit if its inputs are integers, else neurons without memory."""
         level = spread(node, numbers(node, "threshold", infinite=True), shape, "threshold").astype(np.float64)
         alive = np.isfinite(level)
         top = float(level[alive].max(initial=-np.inf))
@@ -235,7 +235,7 @@ class _Builder:
     def _layer(self, name: str, node: str, neuron: LIF, x: Signal, drive: NDArray[np.float64], alive: NDArray[np.bool_]) -> Layer:
         """Return neurons on the signal x.
 
-        Its constant enters a current of the neurons' own that decays as a source of its own, since it takes its time to rise.
+        If the neurons have a decaying current, the constant enters it as a separate source, since that current takes time to rise.
         """
         held = self._with_current(node, neuron, x)
         if self.steps.reset == "subtract-late" and np.isfinite(held.tau):
@@ -245,7 +245,7 @@ class _Builder:
         return Layer(name, x.shape, held, x, x.bias + drive, alive)
 
     def _with_current(self, node: str, neuron: LIF, x: Signal) -> LIF:
-        """Return neurons with the synaptic current that an LI before them is."""
+        """Return neurons with a synaptic current in place of the LI before them."""
         taus = {t.tau for t in x.terms}
         if taus <= {1.0}:
             return neuron
@@ -262,7 +262,7 @@ class _Builder:
         return replace(neuron, tau_syn=taus.pop())
 
     def _with_output(self, layers: list[Layer], sent: Signal) -> tuple[list[Layer], str]:
-        """Return the layers and the name of the one that the Output hears; a linear output gets neurons, if they were asked for."""
+        """Return the layers and the name of the Output's source; a linear output gets neurons if a readout was requested."""
         readout = self._readout()
         if readout is not None:
             return self._read_out(layers, readout)
@@ -285,7 +285,7 @@ class _Builder:
         return [*layers, Layer(self.end, shape, neuron, replace(sent, shape=shape), sent.bias, np.ones(sent.size, np.bool_))], self.end
 
     def _spiking_output(self, sent: Signal) -> str | None:
-        """Return the layer whose spikes, as they are, the Output hears, in parts or whole; None where it hears something else."""
+        """Return the layer, split or whole, whose unchanged spikes reach the Output; None if something else does."""
         if sent.bias.any():
             return None
         last = sent.terms[0] if len(sent.terms) == 1 else None
@@ -296,7 +296,7 @@ class _Builder:
         return next((name for name in self.stepped if sent.terms == self.signals[name].terms), None)
 
     def _readout(self) -> Node | None:
-        """Return the integrator that alone leads to the Output, through nodes that change no value, if one does."""
+        """Return the integrator that alone leads to the Output, through nodes that leave values unchanged, if any."""
         sources = self.into[self.end]
         while len(sources) == 1 and self.graph.nodes[sources[0]].kind in PASSES_ON:
             sources = self.into[sources[0]]
@@ -304,7 +304,7 @@ class _Builder:
         return found[0] if len(found) == 1 and found[0].kind in INTEGRATORS else None
 
     def _read_out(self, layers: list[Layer], node: Node) -> tuple[list[Layer], str]:
-        """Return the layers with neurons in place of the integrator at the Output: the same equation, with a threshold."""
+        """Return the layers with the integrator at the Output replaced by neurons: the same equation, with a threshold."""
         if self.steps.readout is None:
             raise NetworkError(
                 f"the node {node.name} ({node.kind}) does not spike, and a chip sends and counts spikes. Train "
@@ -315,16 +315,16 @@ class _Builder:
 
 
 def _joined(name: str, parts: Signal) -> Layer:
-    """Return a gate for each neuron of a layer that was split, which brings the spikes of its parts together."""
+    """Return memoryless threshold units, one for each neuron of a split layer, that merge the spikes of its parts."""
     return Layer(name, parts.shape, Threshold(1.0), parts, parts.bias, np.ones(parts.size, np.bool_))
 
 
 def with_late_reset(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
-    """Return what arrives at neurons whose threshold is taken off a step after the spike, past the leak of that step.
+    """Return the input of neurons whose threshold is subtracted a step after the spike, unaffected by that step's leak.
 
         v <- b v + x - c s(t - 1),    b = 1 - 1/tau,    c = v_threshold - v_reset
 
-    A soft reset takes c off before the leak, so b c of it is left after; the rest, c / tau, is an inhibition of each neuron by itself.
+    A soft reset subtracts c before the leak, so b c of it is left after; the rest, c / tau, becomes self-inhibition of each neuron.
 
     Raises:
         NetworkError: a synaptic current, which would spread that inhibition over steps.
@@ -344,7 +344,7 @@ def _is_whole(data: NDArray[Any]) -> bool:
 
 
 def _reaching(graph: Graph) -> Graph:
-    """Return the graph without nodes from which no way leads to the Output: probes, and readouts beside it."""
+    """Return the graph without nodes that have no path to the Output, such as probes and secondary readouts."""
     into = graph.into()
     kept, waiting = set[str](), [n.name for n in graph.of_kind("Output")]
     while waiting:

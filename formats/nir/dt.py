@@ -1,4 +1,4 @@
-"""Whether the time constants of a NIR graph go together with the time step that it is read with, and which step would."""
+"""Whether the time constants of a NIR graph are plausible for the time step used to read it, and which step would be."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .graph import Graph, Node, numbers
 __all__ = ["Hint", "hint_of_dt"]
 
 CONSTANTS = {"LIF": ("tau",), "LI": ("tau",), "CubaLIF": ("tau_mem", "tau_syn"), "CubaLI": ("tau_mem", "tau_syn")}
-LONG = 0.5  # seconds: no framework writes time constants of neurons that long, but as numbers of steps or of milliseconds
-WEAK = 1e-2  # what an IF's input is multiplied by, R dt, below which a step seems too short
+LONG = 0.5  # seconds: longer time constants of neurons only occur when a framework writes steps or milliseconds
+WEAK = 1e-2  # R dt, the factor of an IF's input, below which a step seems too short
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A sentence with the --dt to try, or nothing; `certain`: whether it can hardly be meant otherwise."""
+    """A sentence with the --dt to try, or nothing; `certain`: whether any other reading is implausible."""
 
     text: str = ""
     certain: bool = False
@@ -27,8 +27,8 @@ class Hint:
 def hint_of_dt(graph: Graph, dt: float, timesteps: int) -> Hint:
     """Compare time constants and resistances with dt.
 
-    Time constants of half a second and more are numbers of steps; an IF whose R is 1 has no dt in it (its potential rises by R dt x a
-    step). Time constants much longer than a sample are said to be so, with the dt for which a sample lasts one.
+    Time constants of half a second and more are numbers of steps; an IF whose R is 1 ignores dt (its potential rises by R dt x per
+    step). Time constants much longer than a sample are reported, with the dt for which a sample lasts one of them.
     """
     taus = np.concatenate([np.zeros(0), *(_values(n, name) for n in graph.nodes.values() for name in CONSTANTS.get(n.kind, ()))])
     rises = np.concatenate([np.zeros(0), *(_values(n, "r") for n in graph.nodes.values() if n.kind in ("IF", "I"))])
@@ -53,7 +53,7 @@ def hint_of_dt(graph: Graph, dt: float, timesteps: int) -> Hint:
 def _values(node: Node, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     try:
         return numbers(node, name).astype(np.float64).ravel()
-    except FormatError:  # the reader of the node says so, where it matters
+    except FormatError:  # reported by the reader of the node, where it matters
         return np.zeros(0)
 
 

@@ -1,4 +1,4 @@
-"""A NIR graph as one flat list of nodes and edges: subgraphs resolved, names unique, every edge between nodes that there are."""
+"""A NIR graph as one flat list of nodes and edges: subgraphs resolved, names unique, every edge between existing nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True)
 class Node:
-    """A primitive: its name (`subgraph.node` below the top), its NIR type and its fields as the file has them."""
+    """A primitive: its name (`subgraph.node` below the top level), its NIR type and its fields as stored in the file."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class Graph:
     metadata: Mapping[str, Any]
 
     def of_kind(self, kind: str) -> list[Node]:
-        """Return the nodes of a NIR type."""
+        """Return the nodes of one NIR type."""
         return [n for n in self.nodes.values() if n.kind == kind]
 
     def into(self) -> dict[str, list[str]]:
@@ -61,7 +61,7 @@ def flatten(document: Mapping[str, Any]) -> Graph:
     """Return the graph of a NIR document, the form of `nir.NIRGraph.to_dict()`, with subgraphs resolved.
 
     Raises:
-        FormatError: nodes without a type, edges that name no node or stand there twice, subgraphs without exactly one Input and Output.
+        FormatError: nodes without a type, edges to unknown nodes, duplicate edges, subgraphs without exactly one Input and Output.
     """
     if document.get("type") != "NIRGraph":
         raise FormatError(f"the top of the file is of the type {str(document.get('type'))[:40]!r}, not a NIRGraph")
@@ -78,7 +78,7 @@ class _Walk:
         self.edges: list[Edge] = []
 
     def graph(self, document: Mapping[str, Any], prefix: str, depth: int) -> None:
-        """Add the nodes and edges of a graph; `prefix` leads the names."""
+        """Add the nodes and edges of a graph, with `prefix` before their names."""
         if depth > MAX_DEPTH:
             raise FormatError(f"the subgraph {prefix[:80]!r} is nested deeper than {MAX_DEPTH}")
         members = document.get("nodes")
@@ -140,7 +140,7 @@ def _edges(document: Mapping[str, Any], prefix: str) -> Iterator[Edge]:
 
 
 def _with_ends(graph: Graph) -> Graph:
-    """Give a graph without Input or Output nodes the ones that its only root and leaf imply."""
+    """Add missing Input and Output nodes, as implied by a graph's only root and leaf."""
     nodes, edges = dict(graph.nodes), list(graph.edges)
     for kind, around, name in (("Input", graph.into(), "input"), ("Output", graph.out_of(), "output")):
         found = graph.of_kind(kind)
@@ -164,11 +164,11 @@ def _with_ends(graph: Graph) -> Graph:
 
 
 def numbers(node: Node, name: str, *, default: float | None = None, infinite: bool = False) -> NDArray[Any]:
-    """Return a field of real numbers in the type that it was stored in.
+    """Return a field of real numbers in its stored type.
 
     Args:
-        default: what a missing field is; None: it must be there.
-        infinite: whether +infinity is a value.
+        default: value of a missing field; None: the field is required.
+        infinite: whether +infinity is allowed.
 
     Raises:
         FormatError: it is missing, or holds something else.
@@ -187,12 +187,12 @@ def numbers(node: Node, name: str, *, default: float | None = None, infinite: bo
 
 
 def whole(node: Node, name: str, count: int, *, least: int, default: int | None = None) -> tuple[int, ...]:
-    """Return a field of `count` whole numbers from `least` on; one number stands for all.
+    """Return a field of `count` integers, none below `least`; a single number stands for all.
 
     Raises:
         FormatError: it is missing, or holds something else.
     """
-    values = np.atleast_1d(numbers(node, name, default=default)).ravel().astype(np.float64)  # half precision has no LARGEST
+    values = np.atleast_1d(numbers(node, name, default=default)).ravel().astype(np.float64)  # half precision cannot represent LARGEST
     if values.size not in (1, count) or (values != np.rint(values)).any() or values.min() < least or values.max() > LARGEST:
         raise FormatError(
             f"{name} of the node {node.name} ({node.kind}) is {values[:4].tolist()}; it must be {count} whole numbers >= {least}"
@@ -201,7 +201,7 @@ def whole(node: Node, name: str, count: int, *, least: int, default: int | None 
 
 
 def text(node: Node, name: str) -> str | None:
-    """Return a field that is text, or None."""
+    """Return a text field, or None."""
     value = node.fields.get(name)
     if isinstance(value, bytes):
         return value.decode("utf8", "replace")

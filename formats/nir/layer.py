@@ -1,4 +1,4 @@
-"""A layer on its way from a NIR graph to a network: neurons, and the signal that they receive."""
+"""A layer being converted from a NIR graph to a network: neurons, and the signal that they receive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Layer"]
 
 @dataclass(frozen=True)
 class Layer:
-    """Neurons, what arrives at them, and past the synaptic current a bias (size,)."""
+    """Neurons, their input signal, and a bias (size,) that bypasses the synaptic current."""
 
     name: str
     shape: tuple[int, ...]

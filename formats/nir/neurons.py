@@ -1,4 +1,4 @@
-r"""NIR's neurons in steps of dt, by forward Euler, as the neurons and gains of our networks.
+r"""NIR's neurons in time steps of dt, by forward Euler, as the neurons and gains of our networks.
 
     LIF      v <- v + (dt/tau) (v_leak - v + R x)            IF    v <- v + dt R x
     CubaLIF  i <- i + (dt/tau_syn) (-i + w_in x);   v <- v + (dt/tau_mem) (v_leak - v + R i),  the i of this very step
@@ -7,9 +7,9 @@ r"""NIR's neurons in steps of dt, by forward Euler, as the neurons and gains of 
 
 (Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15, 2024, has the equations in continuous time.)
 
-With w = v - v_reset the leak is  v_leak - v_reset - w,  so a v_leak of its own is a constant input; R, w_in and the time constants of
-inputs are gains of what arrives. Where thresholds or resets differ between neurons, each potential is measured in units of its own
-v_threshold - v_reset. What is left for a population to share is tau_mem / dt and tau_syn / dt.
+With w = v - v_reset the leak is  v_leak - v_reset - w,  so v_leak - v_reset is a constant input; R, w_in and the time constants of
+inputs are gains of the input. Where thresholds or resets differ between neurons, each potential is measured in units of its own
+v_threshold - v_reset. All that a population still has to share is tau_mem / dt and tau_syn / dt.
 
 Our neurons spike at v >= v_threshold. v > c is  v >= the next float64 above c,  exactly.
 """
@@ -39,10 +39,10 @@ FIELDS = {"LIF": ("tau", "r", "v_leak"), "IF": ("r",), "CubaLIF": ("tau_mem", "t
 
 @dataclass(frozen=True)
 class Stepped:
-    """A population's neurons in steps.
+    """A population's neurons in discrete time.
 
-    `neuron`: of each distinct pair of time constants, and `group` (size,) the neurons' numbers of it; `gain` (size,): of what arrives;
-    `drive` (size,): added to it at the voltage, past the synaptic current; `alive` (size,): thresholds that are finite.
+    `neuron`: one for each distinct pair of time constants; `group` (size,): each neuron's index into it; `gain` (size,): of the input;
+    `drive` (size,): added to the voltage directly, bypassing the synaptic current; `alive` (size,): whether the threshold is finite.
     """
 
     neurons: tuple[LIF, ...]
@@ -53,15 +53,15 @@ class Stepped:
 
 
 def bar(threshold: float, spike_when: SpikeWhen) -> float:
-    """Return what v must reach to spike."""
+    """Return the value that v must reach to spike."""
     return float(np.nextafter(threshold, np.inf)) if spike_when == "above" else threshold
 
 
 def spread(node: Node, values: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[Any]:
-    """Return a parameter as one number an element, (size,): scalars, one number, or an array of that shape up to axes of 1.
+    """Return a parameter as one number per element, (size,), from a scalar, one number, or an array of that shape up to axes of size 1.
 
     Raises:
-        FormatError: another shape; the node is named.
+        FormatError: any other shape; the node is named.
     """
     size = int(np.prod(shape))
     if values.size == 1:
@@ -79,12 +79,12 @@ def stepped(
     """Return the neurons of a node, in steps of `dt` seconds.
 
     Args:
-        readout: threshold above v_leak that integrators (LI, CubaLI, I) get.
+        readout: threshold above v_leak given to integrators (LI, CubaLI, I).
         reset: what a spike does to v: sets it to v_reset (`zero`), or takes v_threshold - v_reset off it (late: the builder adds the rest).
 
     Raises:
         FormatError: parameters that are missing or of another shape.
-        NetworkError: time constants below a step, thresholds that a neuron at rest has passed.
+        NetworkError: time constants below one step, thresholds below the resting potential.
     """
     kind = INTEGRATORS.get(node.kind, node.kind)
     values = {n: numbers(node, n, default=1.0 if n == "w_in" else None) for n in FIELDS[kind]}
@@ -124,7 +124,7 @@ def filtered(node: Node, shape: tuple[int, ...], dt: float) -> tuple[Float, Floa
 
     Raises:
         FormatError: parameters that are missing or of another shape.
-        NetworkError: a time constant below a step.
+        NetworkError: a time constant below one step.
     """
     values = {n: numbers(node, n) for n in FIELDS["LIF"]}
     exact = {n: np.finfo(v.dtype).eps for n, v in values.items()}
@@ -139,7 +139,7 @@ def _same(values: Float) -> bool:
 
 @dataclass(frozen=True)
 class _Memory:
-    """Time constants in steps, (size,) each, whether the input decays, and the gain that is left."""
+    """Time constants in steps, (size,) each, whether the input decays, and the remaining gain."""
 
     tau: Float
     tau_syn: Float
@@ -148,7 +148,7 @@ class _Memory:
 
     @classmethod
     def of(cls, node: Node, kind: str, full: dict[str, Float], exact: dict[str, Any], dt: float) -> _Memory:
-        """Measure time constants in steps; choose the form of the neuron in which the gain is 1, where there is one."""
+        """Express time constants in steps; choose the form of the neuron whose gain is 1, if there is one."""
         ones = np.ones_like(full["r"])
         if kind == "IF":
             return cls(ones * np.inf, ones, decay_input=False, gain=_rounded(full["r"] * dt, exact["r"]))
@@ -177,10 +177,10 @@ def _steps(node: Node, name: str, full: dict[str, Float], exact: dict[str, Any],
 
 
 def _rounded(values: Float, eps: float) -> Float:
-    """Return values, those within rounding errors (four of `eps`) of a number of four digits as that number: 3e-4 s / 1e-4 s is 3."""
+    """Return values, rounded to four digits if that is within rounding errors (four of `eps`): 3e-4 s / 1e-4 s is 3."""
     with np.errstate(divide="ignore", invalid="ignore"):
         power = 3.0 - np.floor(np.log10(np.abs(values)))
-        finer, coarser = 10.0 ** np.maximum(power, 0.0), 10.0 ** np.maximum(-power, 0.0)  # whole numbers: one rounding in all
+        finer, coarser = 10.0 ** np.maximum(power, 0.0), 10.0 ** np.maximum(-power, 0.0)  # integers: a single rounding
         near = np.rint(values * finer / coarser) * coarser / finer
         close = np.abs(values - near) <= 4.0 * eps * np.abs(values)
     return np.where(close, near, values)

@@ -1,4 +1,4 @@
-"""The order of things: linear nodes after what they hear, layers so that only late projections lead back."""
+"""The order of nodes and layers: linear nodes after their sources, layers so that only delayed projections lead back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["linear_order", "ordered"]
 
 
 def linear_order(graph: Graph, sources: set[str]) -> list[str]:
-    """Return the nodes that are not `sources`, each after those of them that it hears.
+    """Return the nodes that are not `sources` in topological order.
 
     Raises:
         FormatError: a loop without neurons.
@@ -54,9 +54,9 @@ def ordered(
 ) -> tuple[tuple[Population, ...], tuple[Projection, ...]]:
     """Return populations and projections, the input first and the output last.
 
-    A projection on a loop hears its source a step late where no delay says how late, if it leads back (found by walking from the input
-    on, in the order of the file) or leaves the output; a delay on a loop is the whole of it. `owner`: by part of a layer, what stands for
-    the layer, whose parts are late or not together. `precision`: of weights and biases; networks have float32.
+    A projection on a loop without a Delay is one step late if it leads back (found by walking from the input
+    in file order) or leaves the output; a Delay on a loop is the total delay. `owner`: by part of a layer, what stands for
+    the layer, whose parts are all late or all not. `precision`: of weights and biases; networks use float32.
     """
     by_name = {layer.name: layer for layer in layers}
     edges = [(t.source, layer.name, t.lag) for layer in layers for t in layer.arriving.terms]
@@ -75,8 +75,8 @@ def ordered(
 def _late(entry: str, output: str, edges: list[tuple[str, str, int]]) -> set[tuple[str, str]]:
     """Return the pairs of layers whose direct projections lead back.
 
-    A walk in depth from the input finds them; it goes first where the input is near and the output far, since a way past some layers would
-    else make the latter of them seem the first.
+    A depth-first walk from the input finds them; it visits first the layers near the input and far from the output: otherwise a shortcut
+    past some layers would make the later of them seem the earlier.
     """
     near, far = _hops(entry, [(s, t) for s, t, _ in edges]), _hops(output, [(t, s) for s, t, _ in edges])
     rank = {name: near.get(name, len(edges)) - far.get(name, len(edges)) for s, t, _ in edges for name in (s, t)}
@@ -107,7 +107,7 @@ def _late(entry: str, output: str, edges: list[tuple[str, str, int]]) -> set[tup
 
 
 def _hops(start: str, edges: list[tuple[str, str]]) -> dict[str, int]:
-    """Return, by name, the fewest edges from `start`."""
+    """Return, by name, the smallest number of edges from `start`."""
     onward: dict[str, list[str]] = {}
     for source, target in edges:
         onward.setdefault(source, []).append(target)
@@ -122,7 +122,7 @@ def _hops(start: str, edges: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def _sorted(names: list[str], output: str, edges: list[tuple[str, str]]) -> list[str]:
-    """Return names so that every edge leads on, in their own order where there is a choice, the output last."""
+    """Return names in topological order, keeping their given order where there is a choice, the output last."""
     index = {name: i if name != output else len(names) for i, name in enumerate(names)}
     onward: dict[str, list[str]] = {}
     missing = dict.fromkeys(names, 0)
@@ -144,7 +144,7 @@ def _sorted(names: list[str], output: str, edges: list[tuple[str, str]]) -> list
 
 
 class _Made:
-    """Populations and projections as they are made; maps that were shared stay shared."""
+    """Populations and projections as they are built; shared maps stay shared."""
 
     def __init__(self, names: set[str], precision: type[np.floating[Any]] = np.float32) -> None:
         self.precision = precision
@@ -155,7 +155,7 @@ class _Made:
         self.ones: str | None = None
 
     def add(self, layer: Layer, late: set[tuple[str, str]]) -> None:
-        """Add a layer and what arrives at it."""
+        """Add a layer and its inputs."""
         shape, bias = _by_channel(layer.shape, layer.bias, self.precision)
         alive = None if layer.alive.all() else layer.alive
         self.populations.append(Population(layer.name, shape, layer.neuron, bias=bias, alive=alive))
@@ -168,7 +168,7 @@ class _Made:
             self.projections.append(Projection(self._free(f"{source}_{layer.name}"), source, layer.name, synapses, lag=lag))
 
     def _single(self, link: Any, shape: tuple[int, ...]) -> Connectivity:
-        """Return a map in the precision of the network, the same object for the same map."""
+        """Return a map in the network's precision, the same object for the same map."""
         key = (id(link), shape)
         if key not in self.shared:
             made = signals.matrix_of(link, shape)
@@ -188,7 +188,7 @@ class _Made:
         return free
 
     def _one(self, layer: str) -> str:
-        """Return the name of a neuron that spikes at every step, after the first layer that needs it."""
+        """Return the name of a neuron that spikes at every step, placed after the first layer that needs it."""
         if self.ones is None:
             self.ones = f"{layer}.bias"
             while self.ones in self.names:
@@ -201,7 +201,7 @@ class _Made:
 def _by_channel(
     shape: tuple[int, ...], bias: NDArray[np.float64], precision: type[np.floating[Any]]
 ) -> tuple[tuple[int, ...], NDArray[Any] | None]:
-    """Return the shape and a bias a channel, or a flat shape and a bias a neuron where they differ within a channel."""
+    """Return the shape and one bias per channel, or a flat shape and one per neuron where biases differ within a channel."""
     with np.errstate(over="ignore"):
         single = bias.astype(precision)
     if not np.isfinite(single).all():

@@ -1,4 +1,4 @@
-"""Reads NIR files (https://neuroir.org), which many frameworks of spiking networks write. docs/interchange.md says what of them."""
+"""Reads NIR files (https://neuroir.org), which many spiking-network frameworks write. docs/interchange.md says what is supported."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ UNSAID_RESET = (
     "default snnTorch subtracts one step late (--set reset=subtract-late), Sinabs and Rockpool at once (reset=subtract), and SpikingJelly, "
     "Norse and Lava-dl set the potential (reset=zero); the spikes differ. Say which with --set reset=."
 )
-NOTE = "spikeloom"  # metadata that our writer leaves: what NIR has no place for
+NOTE = "spikeloom"  # metadata that our writer adds: what NIR cannot express
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a NIR file does not say; None: what our own writer noted in it, else as below.
+    """What a NIR file does not say; None: the value that our own writer noted in it, else the default below.
 
     Args:
         dt: seconds of a time step; 1e-4.
         timesteps: of a sample; there is no default.
         spike_when: neurons spike `above` their threshold, as NIR's equations have it, or when it is `reached`, as SpikingJelly's do;
             above.
-        reset: a spike sets the potential to v_reset (`zero`), or takes v_threshold - v_reset off it, at once (`subtract`) or in the
-            next step, past its leak (`subtract-late`); zero, with a warning, since a file cannot say which.
-        input: samples are one value for all time steps (`static`), or have one for each (`events`); static.
+        reset: a spike sets the potential to v_reset (`zero`), or subtracts v_threshold - v_reset from it, at once (`subtract`) or in the
+            next step, unaffected by its leak (`subtract-late`); zero, with a warning, since a file cannot say which.
+        input: samples hold one value for all time steps (`static`), or one for each (`events`); static.
         levels: samples are integers 0..levels that stand for 0..1; 255, of events 1.
-        readout: threshold above rest of neurons put in place of a non-spiking output; None: it is refused.
+        readout: threshold above rest of the neurons that replace a non-spiking output; None: it is refused.
         data: name of the data set, for the record.
     """
 
@@ -68,7 +68,7 @@ class Options:
 
 
 def known(path: Path, options: Options) -> Known:
-    """Return what a file says of the samples that it takes: what our own writer noted, and the Input's shape.
+    """Return what a file says about its samples: what our own writer noted, and the Input's shape.
 
     Raises:
         FormatError: it is missing, damaged or foreign.
@@ -87,8 +87,8 @@ def read(path: Path, options: Options | None = None) -> Network:
     """Read a NIR file as a float network.
 
     Raises:
-        FormatError: it is missing, damaged or foreign, or holds what is not read; the node is named.
-        NetworkError: what no chip can run as meant, such as an output that does not spike.
+        FormatError: it is missing, damaged or foreign, or has something unsupported; the node is named.
+        NetworkError: what no chip can run faithfully, such as an output that does not spike.
         UsageError: nothing says how many time steps a sample has.
     """
     return from_document(document_of(path), options, name=str(path))
@@ -98,7 +98,7 @@ def document_of(path: Path) -> Mapping[str, Any]:
     """Return the graph of a NIR file as nested dictionaries of arrays and text, in the form of `nir.NIRGraph.to_dict()`.
 
     Raises:
-        FormatError: it is missing, damaged, no NIR file, or holds what no such file needs (links, other files' data, huge arrays).
+        FormatError: it is missing, damaged, not a NIR file, or has contents that none needs (links, external data, huge arrays).
     """
     if path.exists() and not path.is_file():
         raise FormatError(f"{path} is not a plain file, so it is not a NIR file. Write it with nir.write.")
@@ -114,7 +114,7 @@ def document_of(path: Path) -> Mapping[str, Any]:
 
 
 def from_document(document: Mapping[str, Any], options: Options | None = None, *, name: str = "the NIR graph") -> Network:
-    """Return the network of a graph in the form of `nir.NIRGraph.to_dict()`; see `read`. `name`: what the messages call it."""
+    """Return the network of a graph in the form of `nir.NIRGraph.to_dict()`; see `read`. `name`: its name in messages."""
     try:
         return _network(document, options or Options())
     except UsageError:
@@ -147,7 +147,7 @@ def _network(document: Mapping[str, Any], options: Options) -> Network:
 
 
 def _reading(graph: Graph, network: Network, options: Options, dt: float) -> Reading:
-    """Return what a file of another tool leaves open, and what to try where a layer stays silent."""
+    """Return what another tool's file leaves open, and what to try if a layer stays silent."""
     hint = hint_of_dt(graph, dt, network.timesteps)
     warnings: list[str] = []
     if options.reset is None and any(isinstance(p.neuron, LIF) and p.neuron.tau > 1.0 for p in network.spiking):
@@ -167,7 +167,7 @@ def _input(options: Options, noted: Mapping[str, Any]) -> InputSpec:
 
 
 def _in_order(graph: Graph, layers: list[str]) -> Graph:
-    """Return the graph with the nodes of our writer's layers in their order, which HDF5 does not keep."""
+    """Return the graph with our writer's layers in their original order, which HDF5 does not keep."""
     first = {name: graph.nodes[name] for name in layers if name in graph.nodes}
     return Graph(first | {n: node for n, node in graph.nodes.items() if n not in first}, graph.edges, graph.metadata)
 

@@ -1,4 +1,4 @@
-"""The shape of what every node of a graph sends: from the Input on, and from what nodes say of themselves."""
+"""The output shape of every node of a graph: propagated from the Input, and as nodes declare it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SIZED = {"IF": "v_threshold", "Threshold": "threshold", "Scale": "scale", "Delay
 
 
 def shapes(graph: Graph) -> dict[str, Shape]:
-    """Return, by node, the shape of what it sends; batch axes of 1 in front of maps are left out.
+    """Return the output shape of each node; batch axes of size 1 before maps are dropped.
 
     Raises:
-        FormatError: nodes that do not fit each other, or whose shape nothing tells.
+        FormatError: nodes that do not fit together, or whose shape cannot be inferred.
     """
     known: dict[str, Shape] = {}
     into, out_of = graph.into(), graph.out_of()
-    waiting = deque([n.name for n in graph.of_kind("Input")] + list(graph.nodes))  # onward from the input, before what lies on loops
+    waiting = deque([n.name for n in graph.of_kind("Input")] + list(graph.nodes))  # from the input onwards, before nodes on loops
     while waiting:
         name = waiting.popleft()
         if name in known:
@@ -52,7 +52,7 @@ def shapes(graph: Graph) -> dict[str, Shape]:
 
 
 def _check_arriving(graph: Graph, known: dict[str, Shape]) -> None:
-    """Hold what every node says of its shape against all that arrives at it."""
+    """Check the shape that every node declares against all of its inputs."""
     entry = known[graph.of_kind("Input")[0].name]
     for name, sources in graph.into().items():
         node = graph.nodes[name]
@@ -68,10 +68,10 @@ def _check_arriving(graph: Graph, known: dict[str, Shape]) -> None:
 
 
 def _check(node: Node, declared: Shape, arriving: Shape) -> None:
-    """Refuse another order of axes, or other numbers.
+    """Refuse shapes that differ in axis order or size.
 
     Raises:
-        FormatError: both shapes, and the transposition that would fit.
+        FormatError: the message gives both shapes and the transposition that would fit.
     """
     if not fits(arriving, declared):
         way_out = advice(arriving, declared)
@@ -79,7 +79,7 @@ def _check(node: Node, declared: Shape, arriving: Shape) -> None:
 
 
 def _said(node: Node) -> list[Shape]:
-    """Return the shape that a node which passes on what arrives says of it, if any."""
+    """Return the shape that a node with equal input and output shapes declares, if any."""
     key = {"Output": "shape", "Identity": "shape", "Flatten": "input_type"}.get(node.kind)
     stored = None if key is None else node.fields.get(key)
     if isinstance(stored, Mapping):
@@ -92,10 +92,10 @@ def _said(node: Node) -> list[Shape]:
 
 
 def _check_rows(node: Node, arriving: Shape, entry: Shape) -> None:
-    """Refuse a batch that an Input's shape begins with, which would be taken for rows of one sample.
+    """Refuse an Input shape that begins with a batch axis, which would be taken for rows of one sample.
 
     Raises:
-        FormatError: a matrix that takes one of the rows, as many as the Input's first axis.
+        FormatError: a matrix takes one of as many rows as the Input's first axis has.
     """
     sources = numbers(node, "weight").shape[-1]
     if len(entry) > 1 and len(arriving) == 2 and arriving[0] == entry[0] > 1 and arriving[1] == sources != int(np.prod(arriving)):
@@ -106,7 +106,7 @@ def _check_rows(node: Node, arriving: Shape, entry: Shape) -> None:
 
 
 def _entry(graph: Graph, node: Node, heard_by: list[str]) -> Shape | None:
-    """Return the shape of the input; where it has none, that which the first node that hears it asks for."""
+    """Return the shape of the input; if it declares none, the shape that the first node it feeds requires."""
     stored = node.fields.get("shape")
     if stored is None or np.asarray(stored).size == 0:
         return next((s for n in heard_by if (s := _asked(graph.nodes[n])) is not None), None)
@@ -123,7 +123,7 @@ def _without_batch(shape: Shape) -> Shape:
 
 
 def _asked(node: Node) -> Shape | None:
-    """Return what a node says that it hears."""
+    """Return the input shape that a node declares."""
     if node.kind in ("Affine", "Linear"):
         return (numbers(node, "weight").shape[-1],)
     if one_dimensional(node) or node.kind == "Conv2d":
@@ -133,7 +133,7 @@ def _asked(node: Node) -> Shape | None:
 
 
 def _sent(node: Node, arriving: Shape | None) -> Shape | None:
-    """Return the shape that a node sends, None while it cannot be told."""
+    """Return a node's output shape, None while it is unknown."""
     kind = node.kind
     if kind in CELLS or kind in ("Scale", "Delay"):
         return _parameters(node, arriving)
@@ -156,14 +156,14 @@ def _reshaped(node: Node, arriving: Shape) -> Shape:
 
 
 def _field(node: Node) -> str | None:
-    """Return the parameter whose shape is that of neurons, scales and delays; None of other nodes."""
+    """Return the parameter whose shape is that of neurons, scales or delays; None for other nodes."""
     if node.kind not in CELLS and node.kind not in ("Scale", "Delay"):
         return None
     return SIZED.get(node.kind, "v_leak" if node.kind in INTEGRATORS else "v_threshold")
 
 
 def _parameters(node: Node, arriving: Shape | None) -> Shape | None:
-    """Return the shape of neurons, scales and delays: that which arrives, or their parameters' own."""
+    """Return the shape of neurons, scales and delays: that of their input, or of their parameters."""
     own = _without_batch(numbers(node, _field(node) or "", infinite=True).shape)
     size = int(np.prod(own))
     if arriving is None:
@@ -194,7 +194,7 @@ def kernel_of(node: Node) -> Kernel:
     """Return the kernel of a Conv1d or Conv2d on a map; along one axis the map is one row.
 
     Raises:
-        FormatError: a kernel, stride, padding, dilation or groups that are none.
+        FormatError: an invalid kernel, stride, padding, dilation or number of groups.
     """
     one = one_dimensional(node)
     weight = numbers(node, "weight")
@@ -225,7 +225,7 @@ def _pair(values: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _conv_source(node: Node, arriving: Shape | None) -> Shape | None:
-    """Return the maps (channels, [rows,] columns) that a convolution hears."""
+    """Return the input maps (channels, [rows,] columns) of a convolution."""
     weight, one = numbers(node, "weight"), one_dimensional(node)
     axes = 1 if one else 2
     if weight.ndim != axes + 2:
@@ -278,7 +278,7 @@ def _pooled(node: Node, arriving: Shape) -> Shape:
 
 
 def _flattened(node: Node, arriving: Shape) -> Shape:
-    """Return the shape after a Flatten. Axes that the shape does not have are those of a batch: all is flattened then."""
+    """Return the shape after a Flatten. Axes beyond the shape's own include a batch axis: everything is flattened then."""
     (start,), (end,) = (_axis(node, n, d) for n, d in (("start_dim", 1), ("end_dim", -1)))
     start, end = start + len(arriving) * (start < 0), end + len(arriving) * (end < 0)
     if not 0 <= start <= end < len(arriving):

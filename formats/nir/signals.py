@@ -1,10 +1,10 @@
-"""What runs along the edges between two layers of neurons: sums of delayed linear maps of spikes, and a constant.
+"""Signals between two layers of neurons: sums of delayed linear maps of spikes, and a constant.
 
     x(t) = sum over terms  A_k i_k(t - lag_k)  +  bias,   i_k <- i_k - i_k / tau_k + s_k,  which is s_k itself where tau_k is 1
 
-NIR's linear nodes (Affine, Conv2d, SumPool2d, Scale, Delay, ...) map one signal to the next, so a chain of them is one projection in the
-end. Convolutions stay taps, and pooled windows stay windows, wherever one map of the chain can hold them; else they are multiplied out
-as sparse matrices. All is float64 here, rounded once to float32 when the network is built.
+NIR's linear nodes (Affine, Conv2d, SumPool2d, Scale, Delay, ...) map one signal to the next, so a chain of them becomes one projection.
+Convolutions stay taps, and pooled windows stay windows, wherever a single map can represent the chain; else they are multiplied out
+as sparse matrices. Everything here is float64 and is rounded once, to float32, when the network is built.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "scaled",
 ]
 
-ONE = ""  # the source of a constant 1, for constants that begin late
+ONE = ""  # the source of a constant 1, for constants that start late
 MAX_UNROLLED = 50_000_000  # synapses of a product of maps, some 2 GB while they are sorted
 Maps = tuple[int, int, int]
 Float = NDArray[np.float64]
@@ -48,7 +48,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pool:
-    """Sums over windows of size x size, side by side, times a factor."""
+    """Sums over adjacent windows of size x size, times a factor."""
 
     source_shape: Maps
     size: int
@@ -70,7 +70,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Signal:
-    """A sum of terms and a bias (size,), of a shape."""
+    """A sum of terms and a bias (size,), with a shape."""
 
     shape: tuple[int, ...]
     terms: tuple[Term, ...]
@@ -91,11 +91,11 @@ class Kernel:
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
-    one_sided: tuple[int, int] = (0, 0)  # zeros more at the ends than at the beginnings
+    one_sided: tuple[int, int] = (0, 0)  # extra zeros at the ends of the axes
 
 
 def of_source(name: str, shape: tuple[int, ...]) -> Signal:
-    """Return the signal that a population or the input sends."""
+    """Return the signal sent by a population or the input."""
     return Signal(shape, (Term(name),), np.zeros(int(np.prod(shape))))
 
 
@@ -105,7 +105,7 @@ def constant(values: Float, shape: tuple[int, ...], late: int = 0) -> Signal:
 
 
 def added(signals: Iterable[Signal], shape: tuple[int, ...]) -> Signal:
-    """Return the sum of signals of one size."""
+    """Return the sum of signals of equal size."""
     terms: list[Term] = []
     bias = np.zeros(int(np.prod(shape)))
     for signal in signals:
@@ -172,7 +172,7 @@ def rows_of(signal: Signal, numbers: NDArray[np.int64], where: str) -> Signal:
 
 
 def joined(parts: dict[str, NDArray[np.int64]], shape: tuple[int, ...]) -> Signal:
-    """Return the signal whose elements come from several populations: by name, the numbers (rising) of the elements that it sends."""
+    """Return a signal whose elements come from several populations: by name, the (rising) indices of the elements that each sends."""
     size, terms = int(np.prod(shape)), list[Term]()
     for name, numbers in parts.items():
         places = Synapses(row_pointers(numbers, size), np.arange(numbers.size, dtype=np.int32), np.ones(numbers.size), (size, numbers.size))
@@ -181,7 +181,7 @@ def joined(parts: dict[str, NDArray[np.int64]], shape: tuple[int, ...]) -> Signa
 
 
 def delayed(signal: Signal, steps: NDArray[np.int64], where: str) -> Signal:
-    """Return the signal `steps` (size,) later, silence before its start: a constant begins late, too."""
+    """Return the signal delayed by `steps` (size,), silent before its start: constants start late as well."""
     if (steps == steps[0]).all():
         terms = [replace(t, lag=t.lag + int(steps[0])) for t in signal.terms]
     else:
@@ -201,7 +201,7 @@ def _late(term: Term, steps: NDArray[np.int64], late: int) -> Term:
 
 
 def pooled(signal: Signal, size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], factor: float, where: str) -> Signal:
-    """Return sums over windows times `factor`; windows that do not fit are left out, zeros around the map count."""
+    """Return sums over windows times `factor`; incomplete windows are dropped, padding zeros count."""
     channels, height, width = _maps(signal.shape)
     if not any(signal.bias) and size == stride == (size[0], size[0]) and padding == (0, 0) and min(height, width) >= size[0]:
         shape = (channels, height // size[0], width // size[0])
@@ -232,7 +232,7 @@ def convolved(signal: Signal, kernel: Kernel, where: str) -> Signal:
 
 
 def matrix_of(link: Link, shape: tuple[int, ...]) -> Synapses | Convolution:
-    """Return a link as connectivity onto a population of `shape`, zeros left out."""
+    """Return a link as connectivity onto a population of `shape`, without zeros."""
     known = _known(link, shape)
     keep = known.data != 0
     return known if keep.all() else known.select(keep)
@@ -251,7 +251,7 @@ def _maps(shape: tuple[int, ...]) -> Maps:
 
 
 def _mapped(terms: tuple[Term, ...], link: Callable[[Link], Link]) -> tuple[Term, ...]:
-    """Map the terms' links; those that were one object stay one."""
+    """Map the terms' links; a shared object stays shared."""
     made: dict[int, Link] = {}
     for term in terms:
         if id(term.link) not in made:
@@ -275,7 +275,7 @@ def _times(matrix: Synapses, factor: float) -> Synapses:
 
 
 def _known(link: Link, shape: tuple[int, ...]) -> Synapses | Convolution:
-    """Return a link as a map: identity and pools as convolutions of single taps where the shape is one of maps."""
+    """Return a link as a map: identity and pools become single-tap convolutions if the shape is one of maps."""
     if isinstance(link, Pool):
         channels, eye = link.source_shape[0], np.arange(link.source_shape[0])
         area = link.size**2
@@ -325,7 +325,7 @@ def _apply(matrix: Synapses | Convolution, bias: Float) -> Float:
 
 
 def _base(kernel: Kernel, source: Maps, where: str) -> tuple[Synapses | Convolution, Maps]:
-    """Return a kernel as a map of sources, and its target's shape. Padding becomes equal on all sides, by zeros around the kernel."""
+    """Return a kernel as a map of sources, and its target's shape. Zeros around the kernel make the padding equal on all sides."""
     spans = [d * (k - 1) + 1 for k, d in zip(kernel.weight.shape[2:], kernel.dilation, strict=True)]
     padding = max(p for p in kernel.padding)
     padding = max(padding, *(p + o for p, o in zip(kernel.padding, kernel.one_sided, strict=True)))
@@ -350,7 +350,7 @@ def _base(kernel: Kernel, source: Maps, where: str) -> tuple[Synapses | Convolut
 
 
 def _taps(kernel: Kernel, channels: int, before: tuple[int, int], size: tuple[int, int]) -> Synapses:
-    """Return the taps of a kernel, spread by its dilation and put `before` rows and columns into one of `size`."""
+    """Return the taps of a kernel, dilated and placed `before` rows and columns into one of `size`."""
     weight = kernel.weight
     out, inner, y, x = np.nonzero(weight)
     channel = out // (len(weight) // kernel.groups) * weight.shape[1] + inner

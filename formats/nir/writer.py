@@ -1,7 +1,7 @@
 """Writes NIR files (https://neuroir.org): a float network as primitives in continuous time, which the reader turns into the same network.
 
     LIF                            LIF, IF (no leak), CubaLIF (a synaptic current)
-    gate (max pool, AND)           Conv2d or Linear, then Threshold: an OR is  sum of spikes > just below 1
+    threshold unit (max pool, AND) Conv2d or Linear, then Threshold: an OR is  sum of spikes > just below 1
     convolution on pooled windows  SumPool2d, Conv2d
     neuron that was removed        v_threshold infinite
     lag                            Delay
@@ -28,7 +28,7 @@ __all__ = ["SUFFIXES", "Options", "graph_of", "write"]
 
 SUFFIXES = (".nir",)
 NOTE = "spikeloom"
-MAX_DENSE = 1 << 28  # entries of a matrix, which NIR has no sparse form of: 1 GiB
+MAX_DENSE = 1 << 28  # entries of a matrix, for which NIR has no sparse form: 1 GiB
 Shape = tuple[int, ...]
 
 
@@ -38,10 +38,10 @@ class Options:
 
     Args:
         dt: seconds of a time step.
-        spike_when: who reads it has neurons that spike `above` their threshold, as NIR's equations have it, or when it is `reached`, as
+        spike_when: the reading tool's neurons spike `above` their threshold, as in NIR's equations, or when it is `reached`, as
             SpikingJelly's do.
-        reset: NIR has no word for a soft reset (the threshold is taken off the potential); `subtract` writes a network of neurons that
-            have one for who subtracts by itself, such as snnTorch. None: such a network is refused.
+        reset: NIR cannot express a soft reset (the threshold is subtracted from the potential); `subtract` writes a network whose neurons
+            have one for tools that subtract anyway, such as snnTorch. None: such a network is refused.
     """
 
     dt: float = 1e-4
@@ -57,8 +57,8 @@ def write(network: Network, path: Path, options: Options | None = None) -> Path:
     """Write `network` to `path`, atomically.
 
     Raises:
-        NetworkError: integers of a chip, or what NIR has no primitive for; the layer is named.
-        DoesNotFitError: a matrix that is too large without its zeros left out.
+        NetworkError: a chip's integers, or something that NIR has no primitive for; the layer is named.
+        DoesNotFitError: a matrix that is too large when written dense.
         OutputError: the folder cannot be written to.
     """
     graph = graph_of(network, options)
@@ -70,7 +70,7 @@ def graph_of(network: Network, options: Options | None = None) -> Any:
     nir = _library()
     made = _Writer(network, options or Options())
     square = all(n.weight.shape[2] == n.weight.shape[3] for n in made.nodes.values() if isinstance(n, nir.Conv2d))
-    return nir.NIRGraph(made.nodes, made.edges, metadata={NOTE: made.note()}, type_check=square)  # nir 1.0.8 takes all kernels for square
+    return nir.NIRGraph(made.nodes, made.edges, metadata={NOTE: made.note()}, type_check=square)  # nir 1.0.8 assumes square kernels
 
 
 class _Writer:
@@ -92,7 +92,7 @@ class _Writer:
         self._add(name, self.nir.Output(np.array(self.shapes[last])), self.names[last])
 
     def note(self) -> str:
-        """Return what NIR has no place for, as JSON."""
+        """Return what NIR cannot express, as JSON."""
         spec = self.network.input
         return json.dumps(
             {
@@ -109,7 +109,7 @@ class _Writer:
         )
 
     def _reserve(self, name: str) -> str:
-        """Return a free name that HDF5 takes."""
+        """Return an unused name that is valid in HDF5."""
         free = name.replace("/", "_") if name.strip(".") else f"_{name}"
         while free in self.nodes:
             free += "_"
@@ -122,7 +122,7 @@ class _Writer:
         return name
 
     def _shapes(self) -> dict[str, Shape]:
-        """Return the shape that each population is written with: flat where a matrix leads into it, since NIR has no way back to maps."""
+        """Return the shape that each population is written with: flat if a matrix leads into it, since NIR cannot go back to maps."""
         shapes = {p.name: self._shape(p) for p in self.network.populations}
         changed = True
         while changed:
@@ -160,7 +160,7 @@ class _Writer:
         self._add(self.names[population.name], self._neuron(population, drive), *ends)
 
     def _groups(self, population: Population) -> list[list[Projection]]:
-        """Return the projections that share a map and a lag, each source once in a group."""
+        """Return the projections grouped by map and lag, each source at most once in a group."""
         groups: list[list[Projection]] = []
         for p in self.network.inputs_of(population.name):
             self._check_float(p)
@@ -210,7 +210,7 @@ class _Writer:
         return p.synapses
 
     def _chain(self, population: Population, group: list[Projection], bias: NDArray[np.float64] | None) -> str:
-        """Add the nodes of a group; return the last."""
+        """Add the nodes of a group; return the last one."""
         first = group[0]
         sources = [self._delayed(p) for p in group]
         source_shape: Shape = self.shapes[first.source]
@@ -265,7 +265,7 @@ class _Writer:
         return self.nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
 
     def _fitted(self, name: str, shape: Shape, population: Population) -> str:
-        """Flatten what a node sends where its neurons are flat."""
+        """Flatten a node's output if its neurons are flat."""
         if shape == self.shapes[population.name]:
             return name
         return self._add(self._reserve(f"{name}.flat"), self._flatten(shape), name)
@@ -282,7 +282,7 @@ class _Writer:
         return flat.to_dense().astype(np.float32)
 
     def _silence(self, population: Population, bias: NDArray[np.float64] | None) -> str:
-        """Give a layer that nothing arrives at an edge of zeros, as NIR's layers need one."""
+        """Give a layer without inputs an edge of zeros, since NIR's layers need one."""
         entry = self.network.populations[0].name
         name = self._reserve(f"{self.names[population.name]}.silence")
         weight = np.zeros((population.size, int(np.prod(self.shapes[entry]))), np.float32)
@@ -331,7 +331,7 @@ class _Writer:
             )
 
     def _bar(self, population: Population, reached: float) -> NDArray[np.float64]:
-        """Return the thresholds of a layer; those of neurons that were removed are infinite."""
+        """Return the thresholds of a layer; those of removed neurons are infinite."""
         value = float(np.nextafter(reached, -np.inf)) if self.options.spike_when == "above" else reached
         return np.where(population.living, value, np.inf).reshape(self.shapes[population.name])
 
@@ -342,7 +342,7 @@ def _library() -> Any:
 
 
 def _reaching(network: Network) -> Network:
-    """Return the network without layers from which no way leads to the output: NIR would take each for one more output."""
+    """Return the network without layers that have no path to the output: NIR would take each for another output."""
     output, entry = network.populations[-1].name, network.populations[0].name
     kept, waiting = set[str](), [output]
     while waiting:
@@ -357,7 +357,7 @@ def _reaching(network: Network) -> Network:
 
 
 def _is_matrix(synapses: Connectivity) -> bool:
-    """Whether a map is written as a matrix: one by one, or a kernel on all of a map that is not square, which nir's type check mistakes."""
+    """Whether a map is written as a matrix: one-to-one, or a kernel covering a non-square map, which nir's type check gets wrong."""
     if isinstance(synapses, Synapses):
         return True
     return synapses.kernel == synapses.pooled_shape and not synapses.padding and synapses.kernel[0] != synapses.kernel[1]
@@ -368,7 +368,7 @@ def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _seconds(steps: float, dt: float) -> float:
-    """Return a time of which  time / dt  is `steps`, to the last bit where there is one."""
+    """Return a time such that  time / dt  is `steps`, to the last bit if possible."""
     time = steps * dt
     for candidate in (time, np.nextafter(time, np.inf), np.nextafter(time, 0.0)):
         if candidate / dt == steps:
