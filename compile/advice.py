@@ -1,4 +1,4 @@
-"""What a user can do about a layer that cannot spike: it depends on where the network comes from."""
+"""Advice for a layer that cannot spike; it depends on where the network comes from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["if_silent"]
 
 
 def if_silent(network: Network) -> str:
-    """Return a sentence: the way out where a layer of `network` cannot spike.
+    """Return a sentence that says what to do when a layer of `network` cannot spike.
 
-    A network of `spikeloom train` is trained again, an ANN converted again; a file of another tool is read with other options, which its
-    reader knows.
+    A network from `spikeloom train` is retrained, an ANN is converted again; a file from another tool is read with other options, which
+    its reader knows.
     """
     if network.reading is not None and network.reading.if_silent:
         return network.reading.if_silent

@@ -1,4 +1,4 @@
-"""What passes and targets build on: what the user asked for, calibration samples, and what a pass is and returns."""
+"""Types shared by passes and targets: the user's options, calibration samples, a pass and its result."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..subset import choose
 
 __all__ = ["Calibration", "CompileOptions", "Pass", "PassResult", "Rates", "differing"]
 
-# What one pass over the calibration samples may take, in updates of a synapse: one or two seconds in SciPy and NumPy, in which an update
-# of a neuron takes as long as some 20 of a synapse. The quantiser makes up to ten passes over each layer.
+# Budget of one pass over the calibration samples, in synapse updates: one or two seconds in SciPy and NumPy, where one neuron update takes
+# about as long as 20 synapse updates. The quantiser makes up to ten passes over each layer.
 CALIBRATION_WORK = 2e9
 NEURON_WORK = 20
 
@@ -27,7 +27,7 @@ Rates = dict[str, NDArray[np.float64]]  # by population, spikes (or payloads) pe
 class Calibration:
     """Training samples that calibrate the quantiser and measure rates.
 
-    `values`: (samples, ...) uint8 of the input's shape or flat, (samples, timesteps, ...) where samples have a value for every step;
+    `values`: (samples, ...) uint8 in the input's shape or flat, (samples, timesteps, ...) where samples have a value for every step;
     `labels`: (samples,).
     """
 
@@ -38,7 +38,7 @@ class Calibration:
         check_fields(self)
 
     def affordable(self, network: Network, work: float = CALIBRATION_WORK) -> Calibration:
-        """Return as many samples, evenly spread, as run through `network` within `work`; at least 8, and all if they do."""
+        """Return the largest evenly spaced subset of samples that `network` processes within `work`; at least 8, all if they fit."""
         step = network.synapses + NEURON_WORK * network.neurons
         count = max(8, int(work / (step * network.timesteps)))
         if count >= len(self.values):
@@ -48,16 +48,16 @@ class Calibration:
 
 
 def differing(spikes: NDArray[Any], goal: NDArray[Any]) -> float:
-    """Return the spikes that are in one raster alone, as a share of those of `goal`; of a silent `goal`, 1 if there is any."""
+    """Return the spikes that are in only one of the rasters, as a share of those of `goal`; if `goal` is silent, 1 if there are any."""
     wrong, wanted = int(np.count_nonzero(spikes != goal)), int(np.count_nonzero(goal))
     return wrong / wanted if wanted else float(wrong > 0)
 
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What the user asked for.
+    """The options that the user chose.
 
-    `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): of a float network; `mode`: of crossbars.
+    `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): for a float network; `mode`: for crossbars.
     """
 
     chip: Chip
@@ -71,7 +71,7 @@ class CompileOptions:
 
 @dataclass(frozen=True)
 class PassResult:
-    """The new network, what changed (for people), what looks wrong, and by population the drift and the rates measured."""
+    """The new network, what changed (human-readable), warnings, and the spike mismatch and measured rates per population."""
 
     network: Network
     changes: tuple[str, ...] = ()
@@ -82,10 +82,10 @@ class PassResult:
 
 @runtime_checkable
 class Pass(Protocol):
-    """A pass, a frozen dataclass: its options are fields; `run` returns a new network and changes nothing in place."""
+    """A pass: a frozen dataclass whose fields are its options; `run` returns a new network and changes nothing in place."""
 
     name: ClassVar[str]
-    """What records, dumps and --stop-after call it; a class variable, since fields are options."""
+    """Its name in records, dumps and --stop-after; a class variable, since fields are options."""
 
     def run(self, network: Network) -> PassResult:
         """Apply the pass."""

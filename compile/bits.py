@@ -1,4 +1,4 @@
-"""How many bits each layer's weights get: `8`, `ternary`, or `8,hidden1=4,output=ternary`."""
+"""The weight bits of each layer: `8`, `ternary`, or `8,hidden1=4,output=ternary`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ TERNARY = 2  # bits that hold -1, 0 and 1
 
 @dataclass(frozen=True)
 class Bits:
-    """Bits of a signed weight, 2..8: `default`, and by layer."""
+    """Bits of a signed weight, 2..8: `default`, and per layer."""
 
     default: int = 8
     layers: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def parse(cls, text: str | int) -> Bits:
-        """Read what --weight-bits takes.
+        """Parse the value of --weight-bits.
 
         Raises:
-            UsageError: numbers outside 2..8, or what is neither a number nor `ternary`.
+            UsageError: a number outside 2..8, or something that is neither a number nor `ternary`.
         """
         parts = [part.strip() for part in str(text).split(",") if part.strip()]
         plain = [part for part in parts if "=" not in part]
@@ -33,7 +33,7 @@ class Bits:
         return cls(_bits(plain[0]) if plain else 8, layers)
 
     def of(self, layer: str) -> int:
-        """Return the bits of the weights that arrive at a layer."""
+        """Return the bits of a layer's incoming weights."""
         return self.layers.get(layer, self.default)
 
     def check(self, network: Network) -> None:

@@ -1,8 +1,9 @@
-"""The order of the passes: one explicit list, and the plug-ins at the places that they name.
+"""The order of the passes: one explicit list, with plug-ins inserted where they ask to be.
 
-Fold first, so that all else knows one reset; record before anything is dropped; what is dead costs the quantiser time; encode before
-quantisation, since a threshold depends on what a payload unit is worth; memoryless units become neurons once their inputs are
-quantised; rounding and lowering leave more dead; delays are balanced after the last pass that drops layers, and all of it is checked.
+Fold first, so that later passes deal with one kind of reset; record before anything is dropped; drop dead neurons before quantisation,
+where they would cost time; encode before quantisation, since a threshold depends on the value of a payload unit; turn memoryless
+units into neurons once their inputs are quantised; drop again, since rounding and lowering leave more dead neurons; balance delays after
+the last pass that drops layers, then check everything.
 """
 
 from __future__ import annotations
@@ -39,24 +40,24 @@ def loihi(options: CompileOptions, *, plain: bool = False) -> tuple[Pass, ...]:
 
 
 def front(options: CompileOptions) -> tuple[Pass, ...]:
-    """Return the passes before quantisation, which are every target's."""
+    """Return the passes before quantisation, which all targets share."""
     return (Fold(), Record(), DropDead(), Encode(options.chip, options.encoding))
 
 
 def balance(options: CompileOptions) -> Balance:
-    """Return the pass that balances delays within what the chip's synapses delay."""
+    """Return the pass that balances delays within the synaptic delays of the chip."""
     return Balance(options.chip.limit("max_delay"), chip=options.chip.name)
 
 
 def with_plug_ins(chain: Sequence[Pass], options: CompileOptions) -> tuple[Pass, ...]:
-    """Return a target's passes with each plug-in behind the pass that its `AFTER` names, several behind one in the order of their names.
+    """Return a target's passes with each plug-in after the pass that its `AFTER` names; several after the same pass are ordered by name.
 
     Raises:
-        UsageError: a plug-in without `AFTER` or `create`, one that makes no pass of the file's name, or that names no pass of the
-            chain; the names are listed.
+        UsageError: a plug-in without `AFTER` or `create`, one whose pass is not named like its file, or one whose `AFTER` is no pass of
+            the chain; the names are listed.
     """
     waiting = {name: _plug_in(name) for name in registry.names(passes) if name not in OURS}
-    made = [(name, instance, name) for name, instance in named(chain)]  # and what it stands behind
+    made = [(name, instance, name) for name, instance in named(chain)]  # and the pass that it follows
     while waiting:
         known = [name for name, _, _ in made]
         name = next((n for n, module in waiting.items() if module.AFTER in known), None)

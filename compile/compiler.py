@@ -53,7 +53,7 @@ class RunFolder(Protocol):
 
 @dataclass(frozen=True)
 class Compilation:
-    """A network and how it is to be compiled; the fields are the arguments of `compile_network` of the same names."""
+    """A network and how to compile it; the fields are the arguments of `compile_network` with the same names."""
 
     source: Network | Path | str | RunFolder | Module | Graph
     target: str = "lava"
@@ -76,7 +76,7 @@ class Compilation:
         check_fields(self)
 
     def run_passes(self, *, stop_after: str | None = None, dump_dir: Path | None = None, progress: Progress = quiet) -> PipelineResult:
-        """Run the passes alone, up to `stop_after`, and map nothing; the errors are those of `compile_network`."""
+        """Run only the passes, up to `stop_after`, without mapping; the errors are those of `compile_network`."""
         return self._run_passes(*self._begin(), stop_after, dump_dir, progress)
 
     def deploy(self, *, effort: Effort = "default", dump_dir: Path | None = None, progress: Progress = quiet) -> DeployedNetwork:
@@ -87,7 +87,7 @@ class Compilation:
         network, chip = result.network, options.chip
         target.check(network, chip)
         check_size(network)
-        rates = result.rates or {p.name: np.ones(p.size) for p in network.populations}  # unknown: as if all spiked at every step
+        rates = result.rates or {p.name: np.ones(p.size) for p in network.populations}  # unknown: assume that all spike at every step
         mapped = target.map(network, rates, options, effort, progress)
         _check_limits(mapped.mapping, chip)
         check_balance(network, chip.limit("max_delay"))
@@ -96,7 +96,7 @@ class Compilation:
         return DeployedNetwork(network, chip, mapped.mapping, self.target, result.records, result.warnings, result.drift, mapped.crossbars)
 
     def _begin(self) -> tuple[Target, Source, CompileOptions]:
-        """Return the target, the network as it was read, and the options of its passes."""
+        """Return the target, the network as read, and the options of its passes."""
         target = targets.find(self.target)
         chip = self._chip(target)
         read = self._read()
@@ -170,38 +170,38 @@ def compile_network(
     Args:
         source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), a `Network`, a `torch.nn.Module` of
             SpikingJelly, snnTorch or Norse layers (docs/modules.md), or a `nir.NIRGraph`.
-        sample: of a module, a batch of samples on which the network is proven to send its spikes: (N, ...), or with `events` (T, N, ...).
-            The first samples of `data` if None.
-        timesteps: of a sample, where the source does not say it.
+        sample: for a module, a batch of samples on which the network's spikes are compared with the module's: (N, ...), or with `events`
+            (T, N, ...). The first samples of `data` if None.
+        timesteps: time steps per sample, where the source does not give them.
         events: whether a module's samples have a value for each time step.
         target: what to compile for: `lava`, `truenorth` or `netx`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
-        encoding: how samples enter: current, graded, rate or host, or events for samples with time steps of their own; the chip's
-            first that suits the network if None.
-        weight_bits: 2..8 or `ternary`, also by layer, `8,hidden1=4`, for a float network; one trained in integers keeps its own.
-        granularity: `layer`: one weight exponent per layer; `channel`: up to four per layer, chosen by channel.
-        calibration: training samples, some hundreds: an array (N, ...), a pair (samples, labels), a torch Dataset, or what else
-            `spikeloom.data.as_dataset` takes; those in the run folder if None.
+        encoding: how samples enter: current, graded, rate or host, or events for samples that contain their own time steps; if None,
+            the chip's first that suits the network.
+        weight_bits: 2..8 or `ternary`, also per layer as in `8,hidden1=4`, for a float network; one trained in integers keeps its own.
+        granularity: `layer`: one weight exponent per layer; `channel`: up to four per layer, chosen per channel.
+        calibration: a few hundred training samples: an array (N, ...), a pair (samples, labels), a torch Dataset, or anything else
+            that `spikeloom.data.as_dataset` takes; those in the run folder if None.
         effort: how much work goes into partition and placement: fast, default or best.
         seed: of the rate code during calibration, of the partition and of the placement.
-        max_chips: the most chips it may use; all of the chip's system if None.
+        max_chips: the largest number of chips to use; all of the chip's system if None.
         dump_dir: folder for the network after each pass.
-        mode: of the target truenorth: ternary, codebook (if None) or exact.
+        mode: for the target truenorth: ternary, codebook (if None) or exact.
         reader: options of the file's reader by name, such as {"dt": 1e-4, "timesteps": 8} for a NIR file.
-        data: what the network is fed: the name of a data set, a file, or samples as for `calibration`, with labels. It says what a file
-            of another tool leaves open (time steps, levels), calibrates where no `calibration` is given, and measures the accuracy of a
-            float network as it was read, and of its integers.
+        data: the network's data: the name of a data set, a file, or samples as for `calibration`, with labels. It settles what another
+            tool's file leaves open (time steps, levels), calibrates where no `calibration` is given, and measures the accuracy of a
+            float network as read and after quantisation.
         value_range: the range of float samples in `calibration` and `data`, (0, 1), or (0, levels) for whole numbers.
-        progress: called now and then with what is being done (a pass, filling cores, refinement, placement) and its share that is done.
+        progress: called now and then with the current stage (a pass, filling cores, refinement, placement) and the share completed.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
 
     Raises:
         UsageError: an unknown target, chip, encoding or effort.
-        FormatError: a damaged, foreign or newer file.
-        NetworkError: a layer that could never work, by name, or of a module one that cannot come in.
-        MismatchError: a module whose network does not send the same spikes; the first layer that differs.
+        FormatError: a damaged file, one of another format, or one of a newer version.
+        NetworkError: a layer that could never work, or a layer of a module that cannot be imported; it is named.
+        MismatchError: a module whose network does not produce the same spikes; the first layer that differs is named.
         DoesNotFitError: layer, limit, need and a way out.
     """
     made = Compilation(
@@ -226,21 +226,21 @@ def compile_network(
 
 
 def _data(data: Data | Dataset | OwnSamples | Path | str, value_range: tuple[float, float] | None) -> Data:
-    """Return what a network is fed, ready to be loaded."""
+    """Return the network's data, ready to be loaded."""
     if isinstance(data, Data):
         return data
     return samples_of(data, options={} if value_range is None else {"value_range": value_range})
 
 
 def _calibrating(given: Calibration | OwnSamples, network: Network, value_range: tuple[float, float] | None) -> Calibration:
-    """Return calibration samples as integers, those of recordings as frames; at most as many as calibrate, evenly spread."""
+    """Return calibration samples as integers, recordings as frames; evenly spaced, no more than calibration uses."""
     if isinstance(given, Calibration):
         return given
     held = collect(given, Form(value_range=value_range, name="the calibration samples").known(network.takes))
     chosen = choose(CALIBRATION_SAMPLES, len(held.values)).indices()
     values = held.values[chosen]
     reference.check_values(network, values)
-    labels = np.zeros(len(values), np.int64) if held.labels is None else held.labels[chosen]  # which calibration does not read
+    labels = np.zeros(len(values), np.int64) if held.labels is None else held.labels[chosen]  # calibration does not read them
     return Calibration(values.reshape(len(values), -1), labels)
 
 
@@ -253,11 +253,11 @@ def _read(source: Network | Path | str | RunFolder, given: Mapping[str, Any] | N
 
 
 def read_source(source: Path | str | RunFolder, given: Mapping[str, Any] | None = None, data: Data | None = None) -> Source:
-    """Read a run folder or a network file, with the calibration samples of `data`, or beside it.
+    """Read a run folder or a network file, with calibration samples from `data` or from the same folder.
 
     Args:
-        given: options of the reader by name; a reader that has any takes them as its second argument.
-        data: what the network is fed; see `compile.sources`.
+        given: options of the reader by name; a reader with options takes them as its second argument.
+        data: the network's data; see `compile.sources`.
 
     Raises:
         UsageError: no such file, a suffix that no reader knows, or an option that its reader does not have.
@@ -312,7 +312,7 @@ def check_size(network: Network, limit: int = MAX_SYNAPSES) -> None:
 
 
 def _check_limits(mapping: CoreMapping, chip: Chip) -> None:
-    """Hold the finished mapping against every limit once more, whatever the partitioner believed."""
+    """Check the finished mapping against every limit once more, independently of the partitioner."""
     for core, load in enumerate(mapping.load):
         for name, need in zip(RESOURCES, load, strict=True):
             if need > chip.limit(name):

@@ -1,10 +1,10 @@
-"""The deployed network: integers, their place on the chip, and what is recorded about both. `model.loom` is this in one file.
+"""The deployed network: integers, their place on the chip, and records about both. `model.loom` stores all of it in one file.
 
 The file is a safetensors container (arrays plus a JSON header; nothing in it is ever executed): the document under the
 metadata key `document`, a SHA-256 over document and arrays under `sha256`, the format version under `version`.
 
-Files of the previous version can be read, too: `UPGRADES` turns a document of each version into one of the next. Whoever raises
-VERSION adds a step there, and files of the old version to tests/older (docs/versioning.md).
+Files of the previous version can be read, too: `UPGRADES` turns a document of each version into one of the next. When you raise
+VERSION, add a step there and files of the old version to tests/older (docs/versioning.md).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ _MAPPING_FIGURES = ("cores_bound", "messages_per_step", "messages_bound", "hops_
 class DeployedNetwork:
     """An integer network on the cores of a chip.
 
-    `drift`: spike mismatch by layer: spikes that differ from the float network on the calibration samples, divided by the float network's
-    spikes.
+    `drift`: spike mismatch per layer: the number of spikes that differ from the float network on the calibration samples, divided by the
+    float network's spikes.
     """
 
     network: Network
@@ -122,7 +122,7 @@ class DeployedNetwork:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 that the file carries: equal for equal networks on equal mappings."""
+        """The SHA-256 stored in the file; the same network and mapping give the same value."""
         return _digest(_text(self), _arrays(self))
 
     @checked()
@@ -141,7 +141,7 @@ def load(path: Path | str) -> DeployedNetwork:
     """Read a `.loom` file, of this format version or of the one before.
 
     Raises:
-        FormatError: missing, truncated, damaged, foreign, newer or too old; the message says which.
+        FormatError: the file is missing, truncated, damaged, of another format, newer or too old; the message says which.
     """
     path = Path(path)
     way_out = f"Name a file in it, such as {path / 'model.loom'}." if path.is_dir() else "Write one with spikeloom compile."
@@ -165,7 +165,7 @@ def load(path: Path | str) -> DeployedNetwork:
 
 
 def _check_header(path: Path, header: dict[str, str], arrays: Arrays) -> int:
-    """Return the format version of a file that is whole."""
+    """Return the format version of an intact file."""
     if header.get("format") != FORMAT:
         raise FormatError(f"{path} is a safetensors file, but not a deployed network. Name a model.loom that spikeloom compile wrote.")
     version = header.get("version", "")

@@ -1,4 +1,4 @@
-"""The network as it stands after a pass: a text to read and compare, and a file to load again."""
+"""Dumps of the network after a pass: a text to read and compare, and a file that can be loaded again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(path: Path | str) -> Network:
     """Read the network of a dump.
 
     Raises:
-        FormatError: missing, truncated, damaged or foreign.
+        FormatError: the file is missing, truncated, damaged or of another format.
     """
     path = Path(path)
     require_readable(path, "the dump of a pass", "Write one with spikeloom compile --dump-dir.")
@@ -50,7 +50,7 @@ def load(path: Path | str) -> Network:
 
 
 def describe(network: Network) -> str:
-    """Return a network as lines that do not change unless it does: populations, then projections with a digest of their weights."""
+    """Return a network as lines that change only if it does: populations, then projections with a digest of their weights."""
     entry = network.input
     lines = [f"network: {network.timesteps} steps, input {entry.encoding} 0..{entry.levels} times {entry.scale:.9g}, votes {network.votes}"]
     lines += [_population(p) for p in network.populations]
@@ -59,7 +59,7 @@ def describe(network: Network) -> str:
 
 
 def _neuron(population: Population) -> str:
-    """Return what a neuron is; that it resets to 0 goes without saying."""
+    """Describe a neuron; a reset to 0 is the default and not mentioned."""
     return str(population.neuron or "input").replace(", soft_reset=False", "")
 
 

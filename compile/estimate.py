@@ -1,7 +1,8 @@
-"""A network on paper: what it needs of a chip at least, from fan-ins and fan-outs alone, without listing a synapse or placing a neuron.
+"""Estimate what a network needs of a chip at least, from fan-ins and fan-outs alone, without listing synapses or placing neurons.
 
 For networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs a little more:
-`benchmarks/mapping.py` says how much on networks that it can map); synaptic operations and neuron updates are exact for the rates given.
+`benchmarks/mapping.py` measures how much, on networks that can be mapped); synaptic operations and neuron updates are exact for the
+given rates.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ PICO = 1e-12
 class Estimate:
     """What a network needs on a chip.
 
-    `cores_for`: cores that each limit asks for alone; `cores`: the largest; `chips` of them, and whether the chip's system has so many;
-    `sops`, `updates`, `spikes`, `messages` (at least): per sample; `components`: dynamic energy, without hops.
+    `cores_for`: cores that each limit alone requires; `cores`: the largest of these; `chips`: chips that hold them, and whether the chip's
+    system has enough; `sops`, `updates`, `spikes`, `messages` (at least): per sample; `components`: dynamic energy, without hops.
     """
 
     layers: list[dict[str, Any]]
@@ -48,7 +49,7 @@ class Estimate:
 
     @property
     def joules(self) -> float:
-        """Dynamic energy per sample, at least."""
+        """Dynamic energy per sample, a lower bound."""
         return sum(c["joules_per_sample"] for c in self.components)
 
 
@@ -60,7 +61,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
 
     Args:
         network: after the passes, e.g. `Compilation(source).run_passes().network`.
-        rates: by population, spikes (or payloads) of each neuron and time step; or one number for all neurons and inputs.
+        rates: per population, spikes (or payloads) per neuron and time step; or one number for all neurons and inputs.
 
     Raises:
         UsageError: a rate outside 0..1.
@@ -96,13 +97,13 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
 
 
 def _fan(network: Network, population: Population, chip: set[str]) -> Int:
-    """Return the synapses that leave each live neuron for the chip."""
+    """Return the number of synapses from each live neuron onto the chip."""
     leaving = [network.fan_out(p) for p in network.outputs_of(population.name) if p.target in chip]
     return _living(population, sum(leaving, np.zeros(population.size, np.int64)))
 
 
 def _targets(network: Network, population: Population, chip: set[str]) -> Int:
-    """Return the neurons that each live neuron reaches on the chip, at least: projections side by side may reach the same ones."""
+    """Return a lower bound on the chip's neurons that each live neuron reaches: parallel projections may reach the same ones."""
     most: dict[str, Int] = {}
     for p in network.outputs_of(population.name):
         if p.target in chip:

@@ -1,8 +1,8 @@
-"""Which neurons can matter: they can come to spike, and a path leads from them to the output.
+"""Which neurons can matter: those that can ever spike and have a path to the output.
 
-Both are least fixed points, so that a cycle does not keep itself alive: a neuron can spike if those that are known to can excite it over
-its threshold, beginning with samples and biases; it is needed if one that is known to be needed has a synapse of it, beginning at
-the output.
+Both are least fixed points, so that a cycle does not keep itself alive: a neuron can spike if neurons already known to spike can drive it
+over its threshold, starting from samples and biases; it is needed if it has a synapse onto a neuron already known to be needed,
+starting from the output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .reach import Masks, can_spike
 
 
 def able(network: Network) -> Masks:
-    """Return, by population, which neurons (size,) could ever spike; of the input, all that were not removed."""
+    """Return, per population, which neurons (size,) could ever spike; for the input, all that were not removed."""
     masks: Masks = {p.name: p.living if i == 0 else np.zeros(p.size, np.bool_) for i, p in enumerate(network.populations)}
     changed = True
     while changed:
@@ -27,7 +27,7 @@ def able(network: Network) -> Masks:
 
 
 def needed(network: Network, live: Masks) -> Masks:
-    """Return, by population, which neurons lead to the output through weights whose sources are `live`; of the output, all not removed."""
+    """Return, per population, which neurons lead to the output through weights with `live` sources; for the output, all not removed."""
     output = network.populations[-1]
     masks: Masks = {p.name: np.zeros(p.size, np.bool_) for p in network.populations} | {output.name: output.living}
     changed = True

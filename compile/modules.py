@@ -60,7 +60,7 @@ class Graph(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """What is given with a module: see `compile_network`."""
+    """The arguments that accompany a module: see `compile_network`."""
 
     sample: Batch | None = None
     timesteps: int | None = None
@@ -72,16 +72,16 @@ class Given:
         """Return this with options by name, as a command line has them.
 
         Raises:
-            UsageError: an option that a module has no use for, or a value of another type.
+            UsageError: an option that does not apply to modules, or a value of the wrong type.
         """
         return replace(self, **{n: getattr(build(_Options, options, "a module"), n) for n in options})
 
 
 @dataclass(frozen=True)
 class _Options:
-    """What may be said of a module by name: its time steps, whether samples have a value for each, and their largest integer.
+    """The named options of a module: its time steps, whether samples have a value for each, and their largest integer.
 
-    `scale`: what one level is worth to the module.
+    `scale`: the module's value of one level.
     """
 
     timesteps: int | None = None
@@ -91,7 +91,7 @@ class _Options:
 
 
 def is_module(source: object) -> bool:
-    """Return whether a source is a module of torch, without importing torch: who has a module has imported it."""
+    """Return whether a source is a module of torch, without importing torch: a caller that has a module has imported it."""
     torch: Any = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.nn.Module)
 
@@ -107,7 +107,7 @@ def read_graph(graph: Any, options: Mapping[str, Any], given: Given, data: Data 
 
     Raises:
         UsageError: an option that the reader does not have, or no time steps.
-        SpikeloomError: what a file with this graph would be refused for.
+        SpikeloomError: the error that a file with this graph would raise.
     """
     named = dict(options) | ({} if given.timesteps is None else {"timesteps": given.timesteps})
     if given.events:
@@ -121,7 +121,7 @@ def read_module(module: Any, given: Given, data: Data | None) -> Source:
 
     Raises:
         UsageError: no sample or time steps, or a module that does not run on the data's samples.
-        SpikeloomError: what `formats.torch.read_module` raises.
+        SpikeloomError: any error that `formats.torch.read_module` raises.
     """
     from ..formats import torch
 
@@ -165,6 +165,6 @@ def _read_on(module: Any, fed: Fed[Samples], timesteps: int, given: Given) -> Ne
 
 
 def range_of(network: Network) -> tuple[float, float]:
-    """Return what real samples of a module range over: 0..1, or whole numbers from 0 on."""
+    """Return the range of a module's real samples: 0..1, or whole numbers from 0 upwards."""
     entry = network.input
     return (0.0, 1.0) if entry.levels * entry.scale <= 1.0 else (0.0, float(entry.levels))

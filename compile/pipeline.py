@@ -1,4 +1,4 @@
-"""Runs the passes in their order, times each, and keeps the network valid: it is checked again whenever one is made."""
+"""Runs the passes in order, times each, and validates every network that a pass makes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Size:
-    """How large a network is: live neurons, synapses between them, and weights (a tap is one), those of zero left out."""
+    """The size of a network: live neurons, synapses between them, and weights (a tap is one), zeros excluded."""
 
     neurons: int
     synapses: int
@@ -52,7 +52,7 @@ class Size:
 class PassRecord:
     """What one pass did, for the report.
 
-    `seconds`: its wall time; `summary`: what it is for; `options`: its fields; `before`, `after`: the network's size.
+    `seconds`: its wall time; `summary`: its purpose; `options`: its fields; `before`, `after`: the network's size.
     """
 
     name: str
@@ -66,7 +66,7 @@ class PassRecord:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The integer network and the story of how it came about; `rates` are None where nothing was there to measure them."""
+    """The integer network and the record of its passes; `rates` are None if there were no samples to measure them."""
 
     network: Network
     records: tuple[PassRecord, ...]
@@ -76,7 +76,7 @@ class PipelineResult:
 
 
 def _no_pass(name: str, chain: list[str]) -> UsageError:
-    """Build the error for a pass that is not in the chain: a wrong name, or a pass that only other targets have."""
+    """Build the error for a pass that is not in the chain: a wrong name, or a pass of other targets."""
     if name not in registry.names(own):
         return unknown_name("pass", name, chain)
     others = [one for one in chain if one.partition(".")[0] not in registry.names(own)]
@@ -85,7 +85,7 @@ def _no_pass(name: str, chain: list[str]) -> UsageError:
 
 
 def named(chain: Sequence[Pass]) -> list[tuple[str, Pass]]:
-    """Return the passes with the names that records, dumps and --stop-after know them by: one that runs again is numbered."""
+    """Return the passes with their names in records, dumps and --stop-after: a pass that runs again is numbered."""
     made: list[tuple[str, Pass]] = []
     for instance in chain:
         times = 1 + sum(one.name == instance.name for _, one in made)
@@ -107,11 +107,11 @@ def run(
         passes: in their order, such as `chain.loihi` or a target returns them.
         stop_after: name of the last pass to run; all if None.
         dump_dir: folder for the network as it stands after each pass, see `dump`.
-        progress: called before each pass with its name and the share of the passes that are done.
+        progress: called before each pass with its name and the share of passes completed.
 
     Raises:
         UsageError: no pass of that name.
-        SpikeloomError: what a pass found; the message names the layer.
+        SpikeloomError: an error found by a pass; the message names the layer.
     """
     chain = named(passes)
     if stop_after is not None and stop_after not in [name for name, _ in chain]:
@@ -145,7 +145,7 @@ def _summary(instance: Pass) -> str:
 
 
 def _options(instance: Any) -> tuple[str, ...]:
-    """Return a pass's fields as people read them: `name value`, a chip by its name, samples by their number."""
+    """Return a pass's fields in readable form: `name value`, a chip by its name, samples by their number."""
     listed: list[str] = []
     for one in fields(instance):
         value = getattr(instance, one.name)

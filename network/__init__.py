@@ -41,7 +41,7 @@ __all__ = [
     "reference",
 ]
 
-if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {

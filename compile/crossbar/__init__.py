@@ -1,1 +1,1 @@
-"""Networks on TrueNorth-style crossbars: weights from four levels a neuron, allocation to cores, and what a core holds."""
+"""Networks on TrueNorth-style crossbars: weights from four levels per neuron, allocation to cores, and the contents of a core."""

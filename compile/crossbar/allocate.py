@@ -1,8 +1,8 @@
-"""Neurons to crossbar cores: 256 axons and 256 neurons each, a neuron's copies included.
+"""Allocate neurons to crossbar cores: 256 axons and 256 neurons each, a neuron's copies included.
 
-A source takes an axon on a core for each type and copy that any weight there needs. A neuron sends to one axon only, so it stands on
-its core as often as it has axons elsewhere; the layers are therefore placed from the output backwards. Within a layer, a core takes
-the neuron that needs the fewest new axons next, of the first few that are left, and is closed when none of them fits.
+A source takes an axon on a core for each type and copy that any weight there needs. A neuron sends to one axon only, so it needs one
+copy on its core for each axon it drives; the layers are therefore placed from the output backwards. Within a layer, a core takes,
+out of the first few remaining neurons, the one that needs the fewest new axons; it is closed when none of them fits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Axon = tuple[int, int, int, int]  # source, type, copy, delay
 
 @dataclass
 class _Core:
-    """A core as it fills: its axons in their order, and per physical neuron its logical one."""
+    """A core being filled: its axons in order, and the logical neuron of each physical one."""
 
     axons: dict[Axon, int] = field(default_factory=dict[Axon, int])
     slots: list[int] = field(default_factory=list[int])
@@ -34,14 +34,14 @@ class _Core:
 
 @dataclass(frozen=True)
 class Room:
-    """What a core of the chip holds; at most what the arrays of `Crossbars` do."""
+    """The capacity of a core of the chip; never more than the arrays of `Crossbars` hold."""
 
     axons: int = AXONS
     slots: int = SLOTS
 
     @classmethod
     def of(cls, chip: Chip) -> Room:
-        """Return what a chip file allows."""
+        """Return the capacity that a chip file gives."""
         axons = (chip.limit("input_axons"), chip.limit("synapse_words"))
         return cls(min(AXONS, *axons), min(SLOTS, chip.limit("neurons"), chip.limit("output_axons")))
 
@@ -51,7 +51,7 @@ def allocate(network: Network, mode: str, room: Room | None = None) -> tuple[Cro
 
     Args:
         network: without maps and removed neurons (`Network.flat`), CrossbarLIF neurons with levels.
-        room: of a core; 256 axons and neurons if None.
+        room: capacity of a core; 256 axons and neurons if None.
 
     Returns:
         The cores, and the core of each logical neuron.
@@ -63,7 +63,7 @@ def allocate(network: Network, mode: str, room: Room | None = None) -> tuple[Cro
     first = _numbers(network)
     outside = sum(p.size for p in network.senders) - sum(p.size for p in network.on_chip)
     cores: list[_Core] = []
-    reached: dict[int, list[tuple[int, int]]] = {}  # by source, its axons: core and axon
+    reached: dict[int, list[tuple[int, int]]] = {}  # source -> its axons as (core, axon)
     core_of = np.zeros(sum(p.size for p in network.on_chip), np.int64)
     for population in reversed(network.on_chip):
         needs = [_needs(network, population, j, first, mode) for j in range(population.size)]
@@ -80,13 +80,13 @@ def allocate(network: Network, mode: str, room: Room | None = None) -> tuple[Cro
 
 
 def _numbers(network: Network) -> dict[str, int]:
-    """Return, by sender, the number of its first source: those off chip come first."""
+    """Return the number of each sender's first source; those off chip come first."""
     ends = np.cumsum([p.size for p in network.senders]).tolist()
     return {p.name: end - p.size for p, end in zip(network.senders, ends, strict=True)}
 
 
 def _needs(network: Network, population: Population, neuron: int, first: dict[str, int], mode: str) -> list[Axon]:
-    """Return the axons that a neuron's weights are formed of."""
+    """Return the axons that make up a neuron's weights."""
     levels = population.levels[neuron] if population.levels is not None else np.zeros(4, np.int64)
     axons: list[Axon] = []
     for projection in network.inputs_of(population.name):

@@ -1,4 +1,4 @@
-"""What every core of a chip of crossbars holds, as arrays; and the check that nothing of it breaks a limit or points nowhere."""
+"""The contents of every core of a crossbar chip, as arrays, and the check that nothing breaks a limit or points nowhere."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ class Crossbars:
     """The cores of a deployed network.
 
     `mode`: see `weights`; `axon_type`: (cores, 256), -1 where unused; `axon_source`, `axon_delay`: (cores, 256) the logical source
-    that drives an axon, and its delay in ticks; `bits`: (cores, 256 axons, 256 neurons) 0 or 1; `logical`: (cores, 256) the neuron of
-    the network that a physical one is a copy of, -1 where unused; `levels`: (cores, 256, 4); `threshold`, `leak`: (cores, 256);
+    that drives an axon, and its delay in ticks; `bits`: (cores, 256 axons, 256 neurons) 0 or 1; `logical`: (cores, 256) the network
+    neuron that a physical neuron is a copy of, -1 where unused; `levels`: (cores, 256, 4); `threshold`, `leak`: (cores, 256);
     `target`: (cores, 256, 2) core and axon that a neuron sends to, -1 for none; `inputs`: (routes, 3) source off chip, core, axon.
 
-    Sources are numbered as in `Wiring`: live ones off chip first, then the chip's neurons; those of `inputs` as they enter, removed ones
-    included.
+    Sources are numbered as in `Wiring`: live ones off chip first, then the chip's neurons; in `inputs`, numbers include removed sources.
     """
 
     mode: str
@@ -57,7 +56,7 @@ class Crossbars:
         return self.axon_source[cores, axons].astype(np.int64), cores.astype(np.int64)
 
     def least_axons(self, sources: int) -> NDArray[np.int64]:
-        """Return the axons that each source takes on any allocation: those of each type, delay and copy, which must be somewhere."""
+        """Return the axons that each source needs in any allocation: one for each type, delay and copy, on some core."""
         cores, axons = np.nonzero(self.axon_type >= 0)
         keys = [self.axon_source[cores, axons], self.axon_type[cores, axons], self.axon_delay[cores, axons], cores]
         alike, copies = np.unique(np.stack(keys, axis=1).astype(np.int64), axis=0, return_counts=True)
@@ -70,7 +69,7 @@ class Crossbars:
 
 
 def restore(mode: str, arrays: dict[str, NDArray[Any]], outside: int, neurons: int, entering: int) -> Crossbars:
-    """Return the cores that `Crossbars.arrays` gave, checked.
+    """Return the cores from what `Crossbars.arrays` returned, checked.
 
     Args:
         outside, neurons: live sources off chip, and neurons on it.

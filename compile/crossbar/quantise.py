@@ -1,9 +1,9 @@
-"""Quantise to crossbars: levels a neuron, a threshold and a linear leak a layer.
+"""Quantise to crossbars: levels per neuron, a threshold and a linear leak per layer.
 
-SpikingJelly's LIF forgets a share of its potential in every step; a TrueNorth core takes a constant from it. The first cannot be
-carried exactly by the second. With the potential in units of  tau v  the float neuron adds its input and fires at  tau v_threshold
+SpikingJelly's LIF loses a share of its potential in every step; a TrueNorth core subtracts a constant. The second cannot reproduce the
+first exactly. With the potential in units of  tau v  the float neuron adds its input and fires at  tau v_threshold
 (with decay_input; without, at v_threshold); the crossbar's threshold and leak are shares of that, tried on the calibration samples layer
-by layer, each fed by the deployed layers before it, and those are taken with which the fewest spikes differ.
+by layer, each fed by the deployed layers before it, and the pair with the fewest differing spikes is chosen.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class QuantiseCrossbars:
 
 
 def _threshold(population: Population, neuron: LIF, unit: float) -> float:
-    """Return the float threshold in units of the weights; refuse one that no core's neuron holds."""
+    """Return the float threshold in units of the weights; refuse one that a core's neuron cannot hold."""
     full = unit * neuron.v_threshold * (neuron.tau if neuron.decay_input else 1.0)
     if full * max(FACTORS) > STATE_MAX:
         raise NetworkError(
@@ -128,10 +128,10 @@ def _threshold(population: Population, neuron: LIF, unit: float) -> float:
 
 
 def _out_of_reach(network: Network) -> list[str]:
-    """Warn of neurons whose threshold all of their sources together, in every step, could not reach.
+    """Warn of neurons that could not reach their threshold even if all of their sources spiked in every step.
 
     Raises:
-        NetworkError: that is so of a whole layer.
+        NetworkError: this holds for a whole layer.
     """
     warnings: list[str] = []
     for population in network.on_chip:
@@ -150,7 +150,7 @@ def _out_of_reach(network: Network) -> list[str]:
 
 
 def _inputs(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Return what arrives at a population in each step, (timesteps, neurons, samples)."""
+    """Return a population's input in each step, (timesteps, neurons, samples)."""
     samples, steps = next(iter(streams.values())).shape[:2]
     total = np.zeros((steps, population.size, samples), np.int64)
     for p in network.inputs_of(population.name):
@@ -179,7 +179,7 @@ def _check(network: Network) -> None:
             raise NetworkError(f"Layer {population.name} was trained in Loihi's integers. Train without --weight-bits for crossbars.")
         if isinstance(population.neuron, LIF) and population.neuron.tau_syn != 1.0 and population.place == "chip":
             raise NetworkError(f"Layer {population.name} has a synaptic current that decays, which a crossbar's neurons do not have.")
-    for population in network.spiking:  # after the rest: a bias in front of a decaying current is a population that the user did not name
+    for population in network.spiking:  # checked last: a bias in front of a decaying current is a population that the user did not name
         if population.bias is not None and population.bias.any() and population.place == "chip":
             raise NetworkError(
                 f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases and "
@@ -188,7 +188,7 @@ def _check(network: Network) -> None:
 
 
 def fit_layer(integer: Network, network: Network, population: Population, mode: str, clip: float) -> tuple[Network, float]:
-    """Return the network with a population's weights formed of levels, fitted neuron by neuron, and the units of an input of 1.0."""
+    """Return the network with a population's weights built from levels, fitted neuron by neuron, and the units of an input of 1.0."""
     arriving = [replace(p, synapses=p.synapses.unrolled(), origin=p.trained) for p in network.inputs_of(population.name)]
     top = max((float(np.abs(p.synapses.data).max(initial=0.0)) for p in arriving), default=0.0)
     if top == 0.0:
@@ -218,7 +218,7 @@ def _integer(projection: Projection, values: NDArray[np.int64], unit: float) -> 
 
 
 def _gate(integer: Network, population: Population, gate: Threshold) -> Network:
-    """Return a gate as a neuron: with a leak of L - 1 nothing is left of a sum below L, and a sum of L leaves 1, the threshold."""
+    """Return a memoryless threshold unit as a neuron: a leak of L - 1 leaves nothing of a sum below L, and 1, the threshold, of L."""
     level = int(np.ceil(gate.level))
     arriving = integer.inputs_of(population.name)
     if any((p.synapses.data != 1).any() for p in arriving):

@@ -1,4 +1,4 @@
-"""Messages of crossbars: a spike goes to every axon that it drives, so a source sends a core one for each of its axons there."""
+"""Messages of crossbars: a spike goes to every axon that it drives, so a source sends a core one message per axon it has there."""
 
 from __future__ import annotations
 

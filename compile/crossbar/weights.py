@@ -1,8 +1,8 @@
-"""Weights that a crossbar can form: sums of a neuron's levels, one a type of axon, over the axons that a source takes on a core.
+"""Weights that a crossbar can form: sums of a neuron's levels, one per axon type, over the axons that a source takes on a core.
 
     w = sum over types k of  count_k * s_k,      count_k <= copies of the mode
 
-ternary:   s = (p, -n, 0, 0), one copy each: +p or -n, fitted to each neuron (2 axons a source)
+ternary:   s = (p, -n, 0, 0), one copy each: +p or -n, fitted to each neuron (2 axons per source)
 codebook:  s fitted to each neuron, one copy each: its 16 subset sums (4 axons)
 exact:     s = (-128, 32, 8, 1), copies 1, 3, 3, 7: every integer of 8 bits (14 axons)
 """
@@ -39,8 +39,8 @@ def fit(weights: NDArray[np.float64], mode: str) -> tuple[Int, Int]:
     """Fit one neuron.
 
     Args:
-        weights: (fan-in,) in integer units that its mode's range holds.
-        mode: see the module.
+        weights: (fan-in,) in integer units, within the range of the mode.
+        mode: see the module docstring.
 
     Returns:
         levels (4,), and counts (fan-in, 4): the integer weights are  counts @ levels.
@@ -72,7 +72,7 @@ def _ternary(weights: NDArray[np.float64]) -> tuple[Int, Int]:
 
 
 def _codebook(weights: NDArray[np.float64]) -> tuple[Int, Int]:
-    """Begin with a 4-bit integer's weights; then, in turn, take each weight's nearest subset sum, and refit the levels by least squares."""
+    """Start with the weights of a 4-bit integer; then alternate: nearest subset sum for each weight, least-squares refit of the levels."""
     if not weights.size:
         return np.zeros(TYPES, np.int64), np.zeros((0, TYPES), np.int64)
     unit = max(float(np.abs(weights).max()) / 7.5, 1e-9)

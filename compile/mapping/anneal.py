@@ -2,8 +2,8 @@
 
     cost = sum over pairs of cores of traffic * city-block distance of their slots  +  sum over cores of pull * distance to the entry
 
-A change costs O(degree): only the traffic of the two cores is looked at. Half the moves draw a core beside one that it talks
-to, the others go anywhere within a window that shrinks as it gets colder.
+A move is evaluated in O(degree): only the traffic of the two cores is looked at. Half of the moves place a core beside one that it
+exchanges messages with, the others anywhere within a window that shrinks as the temperature falls.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 EPOCHS = 120
 PROBES = 2000
-COOLING = 0.001  # of the last temperature to the first
+COOLING = 0.001  # ratio of the last temperature to the first
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be placed, and where.
+    """The cores to place and the slots available.
 
     `indptr`, `indices`, `traffic`: symmetric traffic as CSR, the diagonal left out; `pull`: (cores,) traffic with the entry.
     `at`: (slots, 2) coordinates; `entry`: (2,) coordinates. `place`: (slots, 2) column and row of the tile of each slot;
@@ -43,12 +43,12 @@ class Problem:
 
     @property
     def cores(self) -> int:
-        """How many cores are to be placed."""
+        """The number of cores to place."""
         return len(self.pull)
 
 
 def cost(problem: Problem, slot_of: Int) -> float:
-    """Return the cost of a placement; `slot_of` (cores,) counts the slots of the problem."""
+    """Return the cost of a placement; `slot_of` (cores,) indexes the slots of the problem."""
     at = problem.at[slot_of]
     rows = np.repeat(np.arange(problem.cores), np.diff(problem.indptr))
     apart = np.abs(at[rows] - at[problem.indices]).sum(axis=1)
@@ -60,8 +60,8 @@ def anneal(problem: Problem, slot_of: Int, *, moves: int, heat: float, seed: int
 
     Args:
         slot_of: (cores,) distinct slots to start from.
-        moves: how many to try.
-        heat: the first temperature, in mean costs of a random move for the worse.
+        moves: how many moves to try.
+        heat: the first temperature, relative to the mean cost of a random move that makes things worse.
     """
     if problem.cores < 1 or len(problem.at) < 2 or moves < 1:
         return slot_of
@@ -91,7 +91,7 @@ def _below(state: Any, bound: Any) -> Any:
 
 @jit
 def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, traffic: Any, pull: Any, at: Any, entry: Any) -> Any:
-    """Return by how much the cost changes when `core` moves to (x, y), its traffic with `other` left out (they swap)."""
+    """Return the change in cost when `core` moves to (x, y), leaving out its traffic with `other` (they swap)."""
     a, b = at[core, 0], at[core, 1]
     total = pull[core] * (abs(x - entry[0]) + abs(y - entry[1]) - abs(a - entry[0]) - abs(b - entry[1]))
     for k in range(indptr[core], indptr[core + 1]):
@@ -103,7 +103,7 @@ def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, tr
 
 @jit
 def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, place: Any, table: Any, state: Any) -> Any:
-    """Return a slot to try for `core`, or -1: beside a core it talks to, or up to `reach` tiles from where it is."""
+    """Return a slot to try for `core`, or -1: beside a core it exchanges messages with, or up to `reach` tiles from its own."""
     links = indptr[core + 1] - indptr[core]
     near, span = core, reach
     if links > 0 and _random(state) < 0.5:
@@ -136,7 +136,7 @@ def _anneal(
     heat: float,
     seed: Any,
 ) -> Any:
-    """Run the schedule: epoch -1 measures, the others cool by the same factor each, the last ones take gains only."""
+    """Run the schedule: epoch -1 measures, the others cool by the same factor each, the last ones accept only improvements."""
     cores = slot_of.size
     state = np.empty(1, np.uint64)
     state[0] = seed

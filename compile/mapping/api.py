@@ -1,4 +1,4 @@
-"""What the parts of the mapping share: how long it is worked on, and a partition."""
+"""Types shared by the modules of the mapping: the effort and a partition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
 @dataclass(frozen=True)
 class Partition:
-    """`core_of`: (neurons,) from 0, cores numbered by their first neuron; `strategy`: what led to it; `changes`: what was left out."""
+    """`core_of`: (neurons,) from 0, cores numbered by their first neuron; `strategy`: how it was found; `changes`: what was left out."""
 
     core_of: NDArray[np.int64]
     strategy: str
@@ -26,7 +26,7 @@ class Partition:
 
 
 def check_effort(effort: str) -> None:
-    """Refuse an effort that there is not.
+    """Refuse an unknown effort.
 
     Raises:
         UsageError: the known ones are listed.

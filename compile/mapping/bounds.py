@@ -1,4 +1,4 @@
-"""Lower bounds that no mapping can beat, to print beside what ours reached."""
+"""Lower bounds that no mapping can beat, printed beside the result of our mapping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Float = NDArray[np.float64]
 
 
 def core_capacity(wiring: Wiring, chip: Chip) -> int:
-    """Return a number of neurons that no core can exceed: its limit, and what its words hold of the smallest fan-ins.
+    """Return a number of neurons that no core can exceed: its limit, and how many of the smallest fan-ins fit its words.
 
     A synapse takes at least `bits_of_synapse`; m neurons take at least that for the m smallest fan-ins of the network.
     """
@@ -21,17 +21,17 @@ def core_capacity(wiring: Wiring, chip: Chip) -> int:
 
 
 def capacity(fan_in: Int, bits: float, chip: Chip) -> int:
-    """Return `core_capacity` of neurons with these fan-ins, of `bits` a synapse."""
-    room = chip.limit("synapse_words") * chip.word_bits * (1.0 + 1e-12)  # a share of a prefix rounds: what fits exactly has to fit
+    """Return the `core_capacity` of neurons with these fan-ins, with `bits` per synapse."""
+    room = chip.limit("synapse_words") * chip.word_bits * (1.0 + 1e-12)  # the share of a prefix is rounded: an exact fit has to pass
     held = int(np.searchsorted(np.cumsum(np.sort(fan_in)) * bits, room, side="right"))
     return max(1, min(chip.limit("neurons"), held))
 
 
 def reach_bound(wiring: Wiring, chip: Chip) -> Int:
-    """Return, by source, a number of cores that it reaches in any partition.
+    """Return, per source, a lower bound on the cores that it reaches in any partition.
 
-    Its targets are too many for fewer cores (targets / `core_capacity`), or all the synapses that arrive at them take too many words. A
-    target that parallel projections reach more than once counts once.
+    Fewer cores could not hold its targets (targets / `core_capacity`), or the words of all the synapses that arrive at them. A target
+    that parallel projections reach more than once counts once.
     """
     first, size = _first(wiring), wiring.fan_out.size
     sources, fan_in = wiring.sources[first], np.diff(wiring.indptr)[wiring.rows[first]]
@@ -49,11 +49,11 @@ def _first(wiring: Wiring) -> NDArray[np.bool_]:
 
 
 def cores_bound(wiring: Wiring, chip: Chip) -> int:
-    """Return a number of cores below which no partition can go.
+    """Return a lower bound on the number of cores of any partition.
 
-    The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format; what `reach_bound`
-    asks for in all against the input axons, and that of the chip's own sources against the output axons. (`arriving_bound` would add
-    nothing: each of its terms fits a core, and there are neurons / `core_capacity` of them.)
+    The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format; the sum of
+    `reach_bound` over the limit of input axons, and its sum over the chip's own sources over the limit of output axons.
+    (`arriving_bound` would add nothing: each of its terms fits a core, and there are neurons / `core_capacity` of them.)
     """
     fan_out, reached = wiring.fan_out, reach_bound(wiring, chip)
     words = np.min([format_words(fan_out, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)
@@ -68,8 +68,8 @@ def cores_bound(wiring: Wiring, chip: Chip) -> int:
 def arriving_bound(wiring: Wiring, chip: Chip, rates: Float) -> float:
     """Return messages that arrive in any partition:  sum over i of D[capacity * i].
 
-    D: the summed rates of each neuron's sources, descending. A core gets at least what its busiest neuron needs, and the core of the i-th
-    busiest one, leaving out those before, begins at the latest at D[capacity * i].
+    D: the summed rates of each neuron's sources, in descending order. A core receives at least what its busiest neuron needs. With the
+    cores sorted by their busiest neuron, that of core i comes at position capacity * i of D at the latest.
     """
     first = _first(wiring)
     summed = np.bincount(wiring.rows[first], weights=rates[wiring.sources[first]], minlength=wiring.neurons)
@@ -77,10 +77,10 @@ def arriving_bound(wiring: Wiring, chip: Chip, rates: Float) -> float:
 
 
 def messages_bound(wiring: Wiring, chip: Chip) -> float:
-    """Return messages per step below which no mapping can go: sum of rate * `reach_bound`, or `arriving_bound` if that is larger."""
+    """Return a lower bound on messages per step: sum of rate * `reach_bound`, or `arriving_bound` if that is larger."""
     return max(float((wiring.rates * reach_bound(wiring, chip)).sum()), arriving_bound(wiring, chip, wiring.rates))
 
 
 def bits_of_synapse(weight_bits: int, chip: Chip) -> float:
-    """Return the fewest bits of a synapse: weight, index, and its share of an entry's prefix, in the shortest of the formats."""
+    """Return the fewest bits that a synapse takes: weight, index, and its share of an entry's prefix, in the shortest format."""
     return min(weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)

@@ -1,4 +1,4 @@
-"""Puts partition, placement and bounds together into the mapping of a network on a chip."""
+"""Combines partition, placement and bounds into the mapping of a network onto a chip."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RESOURCES = load.RESOURCES[:4]
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where everything is, and how good that is.
+    """Where everything is, and how good the mapping is.
 
-    `core_of`: (neurons,) core of each neuron in global order; `slot_of`: (cores,) slot of each core, numbered through all chips;
-    `tile_of`: (cores, 2) its column and row on the mesh of its chip, `chip_of`: (cores,) that chip; `load`: (cores, 4) what each
-    holds of RESOURCES; `rates`: (sources,) messages per step of each source; then messages per step, hops per message (within
-    chips and from chip to chip together), and lower bounds; `strategy`: how the partition came about; `changes`: what else people
-    should know of it.
+    `core_of`: (neurons,) core of each neuron in global order; `slot_of`: (cores,) slot of each core, numbered across all chips;
+    `tile_of`: (cores, 2) its column and row on the mesh of its chip, `chip_of`: (cores,) that chip; `load`: (cores, 4) how much
+    each core uses of RESOURCES; `rates`: (sources,) messages per step of each source; then messages per step, hops per message (within
+    chips and from chip to chip together), and lower bounds; `strategy`: how the partition was found; `changes`: other remarks for
+    the user.
     """
 
     core_of: Int
@@ -68,10 +68,10 @@ def build(
     """Map an integer network onto a chip.
 
     Args:
-        rates: by population, spikes per neuron and time step (calibration's averages; 1.0 where unknown).
-        effort: how long partition and placement are worked on; see `partition` and `place`.
+        rates: per population, spikes per neuron and time step (averages over the calibration samples; 1.0 where unknown).
+        effort: how much work goes into partition and placement; see `partition` and `place`.
         seed: of the partition's refinement and the placement's annealing.
-        progress: called now and then with what is being done and its share that is done.
+        progress: called now and then with the current stage and the share of it that is complete.
 
     Raises:
         UsageError: an unknown effort.
@@ -87,7 +87,7 @@ def build(
 
 
 def _widened(network: Network, chip: Chip) -> list[str]:
-    """Say which weights take more bits of memory than they have, since the chip has no such width."""
+    """Name the weights that take more bits in memory than they have, because the chip has no such width."""
     bits = sorted({p.weight_bits for p in network.projections if p.weight_bits})
     wider = [(b, chip.stored_bits(b)) for b in bits if chip.stored_bits(b) > b]
     return [f"weights of {b} bits take {stored} bits of memory: {chip.name} has no {b}" for b, stored in wider]
@@ -96,10 +96,10 @@ def _widened(network: Network, chip: Chip) -> list[str]:
 def placed_mapping(
     wiring: Wiring, parts: Partition, load: Int, least: tuple[int, float], chip: Chip, *, effort: Effort = "default", seed: int = 0
 ) -> Mapping:
-    """Place the cores of a partition and measure what that gives.
+    """Place the cores of a partition and measure the result.
 
     Args:
-        load: (cores, 4) what each core holds of RESOURCES; least: lower bounds of cores and of messages per step.
+        load: (cores, 4) how much each core uses of RESOURCES; least: lower bounds of cores and of messages per step.
     """
     core_of = parts.core_of
     between, entering = traffic(wiring, core_of)

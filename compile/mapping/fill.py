@@ -19,12 +19,12 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     """Assign cores along `order`.
 
     Args:
-        order: (some of the neurons,) as they are taken; targets before their sources, where output axons are to be known at once.
-        breaks: by position, whether a new core begins there; None: only where one is full.
-        share: of every limit that a core is filled to, which leaves room for a refinement.
+        order: (some of the neurons,) in the order in which they are taken; targets before their sources if output axons must be exact.
+        breaks: per position, whether a new core begins there; None: only where one is full.
+        share: of every limit, up to which a core is filled; below 1 it leaves room for the refinement.
 
     Returns:
-        (neurons,) cores from 0, -1 for neurons that `order` leaves out; and the neuron that does not fit a core even alone, or -1.
+        (neurons,) cores from 0, -1 for neurons not in `order`; and a neuron that does not fit a core even by itself, or -1.
     """
     held = np.maximum(1, (limits(chip) * share).astype(np.int64))
     if breaks is None:
@@ -92,12 +92,12 @@ def _prefix(
     count: Int,
     seen: Int,
 ) -> int:
-    """Return the end of the range that `core` may take by neurons, axons and the fewest words possible; at least one neuron."""
+    """Return the end of the range that `core` may take, judged by neurons, axons and the fewest words possible; at least one neuron."""
     words, inputs, outputs, end = 0, 0, 0, start
     while end < order.size and end - start < held[NEURONS] and (end == start or not breaks[end]):
         v = order[end]
         core_of[v] = core
-        seen[-1] += 1  # a fresh stamp, since a neuron may be looked at for two cores
+        seen[-1] += 1  # a fresh stamp, since a neuron may be tried on two cores
         u = outside + v
         for j in range(pointers[u], pointers[u + 1]):
             other = core_of[targets[j]]

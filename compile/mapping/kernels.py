@@ -1,4 +1,4 @@
-"""Kernels over the wiring: distinct cores by source, and what a core's synapse lists take."""
+"""Kernels over the wiring: distinct cores per source, and the size of a core's synapse lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reach(pointers: Int, targets: Int32, core_of: Int, cores: int) -> Int:
 
 @jit_allocating
 def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple[Int, Int]:
-    """Return the distinct (source, core) pairs, by source, cores rising."""
+    """Return the distinct (source, core) pairs, sorted by source, then core."""
     distinct = reach(pointers, targets, core_of, cores)
     seen = np.full(cores, -1, np.int64)
     sources, found = np.empty(distinct.sum(), np.int64), np.empty(distinct.sum(), np.int64)
@@ -49,8 +49,8 @@ def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple
 def list_words(count: int, span: int, fillers: Int, layouts: Int, word_bits: int) -> int:
     """Return the words of one list in the cheapest format.
 
-    `span`: numbers from its first to its last target, of which parallel projections may reach one more than once; `fillers`: by format,
-    zero weights that bridge gaps beyond the skip field.
+    `span`: number of local indices from its first to its last target (parallel projections may reach a target more than once);
+    `fillers`: per format, zero weights that bridge gaps beyond the range of the skip field.
     """
     best = -1
     for f in range(layouts.shape[0]):
@@ -112,7 +112,7 @@ def loads(pointers: Int, targets: Int32, outside: int, core_of: Int, cores: int,
 
 @jit_inline
 def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
-    """Add what a gap between two targets of a list costs in each run-length format."""
+    """Add the cost of a gap between two targets of a list in each run-length format."""
     for f in range(layouts.shape[0]):
         if layouts[f, 0] == RUNLENGTH and gap > 1:
             fillers[f] += (gap - 1) >> layouts[f, 3]
@@ -120,7 +120,7 @@ def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
 
 @jit_allocating
 def set_load(members: Int, indptr: Int, sources: Int32, layouts: Int, word_bits: int, scratch: Int, mark: int) -> tuple[int, int, int]:
-    """Return words, input axons and the longest list of the neurons `members` (rising) on one core.
+    """Return words, input axons and the longest list of the neurons `members` (ascending) on one core.
 
     `scratch`: (sources, 4 + formats) seen, count, first, last, fillers; a source with another `mark` in `seen` counts as new.
     """

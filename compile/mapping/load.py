@@ -1,8 +1,8 @@
-"""What the neurons on each core cost it, counted as the chip's formats really encode their synapses.
+"""The resources that the neurons on each core use, counted as the chip's formats really encode their synapses.
 
-Neurons have global numbers: the chip's populations in order. Sources have their own: first whatever enters from off chip
+Neurons are numbered globally: the chip's populations in order. Sources are numbered separately: first those off chip
 (the input, or host populations), then the chip's neurons. The neurons of a core have local numbers in the order of their
-global ones, so a partition is nothing but the core of each neuron.
+global ones, so a partition is fully described by the core of each neuron.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAYOUTS = ("sparse", "runlength", "dense")
 
 @dataclass(frozen=True)
 class Layer:
-    """A population of the chip: its neurons are start..stop-1, cut out of a map of `shape`."""
+    """A population on the chip: its neurons are start..stop-1, taken from a map of `shape`."""
 
     name: str
     start: int
@@ -35,16 +35,16 @@ class Layer:
 
     @property
     def is_map(self) -> bool:
-        """Whether it has neurons, in more than one place of rows and columns."""
+        """Whether it has neurons and a map with more than one position."""
         return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1 and self.stop > self.start
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """All synapses of the chip as one CSR: row = neuron, column = source, rising within a row; `outside` sources enter from off chip.
+    """All synapses of the chip as one CSR: row = neuron, column = source, ascending within a row; `outside` sources enter from off chip.
 
-    `rates`: messages that each source sends per time step, if its targets were on one core. `layers`: the populations on the chip;
-    `places`: (neurons,) where each neuron stands in its layer's shape, flat.
+    `rates`: messages that each source would send per time step if its targets were on one core. `layers`: the populations on the chip;
+    `places`: (neurons,) flat index of each neuron in its layer's shape.
     """
 
     indptr: Int
@@ -57,12 +57,12 @@ class Wiring:
     places: Int32
 
     def stored_on(self, chip: Chip) -> Wiring:
-        """Return this wiring with weights of the width that they take in the chip's memory."""
+        """Return this wiring with the weight widths that the chip's memory uses."""
         return replace(self, weight_bits=chip.stored_bits(self.weight_bits))
 
     @classmethod
     def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:
-        """Collect the wiring of `network`, every synapse one by one, without the neurons that were removed.
+        """Collect the wiring of `network`, synapse by synapse, without the neurons that were removed.
 
         Args:
             rates: (sources,) per time step, the live neurons of `network.senders` in their order.
@@ -98,7 +98,7 @@ class Wiring:
 
     @cached_property
     def by_source(self) -> tuple[Int, Int32]:
-        """The synapses by source: row pointers (sources + 1,), and the targets of each, rising."""
+        """The synapses by source: row pointers (sources + 1,), and the targets of each, ascending."""
         pattern = _pattern(self.indptr, self.sources, (self.neurons, self.outside + self.neurons)).tocsc()  # sorts by counting
         return pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32)
 
@@ -112,7 +112,7 @@ class Wiring:
         return kernels.core_pairs(*self.by_source, core_of, _count(core_of))
 
     def reach(self, core_of: Int) -> Int:
-        """Return, by source, the number of distinct cores that it reaches: lambda."""
+        """Return, per source, the number of distinct cores that it reaches: lambda."""
         if _count(core_of) == 1:
             return (self.fan_out > 0).astype(np.int64)
         from . import kernels
@@ -135,7 +135,7 @@ def _sort_rows(indptr: Int, columns: Int32) -> None:
 
 
 def _starts(populations: tuple[Population, ...]) -> dict[str, int]:
-    """Return, by population, the number of its first neuron when they are numbered one after another."""
+    """Return, per population, the number of its first neuron when all are numbered consecutively."""
     ends = np.cumsum([p.size for p in populations]).tolist()
     return {p.name: end - p.size for p, end in zip(populations, ends, strict=True)}
 
@@ -145,9 +145,9 @@ def _count(core_of: Int) -> int:
 
 
 def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
-    """Return what each core holds, (cores, 5) in the order of RESOURCES, words in the cheapest format of each list.
+    """Return the load of each core, (cores, 5) in the order of RESOURCES, with each list in its cheapest format.
 
-    `words_per_axon` is the core's longest list; output axons are one per neuron on the core and core that the neuron reaches.
+    `words_per_axon` is the core's longest list; there is one output axon for each pair of a neuron on the core and a core it reaches.
     """
     table = layouts(wiring.weight_bits, chip)
     if _count(core_of) == 1:
@@ -163,12 +163,12 @@ def limits(chip: Chip) -> Int:
 
 
 def holds(wiring: Wiring, chip: Chip, core_of: Int) -> bool:
-    """Return whether a partition keeps every limit of a core."""
+    """Return whether a partition stays within every limit of a core."""
     return bool((core_loads(wiring, core_of, chip) <= limits(chip)).all())
 
 
 def layouts(weight_bits: int, chip: Chip) -> Int:
-    """Return the chip's formats for the kernels, (formats, 5): kind, bits of an entry, of a synapse, of a skip, synapses an entry."""
+    """Return the chip's formats for the kernels, (formats, 5): kind, bits per entry, per synapse and per skip, synapses per entry."""
     return np.array(
         [
             (LAYOUTS.index(f.name), f.prefix_bits + f.index_field_bits, weight_bits + f.index_bits, f.index_bits, f.synapses_per_entry)
@@ -179,13 +179,13 @@ def layouts(weight_bits: int, chip: Chip) -> Int:
 
 
 def format_words(slots: Int, layout: SynapseFormat, weight_bits: int, word_bits: int) -> Int:
-    """Return the words of lists of `slots` synapses: entries of a prefix and up to 60 synapses, rounded up to words."""
+    """Return the words of lists of `slots` synapses: entries made of a prefix and up to 60 synapses, rounded up to words."""
     entries = -(-slots // layout.synapses_per_entry)
     bits = entries * (layout.prefix_bits + layout.index_field_bits) + slots * (weight_bits + layout.index_bits)
     return -(-bits // word_bits)
 
 
 def least_words(most: int, wiring: Wiring, chip: Chip) -> Int:
-    """Return the fewest words that a list of 0..most synapses takes in any format, were its targets numbered side by side."""
+    """Return the fewest words that a list of 0..most synapses takes in any format if its targets have consecutive numbers."""
     slots = np.arange(most + 1)
     return np.min([format_words(slots, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)

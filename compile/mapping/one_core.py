@@ -1,4 +1,4 @@
-"""What a network takes on a single core, in NumPy: nothing is searched then, and no kernel has to be compiled."""
+"""The load of a network on a single core, in NumPy: nothing has to be searched then, and no kernel compiled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def load(pointers: Int, targets: NDArray[np.int32], outside: int, layouts: Int, 
     """Return (5,) neurons, words, input axons, output axons and the longest list, as `kernels.loads` counts them for one core.
 
     Args:
-        pointers, targets: the synapses by source, targets rising; every neuron is on the core, so targets are local numbers.
-        outside: sources that enter from off chip, before the neurons.
-        layouts: (formats, 5) kind, bits of an entry, of a synapse, of a skip, synapses an entry.
-        word_bits: of a memory word.
+        pointers, targets: the synapses by source, targets ascending; every neuron is on the core, so targets are local numbers.
+        outside: number of sources off chip, which precede the neurons.
+        layouts: (formats, 5) kind, bits per entry, per synapse and per skip, synapses per entry.
+        word_bits: bits of a memory word.
     """
     counts = np.diff(pointers)
     sending = np.flatnonzero(counts)

@@ -1,7 +1,7 @@
-"""Partition: neurons to cores, such that few messages are sent and no limit of a core is broken.
+"""Partition: neurons to cores, such that few messages are sent and no limit of a core is exceeded.
 
-The objective is messages per step,  sum over sources of rate * distinct target cores. Where one core holds all, there is
-nothing to look for; else it is searched for (`search`).
+The objective is messages per step,  sum over sources of rate * distinct target cores. If one core holds everything, no
+search is needed; otherwise see `search`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def partition(
     """Assign a core to every neuron of the chip.
 
     Args:
-        cores_allowed: cores there are, on all chips together.
+        cores_allowed: cores available on all chips together.
         effort: `fast`: orders and tiles, filled greedily; `default`: refined; `best`: every strategy, refined for longer.
         seed: of the refinement; the same seed gives the same partition.
-        progress: called now and then with what is being done and its share that is done.
+        progress: called now and then with the current stage and the share of it that is complete.
 
     Raises:
         UsageError: an unknown effort.
-        DoesNotFitError: one neuron exceeds a core, or all of them the chip; layer, limit, need and a way out are named.
+        DoesNotFitError: a single neuron exceeds a core, or the network exceeds the chip; layer, limit, need and a way out are named.
     """
     check_effort(effort)
     if not wiring.neurons:
@@ -38,7 +38,7 @@ def partition(
     if least > cores_allowed:
         raise too_many(wiring, chip, f"at least {least:,} cores", cores_allowed)
     together = np.zeros(wiring.neurons, np.int64)
-    if least == 1 and holds(wiring, chip, together):  # each source sends one message then: nothing is better
+    if least == 1 and holds(wiring, chip, together):  # each source then sends one message, the optimum
         return Partition(together, "layers")
     from .search import search  # numba takes a while to import
 

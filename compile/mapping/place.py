@@ -1,7 +1,7 @@
 """Placement: cores to slots of the chips in use, such that the hops of all messages cost little energy.
 
-The cheapest of three starts (row by row, along a Hilbert curve, by the eigenvectors of the traffic) is annealed. The result is
-never dearer than row by row, and the same for the same seed.
+The cheapest of three starting placements (row by row, along a Hilbert curve, by the eigenvectors of the traffic) is annealed. The
+result never costs more than row by row, and is the same for the same seed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 
-# Moves tried for every core, and the looks at one pair of cores that all moves together may take: some 200 million a second, with
-# MOVE looks' worth of time that every move takes besides.
+# Moves tried per core, and the budget of all moves in evaluations of a pair of cores, some 200 million per second; every move costs a
+# further MOVE evaluations.
 EFFORTS: dict[str, tuple[int, float]] = {"fast": (500, 1e8), "default": (20_000, 2e9), "best": (100_000, 2e10)}
-HEATS = (1.0, 0.1)  # hot to find the large order, then from the best so far less hot
+HEATS = (1.0, 0.1)  # hot at first, for the overall arrangement, then cooler from the best so far
 MOVE = 20.0
 FEW_WIDTHS = 6
 DENSE_EIGEN = 32
@@ -38,7 +38,7 @@ DENSE_EIGEN = 32
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the cores are.
+    """The location of each core.
 
     `slot_of`: (cores,), chip * (cores of a chip) + slot on it; `tile_of`: (cores, 2) on its chip; `chip_of`: (cores,).
     """
@@ -67,7 +67,7 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
     Args:
         between: (cores, cores) messages from core to core; entering: (cores,) messages from off chip.
         seed: of the annealing.
-        effort: fast (a fraction of a second for a thousand cores), default (seconds), best (minutes where the cores are many).
+        effort: fast (a fraction of a second for a thousand cores), default (seconds), best (minutes if there are many cores).
 
     Raises:
         DoesNotFitError: more cores than the system has.
@@ -88,7 +88,7 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
 
 
 def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: int, effort: Effort) -> Int:
-    """Return for each core one of the `places`: the best start, annealed."""
+    """Return one of the `places` for each core: the best starting placement, annealed."""
     if len(entering) == 1:
         return _nearest(places, chip)
     from .anneal import anneal, cost  # numba takes a while to import
@@ -104,13 +104,13 @@ def _search(between: Traffic, entering: Float, places: Int, chip: Chip, seed: in
 
 
 def _nearest(places: Int, chip: Chip) -> Int:
-    """Return the first of the places nearest to the entry: the best for a core by itself."""
+    """Return the place nearest to the entry (the first of equals): the best for a single core."""
     away = np.abs(price_coordinates(places, chip) - price_coordinates(np.asarray(chip.mesh.entry), chip)).sum(axis=1)
     return np.array([int(away.argmin())])
 
 
 def problem(flow: Traffic, entering: Float, places: Int, chip: Chip) -> Problem:
-    """Return what the annealer works on: the symmetric traffic `flow`, and slots at `places` priced in pJ."""
+    """Return the annealer's problem: the symmetric traffic `flow`, and slots at `places` with distances in pJ."""
     from .anneal import Problem
 
     return Problem(
@@ -126,7 +126,7 @@ def problem(flow: Traffic, entering: Float, places: Int, chip: Chip) -> Problem:
 
 
 def symmetric(between: Traffic) -> Traffic:
-    """Return the traffic of every pair of different cores, both ways together."""
+    """Return the traffic of every pair of different cores, both directions added."""
     rows, columns, messages = entries(between)
     apart = rows != columns
     a, b, sent = rows[apart], columns[apart], messages[apart]
@@ -134,7 +134,7 @@ def symmetric(between: Traffic) -> Traffic:
 
 
 def _table(places: Int) -> Int:
-    """Return the slots of each tile (columns, rows, depth), -1 where there is none; slots of a tile follow each other."""
+    """Return the slots of each tile (columns, rows, depth), -1 where there is none; the slots of a tile are consecutive."""
     columns, rows = (places.max(axis=0) + 1).tolist()
     tile = places[:, 0] * rows + places[:, 1]
     first = np.concatenate([[True], tile[1:] != tile[:-1]])
@@ -145,7 +145,7 @@ def _table(places: Int) -> Int:
 
 
 def starts(flow: Traffic, places: Int) -> Iterator[Int]:
-    """Give placements to start from, (cores,) numbers of `places`: row by row, along Hilbert curves, then by eigenvectors."""
+    """Yield starting placements, (cores,) indices into `places`: row by row, along Hilbert curves, then by eigenvectors."""
     cores = len(flow.indptr) - 1
     yield np.arange(cores)
     yield np.argsort(hilbert(places), kind="stable")[:cores]
@@ -178,7 +178,7 @@ def hilbert(places: Int) -> Int:
 
 
 def eigenvectors(flow: Traffic) -> Float | None:
-    """Return two coordinates of each core (cores, 2) that put cores with much traffic close; None where none are found.
+    """Return two coordinates of each core (cores, 2) that put cores with much traffic close together; None if none are found.
 
     They are the second and third eigenvector of the normalised Laplacian  1 - D^-1/2 A D^-1/2  of the traffic A, divided by
     sqrt(D). The start vector is fixed.
@@ -218,7 +218,7 @@ def _areas(places: Int, cores: int) -> list[Int]:
 
 
 def strips(axes: Float, places: Int, area: Int, *, transposed: bool) -> Int:
-    """Return a place of `area` for each core: by the first axis to columns (rows if `transposed`), by the second along each."""
+    """Return a place in `area` for each core: the first axis sorts cores into columns (rows if `transposed`), the second along each."""
     major, minor = (places[area, 1], places[area, 0]) if transposed else (places[area, 0], places[area, 1])
     order = np.lexsort((minor, major))
     chosen, strip = area[order], major[order]

@@ -1,4 +1,4 @@
-"""Where the mapping of a network is, for whoever waits for it."""
+"""Progress of a mapping, reported to the caller."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Progress = Callable[[str, float], None]
 
 
 def quiet(stage: str, share: float) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def within(progress: Progress, stage: str, start: float, share: float) -> Callable[[float], None]:
-    """Return what takes the share of a part of a stage: the part from `start` on, of `share` of the stage."""
+    """Return a callback for a part of a stage: the part begins at `start` and makes up `share` of the stage."""
     return lambda done: progress(stage, min(start + share * done, 1.0))

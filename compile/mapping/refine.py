@@ -1,8 +1,8 @@
-"""Refinement: neurons move between cores as long as that saves messages, with every limit held all the way.
+"""Refinement: neurons move between cores as long as that saves messages, while every limit is respected throughout.
 
 A heat bath that cools (a move is drawn with probability ~ exp(gain / temperature), Kirkpatrick et al. 1983), then plain descent. Neurons
-and axons are counted exactly at each move. Words are estimated in between, by the lengths of the lists times what the core's lists
-took over that at the last exact count; whenever an exact count finds a core too full, the moves since the last one are undone.
+and axons are counted exactly at each move. Between exact counts, words are estimated as the minimum for the lists' lengths, scaled by the
+core's overhead at the last exact count; if an exact count finds a core too full, the moves since the previous count are undone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DESCENTS = 12  # sweeps without noise at the end, at most
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how hot. `work`: (source, core) pairs to look at in all; `hot`, `cold`: temperatures, in mean rates of a source."""
+    """Length and temperatures. `work`: (source, core) pairs to evaluate in all; `hot`, `cold`: in units of the mean source rate."""
 
     work: float
     hot: float = 0.6
@@ -39,7 +39,7 @@ def new_state(wiring: Wiring, chip: Chip, core_of: Int, cores: int) -> State:
     """Return the state of a partition on `cores` cores, some of which may be empty."""
     least = least_words(int(wiring.fan_out.max(initial=0)), wiring, chip)
     room = np.minimum(wiring.fan_out, cores)
-    room = np.minimum(room + 1, wiring.fan_out)  # a move gives before it takes
+    room = np.minimum(room + 1, wiring.fan_out)  # a move adds before it removes
     slot = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
     state = State(
         wiring.indptr,
@@ -63,9 +63,9 @@ def new_state(wiring: Wiring, chip: Chip, core_of: Int, cores: int) -> State:
 
 
 def set_word_limits(state: State, wiring: Wiring, chip: Chip, share: float = 1.0) -> bool:
-    """Count the words exactly, and translate the limits into what lists of the same lengths would take side by side.
+    """Count the words exactly, and convert the limits to the words that lists of the same lengths would take without gaps.
 
-    `share`: of a core's words that moves may fill. Returns whether the partition holds every limit.
+    `share`: of a core's words that moves may fill. Returns whether the partition is within every limit.
     """
     exact, cap = core_loads(wiring, state.core_of, chip), limits(chip)
     full = np.zeros((len(state.held), 5), np.int64)
@@ -86,9 +86,9 @@ def refine(
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Int:
-    """Return a partition with no more messages than `core_of`, on at most `cores` cores, that holds every limit as `core_of` does.
+    """Return a partition with no more messages than `core_of`, on at most `cores` cores, within every limit as `core_of` is.
 
-    `progress` is called with the share of the sweeps that are made, after each.
+    `progress` is called after each sweep with the share of sweeps completed.
     """
     rng = np.random.default_rng(seed)
     gumbel, random = rng.gumbel(size=GUMBELS), rng.integers(1, 1 << 63, 1, np.uint64)
@@ -118,17 +118,17 @@ def refine(
 
 
 def descend(wiring: Wiring, chip: Chip, core_of: Int, cores: int, count: int, seed: int) -> Int:
-    """Return what `count` sweeps of plain descent make of a partition, which holds what `refine` says."""
+    """Return a partition after `count` sweeps of plain descent, with the guarantees of `refine`."""
     return refine(wiring, chip, core_of, cores, Schedule(count * _pairs(wiring, core_of), most=count, hot=0.0, cold=0.0), seed)
 
 
 def _pairs(wiring: Wiring, core_of: Int) -> float:
-    """Return the (source, core) pairs that a sweep looks at; 1 at least."""
+    """Return the (source, core) pairs that a sweep evaluates; at least 1."""
     return max(float((wiring.reach(core_of) * wiring.fan_out).sum()), 1.0)
 
 
 def _temperatures(wiring: Wiring, core_of: Int, schedule: Schedule) -> list[float]:
-    """Return the temperature of each sweep: down in equal ratios, then zeros."""
+    """Return the temperature of each sweep: a geometric decrease, then zeros."""
     total = sweeps(wiring, core_of, schedule)
     calm = min(DESCENTS, (total + 1) // 2)
     if schedule.hot == 0.0:
@@ -138,20 +138,20 @@ def _temperatures(wiring: Wiring, core_of: Int, schedule: Schedule) -> list[floa
 
 
 def sweeps(wiring: Wiring, core_of: Int, schedule: Schedule) -> int:
-    """Return how many times a schedule looks at every neuron of a partition; once at least."""
+    """Return how many times a schedule visits every neuron of a partition; at least once."""
     return int(min(schedule.most, max(schedule.work / _pairs(wiring, core_of), 1.0)))
 
 
 def work_of(wiring: Wiring, core_of: Int, schedule: Schedule) -> float:
-    """Return the (source, core) pairs that a schedule really looks at: no more than its sweeps do."""
+    """Return the (source, core) pairs that a schedule really evaluates: no more than its sweeps do."""
     return sweeps(wiring, core_of, schedule) * _pairs(wiring, core_of)
 
 
 def shrink(wiring: Wiring, chip: Chip, core_of: Int, share: float) -> Int | None:
-    """Dissolve the emptiest cores into others as far as these take them within `share` of every limit.
+    """Dissolve the emptiest cores into others, as far as these have room within `share` of every limit.
 
     Returns:
-        a partition on fewer cores that holds every limit, or None.
+        a partition on fewer cores within every limit, or None.
     """
     cores = int(core_of.max()) + 1
     state, found, failures, gone = new_state(wiring, chip, core_of, cores), None, 0, 0
@@ -169,7 +169,7 @@ def shrink(wiring: Wiring, chip: Chip, core_of: Int, share: float) -> Int | None
             failures += 1
             continue
         gone += 1
-        if gone % (1 + cores // CHECKS) == 0:  # the exact count of the words takes a look at every synapse
+        if gone % (1 + cores // CHECKS) == 0:  # the exact count of the words reads every synapse
             if not _exact(wiring, chip, state):
                 return found
             found = _compact(state)

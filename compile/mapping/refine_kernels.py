@@ -20,7 +20,7 @@ class State(NamedTuple):
     """A partition that changes in place.
 
     Each source has its distinct cores and the synapses on each in `core[i]`, `synapses[i]`, slot[u] <= i < slot[u] + reach[u].
-    `held`, `cap`: (cores, 5) loads and their limits, words as `least` of a list's synapses; `size`: neurons that a row stands for.
+    `held`, `cap`: (cores, 5) loads and their limits, words as `least` of a list's synapses; `size`: neurons that a row represents.
     """
 
     indptr: Int
@@ -68,7 +68,7 @@ def build_pairs(state: State) -> None:
 
 @jit
 def _at(state: State, u: int, core: int) -> int:
-    """Return the place of `core` in the list of source `u`, or -1."""
+    """Return the position of `core` in the list of source `u`, or -1."""
     for i in range(state.slot[u], state.slot[u] + state.reach[u]):
         if state.core[i] == core:
             return i
@@ -77,7 +77,7 @@ def _at(state: State, u: int, core: int) -> int:
 
 @jit
 def _repeats(state: State, j: int, stop: int) -> int:
-    """Return how often the source of synapse `j` stands there: parallel projections repeat it."""
+    """Return how often the source of synapse `j` occurs in the row: parallel projections repeat it."""
     n = 1
     while j + n < stop and state.sources[j + n] == state.sources[j]:
         n += 1
@@ -125,7 +125,7 @@ def fits(state: State, v: int, b: int, change: Int, touched: Int, spare: int = 0
 
 @jit
 def _note(change: Int, touched: Int, known: int, core: int, more: int) -> int:
-    """Add to the change of a core, and list it when it is met first."""
+    """Add to the change of a core, and list the core the first time."""
     if not change[core, 1]:
         change[core, 1] = 1
         touched[known] = core
@@ -136,7 +136,7 @@ def _note(change: Int, touched: Int, known: int, core: int, more: int) -> int:
 
 @jit
 def move(state: State, v: int, b: int) -> None:
-    """Put neuron `v` on core `b`, whatever the limits say."""
+    """Put neuron `v` on core `b` without checking the limits."""
     a, stop = state.core_of[v], state.indptr[v + 1]
     state.core_of[v] = b
     sent = state.reach[state.outside + v]
@@ -155,7 +155,7 @@ def move(state: State, v: int, b: int) -> None:
 
 @jit
 def _take(state: State, u: int, a: int, n: int) -> int:
-    """Take `n` synapses of source `u` from core `a`; return by how much the cores it reaches become more."""
+    """Take `n` synapses of source `u` from core `a`; return the change in the number of cores it reaches."""
     i = _at(state, u, a)
     left = state.synapses[i] - n
     state.held[a, WORDS] += _words(state, left) - _words(state, state.synapses[i])
@@ -171,7 +171,7 @@ def _take(state: State, u: int, a: int, n: int) -> int:
 
 @jit
 def _give(state: State, u: int, b: int, n: int) -> int:
-    """Give `n` synapses of source `u` to core `b`; return by how much the cores it reaches become more."""
+    """Give `n` synapses of source `u` to core `b`; return the change in the number of cores it reaches."""
     i = _at(state, u, b)
     if i >= 0:
         state.held[b, WORDS] += _words(state, state.synapses[i] + n) - _words(state, state.synapses[i])
@@ -190,8 +190,8 @@ def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple
     """Score the cores that sources of `v` reach already: `score[c]` is (the rate, the number) of those that reach c.
 
     Returns:
-        what leaving its core saves less what every source would cost on a new one; how many cores are listed in `touched`; how many
-        distinct sources there are.
+        the saving from leaving its core minus the cost of all its sources on a new one; how many cores are listed in `touched`; the
+        number of distinct sources.
     """
     a, stop = state.core_of[v], state.indptr[v + 1]
     leaving, known, distinct = 0.0, 0, 0
@@ -221,10 +221,10 @@ def scores(state: State, v: int, score: Float, seen: Int, touched: Int) -> tuple
 
 @jit_allocating
 def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: NDArray[np.uint64]) -> tuple[float, int]:
-    """Offer every neuron of `order` the cores its sources reach: a heat bath, or at temperature 0 the best if it gains.
+    """Offer every neuron of `order` the cores that its sources reach: a heat bath, or at temperature 0 the best if it is a gain.
 
     Core c is drawn with probability ~ exp(gain(c) / temperature), as the largest of gain + temperature * Gumbel noise. It is taken if it
-    fits; if the core has no room for a neuron, one of its neurons may come back in exchange. `gumbel`: a table, a power of two long.
+    has room; if not, one of its neurons may come back in exchange. `gumbel`: a table whose length is a power of two.
 
     Returns:
         messages saved, and moves made.
@@ -261,7 +261,7 @@ def sweep(state: State, order: Int, temperature: float, gumbel: Float, random: N
 
 @jit
 def _exchange(state: State, v: int, b: int, gain: float, temperature: float, change: Int, listed: Int, random: NDArray[np.uint64]) -> float:
-    """Move `v` to the full core `b` against a neuron there that shares a source with it; return what both moves save, 0 if none is made.
+    """Swap `v` with a neuron on the full core `b` that shares a source with it; return what both moves save, 0 if none is made.
 
     Accepted with probability exp(saved / temperature) (Metropolis et al. 1953), at temperature 0 if it saves.
     """
@@ -274,7 +274,7 @@ def _exchange(state: State, v: int, b: int, gain: float, temperature: float, cha
             continue
         wanted = 1e-9 if temperature == 0.0 else temperature * np.log((_draw(random) + 1.0) / 2147483648.0)
         if gain + _gain(state, w, a) < wanted or not fits(state, v, b, change, listed, state.size[w]):
-            continue  # the first move never makes the second worth more: shared sources stay where they are
+            continue  # the first move never increases the gain of the second: shared sources stay where they are
         move(state, v, b)
         saved = gain + _gain(state, w, a)
         if saved >= wanted and fits(state, w, a, change, listed):
@@ -286,7 +286,7 @@ def _exchange(state: State, v: int, b: int, gain: float, temperature: float, cha
 
 @jit
 def _gain(state: State, v: int, b: int) -> float:
-    """Return what moving neuron `v` to core `b` saves."""
+    """Return the messages saved by moving neuron `v` to core `b`."""
     a, stop, gain = state.core_of[v], state.indptr[v + 1], 0.0
     j = state.indptr[v]
     while j < stop:
@@ -312,7 +312,7 @@ def _draw(random: NDArray[np.uint64]) -> int:
 
 @jit_allocating
 def dissolve(state: State, victim: int, members: Int) -> bool:
-    """Move all `members` of core `victim` to where they cost least; if one fits nowhere all return, and False is returned."""
+    """Move all `members` of core `victim` to where they cost least; if one fits nowhere, undo all moves and return False."""
     cores = state.held.shape[0]
     score, seen = np.zeros((cores, 2)), np.full(cores, -1, np.int64)
     touched, change, listed = np.empty(cores, np.int64), np.zeros((cores, 2), np.int64), np.empty(cores, np.int64)
@@ -340,7 +340,7 @@ def dissolve(state: State, victim: int, members: Int) -> bool:
 
 @jit
 def _elsewhere(state: State, v: int, victim: int, seen: Int, change: Int, listed: Int) -> int:
-    """Return the first core in use that none of the sources of `v` reaches and that takes it, or -1."""
+    """Return the first core in use that has room for `v` and that none of its sources reaches, or -1."""
     new, j = 0, state.indptr[v]
     while j < state.indptr[v + 1]:
         j += _repeats(state, j, state.indptr[v + 1])

@@ -1,4 +1,4 @@
-"""What is said of a network that does not fit: layer, limit, need and a way out."""
+"""Error messages for a network that does not fit: layer, limit, need and a way out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["other_chip", "too_large", "too_many"]
 
 
 def too_many(wiring: Wiring, chip: Chip, cores: str, cores_allowed: int) -> DoesNotFitError:
-    """Return the error of a network that needs more `cores`, in words, than it may take."""
+    """Return the error for a network that needs more `cores` (in words) than it may use."""
     heaviest = max(wiring.layers, key=lambda layer: _synapses(wiring, layer))
     return DoesNotFitError(
         f"The network needs {cores}; {_held(chip, cores_allowed)}. "
@@ -33,12 +33,12 @@ def _synapses(wiring: Wiring, layer: Layer) -> int:
 
 
 def other_chip(chip: Chip) -> str:
-    """Return the end of a way out: a larger chip, unless it is this one."""
+    """Return the end of the advice: use a larger chip, unless this already is the larger one."""
     return "" if chip.name == "loihi2" else ", or --chip loihi2"
 
 
 def too_large(wiring: Wiring, neuron: int, chip: Chip) -> DoesNotFitError:
-    """Return the error of a neuron that no core holds even alone."""
+    """Return the error for a neuron that does not fit a core even by itself."""
     layer = next(layer for layer in wiring.layers if neuron < layer.stop)
     alone = np.where(np.arange(wiring.neurons) == neuron, 0, 1)
     load = core_loads(wiring, alone, chip)[0]

@@ -1,6 +1,6 @@
-"""The search for a partition: several ways of cutting, each filled into cores under every limit, and the best of them refined.
+"""The search for a partition: several strategies, each filled into cores under every limit, and the best of them refined.
 
-No way of cutting is best for every network, so several are tried (the files of `strategies`); `refine` moves neurons of the best.
+No strategy is best for every network, so several are tried (the files of `strategies`); `refine` then improves the best.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from .strategies.api import Proposal
 __all__ = ["search"]
 
 Int = NDArray[np.int64]
-ROOM = 0.97  # of every limit is filled before a refinement, so that neurons can move
-HOPEFUL = 1.5  # times the cores there are: a refinement may still bring a partition with that many below
-# Of a refinement: pairs of source and core that it looks at, some 30 ns each: at least, a synapse, at most; and sweeps at most.
+ROOM = 0.97  # share of every limit that is filled before a refinement, so that neurons can move
+HOPEFUL = 1.5  # times the cores available: a refinement may still bring such a partition within them
+# Work of a refinement in (source, core) pairs, some 30 ns each: at least, per synapse, at most; and the most sweeps.
 WORK = {"default": (9e8, 300.0, 4e9), "best": (1.2e10, 2000.0, 5e10)}
 SWEEPS = {"default": 200, "best": 2000}
-HOT, COOL = 1.0, 0.25  # temperatures at the start, in mean rates; the second where there is time for few sweeps only
-COLD = 0.3  # of that, at the end
-TRIAL = 0.08  # of the work goes into each trial
-TELLING = 4  # sweeps, without which a trial tells nothing
-ROUND = 0.2  # of the work goes into each round on fewer cores
+HOT, COOL = 1.0, 0.25  # initial temperatures, in mean rates; the second if there is time for only a few sweeps
+COLD = 0.3  # final temperature as a share of the initial one
+TRIAL = 0.08  # share of the work for each trial
+TELLING = 4  # the fewest sweeps from which a trial is informative
+ROUND = 0.2  # share of the work for each round on fewer cores
 LOSS = 1.01  # times the messages that fewer cores may cost
-# Pairs, some 15 s: a refinement of more work than this must show a gain before it goes on; not where the best is asked for, since noise
-# may lead on from where descent ends, as it does from parts of Mt-KaHyPar's.
+# Pairs, some 15 s: a refinement of more work than this must show a gain before it continues; not with effort `best`, since noise may
+# improve on the result of a descent, as it does for partitions by Mt-KaHyPar.
 TRIED = {"default": 5e8, "best": float("inf")}
-DESCENT = 4  # sweeps without noise by which that is tried first; one that fills a core too full is undone, so two would tell little
-STALLED = 0.002  # of the messages: a try that saves less ends the refinement
+DESCENT = 4  # sweeps without noise that test this first; one that overfills a core is undone, so two would say little
+STALLED = 0.002  # share of the messages: a trial that saves less ends the refinement
 OUTPUTS = RESOURCES.index("output_axons")
 
 
@@ -76,7 +76,7 @@ def search(wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, seed:
 def _candidates(
     wiring: Wiring, chip: Chip, cores_allowed: int, effort: Effort, seed: int, progress: Progress
 ) -> tuple[list[_Candidate], list[str]]:
-    """Return what each strategy that this effort tries comes to, and why one was left out."""
+    """Return the result of each strategy tried at this effort, and why any was left out."""
     found: list[_Candidate] = []
     changes: list[str] = []
     names = registry.names(strategies)
@@ -128,9 +128,9 @@ def _halved(core_of: Int, cores: Int, rank: Int) -> Int:
 def _refined(
     wiring: Wiring, chip: Chip, start: _Candidate, cores_allowed: int, budget: Schedule, enough: float, seed: int, progress: Progress
 ) -> Int:
-    """Return the candidate refined: short trials with and without room first, then the better on ever fewer cores.
+    """Return the candidate refined: short trials with and without room first, then the better one on fewer and fewer cores.
 
-    One of more work than `enough` ends as soon as what was tried saves next to nothing: a few sweeps of descent, then the trials.
+    A refinement of more work than `enough` ends as soon as a test saves next to nothing: a few sweeps of descent, then the trials.
     """
     starts = [start.core_of]
     roomy, misfit = fill(wiring, chip, start.proposal.order, start.proposal.breaks, ROOM)
@@ -142,7 +142,7 @@ def _refined(
         tried = [descend(wiring, chip, c, _count(c), DESCENT, seed) for c in starts]
         if _saved(wiring, start, tried) < STALLED:
             return _closed(wiring, chip, tried[0])
-    telling = sweeps(wiring, starts[-1], _part(budget, TRIAL, HOT)) >= TELLING  # dear sweeps are not spent on trials
+    telling = sweeps(wiring, starts[-1], _part(budget, TRIAL, HOT)) >= TELLING  # expensive sweeps are not spent on trials
     hot, done = HOT if telling else COOL, 0.0
     for i in range(len(starts) if telling else 0):
         told = within(progress, "refinement", done, TRIAL)
@@ -168,9 +168,9 @@ def _saved(wiring: Wiring, start: _Candidate, tried: list[Int]) -> float:
 
 
 def _closed(wiring: Wiring, chip: Chip, core_of: Int) -> Int:
-    """Return a refined partition with its silent neurons where there is room, and without cores that can be done without."""
+    """Return a refined partition with its silent neurons moved to free room, and without cores that are not needed."""
     best = settle(wiring, chip, core_of)
-    fewer = shrink(wiring, chip, best, 1.0)  # nothing moves any more: no room has to be left
+    fewer = shrink(wiring, chip, best, 1.0)  # nothing moves after this, so no room has to be left
     return best if fewer is None or wiring.messages(fewer) > LOSS * wiring.messages(best) else fewer
 
 
@@ -179,7 +179,7 @@ def _part(budget: Schedule, share: float, hot: float) -> Schedule:
 
 
 def _budget(wiring: Wiring, effort: Effort) -> Schedule:
-    """Return what the whole refinement may take."""
+    """Return the budget of the whole refinement."""
     least, each, most = WORK[effort]
     return Schedule(min(max(least, each * wiring.sources.size), most), HOT, COLD * HOT, SWEEPS[effort])
 

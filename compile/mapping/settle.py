@@ -1,4 +1,4 @@
-"""Neurons that receive nothing: whatever core they are on, the messages are the same, so they fill up what the others leave free."""
+"""Neurons that receive nothing: the messages do not depend on their core, so they fill the room that the others leave free."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NEURONS, OUTPUTS = RESOURCES.index("neurons"), RESOURCES.index("output_axons")
 
 
 def settle(wiring: Wiring, chip: Chip, core_of: Int) -> Int:
-    """Return the partition with neurons without synapses on the cores that have room for them; as it was if that needs more cores.
+    """Return the partition with neurons without synapses moved to cores with free room; unchanged if that needs more cores.
 
-    Those that reach most cores come first, each on the first core that has a neuron and as many output axons free.
+    Those that reach the most cores come first, each on the first core with room for a neuron and for that many output axons.
     """
     silent = np.flatnonzero(np.diff(wiring.indptr) == 0)
     if not silent.size or silent.size == wiring.neurons:
@@ -25,7 +25,7 @@ def settle(wiring: Wiring, chip: Chip, core_of: Int) -> Int:
     load = core_loads(wiring, core_of, chip)[:, [NEURONS, OUTPUTS]]
     np.subtract.at(load[:, 0], core_of[silent], 1)
     np.subtract.at(load[:, 1], core_of[silent], reach[silent])
-    used = np.concatenate([np.flatnonzero(load[:, 0] > 0), np.flatnonzero(load[:, 0] == 0)])  # cores of their own come last
+    used = np.concatenate([np.flatnonzero(load[:, 0] > 0), np.flatnonzero(load[:, 0] == 0)])  # cores that hold only such neurons come last
     order, found = silent[np.argsort(-reach[silent], kind="stable")], core_of.copy()
     if not _place(order, reach, load, limits(chip)[[NEURONS, OUTPUTS]], used, found):
         return core_of
@@ -34,10 +34,10 @@ def settle(wiring: Wiring, chip: Chip, core_of: Int) -> Int:
 
 @jit
 def _place(order: Int, reach: Int, load: Int, most: Int, cores: Int, core_of: Int) -> bool:
-    """Place the neurons of `order`, reach falling; False if one finds no room."""
+    """Place the neurons of `order`, by descending reach; False if one finds no room."""
     k, last = 0, -1
     for v in order:
-        if reach[v] != last:  # a core without room for those before may have some for this one
+        if reach[v] != last:  # a core without room for the previous neurons may have room for this one
             k, last = 0, reach[v]
         while k < cores.size and (load[cores[k], 0] >= most[0] or load[cores[k], 1] + reach[v] > most[1]):
             k += 1

@@ -1,8 +1,8 @@
-"""The mesh of all chips in use as one: slots, places, hops, and which links carry which messages.
+"""The joint mesh of all chips in use: slots, places, hops, and which links carry which messages.
 
-A place is (column, row) of a tile on the joint mesh. Chips lie in a grid and the mesh of one goes on in the next, so messages
-are routed by dimension order (along the row first, then the column), within a chip as across chips. A hop lies within a chip,
-horizontal or vertical, or crosses to the next chip; the three have their own energy and time.
+A place is (column, row) of a tile on the joint mesh. Chips lie in a grid and the mesh of one continues in the next, so messages
+are routed in dimension order (along the row first, then the column), within a chip and across chips. A hop is horizontal or vertical
+within a chip, or crosses to the next chip; each of the three kinds has its own energy and time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def slot_positions(chip: Chip) -> Int:
 def chip_positions(chip: Chip) -> Int:
     """Return the (column, row) in the system's grid of every chip: (chips, 2).
 
-    Numbered in growing squares from a corner, so that the first n chips, those that n chips' worth of cores occupy, lie close.
+    Numbered in growing squares from a corner, so that the first n chips, the ones used when n are needed, lie close together.
     """
     if chip.system is None:
         return np.zeros((1, 2), np.int64)
@@ -52,9 +52,9 @@ def joint_places(chip: Chip, tile_of: Int, chip_of: Int) -> Int:
 
 
 def slots_in_use(chip: Chip, cores: int) -> tuple[Int, Int]:
-    """Return the slots that so many cores may take, on as few chips as hold them, and the places of these slots.
+    """Return the slots available to the given number of cores, on the fewest chips that hold them, and the places of these slots.
 
-    A slot is numbered chip * (cores of a chip) + slot on the chip; in a system the last slots of every chip may stay out of use.
+    A slot is numbered chip * (cores of a chip) + slot on the chip; in a system the last slots of every chip may remain unused.
     """
     chips = chip.chips_for(cores)
     local = np.arange(chip.cores_offered(chips))
@@ -72,7 +72,7 @@ def hop_parts(a: Int, b: Int, chip: Chip) -> Int:
 
 
 def hop_prices(chip: Chip) -> tuple[float, float, float]:
-    """Return the pJ of a hop (horizontal, vertical, chip-crossing); plain hops where the chip prices none.
+    """Return the pJ of a hop (horizontal, vertical, chip-crossing); 1 per hop if the chip file has no hop energy.
 
     A crossing without a system never happens; it counts as a horizontal hop.
     """
@@ -116,7 +116,7 @@ def _parts_of_all(between: Traffic, entering: Float, places: Int, chip: Chip) ->
 class Links:
     """Messages over every link of the joint mesh, by direction; `east[x, y]` is the link from (x, y) to (x + 1, y).
 
-    `east`, `west`: (columns - 1, rows); `south`, `north`: (columns, rows - 1); west and north are the ways back over the same
+    `east`, `west`: (columns - 1, rows); `south`, `north`: (columns, rows - 1); west and north are the opposite directions over the same
     places. `ports`: (cores,) messages from the router into each core.
     """
 
@@ -127,7 +127,7 @@ class Links:
     ports: Float
 
     def busiest(self, chip: Chip, times: tuple[float, float, float, float]) -> Busiest:
-        """Return the link that is in use for the longest.
+        """Return the link that is busy the longest.
 
         Args:
             times: of a message over a (horizontal, vertical, chip-crossing) link, and from a router into its core.
@@ -147,14 +147,14 @@ class Links:
             if busy.size:
                 x, y = (int(i) for i in np.unravel_index(int(busy.argmax()), busy.shape))
                 kind = int(np.broadcast_to(kinds, busy.shape)[x, y])
-                x, y = x + (dx < 0), y + (dy < 0)  # the ways back begin at the far end
+                x, y = x + (dx < 0), y + (dy < 0)  # the opposite directions begin at the far end
                 found.append(Busiest(float(busy.max()), kind, f"tile {x},{y} to {x + dx},{y + dy}"))
         return max(found, key=lambda one: one.time)
 
 
 @dataclass(frozen=True)
 class Busiest:
-    """A link: the time that it is in use, its kind (0 horizontal, 1 vertical, 2 chip-crossing, 3 into a core), its name."""
+    """A link: the time that it is busy, its kind (0 horizontal, 1 vertical, 2 chip-crossing, 3 into a core), its name."""
 
     time: float
     kind: int
@@ -167,7 +167,7 @@ def _kinds(links: int, tiles_a_chip: int, within: int) -> Int:
 
 
 def link_loads(between: Traffic, entering: Float, places: Int, chip: Chip) -> Links:
-    """Route every message along its row, then its column, and return what each link carries.
+    """Route every message along its row, then its column, and return the load of each link.
 
     Args: as `hops_of_all`. A message within a tile uses the port of its target core only.
     """

@@ -1,11 +1,11 @@
-"""Exponents a channel: a projection in parts, so that channels of small weights use all of their bits, too.
+"""Exponents per channel: a projection is split into parts, so that channels with small weights use all of their bits, too.
 
 A channel whose largest weight fills only 2^-k of the range is stored k bits finer, with an exponent lower by k:
 
-    a = sum over k of  (W_k s) << (e - k),     W_k = round(W q 2^k) in the rows whose k it is, no rows elsewhere.
+    a = sum over k of  (W_k s) << (e - k),     W_k = round(W q 2^k) in the rows of channels with this k, empty elsewhere.
 
-Gain and threshold of the population stay those of the layer. Parts are ordinary projections with the same ends, so whatever runs
-networks runs them; each distinct exponent costs a chip a weight format of its own, of which few are had, so at most `groups` are made.
+Gain and threshold of the population remain those of the layer. Parts are ordinary projections with the same ends, so every backend
+runs them; each distinct exponent takes one of the chip's few weight formats, so at most `groups` are made.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LOWEST = -16  # an exponent below it would shift everything away
 
 
 def parts(projection: Projection, exponent: int, step: float, bits: int, groups: int = GROUPS) -> list[Projection]:
-    """Return a float projection as integer ones, the rows of each with weights of the same magnitude.
+    """Return a float projection as integer projections, each with the rows whose weights have a similar magnitude.
 
     Args:
         exponent, step: of the layer,  W_int = round(W step).
         bits: of a weight.
-        groups: distinct exponents at most.
+        groups: the most distinct exponents.
     """
     rows = _rows(projection)
     finer = _finer(projection, rows, step, bits, groups, exponent)
@@ -44,7 +44,7 @@ def parts(projection: Projection, exponent: int, step: float, bits: int, groups:
 
 
 def _rows(projection: Projection) -> NDArray[np.int64]:
-    """Return the channel that each stored weight belongs to: its target, or of a convolution its output channel."""
+    """Return the channel that each stored weight belongs to: its target, or its output channel in a convolution."""
     synapses = projection.synapses
     return synapses.taps.rows if isinstance(synapses, Convolution) else synapses.rows
 
@@ -60,7 +60,7 @@ def _finer(projection: Projection, rows: NDArray[np.int64], step: float, bits: i
 
 
 def _shared_origin(origin: Trained, made: list[Projection]) -> list[Projection]:
-    """Give every part but the first what is left in it, and the first the rest, so that sums stay what was trained."""
+    """Give every part but the first its remaining weights as origin, and the first the rest, so that the sum is what was trained."""
     weights = possible = synapses = 0
     shared: list[Projection] = []
     for part in made[1:]:

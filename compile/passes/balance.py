@@ -1,14 +1,14 @@
-"""Balance delays: spikes of one time step shall meet, whichever way they took.
+"""Balance delays: spikes of one time step must arrive together, whichever path they took.
 
 Every connection takes a step on the chip, so a branch of two layers arrives a step after a shortcut past them. With the depths that
-`timing.depths` finds (the longest paths) each projection gets the synaptic delay that is missing,
+`timing.depths` finds (the longest paths) each projection gets the synaptic delay that it lacks,
 
     delay = depth(target) - depth(source) - 1 + lag  >= 0.
 
-Where that exceeds the M steps that the chip can delay, relays stand in between: memoryless threshold units of level 1, one for each neuron
-with late synapses, which spike in the same local step as it does. A chain of them, M + 1 steps from one to the next, serves all
-projections of a source: one that lacks `delay` steps leaves the relay number  delay // (M + 1)  with  delay mod (M + 1)  to go, so none
-takes more relays than it must.
+If that exceeds the M steps of the chip's longest delay, relays are inserted: memoryless threshold units of level 1, one for each neuron
+with late synapses, which spike in the same local step as that neuron. A chain of them, M + 1 steps from one to the next, serves all
+projections of a source: one that lacks `delay` steps leaves relay number  delay // (M + 1)  with a delay of  delay mod (M + 1),  so none
+uses more relays than necessary.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Balance:
 
         Raises:
             NetworkError: a loop takes longer on the chip than its lags allow.
-            DoesNotFitError: a delay beyond the chip's, of payloads, which no relay passes on, or where relays are not allowed.
+            DoesNotFitError: a delay beyond the chip's, for payloads (relays cannot pass them on), or where relays are not allowed.
         """
         depth = network.depth()
         delayed = (replace(p, delay=_missing(p, depth)) for p in network.projections)
@@ -72,10 +72,10 @@ class Balance:
 
 
 def check_balance(network: Network, max_delay: int) -> None:
-    """Prove that all paths between two populations take the same time, from the delays alone, and that the chip has those delays.
+    """Prove from the delays alone that all paths between two populations take the same time, and that the chip has those delays.
 
     Raises:
-        NetworkError: two paths disagree; the projection and what it needs are named.
+        NetworkError: two paths differ in length; the projection and the delay it needs are named.
         DoesNotFitError: a delay beyond `max_delay`.
     """
     network.arrivals()
@@ -113,12 +113,12 @@ def _changes(network: Network, projections: int, populations: int) -> Iterable[s
 def _relayed(network: Network, source: Population, late: list[Projection], stride: int) -> Network:
     """Return the network with the late projections of `source` leaving a chain of relays, `stride` chip steps from one to the next.
 
-    The output stays last: its relays stand right behind the input and receive it a local step late, and the projections lag a step less.
+    The output stays last: its relays come right after the input and receive it a local step late, and the projections lag a step less.
     """
     is_output = source.name == network.populations[-1].name
     order, projections = list(network.populations), {p.name: p for p in network.projections}
     at = 1 if is_output else [p.name for p in order].index(source.name) + 1
-    level = network.payload_of(late[0]).scale  # what one spike is worth
+    level = network.payload_of(late[0]).scale  # the value of one spike
     feeding, numbers = source, np.arange(source.size)
     for hop in range(1, max(p.delay for p in late) // stride + 1):
         beyond = [p for p in late if p.delay // stride >= hop]
@@ -142,7 +142,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _wire(source: Population, relay: Population, columns: NDArray[np.int64], lag: int, delay: int) -> Projection:
-    """Return the projection into a relay, whose neuron j receives those of the source's neuron columns[j]; no weight of it was trained."""
+    """Return the projection into a relay, whose neuron j receives spikes of source neuron columns[j]; none of its weights was trained."""
     weights = np.ones(relay.size, np.float32)
     synapses = Synapses(np.arange(relay.size + 1), columns.astype(np.int32), weights, (relay.size, source.size))
     return Projection(relay.name, source.name, relay.name, synapses, origin=Trained(0, 0, relay.size), lag=lag, delay=delay)
@@ -155,7 +155,7 @@ def _sending(network: Network, projection: Projection) -> Synapses:
 
 
 def _leaving(projection: Projection, sending: Synapses, relay: Population, used: NDArray[np.int32], delay: int, earlier: int) -> Projection:
-    """Return the projection as it leaves the relay that stands for the neurons `used` of its source."""
+    """Return the projection as it leaves the relay that represents the neurons `used` of its source."""
     indices = np.searchsorted(used, sending.indices).astype(np.int32)
     synapses = Synapses(sending.indptr, indices, sending.data, (sending.shape[0], relay.size))
     lag = projection.lag - earlier

@@ -1,4 +1,4 @@
-"""Check what no chip could mend: layers that can never spike, thresholds out of reach, sums that could wrap."""
+"""Check for errors on any chip: layers that can never spike, thresholds out of reach, sums that could wrap."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def rate_warnings(rates: Rates, samples: int) -> list[str]:
 
 
 def reach_warnings(population: Population, dead: int, refusal: str) -> list[str]:
-    """Name a layer of which `dead` neurons can never reach the threshold.
+    """Name a layer in which `dead` neurons can never reach the threshold.
 
     Raises:
-        NetworkError: all of them; with the text of `refusal`.
+        NetworkError: none of its neurons can; the message is that of `refusal`.
     """
     if dead == population.count:
         raise NetworkError(refusal)

@@ -1,12 +1,13 @@
 """Drop synapses and neurons that cannot matter, to the fixed point.
 
 A neuron that nothing excites (no live positive synapse, no positive bias), or whose threshold no sample could reach, never spikes; one
-with no path to the output has no effect. Both go, with all their synapses, and so may their neighbours then; a neuron that spikes by
-its bias alone stays as long as a path leads to the output. Neurons that training removed go first. A layer of a branch may go altogether,
-with a warning, as long as another way leads from the input to the output. Inputs and outputs keep their numbers.
+with no path to the output has no effect. Both are removed, with all their synapses, which may make their neighbours removable; a neuron
+that spikes by its bias alone stays as long as a path leads to the output. Neurons that training removed are dropped first. A whole layer
+of a branch may be removed, with a warning, as long as another path leads from the input to the output. Inputs and outputs keep their
+numbers.
 
-Where convolutions meet a map, whole channels are taken out of it; single dead neurons (at its rim, say) stay in the numbering, marked as
-not alive: taps stand for synapses at many places, and a map with holes would have no taps.
+A map that convolutions read or write loses whole channels only; single dead neurons (at its rim, say) stay in the numbering, marked as
+not alive: a tap represents synapses at many positions, and a map with holes could not have taps.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class DropDead:
         """Apply the pass.
 
         Raises:
-            NetworkError: no live way leads from the input to the output; the message names the layer where it ends.
+            NetworkError: no live path leads from the input to the output; the message names the layer where it ends.
         """
         before = (network.synapses, network.neurons)
         live = network.without_zeros()
@@ -57,7 +58,7 @@ class DropDead:
 
 
 def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) -> None:
-    """Refuse a network whose output receives nothing from the input, and name the layer where the way ends."""
+    """Refuse a network whose output receives nothing from the input, and name the layer where the path ends."""
     output = network.populations[-1]
     if output.name not in _deaf(live, alive):
         return
@@ -94,14 +95,14 @@ def _shrink(network: Network, spiking: Masks, alive: Masks) -> Network:
 
 
 def _numbered(network: Network, population: Population, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which neurons keep a number: the live ones, or where convolutions meet them all of a channel that has one."""
+    """Return which neurons keep a number: the live ones, or, where convolutions are attached, all of each channel with a live one."""
     if population.name in (network.populations[0].name, network.populations[-1].name):
         return np.ones(population.size, np.bool_)
     meets = [p.synapses.source_shape[0] for p in network.outputs_of(population.name) if isinstance(p.synapses, Convolution)]
     meets += [p.synapses.target_shape[0] for p in network.inputs_of(population.name) if isinstance(p.synapses, Convolution)]
     if not meets:
         return alive
-    if {*meets, population.shape[0]} != {meets[0]}:  # seen as maps of different channels: all stay
+    if {*meets, population.shape[0]} != {meets[0]}:  # read as maps with different channels: all stay
         return np.ones(population.size, np.bool_)
     return alive.reshape(meets[0], -1).any(axis=1).repeat(population.size // meets[0])
 
@@ -124,6 +125,6 @@ def _renumbered(projection: Projection, kept: Masks) -> Projection:
     if sources.all() and targets.all():
         return projection
     synapses = projection.synapses
-    if isinstance(synapses, Convolution):  # a flag a channel
+    if isinstance(synapses, Convolution):  # one flag per channel
         sources, targets = sources[:: sources.size // synapses.source_shape[0]], targets[:: targets.size // synapses.target_shape[0]]
     return replace(projection, synapses=synapses.restricted(sources, targets), origin=projection.trained)

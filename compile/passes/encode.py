@@ -1,7 +1,7 @@
-"""Choose how samples enter the chip, before quantisation, since a threshold depends on what a payload unit is worth.
+"""Choose how samples enter the chip, before quantisation, since a threshold depends on the value of a payload unit.
 
 current: a graded spike once, into a synaptic current that never decays;  graded: at every step;  rate: random spikes;
-host: the first layer computed off chip with the chip's integers, its spikes sent in;  events: samples that hold their own time steps.
+host: the first layer computed off chip with the chip's integers, its spikes sent in;  events: samples that contain their own time steps.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
 from ...network.model import LIF, Encoding, IntegerLIF, Network
 from ..api import PassResult
 
-KEPT = ("events", "rate")  # integers that were read with such an input keep the decay of their current
-HELD = ("current", "host")  # what a first layer's current that never decays carries
+KEPT = ("events", "rate")  # integer networks read with such an input keep the decay of their current
+HELD = ("current", "host")  # encodings for a first layer whose current never decays
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Encode:
 
         Raises:
             DoesNotFitError: the chip cannot carry the encoding; the message lists those it can.
-            UsageError: the network's integers were trained for another one.
+            UsageError: the network's integers were trained for another encoding.
         """
         encoding = self.encoding or self._default(network)
         self._check(network, encoding)
@@ -122,7 +122,7 @@ def _check_time(network: Network, encoding: Encoding) -> None:
 
 
 def _shared_targets(network: Network) -> dict[str, list[str]]:
-    """Return the layers that samples enter and spikes too, with those spikes' sources."""
+    """Return the layers that receive both samples and spikes, with the sources of those spikes."""
     entry = network.populations[0].name
     targets = sorted({p.target for p in network.outputs_of(entry)})
     others = {t: [p.source for p in network.inputs_of(t) if p.source != entry] for t in targets}
@@ -130,7 +130,7 @@ def _shared_targets(network: Network) -> dict[str, list[str]]:
 
 
 def _decaying_targets(network: Network) -> list[str]:
-    """Return the layers that samples enter and whose synaptic current has a time constant of its own."""
+    """Return the layers that receive samples and whose synaptic current has its own time constant."""
     targets = sorted({p.target for p in network.outputs_of(network.populations[0].name)})
     neurons = {t: network.population(t).neuron for t in targets}
     return [t for t, n in neurons.items() if isinstance(n, LIF) and n.tau_syn != 1.0]

@@ -1,4 +1,4 @@
-"""Fold what the chip's neuron has no register for into what it has, exactly.
+"""Fold parameters for which the chip's neuron has no register into those that it has, exactly.
 
 A hard reset to v_reset instead of 0 is a shift of the voltage axis: with v' = v - v_reset the dynamics are those of
 v_reset = 0 and v_threshold' = v_threshold - v_reset.
@@ -20,7 +20,7 @@ class Fold:
     name: ClassVar[str] = "fold"
 
     def run(self, network: Network) -> PassResult:
-        """Apply the pass; see the module's text."""
+        """Apply the pass; see the module docstring."""
         changes: list[str] = []
         for population in network.spiking:
             neuron = population.neuron

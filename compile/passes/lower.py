@@ -1,18 +1,18 @@
-"""Lower gates without memory (a pooling window's OR, the AND of branches) to the chip's LIF neuron, exactly.
+"""Lower memoryless threshold units (a pooling window's OR, the AND of branches) to the chip's LIF neuron, exactly.
 
-A gate spikes when  n >= L,  n the whole-number sum of weights times spikes (payloads, where samples enter) of this very step. On the chip:
+A unit spikes when  n >= L,  n the integer sum of weights times spikes (payloads, where samples enter) of this same step. On the chip:
 exponent 1, so that a = 2 n;  du = 4095 (no current is left over);  dv = 4095;  vth = 2 L - 1. Then
 
-    v = 128 n + r,    r = tz(v_before / 4096), what is left of the potential of a step that did not spike, 0 after one that did,
+    v = 128 n + r,    r = tz(v_before / 4096), the rest of the previous potential if the neuron did not spike, 0 if it did,
     s = v > 64 (2 L - 1) = 128 L - 64.
 
-For n >= L it must hold that r > -64, for n <= L - 1 that r <= 64; so the gate is exact when |r| < 64. A potential that did not spike is at
+n >= L requires r > -64, and n <= L - 1 requires r <= 64; so the unit is exact when |r| < 64. A potential without a spike is at
 most 128 L - 64, so r < 64 when L <= 2047. From below, with n >= -2047 at all times,  v >= -128 * 2047 - 63 > -64 * 4096,  so r >= -63,
 by induction over the steps. With a weight of 1 and no exponent, a leftover of 1 could tip n = L - 1 over; doubling puts the
 threshold half way between two sums. Where the samples' current is held (du = -1), u is the same 128 n in every step, and the same holds.
 
-A bias moves a gate's own level: with levels L_j, the largest of them L, neuron j gets the bias 128 (L - L_j), exactly, and n above
-is  n + L - L_j.
+A bias shifts the level of a single unit: with levels L_j, the largest of them L, neuron j gets the bias 128 (L - L_j), exactly, and the n
+above becomes  n + L - L_j.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ...network.model import IntegerLIF, Network, Population, Projection, Thresh
 from .. import reach
 from ..api import PassResult
 
-LARGEST = 2047  # of levels, and of sums below zero; see above
+LARGEST = 2047  # bound on levels and on negative sums; see above
 EXPONENT = 1
 
 
@@ -43,7 +43,7 @@ class Lower:
         """Apply the pass.
 
         Raises:
-            NetworkError: weights that are no whole numbers, or sums beyond what the neuron tells apart; the layer is named.
+            NetworkError: weights that are not whole numbers, or sums too large for the neuron to distinguish; the layer is named.
         """
         changes: list[str] = []
         for population in network.spiking:
@@ -78,7 +78,7 @@ def _lower(network: Network, population: Population, gate: Threshold) -> Network
 
 
 def whole_levels(population: Population, gate: Threshold, unit: float) -> NDArray[np.int64]:
-    """Return, a channel, the smallest whole sum n with  n * unit + bias >= level,  decided in the float network's own arithmetic."""
+    """Return, per channel, the smallest integer sum n with  n * unit + bias >= level,  in the arithmetic of the float network."""
     bias = np.zeros(1) if population.bias is None else population.bias.astype(np.float64)
     levels = np.ceil((gate.level - bias) / unit)
     levels = np.where((levels - 1) * unit + bias >= gate.level, levels - 1, levels)
@@ -86,7 +86,7 @@ def whole_levels(population: Population, gate: Threshold, unit: float) -> NDArra
 
 
 def _sums(network: Network, population: Population, arriving: list[Projection]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the largest and smallest sums that each channel's neurons can see (each neuron's, without a bias)."""
+    """Return the largest and smallest sums that each channel's neurons can receive (per neuron if there is no bias)."""
     high, low = np.zeros(population.size), np.zeros(population.size)
     for projection in arriving:
         _whole(projection)

@@ -1,9 +1,9 @@
 """Quantise a float network to the chip's integers; one trained in integers keeps its own.
 
-Per population: weights scaled by a share of each projection's largest magnitude (a few shares are tried on the calibration samples,
-and the one is taken with which the deployed spikes of this layer, fed by the deployed layers before it, differ least from the float
-ones), power-of-two exponents that rule out overflow, threshold and biases scaled with them. Populations on a common cycle share the share,
-since none of them runs without the others. Gates are left to the lower pass.
+Per population: weights are scaled by a share of each projection's largest magnitude (a few shares are tried on the calibration samples;
+the one chosen makes the deployed spikes of this layer, fed by the deployed layers before it, differ least from the float ones);
+power-of-two exponents rule out overflow; threshold and biases are scaled along. Populations on a common cycle use the same share,
+since none of them runs without the others. Memoryless threshold units are left to the lower pass.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from . import lower
 from ._channels import GROUPS, parts
 
 GRANULARITIES = ("layer", "channel")
-FEW_BITS = 3  # up to which thresholds are tried, too
+FEW_BITS = 3  # with at most this many, thresholds are tried, too
 LOW_CLIPS = (0.15, 0.07, 0.05)
 FACTORS = (0.7, 0.8, 0.9, 1.1, 1.25, 1.4)
 Streams = dict[str, NDArray[Any]]
@@ -46,7 +46,7 @@ Streams = dict[str, NDArray[Any]]
 class Quantise:
     """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude.
 
-    `plain`: exponents of 0 alone and biases shifted left by 6, for formats that have no others.
+    `plain`: exponents of 0 only and biases shifted left by 6, for formats that have no others.
     """
 
     name: ClassVar[str] = "quantise"
@@ -70,7 +70,7 @@ class Quantise:
         """Apply the pass.
 
         Raises:
-            NetworkError: a layer's weights are all zero, or round to zero, or one holds integers and another float weights.
+            NetworkError: a layer's weights are all zero or round to zero, or one layer has integer weights and another float weights.
         """
         if not any(isinstance(p.neuron, LIF) for p in network.spiking):
             bits = sorted({p.weight_bits for p in network.projections if p.weight_bits})
@@ -111,7 +111,7 @@ class Quantise:
     def best(
         self, integer: Network, network: Network, group: tuple[Population, ...], streams: Streams, goals: reference.Spikes
     ) -> tuple[Network, float, reference.Spikes]:
-        """Return `integer` with the populations installed, the clip that drifts least (the largest of equals), and their spikes."""
+        """Return `integer` with the populations installed, the clip with the least spike mismatch (the largest if tied), their spikes."""
         best: tuple[int, Network, float, reference.Spikes] | None = None
         few = min(self.bits.of(p.name) for p in group) <= FEW_BITS
         for clip in (*CLIPS, *LOW_CLIPS) if few else CLIPS:
@@ -171,14 +171,14 @@ def _check_all_float(network: Network) -> None:
 
 
 def _deployed(candidate: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
-    """Run populations with their integers; gates on their cycle as the neurons that they will be."""
+    """Run populations with their integers; memoryless units on their cycle run as the neurons that they will become."""
     if any(isinstance(p.neuron, Threshold) for p in group):
         candidate = lower.Lower().run(candidate).network
     return reference.component(candidate, [candidate.population(p.name) for p in group], streams)
 
 
 def _gates(network: Network, group: tuple[Population, ...], streams: Streams) -> reference.Spikes:
-    """Run gates on the deployed spikes; payloads of the samples count in their real units, and a held current at every step."""
+    """Run memoryless units on the deployed spikes; payloads count in their real units, and a held current at every step."""
     entry, carried = network.populations[0].name, network.input.payload
     if any(p.source == entry for g in group for p in network.inputs_of(g.name)):
         real = streams[entry] * carried.scale
@@ -194,7 +194,7 @@ def _arriving(network: Network, projection: Projection) -> Arriving:
 
 
 def _scaled(network: Network, group: tuple[Population, ...], factor: float) -> Network:
-    """Return the network with the thresholds of a group's neurons multiplied: few bits distort the mean of the weights."""
+    """Return the network with the thresholds of a group's neurons multiplied by a factor: few bits distort the mean of the weights."""
     for member in group:
         population = network.population(member.name)
         if factor != 1.0 and isinstance(population.neuron, IntegerLIF):
@@ -204,7 +204,7 @@ def _scaled(network: Network, group: tuple[Population, ...], factor: float) -> N
 
 
 def _lost(network: Network, integer: Network) -> tuple[str, ...]:
-    """Name layers some of whose channels have lost every weight to rounding."""
+    """Name layers with channels whose weights have all been rounded to zero."""
     warnings: list[str] = []
     for population in network.spiking:
         before, after = (

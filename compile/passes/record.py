@@ -1,8 +1,8 @@
-"""Write down what was trained, before other passes drop and move it: weights, weights and synapses had all survived.
+"""Record what was trained, before other passes drop and move it: surviving weights, and the possible weights and synapses.
 
-Connectivity is counted against this. A weight of zero is none that survived. Wires that a network's shape lays (into a gate, or a
-shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights, counted once. The synapses
-that a spike can cross are counted here, too, between trained weights alone (`compile.reachable`).
+Connectivity is counted against this. A weight of zero has not survived. Connections given by the network's structure (into a memoryless
+threshold unit, or a shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights,
+counted once. The synapses that a spike can cross are counted here, too, over trained weights only (`compile.reachable`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Record:
 
 
 def _is_wire(network: Network, projection: Projection) -> bool:
-    """Return whether the network's shape lays the synapses, so that no weight of theirs was trained."""
+    """Return whether the network's structure gives the synapses, so that none of their weights was trained."""
     return isinstance(network.population(projection.target).neuron, Threshold) or _is_shortcut(projection)
 
 
@@ -54,7 +54,7 @@ def _origin(network: Network, projection: Projection) -> Trained:
 
 
 def _is_shortcut(projection: Projection) -> bool:
-    """Return whether each channel goes to one channel, through a 1 x 1 kernel of weight 1."""
+    """Return whether each channel maps to one channel, through a 1 x 1 kernel of weight 1."""
     c = projection.synapses
     if not isinstance(c, Convolution) or c.kernel != (1, 1) or not c.weights or (c.data != 1).any():
         return False

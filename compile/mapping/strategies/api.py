@@ -23,7 +23,7 @@ class Proposal:
 def backwards(wiring: Wiring, orders: dict[str, Int]) -> Int:
     """Return the neurons of the last layer first, each layer in its order, so that targets are placed before their sources.
 
-    `orders`: by layer, its neurons in global numbers; layers that are left out keep theirs.
+    `orders`: per layer, its neurons by global number; layers that are not listed keep their own order.
     """
 
     def of(layer: Layer) -> Int:

@@ -1,4 +1,4 @@
-"""Layers in their order, each shared out evenly to cores of its own: a core with the end of one and the beginning of another layer would
+"""Layers in order, each divided evenly among its own cores: a core with the end of one layer and the beginning of another would
 receive input from the sources of both."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EFFORT = "default"
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
-    """Return the layers with breaks between them and within; None where only one receives input, or there are maps (see tiles)."""
+    """Return the layers with breaks between and within them; None if only one receives input, or if there are maps (see tiles)."""
     del cores, effort, seed
     if any(layer.is_map for layer in wiring.layers):
         return None
@@ -30,9 +30,9 @@ def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> P
 
 
 def _shares(wiring: Wiring, chip: Chip, order: Int) -> NDArray[np.bool_]:
-    """Return where cores begin when the neurons of `order` are shared out to as many cores as they fill."""
+    """Return where cores begin when the neurons of `order` are divided evenly among the number of cores that they fill."""
     core_of, misfit = fill(wiring, chip, order)
-    parts = 1 if misfit >= 0 else int(core_of.max()) + 1  # what does not fit is refused when the proposal is filled
+    parts = 1 if misfit >= 0 else int(core_of.max()) + 1  # a neuron that does not fit is refused when the proposal is filled
     breaks = np.zeros(order.size, np.bool_)
     breaks[np.arange(parts) * order.size // parts] = True
     return breaks

@@ -1,7 +1,7 @@
 """Mt-KaHyPar's multilevel partition of the hypergraph: a net for each source, over its targets, weighted by its rate.
 
 The connectivity objective of that hypergraph, sum of rate * (lambda - 1), differs from the messages by a constant. Capacity is the only
-limit that the partitioner knows; a part that breaks another is split when the cores are filled. (Gottesbueren, Heuer, Maas, Sanders,
+limit that the partitioner knows; a part that exceeds another is split when the cores are filled. (Gottesbueren, Heuer, Maas, Sanders,
 Schlag: Scalable High-Quality Hypergraph Partitioning, ACM TALG 2024.)
 """
 
@@ -23,17 +23,17 @@ from .api import Proposal, backwards
 EFFORT = "default"
 PINS = {"default": 60_000, "best": 3_000_000}  # synapses up to which it is tried: about 1 s and 3 minutes on 2 cores
 IMBALANCE = 0.03
-WEIGHT = 1000  # of the net of the busiest source
+WEIGHT = 1000  # weight of the busiest source's net
 Int = NDArray[np.int64]
 
 
 def missing() -> str:
-    """Return why the strategy cannot run here, or an empty text."""
+    """Return why the strategy cannot run here, or an empty string."""
     return "" if importlib.util.find_spec("mtkahypar") else "mtkahypar is not installed on this platform"
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
-    """Return the parts one after another; None where they would take too long, or there is one part or none to be found."""
+    """Return the parts one after another; None if that would take too long, or if there would be a single part or none."""
     order = backwards(wiring, {})
     if not 0 < wiring.sources.size <= PINS[effort]:
         return None
@@ -47,7 +47,7 @@ def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> P
 
 
 def split(wiring: Wiring, parts: int, seed: int, *, deterministic: bool = True) -> Int:
-    """Return the part of each neuron, in parts of about equal numbers of neurons."""
+    """Return the part of each neuron; parts have about the same number of neurons."""
     import mtkahypar  # pyright: ignore[reportMissingTypeStubs]
 
     library: Any = _library()
@@ -68,4 +68,4 @@ def split(wiring: Wiring, parts: int, seed: int, *, deterministic: bool = True) 
 def _library() -> Any:
     import mtkahypar  # pyright: ignore[reportMissingTypeStubs]
 
-    return mtkahypar.initialize(os.cpu_count() or 1, False)  # once a process
+    return mtkahypar.initialize(os.cpu_count() or 1, False)  # once per process

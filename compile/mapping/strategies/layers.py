@@ -1,4 +1,4 @@
-"""Neurons as they are numbered, layer by layer: the targets of a fully connected layer stay together."""
+"""Neurons in numerical order, layer by layer: the targets of a fully connected layer stay together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ EFFORT = "fast"
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal:
-    """Return the order of the numbers."""
+    """Return the neurons in numerical order."""
     del chip, cores, effort, seed
     return Proposal(backwards(wiring, {}))

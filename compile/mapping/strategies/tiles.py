@@ -1,7 +1,7 @@
-"""Maps in tiles, all channels of a place together, so that a core sees the sources under its tile and a rim around it.
+"""Maps in tiles, all channels of a position together, so that a core receives input only from the sources under its tile and a rim.
 
-A map is cut into strips of rows, and a strip is taken column by column, there and back again. A core that is full ends somewhere in
-the strip, so that tiles need not divide the map. The height of the strips is tried out, layer by layer.
+A map is cut into strips of rows, which are filled column by column, back and forth. A core may become full anywhere in a strip, so tiles
+need not divide the map evenly. Several strip heights are tried for each layer.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..load import Layer, Wiring
 from .api import Proposal, backwards
 
 EFFORT = "fast"
-HEIGHTS = (0.5, 0.75, 1.0, 1.4, 2.0)  # of a square tile's height, which would be best were all windows square and all cores full
+HEIGHTS = (0.5, 0.75, 1.0, 1.4, 2.0)  # times the height of a square tile, which would be best if all windows were square and all cores full
 Int = NDArray[np.int64]
 
 
 def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> Proposal | None:
-    """Return the order by tiles; None where no layer is a map of more than one place."""
+    """Return the order by tiles; None if no layer is a map with more than one position."""
     del cores, effort, seed
     maps = [layer for layer in wiring.layers if layer.is_map]
     if not maps:
@@ -30,10 +30,10 @@ def propose(wiring: Wiring, chip: Chip, cores: int, effort: str, seed: int) -> P
 
 
 def _best(wiring: Wiring, chip: Chip, layer: Layer) -> Int:
-    """Return the order of the layer whose strips let the fewest messages in."""
+    """Return the order of the layer whose strips receive the fewest messages."""
     found, fewest = strips(wiring, layer, layer.shape[1]), np.inf
     per_core = min(chip.limit("neurons"), layer.stop - layer.start)
-    for share in (1.0, *HEIGHTS):  # the first shows how many neurons a core really takes
+    for share in (1.0, *HEIGHTS):  # the first shows how many neurons a core really holds
         height = round(float(np.sqrt(per_core / layer.shape[0])) * share)
         order = strips(wiring, layer, min(max(height, 1), layer.shape[1]))
         core_of, misfit = fill(wiring, chip, order)
