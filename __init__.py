@@ -13,7 +13,7 @@ what is public in it, and docs/versioning.md says what that promises.
 
 from . import _version, lazy, reproducible
 
-TYPE_CHECKING = False  # typing itself would be most of what importing this package costs
+TYPE_CHECKING = False  # typing itself would account for most of this package's import time
 if TYPE_CHECKING:
     from . import compile, data, errors, formats, hwmodels, network, report, runtime, sweep, train  # noqa: A004
     from .compile.compiler import compile_network
@@ -53,7 +53,7 @@ __all__ = [
     "train",
 ]
 
-reproducible.ask()  # before anything of ours, or after us, computes a product
+reproducible.ask()  # before anything, ours or later, computes a product
 
 __version__ = _version.VERSION
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name

@@ -1,11 +1,11 @@
-"""Wrong types are refused where a user hands them over: `checked` holds a public function to its own annotations.
+"""Refuses wrong types where a user passes them: `checked` validates the arguments of a public function against its annotations.
 
     @checked(source="Name a run folder, a model.onnx or a model.nir.")
     def compile_network(source: Network | Path | str, *, target: str = "lava") -> DeployedNetwork:
 
-A call with another type raises a UsageError that names the argument, what it got, what it takes and a way out; values within a type are
-left to the function. A dataclass calls `check_fields(self)` when it is made. A Protocol is held to its members, a tuple and a mapping to
-theirs, an array to being one; whole numbers and numbers of NumPy pass for those of Python.
+A call with a wrong type raises a UsageError that names the argument, what it got, what it accepts and a way out; values within a type
+are left to the function. A dataclass calls `check_fields(self)` when it is made. Protocols, tuples and mappings are checked by
+their members, arrays only for being arrays; NumPy's numbers pass for Python's.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["WAYS", "check_fields", "checked", "fits"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-WAYS = "__ways_out__"  # the attribute of a function that is checked
+WAYS = "__ways_out__"  # the attribute that marks a checked function
 PYTHONS = ("__call__", "__getitem__", "__len__")
 NUMBERS: dict[Any, type[Any]] = {int: numbers.Integral, float: numbers.Real}
 UNIONS = (Union, types.UnionType)
 
 
 def checked(**ways_out: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that holds a function to its annotations.
+    """Return a decorator that checks a function's arguments against its annotations.
 
     Args:
-        ways_out: by argument, what to do in place of a wrong type; a link to the function's help where nothing is said.
+        ways_out: by argument, what to do instead of passing a wrong type; by default a link to the function's help.
 
     Raises (from the decorated function):
         UsageError: an argument of another type.
@@ -59,7 +59,7 @@ def checked(**ways_out: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_fields(made: Any) -> None:
-    """Hold the fields of a dataclass to their annotations.
+    """Check the fields of a dataclass against their annotations.
 
     Raises:
         UsageError: a field of another type.
@@ -83,7 +83,7 @@ def _wrong(name: str, value: object, hint: Any, taker: str, way_out: str) -> Usa
         got = "None"
     elif isinstance(value, str | bytes | int | float | complex):
         got = f"{shown(value)} ({kind.__name__})"
-    else:  # what it looks like may fill a page
+    else:  # its repr may fill a page
         got = f"a value of the type {kind.__module__}.{kind.__qualname__}".replace(" builtins.", " ")
     return UsageError(f"{name} is {got}; {taker} takes {described(hint)}. {way_out}")
 
@@ -101,7 +101,7 @@ def fits(value: object, hint: Any) -> bool:
         return True
     if origin in UNIONS:
         return any(fits(value, member) for member in members)
-    if origin is Literal:  # which of the choices it may be is the function's to say: it knows the nearest
+    if origin is Literal:  # whether it is one of the choices is left to the function, which knows the nearest
         return any(type(value) is type(choice) for choice in members)
     return _fits_container(value, origin or hint, members)
 
@@ -130,7 +130,7 @@ def _all_fit(value: Mapping[object, object], members: tuple[Any, ...]) -> bool:
 
 
 def _fits_plain(value: object, kind: Any) -> bool:
-    if isinstance(value, bool) and kind in NUMBERS:  # to Python it is a whole number
+    if isinstance(value, bool) and kind in NUMBERS:  # bool is an int in Python
         return False
     if getattr(kind, "_is_protocol", False):
         return all(_has(value, name) for name in _members(kind))
@@ -140,7 +140,7 @@ def _fits_plain(value: object, kind: Any) -> bool:
 
 @functools.cache
 def _members(protocol: type[Any]) -> tuple[str, ...]:
-    """Return what a Protocol asks for: methods, properties, attributes, and of Python's own those in PYTHONS."""
+    """Return what a Protocol requires: methods, properties, attributes, and of the dunder methods those in PYTHONS."""
     bases = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
     names = {name for base in bases for name in (*vars(base), *inspect.get_annotations(base))}
     return tuple(sorted(name for name in names if not name.startswith("_") or name in PYTHONS))
@@ -148,6 +148,6 @@ def _members(protocol: type[Any]) -> tuple[str, ...]:
 
 def _has(value: object, name: str) -> bool:
     """Whether a value has an attribute, without computing a property of its class."""
-    if name == "__call__":  # which every class has, being called to make its values
+    if name == "__call__":  # every class has it, as calling a class makes its instances
         return callable(value)
     return hasattr(type(value), name) or hasattr(value, name)

@@ -19,13 +19,13 @@ def short(text: object) -> str:
 
 
 def chain(sizes: Sequence[int]) -> str:
-    """Return the sizes of populations joined as in 784-800-10, those in the middle left out where there are more than 8."""
+    """Return the sizes of populations joined as in 784-800-10, with those in the middle left out if there are more than 8."""
     shown = [*sizes[:6], "…", sizes[-1]] if len(sizes) > 8 else sizes
     return "-".join(map(str, shown))
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return an HTML table below its title, of at most 30 rows; numbers stand to the right."""
+    """Return an HTML table of at most 30 rows below its title; numbers are right-aligned."""
     listed = list(rows)
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in listed[:MOST_ROWS])

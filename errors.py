@@ -9,8 +9,8 @@ import difflib
 from collections.abc import Iterable
 from tokenize import TokenError
 
-# What code that takes a document or an array at its word raises where it is not what it says. Boundaries turn all of these into an error
-# of ours; a list of one's own misses the one that comes next.
+# The exceptions raised by code that trusts a document or an array that is malformed. Boundaries turn all of these into one of our
+# errors; a separate list at each boundary would miss some.
 DAMAGE = (
     LookupError,
     TypeError,
@@ -27,18 +27,18 @@ DAMAGE = (
 
 
 class SpikeloomError(Exception):
-    """Something that Spikeloom can explain. The message names the thing, the limit, the need and a way out."""
+    """An error that Spikeloom can explain. The message names the object, the limit, the requirement and a way out."""
 
     exit_code = 1
-    of_process: int | None = None  # the process that it comes from, where that was another one of the same run
+    of_process: int | None = None  # the process that raised it, if that was another process of the same run
 
 
 class SpikeloomWarning(UserWarning):
-    """Something that the user should know of a result, which comes all the same."""
+    """Something that the user should know about a result, which is still returned."""
 
 
 class UsageError(SpikeloomError):
-    """A name, value or combination of options that does not exist or makes no sense."""
+    """A name, value or combination of options that does not exist or is invalid."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class DataError(SpikeloomError):
 
 
 class MissingFilesError(DataError):
-    """A data set's files are in none of the places where they are looked for."""
+    """A data set's files are in none of the places that are searched."""
 
 
 class FormatError(SpikeloomError):
@@ -68,7 +68,7 @@ class OutputError(SpikeloomError):
 
 
 class InUseError(OutputError):
-    """An output folder that another process is at work in."""
+    """An output folder that another process is using."""
 
 
 class DoesNotFitError(SpikeloomError):
@@ -84,7 +84,7 @@ class MismatchError(SpikeloomError):
 
 
 class PausedError(SpikeloomError):
-    """Work that stopped at its time limit with its state kept; it goes on when asked to resume."""
+    """Work that stopped at its time limit with its state kept; it continues when resumed."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""What a network is fed, and what is known of a network before: the words that data sets, readers, the compiler and training share."""
+"""A network's input, and what is known of the network beforehand: types shared by data sets, readers, the compiler and training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
-CALIBRATION_SAMPLES = 256  # that a compiler calibrates on, evenly spread over the training samples
+CALIBRATION_SAMPLES = 256  # number of samples for the compiler's calibration, evenly spread over the training samples
 
 
 class Samples(Protocol):
@@ -16,7 +16,7 @@ class Samples(Protocol):
 
     @property
     def values(self) -> Any:
-        """(samples, ...) integers 0..levels; of temporal data (samples, timesteps, ...)."""
+        """(samples, ...) integers 0..levels; for temporal data (samples, timesteps, ...)."""
         ...
 
     @property
@@ -26,7 +26,7 @@ class Samples(Protocol):
 
 
 class Whole(Protocol):
-    """What holds samples whole, such as a split of a data set; it may have `labels`, too."""
+    """An object that holds samples as a whole, such as a split of a data set; it may have `labels`, too."""
 
     @property
     def values(self) -> Any:
@@ -38,11 +38,11 @@ class Indexed(Protocol):
     """Samples, or pairs (sample, label), by number: an array, or a torch Dataset."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of samples."""
         ...
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Return one of them, or several."""
+        """Return one sample, or several."""
         ...
 
 
@@ -51,10 +51,10 @@ OwnSamples = Whole | Indexed | Iterable[Any]  # what `data.as_dataset` takes
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a network before it is fed; None: it is not known.
+    """What is known of a network before it receives input; None: unknown.
 
     `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it; `levels`: the
-    integer that stands for 1.
+    integer that represents 1.
     """
 
     timesteps: int | None = None
@@ -68,10 +68,10 @@ SplitT_co = TypeVar("SplitT_co", bound=Samples, covariant=True)
 
 @dataclass(frozen=True)
 class Fed(Generic[SplitT_co]):
-    """Samples as a network takes them: `train` calibrates, on `test` accuracy is measured.
+    """Samples in the form of a network's input: `train` is for calibration, `test` for measuring accuracy.
 
-    `levels`: the integer that stands for 1, None where nothing says it; `timesteps`: None for static samples; `options`: of the data set,
-    with which it gives the same samples again; `again`: whether it can be named again (a data set; not a file of a user's).
+    `levels`: the integer that represents 1, None if unknown; `timesteps`: None for static samples; `options`: those of the data set with
+    which it gives the same samples again; `again`: whether it can be named again (a data set can, a user's file cannot).
     """
 
     name: str
@@ -86,15 +86,15 @@ class Fed(Generic[SplitT_co]):
 
 @runtime_checkable
 class Data(Protocol):
-    """A data set, or samples in files, that is loaded once it is known what they are for; `train.samples_of` makes one."""
+    """A data set, or samples in files, loaded once their use is known; made by `train.samples_of`."""
 
     @property
     def timesteps(self) -> int | None:
-        """The time steps that were asked of it by its own option; None: none were."""
+        """The time steps requested by its own option; None: not requested."""
         ...
 
     def load(self, known: Known) -> Fed[Samples]:
-        """Load the samples, recordings cut into as many frames as the network has time steps, if that is known.
+        """Load the samples, with recordings cut into one frame per time step of the network, if their number is known.
 
         Raises:
             UsageError: options that contradict what is known.

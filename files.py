@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: to a temporary neighbour first, then renamed."""
+"""Writing files so that nothing is ever half-written: to a temporary file beside it first, then renamed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import Any, cast
 
 from .errors import DAMAGE, FormatError, InUseError, OutputError
 
-LEFT_FOR = 60.0  # seconds without a write after which a temporary file is held to be one of a process that was killed
+LEFT_FOR = 60.0  # seconds without a write after which a temporary file is assumed to be left by a killed process
 
 
 def make_folder(folder: Path) -> Path:
-    """Create `folder` and prove that it can be written to.
+    """Create `folder` and verify that it can be written to.
 
     Raises:
         OutputError: it is a file, read-only, or on a full disk.
@@ -39,11 +39,11 @@ def make_folder(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Generator[None]:
-    """Create `folder` and be the only process that holds it; the system lets go of it however this process ends.
+    """Create `folder` and lock it for this process alone; the system releases the lock however this process ends.
 
     Raises:
         InUseError: another process holds it.
-        OutputError: it cannot be written to. File systems without locks go without.
+        OutputError: it cannot be written to. On file systems without locks nothing is locked.
     """
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -88,7 +88,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` left beside it, once it is too old to be still written to."""
+    """Remove temporary files that killed processes left beside `path`, once they are too old to be still in use."""
     pattern = re.compile(re.escape(f".{path.name}-") + r"[a-z0-9_]{8}" + re.escape(path.suffix))
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):  # noqa: PTH208 (names alone, in folders of many files)
@@ -119,7 +119,7 @@ _NUMBERS = re.compile(r"\[\n\s*(-?\d+(?:,\n\s*-?\d+)*)\n\s*\]")  # no text of JS
 
 
 def numbers_in_lines(written: str) -> str:
-    """Return JSON that was indented, with every list of whole numbers on one line."""
+    """Return indented JSON with every list of whole numbers on one line."""
     return _NUMBERS.sub(lambda found: f"[{','.join(found[1].replace(',', ' ').split())}]", written)
 
 
@@ -132,7 +132,7 @@ def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:
     """Read a whole file.
 
     Raises:
-        FormatError: it is missing or cannot be read; `what` says what was expected, `way_out` what to do.
+        FormatError: it is missing or cannot be read; `what` names what was expected, `way_out` what to do.
     """
     try:
         return path.read_bytes()
@@ -141,9 +141,9 @@ def read_bytes(path: Path, what: str, way_out: str = "") -> bytes:
 
 
 def reading_time(path: Path) -> float:
-    """Return the seconds that a library may take to read a file before it is held to hang on damage: 60, and 5 a MiB.
+    """Return the seconds that a library may take to read a file before it is assumed to hang on damage: 60, plus 5 per MiB.
 
-    The HDF5 library can loop without end on a damaged file of a few bytes.
+    The HDF5 library can loop forever on a damaged file of a few bytes.
     """
     try:
         return 60.0 + 5.0 * path.stat().st_size / 2**20
@@ -152,7 +152,7 @@ def reading_time(path: Path) -> float:
 
 
 def require_readable(path: Path, what: str, way_out: str = "") -> None:
-    """Open a file and close it again, for libraries that say less of what is wrong; see `read_bytes` for the error."""
+    """Open a file and close it again, for libraries whose own errors say less; see `read_bytes` for the error."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -167,7 +167,7 @@ def read_json(path: Path, what: str, way_out: str = "") -> Any:
     """Read a JSON file.
 
     Raises:
-        FormatError: it is missing, or not JSON, which has no NaN and no infinity.
+        FormatError: it is missing, or not JSON, in which NaN and infinity do not exist.
     """
     try:
         return json.loads(read_bytes(path, what, way_out), parse_constant=_finite, parse_float=_finite)
@@ -176,7 +176,7 @@ def read_json(path: Path, what: str, way_out: str = "") -> Any:
 
 
 def parse_toml(content: bytes) -> dict[str, Any]:
-    """Parse a TOML file; whole numbers are of 64 bits, as TOML has them (Python takes more, and then refuses to write them).
+    """Parse a TOML file; integers are limited to 64 bits, as in TOML (Python reads larger ones, and then refuses to write them).
 
     Raises:
         ValueError, RecursionError: it is not TOML, in UTF-8; the message says where.

@@ -1,4 +1,4 @@
-"""Reads HDF5 files of others in a process of its own: the library can crash or loop on a damaged file. Nothing in them is trusted."""
+"""Reads foreign HDF5 files in a separate process: the library can crash or loop on a damaged file. Nothing in them is trusted."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Ragged:
 
 
 def read_tree(path: Path, names: Sequence[str], refuse: Callable[[str], SpikeloomError], *, ragged: bool = False) -> Tree:
-    """Return what lies below the root's groups or arrays called `names`, those that there are.
+    """Return the content of the root's groups or arrays called `names`, as far as they exist.
 
     Args:
         path: a file that can be opened.
         names: of groups or arrays at the root; nothing else is read.
-        refuse: builds the error for a file that cannot be read, from what is wrong with it.
+        refuse: builds the error for a file that cannot be read, from a description of the problem.
         ragged: whether arrays of rows of different lengths are read.
 
     Raises:
-        SpikeloomError: what `refuse` builds: h5py is not installed, or the file is damaged, is no HDF5 file, or holds what no file of
+        SpikeloomError: built by `refuse`: h5py is not installed, or the file is damaged, is not an HDF5 file, or holds what no file of
             numbers and text needs (links, values in other files, arrays larger than such a file can hold).
     """
     if importlib.util.find_spec("h5py") is None:
@@ -68,7 +68,7 @@ def read_tree(path: Path, names: Sequence[str], refuse: Callable[[str], Spikeloo
 
 
 def _rebuilt(member: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Put the arrays back into the tree, in which a list is an array's number and an object called "" what is neither that nor a group."""
+    """Put the arrays back into the tree, where a list is an array's number and an object called "" is neither an array nor a group."""
     if isinstance(member, list):
         return arrays[f"a{member[0]}"]
     if not isinstance(member, dict):

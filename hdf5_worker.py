@@ -1,11 +1,11 @@
-"""Run as a program, in a process of its own: copies what an HDF5 file holds to an .npz and a JSON document; see `hdf5`.
+"""Run as a program, in a separate process: copies the content of an HDF5 file to an .npz and a JSON document; see `hdf5`.
 
     python hdf5_worker.py FILE OUT.npz plain|ragged NAME...
 
 The document, the array `document` of OUT.npz, is the tree below the root's members NAME: {name: group | [array number] | text | null};
 {"": {"texts": [[text]]}} is an array of texts, {"": {"rows": number, "lengths": number}} rows of different lengths. Sizes are summed
 from the file's headers before any array is read. Links, values in other files and kinds other than numbers and text are refused.
-Ends with 0, or with 1 and what is wrong on standard error. Imports nothing of Spikeloom.
+Exits with 0, or with 1 and the problem on standard error. Imports nothing from Spikeloom.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MAX_DEPTH = 32
 MAX_DIMENSIONS = 8
 MAX_TEXT = 1 << 20
 MAX_NAME = 200
-DEFLATE = 1032  # zlib's best ratio: a file cannot hold more than that many times its size
+DEFLATE = 1032  # zlib's best ratio: a file cannot hold more than this many times its size
 SLACK = 1 << 20
 FILTERS = (None, "gzip", "lzf", "szip")
 
 
 class Copier:
-    """Walks the tree; `arrays` are what was found, numbered."""
+    """Walks the tree; `arrays` collects the arrays found, by number."""
 
     def __init__(self, size: int, *, ragged: bool) -> None:
         self.size, self.ragged, self.declared, self.objects = size, ragged, 0, 0
@@ -85,7 +85,7 @@ class Copier:
             raise ValueError(f"{path} declares {size:,} bytes of values, {self.declared:,} in all, in a file of {self.size:,} bytes")
 
     def _rows(self, dataset: Any, path: str, kind: Any) -> Any:
-        """Copy rows of different lengths, which are never compressed: all of them are no longer than the file."""
+        """Copy rows of different lengths, which are never compressed: together they are no longer than the file."""
         if dataset.ndim != 1 or dataset.shape[0] > MAX_ROWS:
             raise ValueError(f"{path} has rows of shape {dataset.shape}; one dimension of at most {MAX_ROWS:,} is read")
         rows: list[Any] = []
@@ -113,7 +113,7 @@ def _decoded(value: Any, path: str) -> str:
 
 
 def copy(source: Path, target: Path, names: list[str], *, ragged: bool) -> None:
-    """Copy the root's members of these names, those that there are."""
+    """Copy the root's members of these names, as far as they exist."""
     copier = Copier(source.stat().st_size, ragged=ragged)
     with h5py.File(source, "r") as opened:
         file: Any = opened

@@ -1,18 +1,19 @@
-"""How kernels are compiled: the one place that calls numba's compiler. Where numba is missing, kernels run as the Python that they are.
+"""How kernels are compiled: the one place that calls numba's compiler. Without numba, kernels run as plain Python.
 
 Compiled code is kept on disk (beside the sources, or where NUMBA_CACHE_DIR says). numba finds it again as long as the file of the
-function itself is the same, although others are compiled into it. Here it is found again only if everything that it was made of is the
-same: the source file and the code of the function and of all that it reaches (kernels, intrinsics and their helpers, in whatever file), and
-the values of the globals and closures that they read, which a compiled function has built in. What changed is compiled again and the old
-files of that function are deleted, so that they do not pile up; only those of a function that was renamed stay.
+function itself is the same, even if functions compiled into it have changed. Here it is found again only if everything that it was made of
+is the
+same: the source file and the code of the function and of all that it reaches (kernels, intrinsics and their helpers, in any file), and
+the values of the globals and closures that they read, which a compiled function has built in. Whatever has changed is compiled again and
+the old files of that function are deleted, so that they do not pile up; only those of a function that was renamed stay.
 
-numba also numbers the files of a function's signatures as it finds them free: two processes that compile different ones at the same moment
-take the same number, and a later one runs the wrong code. Here a file is named by what is in it. A file that is damaged or cannot be
-written is as good as none.
+numba also gives the file of each of a function's signatures the next free number: two processes that compile different ones at the same
+time take the same number, and a later process runs the wrong code. Here a file is named by its content. A file that is damaged or cannot
+be written counts as missing.
 
 numba counts references to every array that a kernel is given, up and down at each call and atomically: a hundred nanoseconds. A kernel
-that makes no arrays and keeps none needs no counts: `jit`, with which numba refuses to compile one that makes some. One that does is
-`jit_allocating`. All run without the interpreter's lock.
+that makes no arrays and keeps none needs no counts: it uses `jit`, with which numba refuses to compile kernels that make arrays. Those
+use `jit_allocating`. All run without the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ except ImportError:
 Kernel = Callable[..., Any]
 PACKAGE = __name__.rpartition(".")[0]
 _DAMAGES = (OSError, EOFError, ValueError, TypeError, AttributeError, ImportError, IndexError, KeyError)
-DAMAGED = _DAMAGES if numba is None else (*_DAMAGES, caching.pickle.UnpicklingError)  # numba pickles its code; nothing of ours does
+DAMAGED = _DAMAGES if numba is None else (*_DAMAGES, caching.pickle.UnpicklingError)  # numba pickles its code; ours does not use pickle
 VARIABLE = "SPIKELOOM_KERNELS"
 """The environment variable that names a form of the native simulator's kernels, see `runtime.native.kernels.choose`. Code that is compiled
-while it is set has files of its own, so that going to and fro between forms compiles nothing again."""
+while it is set has its own files, so that switching between forms recompiles nothing."""
 prange: Any = range if numba is None else numba.prange
 
 
@@ -88,7 +89,7 @@ def compiling_seconds() -> float:
 
 
 def variant(function: Kernel, name: str, **names: Any) -> Any:
-    """Compile a copy of a kernel that makes no arrays, of another name, in which these global names stand for something else."""
+    """Compile a copy of a kernel that makes no arrays, under another name, in which these global names refer to something else."""
     copy = FunctionType(function.__code__, function.__globals__ | names, name, function.__defaults__)
     copy.__qualname__ = name
     return jit(copy)
@@ -98,13 +99,13 @@ def _compiled(function: Kernel, **options: Any) -> Any:
     if numba is None:
         return function
     dispatcher: Any = numba.njit(nogil=True, **options)(function)
-    with suppress(RuntimeError):  # there is no folder that compiled code could be kept in
+    with suppress(RuntimeError):  # no folder can hold compiled code
         dispatcher._cache = _kept(function, repr(sorted(options.items())))
     return dispatcher
 
 
 def _kept(function: Any, options: str) -> Any:
-    """Return numba's cache of a function, with files of ours in place of its own."""
+    """Return numba's cache of a function, with our files in place of its own."""
     found: Any = caching.FunctionCache(function)
     _digest_of_file(function.__code__.co_filename)  # now: it may be edited before the function is called
     found._cache_file = _files(found.cache_path, function, options)
@@ -144,12 +145,12 @@ if numba is not None:
             self.base, self.function, self.options, self.stamped = base, function, options, False
 
         def stamp(self) -> None:
-            """Look at what the function is made of, once, when code is first asked for: all that it calls is defined by then."""
+            """Compute the function's digest once, when code is first requested: everything that it calls is defined by then."""
             if not self.stamped:
                 self._source_stamp, self.stamped = made_of(self.function, self.options), True
 
         def load(self, key: Any) -> Any:
-            """Return the compiled code of a signature, None if there is none."""
+            """Return the compiled code of a signature, or None."""
             self.stamp()
             try:
                 return super().load(key)
@@ -176,7 +177,7 @@ if numba is not None:
                     self._save_index(known | {key: name})
 
         def _forget(self, kept: str) -> None:
-            """Delete the function's files but one: they were made of something else. A process that still wants one compiles it again."""
+            """Delete all but one of the function's files: they were made from other code. A process that still needs one recompiles it."""
             pattern = re.compile(re.escape(self.base) + r"\.\d+\.nbc")
             for path in Path(self._cache_path).iterdir():
                 if path.name != kept and pattern.fullmatch(path.name):
@@ -209,7 +210,7 @@ def made_of(function: Any, options: str = "") -> str:
 
 @cache
 def _of_one(value: Any, roots: frozenset[str]) -> tuple[frozenset[str], tuple[Any, ...]]:
-    """Describe what one function or class is made of; return that, and the things that it reads."""
+    """Describe what one function or class is made of; return the description and the objects that it reads."""
     if isinstance(value, type):
         return frozenset({_file_of(value)}), tuple(v for v in vars(value).values() if isinstance(v, FunctionType))
     texts, members = {_file_of(value), _digest_of_code(value.__code__)}, list[Any]()

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported on first use (PEP 562), so that importing the package costs next to nothing.
+"""Public names of a package that are imported on first use (PEP 562), so that importing the package costs almost nothing.
 
 A package's `__init__.py` says once where each public name comes from:
 
@@ -6,7 +6,7 @@ A package's `__init__.py` says once where each public name comes from:
         __getattr__, __dir__ = lazy.exports(__name__, {"load": ".deployed", "load_results": ".results:load", "train": ".train:"})
 
 and repeats the names in `__all__` and, for type checkers, below `if TYPE_CHECKING`; `tests/project/test_public.py` compares the three.
-This file imports nothing, not even typing: it is part of what `import spikeloom` costs.
+This file imports nothing, not even typing: it adds to the cost of `import spikeloom`.
 """
 
 from __future__ import annotations

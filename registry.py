@@ -1,9 +1,9 @@
 """Discovery by file name: a pruning rule, data set, network, reader, pass, target or backend is one file in its folder.
 
 Folders that the environment variable SPIKELOOM_PARTS names, separated as in PATH, add to those of the package: a file
-`train/methods/mine.py` in one of them is found like one of ours, and imports like one (`from ..layers import SpikingNetwork`).
+`train/methods/mine.py` in one of them is found like a built-in one, and imports like one (`from ..layers import SpikingNetwork`).
 
-A module may have options of its own: a frozen dataclass called `Options`, which `options_of` builds from names and values.
+A module may have its own options: a frozen dataclass called `Options`, which `options_of` builds from names and values.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def names(package: ModuleType) -> list[str]:
-    """List what a package offers: its modules' names, `_` written `-`, `api` and those that start with `_` left out.
+    """List a package's plug-ins: its modules' names with `_` written as `-`, without `api` and names that start with `_`.
 
-    Nothing is imported, so a listing stays cheap.
+    Nothing is imported, so listing is cheap.
     """
     _add_places(package)
     found = pkgutil.iter_modules(package.__path__)
@@ -37,7 +37,7 @@ def names(package: ModuleType) -> list[str]:
 
 
 def _add_places(package: ModuleType) -> None:
-    """Let Python look for the package's modules in the user's folders, too; a name of ours stays ours."""
+    """Let Python search the user's folders for the package's modules, too; built-in names take precedence."""
     for folder in filter(None, os.environ.get("SPIKELOOM_PARTS", "").split(os.pathsep)):
         place = str(Path(folder).resolve().joinpath(*package.__name__.split(".")[1:]))
         if place not in package.__path__ and Path(place).is_dir():
@@ -76,7 +76,7 @@ def options_of(module: ModuleType, given: Mapping[str, Any], what: str, called: 
         called: the dataclass's name; a format that is written has `WriteOptions`.
 
     Raises:
-        UsageError: an option that there is not (the message names the nearest), or a value of another type; and what the
+        UsageError: an unknown option (the message names the nearest), or a value of the wrong type; also whatever the
             module's own checks raise.
     """
     kind = getattr(module, called, None)
@@ -91,7 +91,7 @@ def build(kind: type[Built], given: Mapping[str, Any], what: str) -> Built:
     """Build a dataclass from values by name, text read as each field's type; see `options_of`.
 
     Raises:
-        UsageError: a name that is no field of it, or a value of another type; and what its own checks raise.
+        UsageError: a name that is not one of its fields, or a value of the wrong type; also whatever its own checks raise.
     """
     hints = get_type_hints(kind)
     fields = [f.name for f in dataclasses.fields(cast(Any, kind)) if f.init]
@@ -147,7 +147,7 @@ def _read_choice(value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def _read_union(value: Any, members: tuple[Any, ...]) -> Any:
-    """Take the first member that fits; None, and the text "none", before all others."""
+    """Use the first member that fits; None, and the text "none", take precedence."""
     if type(None) in members and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
     for member in sorted(members, key=lambda m: m is str):  # text fits everything, so it comes last
@@ -199,7 +199,7 @@ def _read_bool(text: str) -> bool:
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number that was given as one or as text; None where it is none, which is left to the option's own check."""
+    """Return a whole number given as a number or as text; None if it is not one, which is left to the option's own check."""
     return int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()) else None
 
 

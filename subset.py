@@ -1,7 +1,7 @@
 """Which samples of a data set are taken where not all are: evenly spread over it, or, if asked for, its beginning.
 
-Many sets lie class by class (N-MNIST, DVS128 Gesture, folders of images), so their first N samples are of one or two classes, and what is
-measured on them says nothing of the set.
+Many sets lie class by class (N-MNIST, DVS128 Gesture, folders of images), so their first N samples belong to one or two classes, and a
+measurement on them says nothing about the set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Subset:
             raise UsageError(f"{self.samples} of {self.of} samples cannot be taken.")
 
     def indices(self) -> NDArray[np.int64]:
-        """Return the numbers of the samples in the set, (samples,), rising, the first from 0 on.
+        """Return the indices of the samples in the set, (samples,), ascending, counted from 0.
 
         Evenly:  round(i (of - 1) / (samples - 1)),  i = 0..samples - 1.  Each class of a set that lies class by class has its share, to
         within 1.5 samples; where classes take turns each has about its share, since the steps are a little longer than  of / samples.
@@ -45,16 +45,16 @@ class Subset:
         return np.arange(self.samples, dtype=np.int64)
 
     def document(self) -> dict[str, Any]:
-        """Return the fields as results.json has them."""
+        """Return the fields as stored in results.json."""
         return {"samples": self.samples, "of": self.of, "chosen": self.chosen}
 
     def __str__(self) -> str:
-        """Say it in words: 20 of 100 samples, evenly spread."""
+        """Describe it in words: 20 of 100 samples, evenly spread."""
         return describe(self.samples, self.of, self.chosen)
 
 
 def describe(samples: int, of: int | None = None, chosen: str = "all") -> str:
-    """Say which samples: 100 samples; 20 of 100 samples, evenly spread; the first 20 of 100 samples."""
+    """Describe which samples: 100 samples; 20 of 100 samples, evenly spread; the first 20 of 100 samples."""
     if chosen == "all" or of is None:
         return f"{samples:,} sample{'' if samples == 1 else 's'}"
     if chosen == "first":
@@ -66,7 +66,7 @@ def choose(wanted: int | str | None, of: int, option: str = "--samples") -> Subs
     """Return which of `of` samples are taken.
 
     Args:
-        wanted: N or "N", evenly spread; "first:N", the first ones; None: all. More than there are: all.
+        wanted: N or "N", evenly spread; "first:N", the first ones; None: all. More than available: all.
         of: how many there are.
         option: its name in messages.
 

@@ -80,7 +80,7 @@ def doctor(
 
 
 def _warmed() -> list[Finding]:
-    """Compile what is not compiled yet, with a line for each part; a part that fails is a finding, not the end."""
+    """Compile what is not compiled yet, with a line for each item; a failure is a finding and does not stop the rest."""
     if importlib.util.find_spec("numba") is None:
         return [Finding("kernels", "absent", "numba is missing", OPTIONAL["numba"][1])]
     from .. import jit

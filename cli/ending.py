@@ -20,7 +20,7 @@ REPLACING = "spikeloom.replace"
 
 @runtime_checkable
 class _Reconfigurable(Protocol):
-    """Streams that tests and notebooks substitute need not be."""
+    """Streams substituted by tests and notebooks may lack this."""
 
     def reconfigure(self, *, errors: str) -> Any: ...
 

@@ -22,7 +22,7 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class _Commands(TyperGroup):
-    """Says what Ctrl-C left behind; typer itself would print nothing."""
+    """Reports what Ctrl-C left behind; typer itself would print nothing."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -64,7 +64,7 @@ def main() -> None:
     error = ending.flush()
     if error is not None and code == 0:
         code = 1
-        if error.errno != errno.EPIPE:  # who closed the pipe, as head does, has read what they wanted
+        if error.errno != errno.EPIPE:  # a reader that closed the pipe, as head does, has read enough
             ending.tell(f"Standard output could not be written: {error.strerror}. Free space, or name another file.")
     sys.exit(code)
 
@@ -74,17 +74,17 @@ def _run() -> int:
     try:
         app()
     except SystemExit as end:
-        if end.code == StoppedError.exit_code:  # Ctrl-C while the words were read, of which typer says nothing
+        if end.code == StoppedError.exit_code:  # Ctrl-C during argument parsing, which typer does not report
             ending.tell("Interrupted.")
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SpikeloomError as error:
-        if error.of_process is None or os.environ.get("RANK", "0") == "0":  # else that process says it, and the first
+        if error.of_process is None or os.environ.get("RANK", "0") == "0":  # otherwise that process reports it, and so does the first
             ending.tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:  # before the command began
         ending.tell("Interrupted.")
         return StoppedError.exit_code
-    except (OSError, MemoryError, RuntimeError) as error:  # from the middle of someone else's library
+    except (OSError, MemoryError, RuntimeError) as error:  # from inside a third-party library
         message = _of_the_system(error)
         if message is None:
             raise

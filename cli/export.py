@@ -19,7 +19,7 @@ __all__ = ["add_to"]
 
 WRITER = "WriteOptions"
 GRAPHML = "graphml"
-FORMATS = "netx, nir, onnx"  # named here, since finding them out imports them all
+FORMATS = "netx, nir, onnx"  # listed here, since discovering them imports them all
 
 
 def add_to(app: typer.Typer) -> None:

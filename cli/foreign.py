@@ -32,7 +32,7 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
     """Return the options of the format, and the data for the network, whose own options begin with `data.`.
 
     Raises:
-        UsageError: options or labels of data, and no data.
+        UsageError: options or labels of data are given without data.
     """
     own = {name.removeprefix(DATA): value for name, value in given.items() if name.startswith(DATA)}
     rest = {name: value for name, value in given.items() if not name.startswith(DATA)}
@@ -47,11 +47,11 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
 
 
 def module_of(source: Path, weights: Path | None) -> Any:
-    """Return the module that FILE.py:NAME makes, with its weights; another source as it is.
+    """Return the module that FILE.py:NAME builds, with its weights; any other source unchanged.
 
     Raises:
         UsageError: a Python file without a name, no such module, weights for another source, or weights that are a pickle.
-        FormatError: weights that are damaged or another module's.
+        FormatError: weights that are damaged or belong to another module.
     """
     file, colon, name = str(source).rpartition(":")
     if colon and file.endswith(".py"):
@@ -69,7 +69,7 @@ def module_of(source: Path, weights: Path | None) -> Any:
 
 
 def only_data(chosen: list[str], command: str) -> dict[str, Any]:
-    """Return the options of the data set among NAME=VALUE words, for a command that has no others.
+    """Return the options of the data set among NAME=VALUE words, for a command that has no other options.
 
     Raises:
         UsageError: another option.

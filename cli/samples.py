@@ -46,7 +46,7 @@ def peers() -> Generator[Peers]:
 def threads_each(threads: int | None, backend: str) -> int | None:
     """Return the threads of this process: the number asked for, or its share of the machine's cores if several processes run on it.
 
-    Lava has no threads to share out: it starts a process a layer.
+    Lava has no threads to distribute: it starts one process per layer.
     """
     here = os.environ.get("LOCAL_WORLD_SIZE", "1")
     if threads is not None or backend == "lava" or not here.isdecimal() or int(here) < 2:
@@ -59,10 +59,11 @@ def what_to_run(
 ) -> tuple[DeployedNetwork, str, Samples]:
     """Load the network and its samples: a data set's test split, or a mapped file with or without one of labels; also return its name.
 
-    Recordings are cut into as many frames as the network has time steps. `options`: of the data set, before those that it was trained on.
+    Recordings are cut into as many frames as the network has time steps. `options`: those of the data set, taking precedence over the ones
+    used in training.
 
     Raises:
-        UsageError: labels without samples, or no data set that could be meant.
+        UsageError: labels without samples, or no data set that could be inferred.
         SpikeloomError: files that are missing or damaged.
     """
     from ..compile.deployed import load

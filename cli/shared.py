@@ -75,5 +75,5 @@ def said() -> Generator[None]:
 
 def say(text: str) -> None:
     """Print a line for people, on standard error, so that standard output has only what a script asked for."""
-    with contextlib.suppress(OSError):  # a terminal that closed stops no work
+    with contextlib.suppress(OSError):  # a closed terminal does not stop the work
         print(text, file=sys.stderr)

@@ -117,7 +117,7 @@ def train(
     settings.check_names()  # before torch is imported, which takes seconds
     from ..train.fitting import train_run
 
-    bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun the first process speaks
+    bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun only the first process prints
     with said(), bar if speaks else nullcontext():
         done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)
     if not speaks:

@@ -1,4 +1,4 @@
-"""Compiling the kernels before they are needed: small works of every kind, whose machine code is kept for later runs."""
+"""Compiling the kernels before they are needed: small workloads of every kind, whose machine code is kept for later runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["works"]
 
-METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r takes soft-deep-r's kernels
+METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r uses soft-deep-r's kernels
 
 
 def works() -> list[tuple[str, Callable[[], None]]]:

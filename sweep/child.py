@@ -1,7 +1,7 @@
 """A process for one piece of work on a worker of a cluster: `python -m spikeloom.sweep.child DESCRIPTOR`.
 
-Dask runs its workers as daemons, which multiprocessing allows no children. The descriptor is that of a connection which delivers the
-function, its argument and the number of threads, takes the result, and ends this process when it is closed.
+Dask runs its workers as daemons, which multiprocessing does not allow to have children. The descriptor is that of a connection which
+delivers the function, its argument and the number of threads, takes the result, and ends this process when it is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..train.threads import limit
 
 def main() -> None:
     """Do the work."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the worker that is asked to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the request to stop goes to the worker
     pipe: Connection = Connection(int(sys.argv[1]))
     work, piece, threads = pipe.recv()
     limit(threads)

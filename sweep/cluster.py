@@ -1,4 +1,4 @@
-"""Pieces of work on the workers of a Dask cluster, each in a process of its own; Dask runs again what was lost with a worker.
+"""Pieces of work on the workers of a Dask cluster, each in its own process; Dask reruns whatever was lost with a worker.
 
 The workers need the same Spikeloom and the same files under the same paths, which is checked before anything is sent.
 """
@@ -30,8 +30,8 @@ from .workers import how_it_ended
 __all__ = ["CONNECT_SECONDS", "RETRIES", "Site", "complete", "each", "site_of", "unfit"]
 
 CONNECT_SECONDS = 10
-RETRIES = 2  # of a piece whose own process died; how many dead workers a piece may leave behind is the scheduler's `allowed-failures`
-LIBRARIES = ("torch", "spikingjelly", "numpy", "scipy")  # other versions may compute other bits
+RETRIES = 2  # of a piece whose own process died; the scheduler's `allowed-failures` limits how many workers may die with a piece
+LIBRARIES = ("torch", "spikingjelly", "numpy", "scipy")  # other versions may produce different bits
 OURS = "SPIKELOOM_"
 
 Piece = TypeVar("Piece")
@@ -40,7 +40,7 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True)
 class Site:
-    """What a worker must have, or is given, to do the same as this process."""
+    """What a worker needs, or is given, to produce the same results as this process."""
 
     token: str
     folder: str  # the current folder, from which relative paths are read
@@ -50,7 +50,7 @@ class Site:
 
 
 class _LostError(Exception):
-    """The process of a piece died. Dask repeats what raises."""
+    """The process of a piece died. Dask retries tasks that raise."""
 
 
 def each(
@@ -63,12 +63,12 @@ def each(
         pieces: started in this order, as many at once as the workers have threads.
         address: that of the scheduler, such as tcp://10.0.0.1:8786.
         threads: threads that torch and numba may use in each process.
-        out: a folder that all workers must see, under the same path.
-        lost: returns the result for a piece that was lost too often, from the piece and what became of it.
+        out: a folder that must be visible to all workers under the same path.
+        lost: returns the result for a piece that was lost too often, from the piece and what happened to it.
 
     Raises:
         UsageError: dask.distributed is not installed.
-        BackendError: nobody answers at the address within CONNECT_SECONDS; the scheduler or a worker has another Spikeloom or other
+        BackendError: nothing answers at the address within CONNECT_SECONDS; the scheduler or a worker has another Spikeloom or other
             libraries, or does not see the files; the connection to the scheduler was lost.
     """
     distributed = _distributed()
@@ -90,7 +90,7 @@ def each(
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Keep distributed from logging what `each` itself says, with tracebacks."""
+    """Keep distributed from logging, with tracebacks, what `each` itself reports."""
     logger = logging.getLogger("distributed.client")
     before, logger.disabled = logger.disabled, True
     try:
@@ -112,8 +112,8 @@ def _connected(distributed: Any, address: str) -> Any:
     """Return a client of the scheduler at an address.
 
     Raises:
-        BackendError: there is none. distributed's own client may wait far longer than it was told to, so that one is asked first whether
-            it is a scheduler.
+        BackendError: there is none. distributed's own client may wait far longer than it was told to, so a preliminary request checks
+            whether a scheduler answers.
     """
     try:
         found = asyncio.run(asyncio.wait_for(_identity(distributed, address), CONNECT_SECONDS))
@@ -156,12 +156,12 @@ def _versions() -> dict[str, str]:
 
 
 def _check(client: Any, address: str, site: Site) -> None:
-    """Check the scheduler and the workers that are there already; those that come later check themselves.
+    """Check the scheduler and the workers already connected; those that join later check themselves.
 
     Raises:
-        BackendError: one of them could not do the work, or would do it otherwise.
+        BackendError: one of them could not do the work, or would produce different results.
     """
-    found = client.get_versions(packages=["spikeloom"])  # asks for no code of ours on the other side
+    found = client.get_versions(packages=["spikeloom"])  # needs none of our code on the other side
     here = found["client"]["packages"]["spikeloom"]
     others = {f"scheduler {address}": found["scheduler"]} | {f"worker {name}": its for name, its in found["workers"].items()}
     for who, its in others.items():
@@ -207,7 +207,7 @@ def unfit(site: Site) -> str | None:
 
 
 def complete(work: Callable[[Piece], Done], piece: Piece, threads: int, site: Site) -> tuple[str | None, Done | None]:
-    """On a worker: do the work in a process of its own; return why this worker cannot, or None, and the result."""
+    """On a worker: do the work in a separate process; return why this worker cannot, or None, and the result."""
     reason = unfit(site)
     if reason is not None:
         return reason, None
@@ -233,7 +233,7 @@ def complete(work: Callable[[Piece], Done], piece: Piece, threads: int, site: Si
             raise _LostError(how_it_ended(process.wait())) from error
         finally:
             _running[site.token].discard(process)
-            ours.close()  # at which the process ends, whatever it was at
+            ours.close()  # this ends the process, whatever it is doing
             process.wait()
 
 
@@ -249,11 +249,11 @@ def _end(token: str) -> None:
 
 
 def _end_all(client: Any, tasks: list[Any], site: Site) -> None:
-    """Let go of all tasks, and end what still runs."""
+    """Release all tasks, and end those still running."""
     if client.status != "running":
         return
     unfinished = any(not task.done() for task in tasks)
-    with suppress(OSError, RuntimeError, ValueError):  # a scheduler that has gone has nothing to end
+    with suppress(OSError, RuntimeError, ValueError):  # a scheduler that is gone has nothing to end
         client.cancel(tasks, force=True)
         if unfinished:
             client.run(partial(_end, site.token), on_error="ignore")
@@ -263,7 +263,7 @@ def _result(distributed: Any, address: str, task: Any, lost: Callable[[str], Don
     """Return the result of a task that is done.
 
     Raises:
-        BackendError: the worker could not run it, or the scheduler has gone.
+        BackendError: the worker could not run it, or the scheduler is gone.
     """
     if task.cancelled():
         raise BackendError(

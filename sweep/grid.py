@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Grid", "sweep"]
 
 DENSE = "dense"
-LEASE = 150.0  # seconds; a server of files keeps the locks of a machine that has vanished for some 90
+LEASE = 150.0  # seconds; a file server keeps the locks of a vanished machine for about 90
 Row = dict[str, Any]
 Report = Callable[[int, int, Row, float], None]
 
@@ -77,7 +77,7 @@ class Grid:
         """Return the whole recipe of a cell.
 
         Raises:
-            UsageError: a name, option or value that makes no sense.
+            UsageError: an invalid name, option or value.
         """
         from ..train.settings import TrainSettings
 
@@ -91,7 +91,7 @@ class Grid:
         """Check for mistakes that would fail in every cell, before any is trained.
 
         Raises:
-            UsageError: a name that there is not, an option that none of the methods has, a value that makes no sense.
+            UsageError: an unknown name, an option that none of the methods has, an invalid value.
         """
         from ..train.parts import Parts
 
@@ -143,7 +143,7 @@ def sweep(
         scheduler: address of the scheduler of a Dask cluster, on whose workers the cells are trained (docs/sweep.md says what these must
             share), with 1 thread per cell unless `threads` says otherwise; None: they are trained on this machine.
         command: the command that repeats this sweep, for sweep.json.
-        report: called as report(cells done, cells, row, seconds left), nan where there is nothing yet to tell them from.
+        report: called as report(cells done, cells, row, seconds left), nan while there is nothing yet to estimate them from.
 
     Returns:
         A row for each cell, in the grid's order.
@@ -192,11 +192,11 @@ class _Clock:
 
 
 def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None, scheduler: str | None) -> Iterator[tuple[Cell, Row]]:
-    if scheduler is not None:  # the threads must not depend on which worker it is
+    if scheduler is not None:  # the number of threads must not depend on the worker
         work = partial(_run_cell_once_free, grid, threads=threads)
         yield from cluster.each(work, cells, scheduler, threads or 1, grid.out, _lost_on_cluster)
         return
-    if jobs == 1 and threads is None:  # here, with the threads that there are
+    if jobs == 1 and threads is None:  # in this process, with its current threads
         for cell in cells:
             yield cell, run_cell(grid, cell)
         return
@@ -221,7 +221,7 @@ def _lost_on_cluster(cell: Cell, how: str) -> Row:
 
 
 def _run_cell_once_free(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
-    """Run a cell that a worker which has vanished may still hold for a while."""
+    """Run a cell that a vanished worker may still hold locked for a while."""
     end = time.monotonic() + LEASE
     while time.monotonic() < end:
         try:
@@ -229,7 +229,7 @@ def _run_cell_once_free(grid: Grid, cell: Cell, threads: int | None = None) -> R
                 break
         except InUseError:
             time.sleep(1)
-        except OutputError:  # of which run_cell tells
+        except OutputError:  # reported by run_cell
             break
     return run_cell(grid, cell, threads)
 
@@ -242,7 +242,7 @@ def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
         return row | _trained(run) | (_deployed(grid, run) if grid.deploy else {})
     except SpikeloomError as error:
         return row | {"error": str(error)}
-    except (MemoryError, OSError, RuntimeError) as error:  # RuntimeError is how torch says that memory is short
+    except (MemoryError, OSError, RuntimeError) as error:  # torch raises RuntimeError when memory runs out
         return row | {"error": f"{type(error).__name__}: {error}"}
 
 
@@ -291,7 +291,7 @@ def _deployed(grid: Grid, run: TrainedRun) -> Row:
 
 
 def _results(run: TrainedRun) -> Results | None:
-    """Existing results, unless the cell was run in another way: on a part of the test set, or with the energies of another chip."""
+    """Existing results, unless the cell was run in another way: on part of the test set, or with the energies of another chip."""
     from ..runtime.results import load
 
     path = run.folder / "results.json"

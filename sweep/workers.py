@@ -47,7 +47,7 @@ def each(
                 worker = busy.pop(ready)  # pyright: ignore[reportArgumentType]
                 try:
                     done: Done = worker.pipe.recv()
-                except (EOFError, ConnectionError):  # the pipe closed before it had said anything
+                except (EOFError, ConnectionError):  # the pipe closed before the process sent anything
                     yield worker.piece, lost(worker.piece, _ending(worker))
                     continue
                 piece = worker.piece
@@ -71,12 +71,12 @@ def _start(work: Callable[[Piece], Done], piece: Piece, threads: int) -> _Worker
     process.start()
     theirs.close()  # so that the end of the process closes the pipe
     worker = _Worker(process, cast("Connection", ours), piece)
-    _give(worker, piece)  # one that is dead already is found so when it is listened to
+    _give(worker, piece)  # a worker that is already dead is detected when its result is awaited
     return worker
 
 
 def _give(worker: _Worker[Piece], piece: Piece) -> bool:
-    """Send a piece; return whether the worker is still there."""
+    """Send a piece; return whether the worker is still alive."""
     try:
         worker.pipe.send(piece)
     except ConnectionError:
@@ -118,7 +118,7 @@ def _ending(worker: _Worker[Piece]) -> str:
 
 
 def how_it_ended(code: int) -> str:
-    """Say in words how a process ended, from its exit code, which is minus the signal's number where a signal ended it."""
+    """Describe how a process ended, from its exit code, which is minus the signal's number where a signal ended it."""
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

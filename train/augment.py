@@ -1,8 +1,8 @@
 """Augmentation of a batch, on its device: each sample is moved, turned or mirrored at random, all samples at once.
 
-Every change says, for each pixel of a sample's new image, which pixel of the old one it shows; channels and frames move together. Pixels
-from outside are 0. Values are only moved, so that integers stay integers and binary frames stay binary; but `ResizedCrop` and a smooth
-`Affine` mix pixels, and who needs integers rounds what they return.
+Every transformation gives, for each pixel of a sample's new image, the pixel of the old image that it shows; channels and frames move
+together. Pixels from outside the image are 0. Values are only moved, so integers stay integers and binary frames stay binary; but
+`ResizedCrop` and a smooth `Affine` interpolate between pixels, so a caller that needs integers rounds the result.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["Affine", "Augmentation", "CropFlip", "ResizedCrop", "RollFlip", "gen
 
 
 class Augmentation(Protocol):
-    """Changes the samples of a batch at random."""
+    """Transforms the samples of a batch at random."""
 
     @abstractmethod
     def __call__(self, x: Tensor, generator: torch.Generator, /) -> Tensor:
-        """Return the batch changed.
+        """Return the transformed batch.
 
         Args:
             x: (N, H, W), (N, C, H, W) or (N, T, C, H, W), on any device.
-            generator: all random numbers come from it, as many whatever the device of `x`; usually on the CPU.
+            generator: the source of all random numbers, the same number of them whatever the device of `x`; usually on the CPU.
 
         Returns:
             A tensor of the same shape, type, device and memory format, within the same range of values.
@@ -37,13 +37,13 @@ class Augmentation(Protocol):
 
 
 def nothing(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the batch as it is; no random number is drawn."""
+    """Return the batch unchanged; no random number is drawn."""
     return x
 
 
 @dataclass(frozen=True)
 class CropFlip:
-    """CIFAR's: `padding` zeros around the image, a random window of the old size, mirrored left to right every second time.
+    """CIFAR's: `padding` zeros around the image, a random window of the old size, mirrored left to right half the time.
 
     He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2.
     """
@@ -60,7 +60,7 @@ class CropFlip:
 
 @dataclass(frozen=True)
 class RollFlip:
-    """For event cameras: mirrored left to right every second time, then rolled around by up to `reach` pixels along both axes.
+    """For event cameras: mirrored left to right half the time, then rolled by up to `reach` pixels along both axes.
 
     As in the code of TET, Deng et al., "Temporal efficient training of spiking neural network via gradient re-weighting", ICLR 2022
     (CIFAR10-DVS at 48 x 48, reach 5).
@@ -79,16 +79,16 @@ class RollFlip:
 
 @dataclass(frozen=True)
 class Affine:
-    """MNIST's: turned about the middle, moved and scaled at random, uniformly; the nearest pixel is shown.
+    """MNIST's: rotated about the centre, shifted and scaled at random, uniformly; nearest-neighbour interpolation.
 
-    A pixel at c + d of the new image, c the middle, shows the one at  c + R(-a) (d - t) / s  of the old one.
+    With c the centre, the pixel at c + d of the new image shows the one at  c + R(-a) (d - t) / s  of the old one.
     The default numbers are Grad R's for MNIST.
 
     Args:
         degrees: the angle a is in -degrees..degrees.
         translation: the shift t is in -translation..translation of the height and width, in whole pixels.
         scale: the bounds of s.
-        smooth: whether the four pixels around are mixed, bilinearly, in place of the nearest one; then shifts are not rounded.
+        smooth: bilinear interpolation of the four surrounding pixels instead of the nearest one; shifts are then not rounded.
     """
 
     degrees: float = 30.0
@@ -114,9 +114,9 @@ class Affine:
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """ImageNet's: a window of a random share of the area and aspect, brought to the old size, bilinear; mirrored every second time.
+    """ImageNet's: a window of random area and aspect ratio, resized to the old size (bilinear); mirrored half the time.
 
-    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6; the window is cut to the image where its shape does not fit.
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6; a window that does not fit is clipped to the image.
 
     Args:
         area: bounds of the window's share of the image, uniform.
@@ -150,24 +150,24 @@ PUBLISHED: Mapping[str, Augmentation] = {
 
 
 def published(name: str, shape: tuple[int, ...], temporal: bool) -> Augmentation | None:
-    """Return the augmentation that papers use on a data set; None where they use none, or the set is not known.
+    """Return the augmentation that papers use on a data set; None where they use none or the data set is unknown.
 
     Args:
         name: the data set's.
-        shape: of one sample, of temporal sets of one frame: (H, W) or (C, H, W), else there is no augmentation.
-        temporal: whether samples are T frames.
+        shape: that of one sample, or of one frame in temporal data: (H, W) or (C, H, W); for any other shape there is no augmentation.
+        temporal: whether samples consist of T frames.
     """
     return PUBLISHED.get(name) if _are_images(shape, temporal) else None
 
 
 def gentle(shape: tuple[int, ...], temporal: bool) -> Augmentation | None:
-    """Return a small affine change for any images: up to 10 degrees, 7 % of the sides (2 pixels of MNIST), a scale of 0.9 to 1.1.
+    """Return a small affine transformation for any images: up to 10 degrees, 7 % of the sides (2 pixels of MNIST), a scale of 0.9 to 1.1.
 
-    Ours, for networks of few parameters and trainings of some dozen epochs, to which the published ones are too much. Images are mixed
-    smoothly; frames of events stay whole numbers.
+    Ours, for networks of few parameters and training of a few dozen epochs, for which the published ones are too strong. Images are
+    interpolated; frames of events stay whole numbers.
 
     Args:
-        shape, temporal: see `published`; None is returned where samples are no images.
+        shape, temporal: see `published`; None is returned where samples are not images.
     """
     return Affine(10.0, 0.07, (0.9, 1.1), smooth=not temporal) if _are_images(shape, temporal) else None
 
@@ -182,7 +182,7 @@ def _whole(low: int, high: int, x: Tensor, generator: torch.Generator) -> Tensor
 
 
 def _flips(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw which samples are mirrored, bool (N, 1, 1)."""
+    """Draw the samples to be mirrored, bool (N, 1, 1)."""
     return _whole(0, 1, x, generator).bool()
 
 
@@ -215,7 +215,7 @@ def _matrix(cos: Tensor, sin: Tensor, down: Tensor, right: Tensor, height: int, 
 
 
 def _mixed(x: Tensor, matrix: Tensor, outside: str = "zeros") -> Tensor:
-    """Show at each place d of -1..1 what is at  matrix (d, 1)  (N, 2, 3), mixed bilinearly from the four pixels around."""
+    """Sample the image at  matrix (d, 1)  (N, 2, 3) for each position d in -1..1, by bilinear interpolation."""
     images = x.flatten(1, -3) if x.dim() > 3 else x[:, None]
     grid = torch.nn.functional.affine_grid(matrix.float(), list(images.shape), align_corners=False).to(x.dtype)
     changed = torch.nn.functional.grid_sample(images, grid, padding_mode=outside, align_corners=False)
@@ -223,6 +223,6 @@ def _mixed(x: Tensor, matrix: Tensor, outside: str = "zeros") -> Tensor:
 
 
 def _like(changed: Tensor, x: Tensor) -> Tensor:
-    """Give the batch the memory format of the old one."""
+    """Give the batch the memory format of the original."""
     last = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     return changed.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with the bookkeeping as JSON in its metadata, written atomically after every epoch."""
+"""Checkpoints: safetensors with the bookkeeping as JSON in the metadata, written atomically after every epoch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "spikeloom.checkpoint"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that continues a run to the same bits: flat tensors, and a JSON document (settings, epoch, metrics, registers)."""
+    """Everything needed to continue a run bit for bit: flat tensors, and a JSON document (settings, epoch, metrics, registers)."""
 
     tensors: Mapping[str, Tensor]
     document: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint atomically: a kill leaves the old one or the new one.
+    """Write a checkpoint atomically: if the process is killed, the old or the new one is left.
 
     Raises:
         OutputError: the folder is full or read-only.

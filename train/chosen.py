@@ -1,4 +1,4 @@
-"""The loss, the schedule and the augmentation of a run: files found by name, or functions of the caller's own."""
+"""The loss, the schedule and the augmentation of a run: files found by name, or the caller's own functions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .settings import TrainSettings
 
 __all__ = ["Own", "augmentation_of", "loss_of", "name_of", "schedule_of"]
 
-SHARED = ("tet_lambda", "warmup")  # settings that are options of the plug-ins that have one of the name
+SHARED = ("tet_lambda", "warmup")  # settings passed to plug-ins that have an option of that name
 
 
 @dataclass(frozen=True)
 class Own:
-    """Functions of the caller's; None: the settings name a file."""
+    """The caller's own functions; None: the settings name a file."""
 
     loss: Loss | None = None
     schedule: Schedule | None = None
@@ -35,16 +35,16 @@ class Own:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return what settings call a function of the caller's: MODULE.NAME, whose dot tells it from a file's name."""
+    """Return the name of a caller's function in settings: MODULE.NAME, whose dot distinguishes it from a file's name."""
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def loss_of(settings: TrainSettings, own: Own) -> Loss:
-    """Return the loss; what an own one returns is checked.
+    """Return the loss; the result of a caller's own loss is checked.
 
     Raises:
-        UsageError: the settings name a function of the caller's that is not given, or options that the loss does not have.
+        UsageError: the settings name a function that the caller did not pass, or options that the loss does not have.
     """
     _require("loss", settings.loss, own.loss)
     if own.loss is None:
@@ -62,7 +62,7 @@ def loss_of(settings: TrainSettings, own: Own) -> Loss:
 
 
 def schedule_of(settings: TrainSettings, own: Own) -> Schedule:
-    """Return the schedule; what an own one returns is checked.
+    """Return the schedule; the result of a caller's own schedule is checked.
 
     Raises:
         UsageError: see `loss_of`.
@@ -85,10 +85,10 @@ def schedule_of(settings: TrainSettings, own: Own) -> Schedule:
 
 
 def augmentation_of(settings: TrainSettings, own: Own, dataset: Dataset) -> Augmentation:
-    """Return the augmentation; what an own one returns is checked.
+    """Return the augmentation; the result of a caller's own augmentation is checked.
 
     Raises:
-        UsageError: see `loss_of`; or the data are none that it suits.
+        UsageError: see `loss_of`; or the augmentation does not suit the data.
     """
     _require("augment", settings.augment, own.augment)
     if own.augment is None:

@@ -1,4 +1,4 @@
-"""torch.compile around a network, with its failures told in a line."""
+"""torch.compile around a network, with its failures reported in one line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["compiled"]
 def compiled(model: SpikingNetwork) -> Callable[[Tensor], Tensor]:
     """Return  x -> model(x)  run by torch.compile: the same parameters, the same buffers.
 
-    The CPU's fused neuron (`neurons.FusedLIFNode`) is machine code already: torch.compile works on what lies between.
+    The CPU's fused neuron (`neurons.FusedLIFNode`) is machine code already: torch.compile works on everything in between.
 
     Raises:
-        SpikeloomError: at the first call: no compiler, or an operation that it cannot take.
+        SpikeloomError: at the first call: no compiler, or an unsupported operation.
     """
     from torch._dynamo import trace_rules
     from torch._dynamo.exc import TorchDynamoException

@@ -1,4 +1,4 @@
-"""What torch finds to compute on, and which form of a computation suits a tensor."""
+"""The devices that torch finds, and which form of a computation suits a tensor."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def describe_cuda() -> str | None:
 
 
 def uses_numpy(tensor: Tensor) -> bool:
-    """Whether NumPy and numba compute on the tensor's memory, as on the CPU; elsewhere the same is written in torch.
+    """Whether NumPy and numba compute on the tensor's memory, as on the CPU; elsewhere the same computation is written in torch.
 
-    Asked as `devices.uses_numpy`, so that a test can have all that runs on CUDA run here.
+    Called as `devices.uses_numpy`, so that a test can run the CUDA code path on the CPU.
     """
     return tensor.device.type == "cpu"

@@ -1,13 +1,13 @@
-"""Training by several processes under torchrun: each takes its share of every batch, and all take the same step.
+"""Training by several processes under torchrun: each processes its share of every batch, and all take the same step.
 
     torchrun --nproc-per-node 4 -m spikeloom train --data cifar10 ...
 
 The batch size is that of all processes together. Process r of R takes every R-th sample of a batch, from the r-th on. With n_r samples
-there and n in all, its loss is scaled by n_r / n, and the gradients of all processes are added up in one flat buffer: their sum is
+there and n in total, its loss is scaled by n_r / n, and the gradients of all processes are added up in one flat buffer: their sum is
 the gradient of the whole batch's mean loss, whatever the sizes of the parts. (DistributedDataParallel would average the parts
-unweighted.) Every process then takes the same step on the same bits, which `check_same` holds by a hash.
+unweighted.) Every process then takes the same step on the same bits, which `check_same` verifies by a hash.
 
-Batch normalisation takes its statistics over all processes on CUDA (SyncBatchNorm). On CPUs, where torch has none, each process
+Batch normalisation computes its statistics over all processes on CUDA (SyncBatchNorm). On CPUs, where torch has none, each process
 normalises by its own part of the batch, and the running statistics are averaged after every epoch.
 """
 
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together, as one of them sees them: its `rank` among `size`, and its device."""
+    """The process group that trains together, as seen by one process: its `rank`, the group's `size`, and its device."""
 
     rank: int = 0
     size: int = 1
@@ -50,7 +50,7 @@ class World:
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over the processes; a parameter without one counts as zeros.
 
-        One call a step, over one flat buffer for each type of number.
+        One call per step, over one flat buffer per dtype.
         """
         if self.size == 1:
             return
@@ -103,7 +103,7 @@ class World:
                 )
 
     def wait(self) -> None:
-        """Return when all processes have come here."""
+        """Return when all processes have reached this call."""
         if self.size > 1:
             self.total(torch.zeros(1))
 
@@ -118,10 +118,10 @@ def _capital(text: str) -> str:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device that `wanted` ("auto", "cpu" or "cuda") comes to, for this process of its machine.
+    """Return the device that `wanted` ("auto", "cpu" or "cuda") resolves to for this process on its machine.
 
     Raises:
-        UsageError: CUDA was asked for and there is none, or fewer devices than processes.
+        UsageError: CUDA was requested but is not available, or there are fewer devices than processes.
     """
     available = torch.cuda.is_available()
     if wanted == "cpu" or (wanted == "auto" and not available):
@@ -136,10 +136,10 @@ def choose_device(wanted: str) -> torch.device:
 
 @contextmanager
 def joined(wanted: str) -> Generator[World]:
-    """Join the processes that torchrun started, if it did: gloo between CPUs, NCCL between CUDA devices; leave them at the end.
+    """Join the processes that torchrun started, if it did: gloo between CPUs, NCCL between CUDA devices; leave the group at the end.
 
     Args:
-        wanted: the device asked for: "auto", "cpu" or "cuda".
+        wanted: the requested device: "auto", "cpu" or "cuda".
 
     Raises:
         UsageError: see `choose_device`.
@@ -159,7 +159,7 @@ def joined(wanted: str) -> Generator[World]:
 
 
 def synchronised(model: nn.Module, world: World) -> nn.Module:
-    """Return the model with SyncBatchNorm for batch normalisation where several CUDA devices train it; parameters stay the same objects."""
+    """Return the model with SyncBatchNorm as its batch normalisation if several CUDA devices train it; parameters stay the same objects."""
     if world.size == 1 or world.device.type != "cuda":
         return model
     return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(model))

@@ -1,4 +1,4 @@
-"""Accuracy: the predicted class is the one whose output neurons spiked most, the lowest index among equals."""
+"""Accuracy: the predicted class is the one whose output neurons spiked most, ties go to the lowest index."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .quantise import IntegerArithmetic
 __all__ = ["accuracy", "inputs_of", "is_silent", "with_weights"]
 
 BATCH = 500
-BATCH_SPIKES = 1 << 26  # of the largest layer over all steps, that a batch may hold: half a GiB in float64
+BATCH_SPIKES = 1 << 26  # most spikes of the largest layer over all steps in a batch: half a GiB in float64
 
 
 def inputs_of(values: Tensor, levels: int, *, integer: bool, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return what a network takes: the integers themselves, or  p / levels  rounded to float32 (then widened to `dtype`)."""
+    """Return a network's input values: the integers themselves, or  p / levels  rounded to float32 (then widened to `dtype`)."""
     real = values.to(torch.float32)
     return (real if integer else real / levels).to(dtype)
 
@@ -33,11 +33,11 @@ def accuracy(
     """Return the share (0..1) of samples that are predicted correctly, in the precision of the model's weights, dropout off.
 
     Args:
-        model: on the device that evaluates.
+        model: on the device to evaluate on.
         split: the samples, uint8 (N, *shape).
-        levels: the integer that stands for 1.
-        world: processes that evaluate every so-many-th sample each, and add up; None: this one alone.
-        context: entered around the model, e.g. torch.autocast.
+        levels: the integer that represents 1.
+        world: the process group, each process evaluating every `size`-th sample before the counts are added up; None: this process alone.
+        context: context manager entered around the model, e.g. torch.autocast.
     """
     world = world or World()
     right = torch.zeros((), dtype=torch.int64, device=next(model.parameters()).device)
@@ -75,7 +75,7 @@ def _batch_size(model: SpikingNetwork) -> int:
 
 
 def _counts(output: Tensor, votes: int) -> Tensor:
-    """Count the spikes of each class (N, classes): whole numbers, so that ties are ties, as on a chip."""
+    """Count the spikes of each class (N, classes): whole numbers, so that ties are exact, as on a chip."""
     return (output.to(torch.float64) * votes).round().sum(0)
 
 
@@ -85,9 +85,9 @@ def with_weights(
     """Return a copy of `model` in this state: float64, or the chip's integers where `arithmetic` is given.
 
     Args:
-        model: gives the structure.
+        model: determines the structure.
         state: the whole `state_dict` of such a model.
-        arithmetic: by layer.
+        arithmetic: the integer arithmetic by layer.
     """
     copied = copy.deepcopy(model)
     copied.load_state_dict(dict(state))

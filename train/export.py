@@ -1,10 +1,10 @@
-"""From a trained network to its export: normalisation is folded away, then a float `Network` is built, or an integer one.
+"""From a trained network to its export: normalisation is folded into the weights, then a float or integer `Network` is built.
 
-A layer's connections, each with its own normalisation, become weights without one, and one bias per channel:
+A layer's connections, each with its own normalisation, become weights without normalisation, plus one bias per channel:
 
     norm(W x) = g (W x - m) / sqrt(var + eps) + h  =  W' x + b',    W' = W g / sqrt(var + eps),   b' = h - m g / sqrt(var + eps)
 
-Averages over windows become sums, their weights divided by the number of neurons in one. Both are computed in float64 and rounded once,
+Averages over windows become sums, with weights divided by the number of neurons in a window. Both are computed in float64 and rounded once,
 to the float32 that the file holds.
 """
 
@@ -49,17 +49,17 @@ __all__ = ["fold", "network", "write_calibration"]
 
 
 def fold(model: SpikingNetwork) -> SpikingNetwork:
-    """Return a copy without normalisation, dropout and averages: it gives the spikes of the exported file exactly, in float64.
+    """Return a copy without normalisation, dropout and averages, which in float64 reproduces the spikes of the exported file exactly.
 
     A network that has none of these keeps its weights, rounded to float32.
 
     Args:
-        model: of any precision, which the copy has too.
+        model: of any precision, which the copy keeps.
 
     Raises:
         UsageError: a gate is neither open nor closed.
     """
-    functional.reset_net(model)  # potentials of the last samples may hang on a graph, which cannot be copied
+    functional.reset_net(model)  # potentials of the last samples may belong to an autograd graph, which cannot be copied
     folded = copy.deepcopy(model).eval()
     for name, layer in folded.named_layers():
         _fold_layer(layer)
@@ -100,7 +100,7 @@ def _fold_connection(connection: Connection, kind: torch.dtype) -> list[Tensor]:
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return what  norm(x) = scale x + shift  is, (C,) in float64."""
+    """Return scale and shift of  norm(x) = scale x + shift,  (C,) in float64."""
     mean, variance = (cast(Tensor, t).detach().double() for t in (norm.running_mean, norm.running_var))
     scale = 1.0 / torch.sqrt(variance + norm.eps)
     if norm.affine:
@@ -110,7 +110,7 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _identity(connection: Connection, kind: torch.dtype) -> nn.Conv2d:
-    """A convolution that passes each channel on: an average over windows needs weights to be divided."""
+    """An identity convolution per channel: an average over windows needs weights that can be divided."""
     channels = connection.source_shape[0]
     conv = nn.Conv2d(channels, channels, 1, bias=False)
     conv.weight = nn.Parameter(torch.eye(channels, dtype=kind)[:, :, None, None])
@@ -124,12 +124,12 @@ def network(
     stages: tuple[Stage, ...],
     provenance: Mapping[str, str],
 ) -> Network:
-    """Build the network that the compiler reads.
+    """Build the network that the compiler takes as input.
 
     Args:
         model: folded, its weights inside, on the CPU.
-        arithmetic: by layer, the integers to export; None: the float weights.
-        dataset: gives the input's shape and levels.
+        arithmetic: the integers to export, by layer; None: the float weights.
+        dataset: provides the input's shape and levels.
         stages, provenance: copied into the network.
 
     Raises:
@@ -215,9 +215,9 @@ def _maps(shape: Shape) -> tuple[int, int, int]:
 
 
 def write_calibration(path: Path, dataset: Dataset) -> Path:
-    """Write training samples that a compiler may calibrate on.
+    """Write training samples for the compiler's calibration.
 
-    values uint8 (n, inputs), of temporal data (n, timesteps, inputs); labels int64 (n,).
+    values uint8 (n, inputs), for temporal data (n, timesteps, inputs); labels int64 (n,).
     """
     picked = dataset.train.evenly(CALIBRATION_SAMPLES)
     flat = picked.values.reshape(*picked.values.shape[: 1 + dataset.temporal], dataset.inputs)

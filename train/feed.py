@@ -1,4 +1,4 @@
-"""Samples on their way to the network: bytes on the device where they fit, real numbers only a batch at a time."""
+"""Feeding samples to the network: kept as bytes, on the device where they fit, and converted to real numbers one batch at a time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .evaluate import inputs_of
 
 __all__ = ["Feed"]
 
-SHARE_OF_MEMORY = 0.5  # of the device's free memory, that the samples may take
+SHARE_OF_MEMORY = 0.5  # largest share of the device's free memory that the samples may occupy
 
 
 class Feed:
-    """A split's samples, of which `take` makes batches.
+    """A split's samples, from which `take` makes batches.
 
-    The bytes lie on the device if they fill less than half of what is free there, else in pinned host memory, from where a batch is
-    copied while the device still works on the last.
+    The bytes are kept on the device if they occupy less than half of its free memory, otherwise in pinned host memory, from which a
+    batch is copied while the device still works on the previous one.
 
     Args:
         split: the samples, uint8 (N, *shape).
-        levels: the integer that stands for 1.
-        device: where batches shall be.
+        levels: the integer that represents 1.
+        device: where batches are placed.
     """
 
     def __init__(self, split: Split, levels: int, device: torch.device) -> None:
@@ -38,12 +38,12 @@ class Feed:
         return len(self.labels)
 
     def place(self, order: NDArray[np.int64]) -> Tensor:
-        """Return an epoch's order as a tensor to cut batches from: on the device, if the samples are there, so that no step waits."""
+        """Return an epoch's order as a tensor to slice batches from: on the device if the samples are there, so that no step waits."""
         indices = torch.from_numpy(order)
         return indices.to(self.device) if self.resident else indices
 
     def take(self, indices: Tensor, *, integer: bool) -> tuple[Tensor, Tensor]:
-        """Return the samples at `indices` (int64, from `place`) as real values, or integers as they are, and their labels.
+        """Return the samples at `indices` (int64, from `place`) as real values, or as the integers themselves, with their labels.
 
         Returns:
             x: float32 (n, *shape), images with the channels last in memory on CUDA; labels: int64 (n,).

@@ -1,4 +1,4 @@
-"""A finished training: what it found, what it writes, and reading it again."""
+"""A finished training run: its results, the files that it writes, and reading them back."""
 
 from __future__ import annotations
 
@@ -41,10 +41,9 @@ class TrainedRun:
     """A finished run.
 
     `accuracy` is that of the exported network, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
-    weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: what is wrong with it.
-    `connectivity_unrolled` is the share of
-    synapses that are left when convolutions are unrolled, `connectivity_reachable` of these those that a spike can cross (UPR's Conn., see
-    `reachable`); None in runs of versions that did not count them.
+    weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: problems found in the run.
+    `connectivity_unrolled` is the share of synapses that are left when convolutions are unrolled, `connectivity_reachable` the share that a
+    spike can also cross (UPR's Conn., see `reachable`); None in runs of versions that did not count them.
     """
 
     folder: Path
@@ -94,7 +93,7 @@ def json_object(path: Path, what: str) -> dict[str, Any]:
 
 
 def finish(trainer: Trainer, world: World) -> TrainedRun:
-    """Use the test set, once, on the state that validation chose; write what is exported."""
+    """Evaluate the state chosen by validation on the test set, once; write the exported files."""
     needed = ("float", "integer") if trainer.arithmetic else ("float",)
     for stage in needed:
         if stage not in trainer.best:
@@ -139,7 +138,7 @@ def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: Trained
 
 
 def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:
-    """Say so if the output spikes on no test sample: the accuracy is then that of class 0, and looks like one of a bad network."""
+    """Return a warning if the output spikes on no test sample: the accuracy of class 0 then looks like that of a bad network."""
     test = trainer.dataset.test
     if not is_silent(model, test, trainer.dataset.levels):
         return ()
@@ -194,7 +193,7 @@ def _summary(run: TrainedRun) -> dict[str, Any]:
 
 
 def read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
-    """Return the finished run of a folder, which was trained with `settings`."""
+    """Return the finished run in a folder, which was trained with `settings`."""
     document: Mapping[str, Any] = json_object(folder / SUMMARY, "the summary of a run")
     try:
         stages = tuple(Stage.of_document(s) for s in document["stages"])

@@ -79,39 +79,39 @@ def fit(
     """Train a sparse spiking network on a data set and export it for the compiler.
 
     Args:
-        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples, as
+        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples as
             `spikeloom.data.as_dataset` returns them.
         net: name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18 (docs/networks.md), or one of your own.
         method: name of the pruning rule: dense (prunes nothing), grad-r, deep-r, soft-deep-r, stds, esl or upr (docs/methods.md).
-        sparsity: share of the weights that shall be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense takes 0 only.
+        sparsity: share of the weights that are to be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense accepts only 0.
         epochs: passes over the training samples, at least 1; with weight_bits at least 2.
         out: the run folder, which must not hold a run (but see resume). It receives settings.json, checkpoint.safetensors,
-            metrics.jsonl and tensorboard/ while training goes on; model.onnx, model.safetensors, calibration.safetensors and train.json
-            at its end.
-        batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
+            metrics.jsonl and tensorboard/ during training; model.onnx, model.safetensors, calibration.safetensors and train.json
+            at the end.
+        batch_size: samples per step, over all processes; None: 128, or fewer so that an epoch has at least 40 steps.
         lr: Adam's peak learning rate, 0 < lr <= 1; None: 0.01, or 0.001 for a network with convolutions.
         schedule: how the learning rate changes over the float epochs: cosine, warmup-cosine, one-cycle or constant, or one of your own: the
-            name of a file (docs/extending.md), or a function of the share (0..1) of these epochs that is done, which returns that of `lr`.
-        warmup: share of the float epochs in which the schedules that warm up do so, 0 < warmup < 1.
+            name of a file (docs/extending.md), or a function of the completed share (0..1) of these epochs, which returns a share of `lr`.
+        warmup: share of the float epochs spent warming up, in schedules that do, 0 < warmup < 1.
         timesteps: T, how often a static sample is presented, 1..4096; None: 8, or the frames of recorded samples.
         loss: mse or ce of the firing rates, or tet (docs/training.md has the equations), or one of your own: the name of a file, or a
             function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples.
         tet_lambda: weight of the second term of the loss tet, 0..1.
         augment: none, gentle (small rotations, shifts and scalings of images) or published (what papers use on the data set), or one of
             your own: the name of a file, or a function of a batch and a torch.Generator, which returns a batch of the same shape and type.
-            A run with functions of your own is resumed from a program that gives them again.
+            A run with functions of your own is resumed from a program that passes them again.
         hidden: neurons of the hidden layers of the network fc; short for net_options={"hidden": ...}. None: the network's own.
-        weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the network is deployed without a
-            change of a spike. None: float weights, which the compiler quantises.
-        seed: of the weights, the order of the samples, augmentation, dropout and the validation split; 0..2^63 - 1.
-        qat_fraction: share of the epochs that train in integers, of those with weight_bits, 0..1; at least one epoch.
-        qat_lr: their learning rate at the start of a cosine of their own, as a share of `lr`, 0 < qat_lr <= 1.
-        validation_fraction: share of the training samples held out to choose the best epoch by, 0..1. The test samples are used once.
+        weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the deployed network does not differ
+            by a single spike. None: float weights, which the compiler quantises.
+        seed: for the weights, the order of the samples, augmentation, dropout and the validation split; 0..2^63 - 1.
+        qat_fraction: share of the epochs that train in integers, if weight_bits is given, 0..1; at least one epoch.
+        qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`, 0 < qat_lr <= 1.
+        validation_fraction: share of the training samples held out to choose the best epoch, 0..1. The test samples are used once.
         init: a trained run folder, or its model.safetensors, whose weights training starts from; None: random ones.
-        device: auto (CUDA where there is one), cpu or cuda; with weight_bits always the CPU.
+        device: auto (CUDA if available), cpu or cuda; with weight_bits always the CPU.
         precision: float32, or bf16: torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
-        threads: of torch on the CPU, in each process; None: as many as it has been given. The last bits depend on their number.
+        threads: number of torch's threads on the CPU, per process; None: torch's own setting. The last bits depend on it.
         data_dir: folder of the data set's files; None: the environment's SPIKELOOM_DATA, else ./data.
         method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
         net_options: options of the network by name, such as {"hidden": (400, 200)} of fc.
@@ -119,25 +119,25 @@ def fit(
         loss_options: options of the loss by name, such as {"tet_lambda": 0.01} of tet.
         schedule_options: options of the schedule by name, such as {"warmup": 0.2} of one-cycle.
         augment_options: options of the augmentation by name, where it has any.
-        resume: continue the run in `out` to the bits that it would have had; a finished one is returned as it is.
-        download: whether files of the data set that are missing may be fetched.
+        resume: continue the run in `out` to exactly the result that it would have had; a finished run is returned as it is.
+        download: whether missing files of the data set may be downloaded.
         time_limit: seconds after which no further epoch begins; None: no limit.
-        progress: called now and then as progress(epoch, epochs, batch, batches, metrics, seconds left), epochs and batches from 1 on.
+        progress: called periodically as progress(epoch, epochs, batch, batches, metrics, seconds left), epochs and batches counted from 1.
 
     Returns:
         The finished run: `.folder`, `.accuracy` on the test samples (0..1), `.sparsity` that was reached, `.warnings`.
         `compile_network` takes it as it is.
 
     Warns:
-        SpikeloomWarning: the last bits may come out otherwise than they would have, such as on another processor than the run began on.
+        SpikeloomWarning: the last bits may differ from those of an uninterrupted run, for example on another processor.
 
     Raises:
-        UsageError: an argument of another type, a name or value that there is not, a folder that holds a run (or none, with resume),
-            other settings than those of the run to be resumed, or CUDA where there is none.
+        UsageError: an argument of the wrong type, an unknown name, an invalid value, a folder that holds a run (or none, with resume),
+            settings that differ from those of the run to be resumed, or CUDA where it is not available.
         DataError: files of the data set are missing or damaged.
         FormatError: a checkpoint, or the run to start from, is damaged.
-        OutputError: the folder cannot be written to, or another process is at work in it.
-        PausedError: the time limit has passed; resume=True goes on.
+        OutputError: the folder cannot be written to, or another process is using it.
+        PausedError: the time limit has passed; resume=True continues.
 
     Example:
         >>> run = spikeloom.train.fit("digits", method="grad-r", sparsity=0.9, epochs=10, out="runs/digits")  # doctest: +SKIP
@@ -202,21 +202,21 @@ def train_run(
         settings: the recipe.
         out: the run folder. Receives settings.json, checkpoint.safetensors, metrics.jsonl, tensorboard/ and, at the end,
             model.onnx, model.safetensors, calibration.safetensors and train.json.
-        resume: continue the run in `out` to the bits it would have had, with the number of threads that it began with; a finished one
-            is returned as it is.
-        download: whether the data set's files may be fetched where they are missing.
+        resume: continue the run in `out` to exactly the result that it would have had, with the number of threads that it began with; a
+            finished run is returned as it is.
+        download: whether missing files of the data set may be downloaded.
         time_limit: seconds after which no further epoch begins.
         progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
         dataset: samples of your own; `settings.data` is then their `identity`.
-        own: loss, schedule and augmentation where the settings name functions of the caller's; `fit` gives them.
+        own: loss, schedule and augmentation where the settings name the caller's own functions; passed by `fit`.
 
     Warns:
-        SpikeloomWarning: the last bits may come out otherwise than they would have: see `platform`. train.json has it, too.
+        SpikeloomWarning: the last bits may differ from those of an uninterrupted run: see `platform`. Also recorded in train.json.
 
     Raises:
-        UsageError: a name, option or value that makes no sense; a folder that holds a run, or none to resume; other settings than
+        UsageError: an invalid name, option or value; a folder that holds a run, or no run to resume; settings that differ from those of
             the run to be resumed; a sparsity that leaves a layer without a live synapse; weight_bits for a network that has no
-            integer form; weights to start from that are of another network; CUDA where there is none.
+            integer form; weights to start from that belong to another network; CUDA where it is not available.
         DataError: the data set is missing or damaged.
         FormatError: a checkpoint or run to start from that is damaged.
         OutputError: the folder cannot be written to, or another process is at work in it.
@@ -228,14 +228,14 @@ def train_run(
     settings = parts.settings
     with joined(settings.wanted_device) as world:
         finished = _check_folder(folder, settings, resume, parts)
-        world.wait()  # until all have looked, nobody writes
+        world.wait()  # no process writes until all have looked
         if finished is not None:
             return finished
         saved = _saved_threads(folder) if resume else None
         count = settings.threads or saved or torch.get_num_threads()
         parts = replace(parts, settings=replace(settings, threads=count))
         devices = [world.device] if world.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), threads.held(count):  # the caller's random numbers and threads are none of ours
+        with torch.random.fork_rng(devices=devices), threads.held(count):  # leave the caller's random numbers and threads untouched
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world, own)
             with owned(folder) if world.is_first else nullcontext():
                 if world.is_first:
@@ -279,13 +279,13 @@ def _warn(trainer: Trainer, found: list[str]) -> None:
 
 
 def _saved_threads(folder: Path) -> int | None:
-    """Return the number of threads that the run in a folder began with; None where it was not recorded."""
+    """Return the number of threads that the run in a folder began with; None if it was not recorded."""
     found = json_object(folder / SETTINGS, "the settings of a run").get("threads")
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
 def _check_gates(model: SpikingNetwork, saved: set[str], folder: Path) -> None:
-    """Refuse to resume a run of UPR whose gates are on other layers, as in versions before 2026-11-28.
+    """Refuse to resume a UPR run whose gates are on other layers, as in versions before 2026-11-28.
 
     Raises:
         UsageError: they are.
@@ -302,14 +302,14 @@ def _check_gates(model: SpikingNetwork, saved: set[str], folder: Path) -> None:
 
 
 def _begin(trainer: Trainer, resume: bool) -> None:
-    """Write the settings of a run, unless another process began one here since the folder was looked at."""
+    """Write the settings of a run, unless another process has started one here since the folder was checked."""
     if not resume:
         _check_folder(trainer.folder, trainer.settings, resume)
     write_json(trainer.folder / SETTINGS, trainer.settings.document())
 
 
 def _completed(saved: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
-    """Return saved settings with the default of every option that there was not yet when the run began."""
+    """Return saved settings, with the default for every option that did not exist yet when the run began."""
     whole = dict(saved)
     for name, options in (("method_options", parts.method_options), ("net_options", parts.net_options)):
         if options is not None and isinstance(saved.get(name), dict):
@@ -319,7 +319,7 @@ def _completed(saved: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, settings: TrainSettings, resume: bool, parts: Parts | None = None) -> TrainedRun | None:
-    """Refuse to overwrite a run or to resume none; return the run if it is finished."""
+    """Refuse to overwrite a run, or to resume where there is none; return the run if it is finished."""
     holds = any((folder / name).exists() for name in (SETTINGS, CHECKPOINT, SUMMARY, MODEL))
     if holds and not resume:
         raise UsageError(f"{folder} already contains a run. Continue it with --resume, or name another --out; nothing was changed.")

@@ -16,10 +16,10 @@ __all__ = ["Flat", "Layer", "count_positive", "largest", "largest_of", "share_ou
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's place in the vector.
+    """A layer's position in the vector.
 
     Attributes:
-        positions: int64, broadcastable to the weight: the synapses that a weight stands for when convolutions are unrolled.
+        positions: int64, broadcastable to the weight: how many synapses a weight represents when convolutions are unrolled.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Layer:
         return self.weight.numel()
 
     def values(self) -> Tensor:
-        """Return the weights, flat: a view, or a copy where they do not lie in row-major order."""
+        """Return the weights, flat: a view, or a copy if they are not stored in row-major order."""
         return self.weight.detach().reshape(-1)
 
     def gradient(self) -> Tensor:
@@ -42,7 +42,7 @@ class Layer:
         return torch.zeros_like(self.values()) if grad is None else grad.detach().reshape(-1)
 
     def put(self, values: Tensor) -> None:
-        """Make flat `values` the weights; nothing to do where they are the view that `values()` gave."""
+        """Set the weights to the flat `values`; does nothing if these are the view that `values()` returned."""
         if values.data_ptr() != self.weight.data_ptr():
             self.weight.detach().copy_(values.view(self.weight.shape))
 
@@ -87,12 +87,12 @@ class Flat:
         return torch.cat([layer.values() != 0 for layer in self.layers])
 
     def put(self, values: Tensor) -> None:
-        """Make (M,) `values` the weights."""
+        """Set the weights to `values` (M,)."""
         for layer in self.layers:
             layer.put(values[layer.part])
 
     def zeros(self, dtype: torch.dtype | None = None) -> Tensor:
-        """Return (M,) zeros beside the weights."""
+        """Return (M,) zeros on the weights' device."""
         return torch.zeros(self.size, dtype=dtype or self.dtype, device=self.device)
 
     def count_alive(self) -> int:
@@ -104,13 +104,13 @@ class Flat:
         return int(torch.stack([layer.synapses(alive[layer.part]) for layer in self.layers]).sum())
 
     def spread(self, numbers: Tensor) -> Tensor:
-        """Repeat one number a layer over its weights: (M,)."""
+        """Repeat one number per layer over the layer's weights: (M,)."""
         return torch.cat([numbers[i].expand(layer.size) for i, layer in enumerate(self.layers)])
 
     def units(self) -> Tensor:
-        """Return each layer's mean |w| over its live weights, 1 where it has none: the unit that makes layers comparable.
+        """Return each layer's mean |w| over its live weights, 1 if it has none: the unit that makes layers comparable.
 
-        Initial weights shrink with the fan-in; one threshold for all would prune a layer of large fan-in away whole.
+        Initial weights shrink with the fan-in; a single threshold would prune a layer of large fan-in away entirely.
         """
         means: list[Tensor] = []
         for layer in self.layers:
@@ -120,11 +120,11 @@ class Flat:
         return torch.stack(means).to(self.dtype)
 
     def scaled(self, values: Tensor, units: Tensor) -> Tensor:
-        """Return (M,) `values` in units of their layers."""
+        """Return `values` (M,) in units of their layers."""
         return torch.cat([values[layer.part] / units[i] for i, layer in enumerate(self.layers)])
 
     def with_best_first(self, values: Tensor) -> Tensor:
-        """Return (M,) `values` with the largest of each layer made infinite, so that a choice over all leaves no layer empty."""
+        """Return `values` (M,) with the largest of each layer set to infinity, so that a selection over all layers leaves none empty."""
         raised = values.clone()
         for layer in self.layers:
             raised[layer.part][values[layer.part].argmax()] = torch.inf
@@ -139,14 +139,14 @@ def count_positive(values: Tensor) -> int:
 
 
 def smallest_value(values: Tensor, rank: int) -> Tensor:
-    """Return the `rank`-th smallest value (from 1) of `values` (M,), a scalar beside it."""
+    """Return the `rank`-th smallest value (from 1) of `values` (M,), a scalar on the same device."""
     if devices.uses_numpy(values):  # introselect: several times faster than torch's kthvalue
         return torch.from_numpy(np.partition(values.numpy(), rank - 1)[rank - 1 : rank]).squeeze(0)
-    return torch.sort(values).values[rank - 1]  # all of the device; its kthvalue searches a vector in a single block of threads
+    return torch.sort(values).values[rank - 1]  # uses the whole device; torch's kthvalue searches a vector in a single block of threads
 
 
 def largest(values: Tensor, count: int) -> Tensor:
-    """Return the mask of exactly `count` largest `values` (M,); among equals at the boundary the first are taken."""
+    """Return the mask of exactly the `count` largest `values` (M,); ties at the boundary go to the first."""
     if count <= 0 or count >= values.numel():
         return torch.full_like(values, count > 0, dtype=torch.bool)
     bound = smallest_value(values, values.numel() - count + 1)
@@ -157,7 +157,7 @@ def largest(values: Tensor, count: int) -> Tensor:
 
 
 def largest_of(values: Tensor, allowed: Tensor, count: int) -> Tensor:
-    """Return the mask (M,) of exactly `count` largest `values` among those that `allowed`, bool (M,), has at least as many of."""
+    """Return the mask (M,) of exactly the `count` largest `values` where `allowed`, bool (M,), is true, in at least `count` positions."""
     index = allowed.nonzero().view(-1)
     mask = torch.zeros_like(allowed)
     mask[index[largest(values[index], count)]] = True
@@ -165,7 +165,7 @@ def largest_of(values: Tensor, allowed: Tensor, count: int) -> Tensor:
 
 
 def split(total: int, shares: Sequence[float], limits: Sequence[int]) -> list[int]:
-    """Share out `total` in proportion to `shares`, none above its limit or below 1; what the limits cut goes to the others.
+    """Distribute `total` in proportion to `shares`, none above its limit or below 1; what the limits cut off goes to the others.
 
     Rounded by largest remainder, so that the sum is exactly `total`, which must lie between the number of limits and their sum.
     """
@@ -190,7 +190,7 @@ def split(total: int, shares: Sequence[float], limits: Sequence[int]) -> list[in
 
 
 def share_out(flat: Flat, live: int, density: str = "uniform") -> list[int]:
-    """Share `live` synapses out among the layers.
+    """Distribute `live` synapses among the layers.
 
     Args:
         density: "uniform": the same density in each layer. "er": Erdos-Renyi, density of a layer (outputs, inputs) proportional to

@@ -1,8 +1,8 @@
 """Fused, multi-threaded kernels (numba): all T steps of a layer of LIF neurons, forward and backward.
 
-Each neuron's T steps stay in one core's cache, where the step-by-step form writes and reads several (N, C) arrays a step.
-The kernels contract no products (no fast-math), so the forward pass gives the bits of the step-by-step form, whatever the threads.
-Arrays are (steps, elements); an input of one row is static: every step takes the same row.
+Each neuron's T steps stay in one core's cache, where the step-by-step form writes and reads several (N, C) arrays per step.
+The kernels contract no products (no fast-math), so the forward pass is bit-identical to the step-by-step form, whatever the number of
+threads. Arrays are (steps, elements); an input of one row is static: every step takes the same row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..jit import jit_parallel, prange
 
 Floats = NDArray[np.floating]
 
-BLOCK = 1024  # elements whose T steps one thread runs before it goes on: 4 KiB a row, so a block stays in the L2 cache
+BLOCK = 1024  # elements whose T steps a thread computes before the next block: 4 KiB per row, so a block stays in the L2 cache
 STATE_MAX = float((1 << 23) - 1)
 STATE_WRAP = float(1 << 24)
 
@@ -27,7 +27,7 @@ def lif_forward(
 
     Args:
         x: (T or 1, M) input.
-        v: (M,) membrane potential before the first step; holds the last one afterwards.
+        v: (M,) membrane potential before the first step; afterwards that after the last step.
         spikes, charged: (T, M) outputs: s as 0/1, and h.
     """
     steps, size = spikes.shape
@@ -109,7 +109,7 @@ def lif_backward(
         dL/dx[t] = gain dL/dh[t];   dL/dv[t-1] = keep dL/dh[t]
 
     Args:
-        grad_v: (M,) dL/dv after the last step; holds that before the first step afterwards.
+        grad_v: (M,) dL/dv after the last step; on return, that before the first step.
         grad_x: (T or 1, M) output; one row receives the sum over the steps.
     """
     steps, size = charged.shape

@@ -1,10 +1,10 @@
-"""Spiking networks as graphs: layers of LIF neurons, pools and gates of spikes, and the connections between them.
+"""Spiking networks as graphs: layers of LIF neurons, max pools and ANDs of spikes, and the connections between them.
 
     layer        s = LIF( b + sum of its connections ),  times a gate where there is one
     connection   a = norm( op( avg_pool( dropout( sum of the sources' spikes ) ) ) )
     max pool     s = OR of a window;    and    s = AND of the sources, some of them inverted
 
-Spikes are (T, N, ...) everywhere. A static sample enters the first layers once for all T steps.
+Spikes are (T, N, ...) everywhere. A static sample is processed by the first layers once for all T steps.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Connection(nn.Module):
         source_shape: (C, H, W), or (N,).
         op: convolution (one group, same stride and padding on both axes) or linear layer, which takes flattened maps; None: the identity.
         norm: batch normalisation after a convolution.
-        pool: side of the windows that are averaged first; what does not fill a window is left out.
-        dropout: the probability that a neuron of the source is silenced in training, at all T steps alike; the others are scaled up.
+        pool: side of the windows that are averaged first; an incomplete window at the border is dropped.
+        dropout: the probability that a source neuron is silenced in training, at all T steps; the others are scaled up.
 
     Raises:
-        UsageError: parts that do not fit each other.
+        UsageError: shapes or operations that do not fit together.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Connection(nn.Module):
 
     @property
     def pooled_shape(self) -> Shape:
-        """The shape that `op` takes."""
+        """The input shape of `op`."""
         channels, *sides = self.source_shape
         return (channels, *(side // self.pool for side in sides))
 
@@ -77,7 +77,7 @@ class Connection(nn.Module):
 
     @property
     def positions(self) -> Tensor:
-        """How many synapses one weight stands for when unrolled: int64, broadcastable to the weight."""
+        """How many synapses one weight represents when unrolled: int64, broadcastable to the weight."""
         if not isinstance(self.op, nn.Conv2d):
             sides = self.pool**2 if len(self.source_shape) == 3 else 1
             return torch.full((1, 1), sides, dtype=torch.int64)
@@ -85,7 +85,7 @@ class Connection(nn.Module):
         return (rows[:, None] * columns * self.pool**2)[None, None]
 
     def forward(self, s: Tensor) -> Tensor:
-        """Return the input current: (T, N, *shape) of spikes (T, N, *source_shape), (N, *shape) of static values."""
+        """Return the input current: (T, N, *shape) from spikes (T, N, *source_shape), (N, *shape) from static values."""
         if self.training and self.dropout:
             s = s * dropout(torch.ones_like(s[0] if s.dim() - len(self.source_shape) == 2 else s), self.dropout)
         leading = s.shape[: s.dim() - len(self.source_shape)]
@@ -140,16 +140,16 @@ def _check_connection(connection: Connection) -> None:
 
 
 class SpikingLayer(nn.Module):
-    """LIF neurons on the sum of their connections:  s = gate * LIF(b + a1 + a2 + ...).
+    """LIF neurons driven by the sum of their connections:  s = gate * LIF(b + a1 + a2 + ...).
 
     Args:
-        connections: all to the same shape; all from the input, or none.
+        connections: all of the same output shape; either all or none from the input.
         repeat: T for a layer with static input, which is computed once; None for spikes or temporal input.
 
     Attributes:
-        bias: one number a channel, added to the input of each step; None in training, where normalisation does that.
-        gate: a factor for each neuron's spikes, of the layer's shape; None: there are none.
-        integer: the chip's arithmetic, once training is in integers.
+        bias: one number per channel, added to the input of each step; None in training, where normalisation does that.
+        gate: a factor for each neuron's spikes, of the layer's shape; None: the layer has no gates.
+        integer: the chip's arithmetic, set in the integer stage of training.
     """
 
     def __init__(self, connections: Sequence[Connection], repeat: int | None = None) -> None:
@@ -177,12 +177,12 @@ class SpikingLayer(nn.Module):
 
     @property
     def is_first(self) -> bool:
-        """Whether the layer takes the sample itself."""
+        """Whether the layer receives the sample itself."""
         return INPUT in self.sources
 
     @property
     def linear(self) -> nn.Linear:
-        """The only connection's linear layer.
+        """The linear layer of the only connection.
 
         Raises:
             UsageError: there are several connections, or it is a convolution.
@@ -215,7 +215,7 @@ def sum_of(spikes: Mapping[str, Tensor], sources: Sequence[str]) -> Tensor:
 
 
 class MaxPool(nn.Module):
-    """The OR of the spikes in each window, which is their maximum; on a chip a neuron without memory and a threshold of 1.
+    """The OR of the spikes in each window, which is their maximum; on a chip a memoryless threshold unit with threshold 1.
 
     Args:
         source: name of a layer of shape `source_shape` (C, H, W).
@@ -274,20 +274,20 @@ Unit = SpikingLayer | MaxPool | And
 
 
 class SpikingNetwork(nn.Module):
-    """Layers, pools and gates in topological order.
+    """Layers, pools and ANDs in topological order.
 
     Args:
         units: by name; the last is the output, a flat layer of classes * votes neurons.
-        shape: in which the first layers take a sample, or a frame of a temporal one.
+        shape: of a sample, or of a frame of a temporal one, as the first layers receive it.
         timesteps: T.
         classes: labels are 0..classes - 1.
-        votes: output neurons a class, side by side, which are averaged.
+        votes: output neurons per class, adjacent to each other, which are averaged.
         temporal: whether samples carry their own T frames.
         dense: connections that UPR does not prune, by the names of `named_ops`.
         uncounted: connections that UPR's connectivity leaves out, see `reachable`.
 
     Raises:
-        UsageError: a source that does not come earlier or has another shape, or an output of another size.
+        UsageError: a source that does not precede its target or has the wrong shape, or an output of the wrong size.
     """
 
     def __init__(
@@ -310,17 +310,17 @@ class SpikingNetwork(nn.Module):
         _check_network(self)
 
     def units(self) -> Iterator[tuple[str, Unit]]:
-        """Yield layers, pools and gates with their names, from the input on."""
+        """Yield layers, pools and ANDs with their names, starting at the input."""
         yield from cast("Iterator[tuple[str, Unit]]", iter(self.layers.items()))
 
     def named_layers(self) -> Iterator[tuple[str, SpikingLayer]]:
-        """Yield the layers with their names, from the input on."""
+        """Yield the layers with their names, starting at the input."""
         for name, unit in self.units():
             if isinstance(unit, SpikingLayer):
                 yield name, unit
 
     def named_ops(self) -> Iterator[tuple[str, Connection]]:
-        """Yield the connections with weights; names are the layer's, with _2, _3 for a second, a third."""
+        """Yield the connections with weights; names are the layer's, with _2, _3 for the second and third."""
         for name, layer in self.named_layers():
             weighted = [c for c in layer.inputs if c.op is not None]
             for i, connection in enumerate(weighted):
@@ -341,24 +341,24 @@ class SpikingNetwork(nn.Module):
         return {name: cast(nn.Parameter, cast(nn.Linear, connection.op).weight) for name, connection in self.named_ops()}
 
     def positions(self) -> dict[str, Tensor]:
-        """Return how many synapses a weight stands for when unrolled: int64, broadcastable to the weight of the same name."""
+        """Return how many synapses a weight represents when unrolled: int64, broadcastable to the weight of the same name."""
         return {name: connection.positions for name, connection in self.named_ops()}
 
     def others(self) -> dict[str, nn.Parameter]:
-        """Return what trains beside weights and gates by name: scale and shift of normalisations, biases."""
+        """Return the other trainable parameters, besides weights and gates, by name: scale and shift of normalisations, biases."""
         owned = {id(p) for p in (*self.weights().values(), *self.gates().values())}
         return {name: p for name, p in self.named_parameters() if id(p) not in owned}
 
     def gates(self) -> dict[str, nn.Parameter]:
-        """Return the gates that there are, by layer."""
+        """Return the existing gates by layer."""
         return {name: layer.gate for name, layer in self.named_layers() if layer.gate is not None}
 
     def gated(self) -> list[str]:
-        """Return the layers that UPR gives gates: all with a convolution but those that take the sample itself."""
+        """Return the layers that UPR gates: all with a convolution except those that receive the sample itself."""
         return [name for name, layer in self.named_layers() if len(layer.shape) == 3 and not layer.is_first]
 
     def add_gates(self, names: Iterable[str] | None = None) -> dict[str, nn.Parameter]:
-        """Give layers a gate of their shape, open at first, unless they have one; return the gates of these layers.
+        """Give layers a gate of their shape, initially open, unless they have one; return the gates of these layers.
 
         Args:
             names: of layers; None: those of `gated`.
@@ -382,17 +382,17 @@ class SpikingNetwork(nn.Module):
         return spikes
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output spikes (T, N, classes), averaged over the votes; at least float32, also under autocast.
+        """Return the output spikes (T, N, classes), averaged over the output neurons per class; at least float32, also under autocast.
 
         Args:
-            x: (N, ...), of temporal samples (N, T, ...): real values; the integers themselves once the layers are integer.
+            x: (N, ...), or (N, T, ...) for temporal samples: real values; the integers themselves once the layers are integer.
         """
         *_, last = self.populations(x).values()
         last = last.float() if last.dtype in HALF else last
         return last if self.votes == 1 else last.unflatten(2, (self.classes, self.votes)).mean(3)
 
     def _arranged(self, x: Tensor) -> Tensor:
-        """Bring samples to (N, *shape), or (T, N, *shape)."""
+        """Reshape samples to (N, *shape), or (T, N, *shape)."""
         return x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
 
 

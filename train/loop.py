@@ -1,4 +1,4 @@
-"""The training loop: epochs, validation, checkpoints. What it keeps is decided on the validation split alone."""
+"""The training loop: epochs, validation, checkpoints. Which state is kept is decided on the validation split alone."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from .state import Best, capture, restore
 __all__ = ["Best", "ProgressCallback", "Trainer"]
 
 CHECKPOINT, TENSORBOARD = "checkpoint.safetensors", "tensorboard"
-ORDER, NOISE, AUGMENTATION = 2, 3, 4  # streams of random numbers, beside the data module's
+ORDER, NOISE, AUGMENTATION = 2, 3, 4  # streams of random numbers, besides those of the data module
 
 
 class Trainer:
-    """One run's state. `run` goes on from wherever that state is.
+    """The state of one run. `run` continues from that state.
 
     Args:
         settings: the recipe.
@@ -51,7 +51,7 @@ class Trainer:
         folder: the run folder; exists.
         progress: called during epochs.
         world: the processes that train together; None: this one, on the CPU.
-        own: loss, schedule and augmentation where they are functions of the caller's; None: none is.
+        own: loss, schedule and augmentation where they are the caller's own functions; None: none is.
     """
 
     def __init__(
@@ -85,21 +85,21 @@ class Trainer:
 
     @property
     def batch_size(self) -> int:
-        """Samples a step, of all processes together."""
+        """Samples per step, over all processes."""
         return cast(int, self.settings.batch_size)
 
     @property
     def batches(self) -> int:
-        """Steps of an epoch. Samples at its end are left to another epoch, in another order, where there are fewer than processes.
+        """Steps per epoch. If fewer samples than processes remain at its end, they are skipped; the next epoch has another order.
 
-        Batch normalisation has no variance over one sample, so with it they are also left where a process would have one.
+        Batch normalisation has no variance over one sample, so with it they are also skipped if a process would get only one.
         """
         whole, remainder = divmod(len(self.feed), self.batch_size)
         each = 2 if whole and self.batch_size >= 2 * self.world.size and has_norms(self.model) else 1
         return whole + (remainder >= each * self.world.size)
 
     def run(self, time_limit: float | None = None) -> None:
-        """Train the epochs that are left, with a checkpoint after each.
+        """Train the remaining epochs, with a checkpoint after each.
 
         Args:
             time_limit: seconds after which no further epoch begins.
@@ -156,7 +156,7 @@ class Trainer:
         return row
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Take the epoch's steps; return the mean loss and the last learning rate. All that is random follows from (seed, epoch)."""
+        """Take the epoch's steps; return the mean loss and the last learning rate. All randomness follows from (seed, epoch)."""
         self.model.train()
         torch.manual_seed(self._seed(NOISE))
         noise = torch.Generator(self.world.device).manual_seed(self._seed(AUGMENTATION))
@@ -175,14 +175,14 @@ class Trainer:
         return float(self.world.total(total)) / samples, rate
 
     def step(self, x: Tensor, labels: Tensor, rate: float, progress: float, share: float = 1.0) -> Tensor:
-        """Take one step of training on this process's part of a batch; return the part's mean loss, on the device.
+        """Take one training step on this process's part of a batch; return the part's mean loss, on the device.
 
         Args:
             x: samples (n, *shape), real values or, in the integer stage, integers.
             labels: their classes, int64 (n,).
             rate: the learning rate.
-            progress: the share of the float stage that is done, 0..1.
-            share: of the batch's samples, that this part is.
+            progress: the completed share of the float stage, 0..1.
+            share: this part's share of the batch's samples.
         """
         self.method.zero_grad()
         self.rest.zero_grad()
@@ -200,7 +200,7 @@ class Trainer:
         return self.loss(output, labels)
 
     def _precision(self) -> AbstractContextManager[object]:
-        """Autocast, where asked for; the integer stage is exact and has none."""
+        """Autocast, if requested; the integer stage is exact and does not use it."""
         if self.settings.precision == "float32" or self.arithmetic is not None:
             return nullcontext()
         return torch.autocast(self.world.device.type, torch.bfloat16)
@@ -213,7 +213,7 @@ class Trainer:
         return min(epoch / self.settings.float_epochs, 1.0)
 
     def _rate(self, epoch: float) -> float:
-        """The schedule over the float epochs, and a cosine, from a lower start, over the integer ones."""
+        """The schedule over the float epochs, then a cosine, from a lower start, over the integer ones."""
         settings = self.settings
         peak = cast(float, settings.lr)
         if epoch < settings.float_epochs:
@@ -226,20 +226,20 @@ class Trainer:
         self.use({name: self._registers(name, layer) for name, layer in self.model.named_layers()})
 
     def _registers(self, name: str, layer: SpikingLayer) -> IntegerArithmetic:
-        """Choose a layer's registers for its weights as they are."""
+        """Choose a layer's registers for its current weights."""
         levels = self.dataset.levels if layer.is_first else 1
         weights = self.model.weights()[name].detach().numpy()
         return choose_arithmetic(weights, layer.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels)
 
     def _follow_weights(self) -> None:
-        """Choose the registers again of layers whose weights have outgrown them, until an epoch's integers can be kept."""
+        """Choose new registers for layers whose weights have outgrown them, until an epoch's integers can be kept."""
         best = self.best.get("integer")
         if self.arithmetic is None or (best is not None and best.eligible):
             return
         weights = self.model.weights()
         grown = [(name, layer) for name, layer in self.model.named_layers() if not fits(weights[name], self.arithmetic[name])]
         if grown:
-            self.best.pop("integer", None)  # its integers were those of other registers
+            self.best.pop("integer", None)  # its integers belong to the old registers
             self.use(self.arithmetic | {name: self._registers(name, layer) for name, layer in grown})
 
     def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
@@ -264,7 +264,7 @@ class Trainer:
             checkpoints.write(self.folder / CHECKPOINT, capture(self))
 
     def restore(self, saved: checkpoints.Checkpoint) -> None:
-        """Take over the state of a checkpoint.
+        """Restore the state of a checkpoint.
 
         Raises:
             FormatError: it lacks something or does not fit the network.
@@ -272,7 +272,7 @@ class Trainer:
         restore(self, saved, self.folder / CHECKPOINT)
 
     def _write_metrics(self) -> None:
-        """Write all lines anew: a kill leaves no partial line, and a resumed run no line of an epoch it runs again."""
+        """Rewrite all lines: a killed run leaves no partial line, and a resumed one no line of an epoch that it repeats."""
         if self.world.is_first:
             write_text(self.folder / METRICS, _lines(self.rows))
 

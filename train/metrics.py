@@ -1,4 +1,4 @@
-"""Rows of metrics, one an epoch, as they lie in metrics.jsonl and in checkpoints. No torch."""
+"""Rows of metrics, one per epoch, as stored in metrics.jsonl and in checkpoints. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def row_of(value: object) -> Row:
-    """Return a row that came from a file: numbers by name, `epoch` and `seconds` among them, and the name of its stage.
+    """Return a row read from a file: numbers by name, including `epoch` and `seconds`, and the name of its stage.
 
     Raises:
         ValueError: it is anything else.
@@ -31,7 +31,7 @@ def row_of(value: object) -> Row:
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """Return the rows of a run folder's metrics.jsonl, one an epoch.
+    """Return the rows of a run folder's metrics.jsonl, one per epoch.
 
     Raises:
         FormatError: missing, empty or damaged; the message says in which line.

@@ -16,22 +16,22 @@ from . import kernels, threads
 __all__ = ["HALF", "FusedLIFNode"]
 
 HALF = (torch.bfloat16, torch.float16)
-TO_LAST, FROM_LAST = (0, 1, 3, 4, 2), (0, 1, 4, 2, 3)  # of (T, N, C, H, W): the channels to the end, and back
+TO_LAST, FROM_LAST = (0, 1, 3, 4, 2), (0, 1, 4, 2, 3)  # permutations of (T, N, C, H, W): channels to the end, and back
 
 
 class FusedLIFNode(neuron.LIFNode):
     """SpikingJelly's `LIFNode` (hard reset, ATan surrogate) with all T steps in one multi-threaded pass on the CPU.
 
-    The forward pass gives the bits of `LIFNode`, step by step; gradients agree to rounding. What pays on the
-    CPU (benchmarks/train_speed.py): computing the static first layer once for all T instead of T times, and these
+    The forward pass is bit-identical to `LIFNode` step by step; gradients agree to rounding. The gains on the
+    CPU (benchmarks/train_speed.py) come from computing the static first layer once for all T instead of T times, and from these
     kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, soft reset, another surrogate,
     `store_v_seq`) SpikingJelly's own code runs; its CUDA kernels read a static input through a view without copies.
 
-    The membrane potential is float32 also where the input is bfloat16 or float16, as under autocast; spikes have the input's
-    dtype. Maps whose channels lie last in memory stay so.
+    The membrane potential is float32 even where the input is bfloat16 or float16, as under autocast; spikes have the input's
+    dtype. Maps in the channels-last memory format stay in it.
 
     Args:
-        repeat: None: inputs are (T, N, ...). A number T: inputs are static, (N, ...), and stand at each of T steps.
+        repeat: None: inputs are (T, N, ...). A number T: inputs are static, (N, ...), and applied at each of T steps.
         tau, v_threshold, v_reset, decay_input, detach_reset: as in SpikingJelly's `LIFNode`; tau in time steps, above 1.
         alpha: the ATan surrogate's sharpness.
     """
@@ -55,7 +55,7 @@ class FusedLIFNode(neuron.LIFNode):
         inputs = x_seq if self.repeat is None else x_seq.unsqueeze(0)
         if args or kwargs or self.store_v_seq or not _channels_last(inputs):
             return self._run(inputs, *args, **kwargs)
-        # a neuron does not care for the order of the axes, but code that wants contiguous memory would copy maps that have channels last
+        # the order of the axes is irrelevant to a neuron, but code that needs contiguous memory would copy channels-last maps
         self._arrange_state(0, 2, 3, 1)
         spikes = self._run(inputs.permute(TO_LAST))
         self._arrange_state(0, 3, 1, 2)
@@ -77,7 +77,7 @@ class FusedLIFNode(neuron.LIFNode):
         return spikes.to(inputs.dtype)
 
     def materialize_states(self, inputs: tuple[Tensor, ...], states: tuple[object, ...], step_mode: str) -> tuple[Any, ...]:
-        """Return the membrane potential as a tensor, as SpikingJelly does, but never of less than float32."""
+        """Return the membrane potential as a tensor, as SpikingJelly does, but at least in float32."""
         x = inputs[0]
         if x.dtype in HALF:
             x = (x[:1] if step_mode == "m" else x).float()
@@ -90,7 +90,7 @@ class FusedLIFNode(neuron.LIFNode):
 
 
 def _channels_last(x: Tensor) -> bool:
-    """Whether maps (T, N, C, H, W) have their channels last in memory."""
+    """Whether maps (T, N, C, H, W) are in the channels-last memory format."""
     return x.dim() == 5 and not x.is_contiguous() and x.permute(TO_LAST).is_contiguous()
 
 

@@ -1,12 +1,12 @@
-"""Adam with rewiring, a step of each method in one pass over its arrays.
+"""Adam with rewiring: a step of each method in one pass over its arrays.
 
-Each kernel is written twice: for the CPU (numba, multi-threaded) and in torch for all else, where torch.compile makes one fused kernel
-of it on the first step. Both follow the same equations in the same order. In all of them, with g = dL/dw and the moments m, q of Adam,
+Each kernel is written twice: for the CPU (numba, multi-threaded) and in torch for all other devices, where torch.compile fuses it into one
+kernel on the first step. Both follow the same equations in the same order. In all of them, with g = dL/dw and the moments m, q of Adam,
 
     m <- beta1 m + (1 - beta1) g;   q <- beta2 q + (1 - beta2) g^2;   u = rate m / (sqrt(q) / root + eps)
     rate = lr / (1 - beta1^t);   root = sqrt(1 - beta2^t)
 
-Arrays are flat, (M,), of one floating dtype, but for signs and masks, which are int8. All are updated in place.
+Arrays are flat, (M,), of one floating dtype, except for signs and masks, which are int8. All are updated in place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Integers = NDArray[np.integer]
 
 
 class Kernel:
-    """One step of one method, on whatever device its arrays are.
+    """One step of one method, on the device of its arrays.
 
     Args:
         compiled: the numba function  (*arrays, *numbers, *flags).
@@ -46,8 +46,8 @@ class Kernel:
         """Update `arrays` in place.
 
         Args:
-            numbers: real scalars that may change every step.
-            flags: switches; torch.compile builds a kernel for each combination that occurs.
+            numbers: real scalars that may change with every step.
+            flags: switches; torch.compile builds a kernel for each combination in use.
         """
         if not devices.uses_numpy(arrays[0]):
             scalars = torch.tensor(list(numbers), dtype=arrays[0].dtype).to(arrays[0].device, non_blocking=True)

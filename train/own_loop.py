@@ -1,4 +1,4 @@
-"""Pruning in a training loop of one's own: every method as a `torch.optim.Optimizer` over any module's linear and convolutional weights."""
+"""Pruning in the user's own training loop: every method as a `torch.optim.Optimizer` over a module's linear and convolutional weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .subject import ModuleWeights, SparsityGoal
 
 __all__ = ["Connectivity", "PruningOptimizer", "prune"]
 
-CONTROLS = 100  # how often in a training a method is told that an epoch is over, where the epochs' length is not given
-STATE = "pruning"  # the key in `state_dict` of all that is not torch's
+CONTROLS = 100  # how often per training a method is told that an epoch has ended, if the epochs' length is not given
+STATE = "pruning"  # the key in `state_dict` for everything besides torch's own state
 WEIGHTS, OTHERS = "pruned weights", "other parameters"  # names of the parameter groups
 
 
 @dataclass(frozen=True)
 class Connectivity:
-    """The shares (0..1) of weights that are not zero: `overall`, of all that are pruned, and by layer."""
+    """The shares (0..1) of non-zero weights: `overall`, over all pruned weights, and by layer."""
 
     overall: float
     layers: Mapping[str, float]
@@ -54,32 +54,32 @@ def prune(
     others: bool = True,
     steps_per_epoch: int | None = None,
 ) -> PruningOptimizer:
-    """Return an optimizer that trains a module and prunes it on the way, for a loop of one's own.
+    """Return an optimizer that prunes a module while training it, for use in your own training loop.
 
         optimizer = prune(model, "grad-r", sparsity=0.95, total_steps=epochs * len(loader))
         for x, y in batches: loss(model(x), y).backward(); optimizer.step(); optimizer.zero_grad()
         model = optimizer.finish()
 
-    The method owns the weights of all linear and convolutional layers that are trained and not exempt, and moves them by Adam (0.9, 0.999,
-    1e-8) and its rule. The schedule of the sparsity follows the share of `total_steps` that is done.
+    The method owns the weights of all linear and convolutional layers that are trained and not exempt, and updates them by Adam (0.9,
+    0.999, 1e-8) and its own rule. The sparsity schedule follows the completed share of `total_steps`.
 
     Args:
-        module: any module, on one device, its pruned weights float32 or float64; DistributedDataParallel is looked through, and has to be
-            put around the module before this call.
+        module: any module, on one device, its pruned weights float32 or float64; DistributedDataParallel is unwrapped, and must
+            have been applied before this call.
         method: a file in train/methods; upr only where all layers are linear.
-        sparsity: the share of the pruned weights that shall be zero, 0 <= sparsity < 1.
-        total_steps: how often `step` will be called; batches whose gradients are accumulated are one.
-        lr: the learning rate, 0 < lr <= 1; that of both parameter groups, which schedulers may change.
+        sparsity: the share of the pruned weights that is to be zero, 0 <= sparsity < 1.
+        total_steps: how often `step` will be called; batches whose gradients are accumulated count as one.
+        lr: the learning rate, 0 < lr <= 1; used by both parameter groups; schedulers may change it.
         exempt: names of layers, or of modules around some, as in `named_modules`, whose weights are not pruned.
-        seed: of all that is random in the method. It is a function of the seed and the step, so processes that train together prune alike.
+        seed: of the method's random numbers, which depend only on the seed and the step, so processes that train together prune alike.
         method_options: the method's own options by name, see docs/methods.md.
-        others: whether biases, normalisation and all other parameters are trained here, too, with plain Adam; False leaves them to an
-            optimizer of one's own.
-        steps_per_epoch: after how many steps the method is told that an epoch is over; rules that act then (the method of
-            examples/own_pruning_rule.py does) act so often. None: a hundredth of the steps.
+        others: whether biases, normalisation and all other parameters are also trained here, with plain Adam; False leaves them to an
+            optimizer of your own.
+        steps_per_epoch: how many steps make an epoch, at whose end the method is called; this sets how often rules act that act only then
+            (such as the one in examples/own_pruning_rule.py). None: a hundredth of the steps.
 
     Raises:
-        UsageError: a value that makes no sense, no layer to prune, a name that there is not, or weights that cannot be pruned: shared,
+        UsageError: an invalid value, no layer to prune, an unknown name, or weights that cannot be pruned: shared,
             parametrized, not finite, on several devices, of half precision; see `subject.ModuleWeights`.
     """
     chosen = registry.load(methods, "method", method)
@@ -99,7 +99,7 @@ def prune(
 
 @dataclass(frozen=True)
 class Plan:
-    """What an optimizer was asked for, as far as its state depends on it."""
+    """The arguments of an optimizer on which its state depends."""
 
     method: str
     sparsity: float
@@ -112,11 +112,11 @@ class Plan:
 class PruningOptimizer(Optimizer):
     """A method as a torch optimizer; made by `prune`.
 
-    Parameter groups: the pruned weights, and, unless they are left to another optimizer, all other parameters. Of a group only `lr` has a
-    meaning. A call of `step` when no parameter has a gradient is no step, as in torch's own optimizers.
+    Parameter groups: the pruned weights and, unless they are left to another optimizer, all other parameters. Of a group's options only
+    `lr` is used. A call of `step` when no parameter has a gradient does not count as a step, as in torch's own optimizers.
 
     Attributes:
-        steps: how many steps have been taken, of `plan.total_steps`; after `finish` there may be more.
+        steps: how many steps have been taken, of `plan.total_steps`; may grow further after `finish`.
     """
 
     def __init__(self, module: nn.Module, weights: ModuleWeights, method: Method, plan: Plan, lr: float, *, others: bool) -> None:
@@ -134,7 +134,7 @@ class PruningOptimizer(Optimizer):
         self._begun_with = _digest(self._weights.values())
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuse: what is pruned is chosen when the optimizer is made.
+        """Refuse: the pruned weights are chosen when the optimizer is made.
 
         Raises:
             UsageError: always, once the optimizer is made.
@@ -144,7 +144,7 @@ class PruningOptimizer(Optimizer):
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Refuse copies and pickles, which would hold weights of no module.
+        """Refuse copies and pickles, whose weights would belong to no module.
 
         Raises:
             UsageError: always.
@@ -162,8 +162,8 @@ class PruningOptimizer(Optimizer):
             closure: computes the loss anew and its gradients; called once. Its value is returned.
 
         Raises:
-            UsageError: all steps are done; a gradient is not finite; the weights were moved, or changed since `prune` before the first
-                step; a layer has lost its last weight.
+            UsageError: all steps have been taken; a gradient is not finite; the weights were moved, or changed between `prune` and the
+                first step; a layer has lost its last weight.
         """
         loss = None
         if closure is not None:
@@ -213,13 +213,13 @@ class PruningOptimizer(Optimizer):
 
     @torch.no_grad()
     def finish(self) -> nn.Module:
-        """Stop rewiring and return the module, with as many zeros as were asked for; `step` then trains the weights that are left.
+        """Stop rewiring and return the module with the requested number of zeros; `step` then trains the remaining weights.
 
         Raises:
-            UsageError: a layer has no weight left.
+            UsageError: a layer has no live weight left.
 
         Warns:
-            SpikeloomWarning: steps are left, so that weights which the schedule had left alive were removed at once.
+            SpikeloomWarning: steps are left, so weights that the schedule had not yet removed were removed at once.
         """
         if self.finished:
             return self.module
@@ -232,17 +232,17 @@ class PruningOptimizer(Optimizer):
         return self.module
 
     def sparsity(self) -> float:
-        """Return the share of the pruned weights that is zero now."""
+        """Return the current share of zeros among the pruned weights."""
         return self.method.sparsity()
 
     def connectivity(self) -> Connectivity:
-        """Return the share of weights that are not zero now, of each layer that is pruned and of all."""
+        """Return the current share of non-zero weights, for each pruned layer and overall."""
         alive = {name: int(torch.count_nonzero(weight)) for name, weight in self._weights.items()}
         sizes = {name: weight.numel() for name, weight in self._weights.items()}
         return Connectivity(sum(alive.values()) / sum(sizes.values()), {name: alive[name] / sizes[name] for name in alive})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that continues the training to the same bits, the pruned weights included; `torch.load(weights_only=True)` reads it.
+        """Return everything needed to continue training bit for bit, with the pruned weights; `torch.load(weights_only=True)` reads it.
 
         The other parameters and buffers are in the module's own `state_dict`.
         """
@@ -253,10 +253,10 @@ class PruningOptimizer(Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, into an optimizer made by the same call of `prune` on the same module.
+        """Restore the result of `state_dict` into an optimizer made by the same call of `prune` on the same module.
 
         Raises:
-            UsageError: it is the state of something else; the message says of what. Or this optimizer is finished, and that state is not.
+            UsageError: the state belongs to something else, which the message names; or this optimizer is finished and the state is not.
         """
         own = _own_state(state_dict, self.plan)
         if self.finished and not own["finished"]:
@@ -277,10 +277,10 @@ class PruningOptimizer(Optimizer):
 
 
 def _own_state(state: Mapping[str, Any], plan: Plan) -> Mapping[str, Any]:
-    """Return the part of a state that is ours.
+    """Return this package's part of a state.
 
     Raises:
-        UsageError: it has none, or that of another plan.
+        UsageError: there is none, or it belongs to another plan.
     """
     own = state.get(STATE)
     if not isinstance(own, Mapping) or not isinstance(own.get("plan"), Mapping) or not {"steps", "finished", "method", "rest"} <= set(own):

@@ -1,4 +1,4 @@
-"""The parts of a run, found by name: data set, network and method, each with its options."""
+"""The plug-ins of a run, found by name: data set, network and method, each with its options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Parts:
-    """Modules and options of a run; `settings` are those asked for, with every option of the parts written out."""
+    """Modules and options of a run; `settings` are those requested, with every option of the plug-ins written out."""
 
     settings: TrainSettings
     network: ModuleType
@@ -42,10 +42,10 @@ class Parts:
 
     @classmethod
     def of(cls, settings: TrainSettings, dataset: Dataset | None = None) -> Parts:
-        """Find the parts that the settings name; `dataset`: samples of the user's own, which have no name to be found by.
+        """Find the plug-ins that the settings name; `dataset`: the user's own samples, which cannot be found by name.
 
         Raises:
-            UsageError: a name or option that there is not, or an option's value that makes no sense.
+            UsageError: an unknown name or option, or an invalid value of an option.
         """
         data_options = cls._data_options(settings) if dataset is None else _own(settings, dataset)
         network = registry.load(networks, "network", settings.net)
@@ -63,7 +63,7 @@ class Parts:
         return registry.options_of(data, _with_timesteps(data, settings), f"the data set {settings.data}")
 
     def load_data(self, download: bool, world: World) -> Dataset:
-        """Load the data set; the first process fetches what is missing before the others look.
+        """Load the data set; the first process downloads missing files before the others look.
 
         Raises:
             DataError: its files are missing or damaged.
@@ -80,10 +80,10 @@ class Parts:
         return dataset
 
     def build_model(self, dataset: Dataset, timesteps: int) -> SpikingNetwork:
-        """Build the network, its random weights drawn by the seed.
+        """Build the network, with random weights drawn from the seed.
 
         Raises:
-            UsageError: it does not suit the data, or has no integer form and is to be trained in integers.
+            UsageError: it does not suit the data, or is to be trained in integers and has no integer form.
         """
         settings = self.settings
         torch.manual_seed(settings.seed)
@@ -117,7 +117,7 @@ def gated_layers(tensors: Iterable[str]) -> set[str]:
 
 
 def _own(settings: TrainSettings, dataset: Dataset) -> None:
-    """Refuse what only applies to data sets that are found by their names."""
+    """Refuse settings that only apply to data sets found by name."""
     if settings.data != dataset.identity:
         raise UsageError(
             f"The run was trained on {settings.data}, and the samples given are {dataset.identity}. Give the same samples, or another out."
@@ -128,7 +128,7 @@ def _own(settings: TrainSettings, dataset: Dataset) -> None:
 
 
 def _with_timesteps(data: ModuleType, settings: TrainSettings) -> Mapping[str, Any]:
-    """Events are cut into as many frames as there shall be time steps, where nothing else was asked for."""
+    """Cut events into one frame per requested time step, unless the number of frames was given."""
     kind = getattr(data, "Options", None)
     if settings.timesteps is None or kind is None or "timesteps" not in {f.name for f in fields(kind)}:
         return settings.data_options
@@ -148,7 +148,7 @@ def load_init(model: SpikingNetwork, source: Path) -> None:
 
     Raises:
         FormatError: there is none, or it is damaged.
-        UsageError: it is of another network; the message names the tensor.
+        UsageError: it belongs to another network; the message names the tensor.
     """
     path = source / WEIGHTS if source.is_dir() else source
     content = read_bytes(path, "the weights to start from", "Name a finished run, or its model.safetensors, with --init.")

@@ -1,7 +1,7 @@
-"""The processes that torchrun started for a run: sums and messages over gloo, requests to stop through its key-value store.
+"""The process group that torchrun started for a run: sums and messages over gloo, requests to stop through its key-value store.
 
-The store answers at once, so that a process can look between two batches whether another has failed; gloo's collectives end with an error
-when a process dies, so that nobody waits for it.
+The store answers at once, so a process can check between two batches whether another has failed; gloo's collectives end with an error
+when a process dies, so that no other waits for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STOP = "spikeloom/stop"
 
 @dataclass
 class Processes:
-    """See `runtime.shards.Peers`. `exchanges`: how many there were; a request to stop is for the next one."""
+    """See `runtime.shards.Peers`. `exchanges`: the number so far; a request to stop refers to the next one."""
 
     rank: int
     size: int
@@ -54,16 +54,16 @@ class Processes:
         return [bytes(f[:n].numpy()) for f, n in zip(found, lengths.tolist(), strict=True)]
 
     def stop(self) -> None:
-        """Ask the others to come to the next exchange."""
+        """Ask the other processes to take part in the next exchange."""
         self.store.set(f"{STOP}/{self.exchanges}", str(self.rank))
 
     def stopped(self) -> bool:
-        """Return whether one has asked for that."""
+        """Return whether another process has asked for that."""
         return self.store.check([f"{STOP}/{self.exchanges}"])
 
 
 def _all(collective: Callable[[], object]) -> None:
-    """Take part in a collective; a peer that died is an OSError."""
+    """Take part in a collective; if another process has died, this is an OSError."""
     try:
         collective()
     except RuntimeError as error:
@@ -75,8 +75,8 @@ def joined() -> Generator[Processes]:
     """Join the processes that the environment names, as torchrun sets it: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
 
     Raises:
-        UsageError: a variable is missing or makes no sense.
-        BackendError: the others cannot be reached.
+        UsageError: a variable is missing or invalid.
+        BackendError: the other processes cannot be reached.
     """
     try:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -1,6 +1,6 @@
-"""What the last bits of a training depend on beside its recipe: processes, the order of sums in products, the processor, torch.
+"""What the last bits of a training run depend on besides its recipe: processes, the order of sums in products, the processor, torch.
 
-A run records it, and a resumed run that finds something else says so: it continues, but its last bits may differ.
+A run records this, and a run resumed under other conditions warns: it continues, but its last bits may differ.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ..reproducible import STRICT, VARIABLE
 __all__ = ["depends_on_alignment", "differences", "record", "thread_difference", "unreproducible"]
 
 LINE = 64  # bytes of a cache line
-OFFSETS = 16  # float32 numbers in it
+OFFSETS = 16  # float32 numbers in a cache line
 # A dense layer forward, one sample of it, its weights' gradient, one output neuron; (rows, inner, columns). On processors whose products
 # depend on alignment one of these does: AMD with AVX2 the first, Intel with SSE4.2 the second and the last.
 SHAPES = ((32, 60, 10), (1, 60, 10), (10, 32, 60), (60, 32, 1))
 
 
 def record(processes: int) -> dict[str, str]:
-    """Return what a run depends on beside its recipe and its number of threads, as text by name.
+    """Return what a run depends on besides its recipe and its number of threads, as text by name.
 
     Args:
-        processes: that train together.
+        processes: how many train together.
     """
     return {"processes": str(processes), "products": products(), "processor": _processor(), "torch": torch.__version__}
 
 
 def products() -> str:
-    """Say what computes products, and with which setting."""
+    """Name the library that computes products, and its setting."""
     if torch.backends.mkl.is_available():
         return f"MKL, {VARIABLE}={os.environ.get(VARIABLE, '')}"
     build = dict(word.strip().split("=", 1) for word in torch.__config__.show().split(",") if "=" in word)
@@ -53,10 +53,10 @@ def _processor() -> str:
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """Say where a run is resumed on something else than it began with.
+    """Return a warning if a run is resumed under other conditions than it began with.
 
     Args:
-        saved: the `record` of its checkpoint; what it lacks is not compared.
+        saved: the `record` in its checkpoint; missing entries are not compared.
         now: that of this process.
     """
     changed = [f"{n} {saved[n]}, now {now[n]}" for n in now if isinstance(saved.get(n), str) and saved[n] != now[n]]
@@ -64,7 +64,7 @@ def differences(saved: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
 
 
 def thread_difference(saved: int | None, now: int) -> list[str]:
-    """Say that a run goes on with another number of threads than it began with, or with more than there are cores."""
+    """Return a warning if a run continues with another number of threads, or with more than there are cores."""
     if saved is not None and saved != now:
         return [
             f"The run continues with {now} threads, as requested; its last bits may differ: it was started with {saved}. "
@@ -77,7 +77,7 @@ def thread_difference(saved: int | None, now: int) -> list[str]:
 
 
 def unreproducible() -> list[str]:
-    """Say that products on this process's CPU depend on where their operands lie, where they do."""
+    """Return a warning if products on this process's CPU depend on the addresses of their operands."""
     found = depends_on_alignment(torch.get_num_threads())
     if found is None:
         return []
@@ -94,10 +94,10 @@ def unreproducible() -> list[str]:
 
 @cache
 def depends_on_alignment(threads: int) -> str | None:
-    """Try products and a convolution at every place in a cache line; return what has several results, None if nothing has.
+    """Try products and a convolution at every offset in a cache line; describe the first whose result varies, None if none does.
 
     Args:
-        threads: of torch, now; what was found is kept for each number.
+        threads: torch's current number of threads; the result is cached for each number.
     """
     del threads
     generator = torch.Generator().manual_seed(0)
@@ -116,7 +116,7 @@ def depends_on_alignment(threads: int) -> str | None:
 
 
 def _moved(tensor: Tensor, offset: int) -> Tensor:
-    """Return a copy of a contiguous tensor that begins `offset` numbers behind the beginning of a cache line."""
+    """Return a copy of a contiguous tensor that begins `offset` numbers after the start of a cache line."""
     size = tensor.element_size()
     room = torch.empty(tensor.numel() + 2 * LINE, dtype=tensor.dtype)
     start = -room.data_ptr() % LINE // size + offset

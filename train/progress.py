@@ -1,4 +1,4 @@
-"""Telling how far training is, seldom enough that asking the device costs nothing."""
+"""Progress reports of training, rare enough that reading from the device costs nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNT_EVERY = 1.0  # seconds between two counts of the zeros, which touch every 
 
 
 class Training(Protocol):
-    """What is reported: `epoch`, epochs that are done; `batches`, steps of an epoch; `rows`, the metrics of the epochs that are done."""
+    """What is reported: `epoch`, the number of finished epochs; `batches`, steps per epoch; `rows`, the metrics of the finished epochs."""
 
     settings: TrainSettings
     method: Method
@@ -30,19 +30,19 @@ class Training(Protocol):
 
     @property
     def batches(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
         ...
 
 
 class Clock:
-    """Calls the progress callback now and then, with the time left as estimated from this process's pace."""
+    """Calls the progress callback periodically, with the time left as estimated from this process's pace."""
 
     def __init__(self, trainer: Training) -> None:
         self.trainer, self.began, self.reported = trainer, time.perf_counter(), 0.0
         self.counted, self.sparsity = 0.0, 0.0
 
     def tick(self, batch: int, loss: Tensor) -> None:
-        """Report after the step `batch` (from 1 on) of an epoch; reads the loss from the device only if it does."""
+        """Report after the step `batch` (counted from 1) of an epoch; reads the loss from the device only if it does."""
         trainer, now = self.trainer, time.perf_counter()
         if trainer.progress is None or (now - self.reported < REPORT_EVERY and batch < trainer.batches):
             return

@@ -3,7 +3,7 @@
 Forward, each layer computes what `hwmodels.fixed_point` defines, every integer held exactly. Backward, rounding counts as the
 identity, and the surrogate is evaluated at  v / (vth << 6) - 1,  which is the float layer's  v / v_threshold - 1.
 
-A synapse that survived pruning stays one: weights that would round to 0 are kept at -1 or +1 unit, so the integer network has
+A synapse that survived pruning is kept: weights that would round to 0 are set to -1 or +1 unit, so the integer network has
 exactly the sparsity of the float one.
 """
 
@@ -37,7 +37,7 @@ class IntegerArithmetic:
 
 
 def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, levels: int, input_scale: float) -> IntegerArithmetic:
-    """Choose a layer's registers for its float `weights` (outputs, inputs), clipped where their squared error is least.
+    """Choose a layer's registers for its float `weights` (outputs, inputs), clipped where the squared error is smallest.
 
     See `hwmodels.quantise.choose_registers`.
     """
@@ -60,7 +60,7 @@ def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, le
 
 
 def _weight_error(weights: NDArray[Any], registers: LayerRegisters) -> float:
-    """Return the sum of squared differences between the float weights and what their integers stand for."""
+    """Return the sum of squared differences between the float weights and the values that their integers represent."""
     integers = integer_weights(torch.from_numpy(weights), registers).numpy()
     return float(np.square(weights - integers / registers.step).sum())
 
@@ -83,7 +83,7 @@ def integer_layer(x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: I
     """Return the spikes (T, N, outputs) of the integer layer.
 
     Args:
-        x: static integers (N, inputs) for a neuron with `repeat`, else spikes (T, N, inputs).
+        x: static integers (N, inputs) for a neuron with `repeat`, otherwise spikes (T, N, inputs).
         weight: float weights (outputs, inputs), quantised here.
     """
     inputs = x if neuron.repeat is None else x.unsqueeze(0)

@@ -2,8 +2,8 @@
 
     key = SeedSequence(seed, stream, step);   h(i) = mix(mix(i xor key_0) + key_1),   mix: the 32-bit hash lowbias32 (Wellons, 2018)
 
-A checkpoint's step count is therefore all that a generator's state would be, and the noise of millions of synapses can be made where
-they are, inside a kernel. Normal numbers are the 2^16 quantiles of N(0, 1), scaled to a variance of 1; the largest is 4.2.
+A checkpoint's step count therefore replaces the state of a generator, and the noise of millions of synapses can be generated on their
+device, inside a kernel. Normal numbers are the 2^16 quantiles of N(0, 1), scaled to a variance of 1; the largest is 4.2.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ def hashed(index: Tensor, key: Tensor) -> Tensor:
 
 
 def signs_of(values: Tensor, seed: int) -> Tensor:
-    """Return the signs of `values` (M,), int8, -1/+1; those of zeros are drawn."""
+    """Return the signs of `values` (M,), int8, -1/+1; those of zeros are drawn at random."""
     drawn = hashed(torch.arange(values.numel(), device=values.device), key_of(seed, SIGNS, 0, values.device)) & 1
     return torch.where(values == 0, 2 * drawn - 1, torch.sign(values)).to(torch.int8)
 
 
 def uniform_choice(theta: Tensor, count: int, share: float, key: Tensor) -> Tensor:
-    """Return `count` different positions of dormant synapses, each set of them as likely as any other.
+    """Return `count` different positions of dormant synapses, all sets of them equally likely.
 
     Args:
         theta: (M,), at 0 or below in `count` positions or more.
-        share: in about which share of them; decides only how many are drawn at a time.
+        share: approximately what share of `theta` that is; affects only how many are drawn at a time.
         key: of `key_of`.
     """
     size = theta.numel()

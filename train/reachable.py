@@ -1,15 +1,15 @@
 """Connectivity by what a spike can cross, as UPR's authors count it ("Conn.", Shi et al., ICLR 2024; their code).
 
-Convolutions are unrolled. A synapse counts if its weight is not zero, its target is not masked, and its source is neither masked nor out
-of reach: a neuron is in reach if at least one synapse that counts ends at it, an input always. Biases make none reachable.
+Convolutions are unrolled. A synapse counts if its weight is not zero, its target is not masked, and its source is neither masked nor
+unreachable: a neuron is reachable if at least one synapse that counts ends at it, an input always is. Biases make no neuron reachable.
 
 - A sum of layers' spikes before a convolution is a synapse from each of them.
 - A synapse from an average over a window counts as one, shared equally among the window's neurons.
-- A max pool is in reach if one neuron of its window is; an AND, if all that must spike are. Neither these nor shortcuts into the membrane,
-  which have no weights, count as synapses themselves.
+- A max pool is reachable if one neuron of its window is; an AND, if all sources that must spike are. Neither these nor shortcuts into the
+  membrane, which have no weights, count as synapses themselves.
 
-Nothing is unrolled: the number of synapses that arrive at each neuron is the convolution of the map of sources in reach, 0 or 1, with the
-mask of the weights. Numbers are whole and float64 holds them, so that the count is exact.
+Nothing is unrolled: the number of synapses that arrive at each neuron is the convolution of the map of reachable sources, 0 or 1, with
+the mask of the weights. All numbers are integers that float64 represents exactly, so the count is exact.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["connectivity", "reachable_synapses", "unrolled_connectivity"]
 
 
 def connectivity(model: SpikingNetwork) -> float:
-    """Return the share (0..1) of the synapses that count, of all that there could be; connections of `model.uncounted` left out."""
+    """Return the share (0..1) of possible synapses that count, without the connections in `model.uncounted`."""
     counts = reachable_synapses(model).values()
     return sum(counted for counted, _ in counts) / sum(possible for _, possible in counts)
 
 
 def unrolled_connectivity(model: SpikingNetwork) -> float:
-    """Return the share (0..1) of unrolled synapses whose weight is not zero, of all connections, masks and reach aside."""
+    """Return the share (0..1) of unrolled synapses whose weight is not zero, over all connections, ignoring masks and reachability."""
     positions, weights = model.positions(), model.weights()
     alive = sum(int(((w != 0) * positions[name].to(w.device)).sum()) for name, w in weights.items())
     return alive / sum(int(positions[name].expand(w.shape).sum()) for name, w in weights.items())
 
 
 def reachable_synapses(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
-    """Return by connection the synapses that count, and all that there could be; those of `model.uncounted` are left out."""
+    """Return, by connection, the number of synapses that count and of possible ones, without those in `model.uncounted`."""
     reach: dict[str, Tensor] = {INPUT: torch.ones(model.shape, dtype=torch.float64, device=next(model.parameters()).device)}
     counts: dict[str, tuple[Tensor, float]] = {}
     names = {id(connection): name for name, connection in model.named_ops()}
@@ -59,7 +59,7 @@ def reachable_synapses(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
 
 
 def _arriving(connection: Connection, sources: Tensor) -> Tensor:
-    """Return how many synapses from `sources`, how many sources each are in reach, arrive at each neuron; averages are sums here."""
+    """Return how many synapses from `sources`, with how many reachable sources each, arrive at each neuron; averages are sums here."""
     x = avg_pool2d(sources[None], connection.pool, divisor_override=1)[0] if connection.pool > 1 else sources
     if connection.op is None:
         return x
@@ -70,13 +70,13 @@ def _arriving(connection: Connection, sources: Tensor) -> Tensor:
 
 
 def _possible(connection: Connection) -> float:
-    """Return the synapses of a connection all of whose weights are alive, windows that are averaged counted neuron by neuron."""
+    """Return the synapses of a connection with all its weights alive; averaged windows are counted neuron by neuron."""
     weight = connection.op.weight if connection.op is not None else torch.empty(0)
     return float(connection.positions.expand(weight.shape).sum()) * len(connection.sources)
 
 
 def _passed_on(unit: MaxPool | And, reach: Mapping[str, Tensor]) -> Tensor:
-    """Return which neurons (C, H, W) of a unit without weights are in reach, as 0 or 1."""
+    """Return which neurons (C, H, W) of a unit without weights are reachable, as 0 or 1."""
     if isinstance(unit, MaxPool):
         return max_pool2d(reach[unit.sources[0]][None], unit.size, unit.stride, unit.padding)[0]
     return torch.stack([reach[name] for name in unit.positive]).amin(0)

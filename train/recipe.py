@@ -1,4 +1,4 @@
-"""Recipes: training settings from a TOML file, flags, and --set NAME=VALUE, the later ones first. No torch."""
+"""Recipes: training settings from a TOML file, flags, and --set NAME=VALUE, later ones take precedence. Does not import torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
     Raises:
         FormatError: it cannot be read.
-        UsageError: it is no TOML, or has a key that is no setting; the message names the nearest.
+        UsageError: it is not TOML, or has a key that is not a setting; the message names the nearest.
     """
     try:
         document = parse_toml(read_bytes(path, "the recipe", "Name a TOML file with --recipe."))
@@ -45,11 +45,11 @@ def merged(recipe: Mapping[str, Any], flags: Mapping[str, Any], chosen: Iterable
 
     Args:
         recipe: from `read_recipe`.
-        flags: settings by name, options as "net.hidden"; those that are None were not given.
-        chosen: texts NAME=VALUE, where NAME is a setting, or method.x, net.x, data.x for an option of theirs.
+        flags: settings by name, options as "net.hidden"; None: not given.
+        chosen: texts NAME=VALUE, where NAME is a setting, or method.x, net.x or data.x for an option of the method, network or data set.
 
     Raises:
-        UsageError: a text that is not like that, or a setting that there is not.
+        UsageError: a text of another form, or an unknown setting.
     """
     settings: dict[str, Any] = dict(recipe)
     for name in OPTIONS:

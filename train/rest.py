@@ -13,7 +13,7 @@ KEYS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Rest:
-    """One Adam over parameters by name; nothing at all where there are none."""
+    """One Adam over parameters by name; does nothing if there are none."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         self.parameters = dict(parameters)

@@ -1,4 +1,4 @@
-"""What a training run was asked for: checked when made, saved beside the results, compared at resume."""
+"""The settings of a training run: checked when made, saved beside the results, compared on resume."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OPTIONS = ("method_options", "net_options", "data_options", "loss_options", "sch
 LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
 TIMESTEPS = 8
-# Where the files are may change between a run and its resumption; all else decides the weights.
-# Threads decide the last bits, too: a resume keeps those of the run unless it is asked for others, and then says so.
+# The location of files may change between a run and its resumption; everything else affects the weights.
+# So do threads, in the last bits: a resumed run keeps its number unless another is requested, and then warns.
 FREE_AT_RESUME = ("data_dir", "threads")
 
 
@@ -36,35 +36,35 @@ class TrainSettings:
 
     Args:
         data, net, method: names of files in data/sets, train/networks and train/methods.
-        data_options, net_options, method_options: options of theirs, by name, e.g. {"hidden": (800,)} for the network fc; loss_options,
+        data_options, net_options, method_options: their options by name, e.g. {"hidden": (800,)} for the network fc; loss_options,
             schedule_options and augment_options likewise.
-        sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
+        sparsity: the share of weights that is to be zero, 0 <= sparsity < 1.
         epochs: passes over the training split, the quantisation-aware ones included.
-        batch_size: samples a step, of all processes together; None: 128, or fewer so that an epoch has at least 40 steps.
+        batch_size: samples per step, over all processes; None: 128, or fewer so that an epoch has at least 40 steps.
         lr: Adam's peak learning rate; None: 0.01, or 0.001 for a network with convolutions.
-        schedule: how it changes over the float stage: a file in train/schedules. This, `loss` and `augment` may also be functions of the
-            caller's (`fit`), which are named MODULE.NAME here.
-        warmup: the share of the float stage in which the schedules that warm up do so, 0 < warmup < 1.
+        schedule: how the learning rate changes over the float stage: a file in train/schedules. This, `loss` and `augment` may also be the
+            caller's own functions (`fit`), which are named MODULE.NAME here.
+        warmup: the share of the float stage spent warming up, in schedules that do, 0 < warmup < 1.
         timesteps: T, how often a static sample is presented; None: 8, or the frames of a sample whose data have their own.
         loss: a file in train/losses.
         tet_lambda: the weight of the second term of the loss tet, 0..1; 1e-3 is what published scripts that use it start from.
         augment: a file in train/augments: "published": what papers use on the data set; "gentle": small rotations, shifts and scalings, for
             any images; "none".
-        seed: of the weights, the order of the samples, augmentation, dropout and the validation split.
+        seed: for the weights, the order of the samples, augmentation, dropout and the validation split.
         weight_bits: None: float weights. 2..8: the last epochs run the chip's integer arithmetic.
-        qat_fraction: the share of the epochs that do, at least one epoch.
-        qat_lr: their learning rate at the start of a cosine of their own, as a share of `lr`.
-        validation_fraction: of the training samples, held out.
+        qat_fraction: the share of the epochs that do so, at least one epoch.
+        qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`.
+        validation_fraction: the share of the training samples held out.
         init: a trained run, or its model.safetensors, whose weights training starts from; None: random ones.
-        device: "auto": CUDA where there is one, else the CPU; with weight_bits always the CPU, which alone has the integer arithmetic.
+        device: "auto": CUDA if available, else the CPU; with weight_bits always the CPU, the only device with the integer arithmetic.
         precision: "bf16": torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
-        threads: of torch on the CPU, in each process; None: as many as it has been given. Sums are split among them, so the last bits of
-            the weights depend on their number.
+        threads: number of torch's threads on the CPU, per process; None: torch's own setting. Sums are split among them, so the last bits
+            of the weights depend on their number.
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
 
     Raises:
-        UsageError: a value that makes no sense; the message names it, its limits and a way out.
+        UsageError: an invalid value; the message names it, its limits and a way out.
     """
 
     data: str
@@ -139,7 +139,7 @@ class TrainSettings:
         """Build settings from values by name, as recipes, command lines and settings.json have them; text is read as the type.
 
         Raises:
-            UsageError: a name that is no setting, a value of another type, or one that makes no sense; or no data set.
+            UsageError: a name that is not a setting, a value of the wrong type, an invalid value, or no data set.
         """
         if "data" not in document:
             raise UsageError("No data set is named. Ask for one, such as --data digits, or name it in the recipe.")
@@ -149,7 +149,7 @@ class TrainSettings:
         """Look up the data set, the network and the method, without importing them or torch.
 
         Raises:
-            UsageError: a name that there is not.
+            UsageError: an unknown name.
         """
         from ..data import sets as datasets
         from ..data.dataset import OWN
@@ -161,7 +161,7 @@ class TrainSettings:
             registry.check(package, kind, name)
 
     def _check_files(self) -> None:
-        """Look up the loss, the schedule and the augmentation; a name with a dot is a function of the caller's (`chosen.name_of`)."""
+        """Look up the loss, the schedule and the augmentation; a name with a dot is the caller's own function (`chosen.name_of`)."""
         from . import augments, losses, schedules
 
         files = ((losses, "loss", self.loss), (schedules, "schedule", self.schedule), (augments, "augment", self.augment))
@@ -170,16 +170,16 @@ class TrainSettings:
                 registry.check(package, kind, name)
 
     def resolved(self, samples: int, *, convolutional: bool = False, frames: int | None = None, device: Device = "cpu") -> TrainSettings:
-        """Return the settings with what was left open chosen: a batch size and learning rate that suit, the steps, the device.
+        """Return the settings with open values filled in: a suitable batch size and learning rate, the time steps, the device.
 
         Args:
             samples: of the training split, validation included.
             convolutional: whether the network has convolutions.
             frames: of a sample, where the data are temporal.
-            device: what "auto" came to.
+            device: what "auto" resolved to.
 
         Raises:
-            UsageError: timesteps other than the frames of temporal data.
+            UsageError: timesteps that differ from the frames of temporal data.
         """
         if frames is not None and self.timesteps not in (None, frames):
             raise UsageError(
@@ -193,12 +193,12 @@ class TrainSettings:
 
     @property
     def wanted_device(self) -> Device:
-        """The device to look for: the one asked for, but the CPU where training ends in integers."""
+        """The requested device, or the CPU if training ends in integers."""
         return "cpu" if self.weight_bits is not None else self.device
 
     @property
     def float_epochs(self) -> int:
-        """The epochs before the quantisation-aware ones."""
+        """The number of epochs before the quantisation-aware ones."""
         if self.weight_bits is None:
             return self.epochs
         return self.epochs - min(max(round(self.epochs * self.qat_fraction), 1), self.epochs - 1)
@@ -241,7 +241,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     """Check a setting.
 
     Raises:
-        UsageError: it is no whole number in low..high; the message names it.
+        UsageError: it is not a whole number in low..high; the message names it.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{name} is {value!r}; it must be a whole number in {low}..{high}.")
@@ -253,7 +253,7 @@ def check_real(
     """Check a setting.
 
     Raises:
-        UsageError: it is no number, or outside low..high; the message names it and says what it must be, `need`.
+        UsageError: it is not a number, or outside low..high; the message names it and says what it must be, `need`.
     """
     number = float(cast(float, value)) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     inside = low <= number <= high and (include_low or number > low) and (include_high or number < high)

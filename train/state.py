@@ -1,4 +1,4 @@
-"""A trainer's state as a checkpoint, and back: all that continues a run to the same bits."""
+"""Converts a trainer's state to a checkpoint and back: everything needed to continue a run bit for bit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Best", "capture", "load_state", "restore"]
 
 @dataclass
 class Best:
-    """The best-validated state of a stage; those at the sparsity asked for come before all others.
+    """The best-validated state of a stage; those at the requested sparsity take precedence over all others.
 
     `state` is the network's whole `state_dict`: weights, biases, normalisation with its running statistics.
     """
@@ -40,7 +40,7 @@ class Best:
 
 
 class Trained(Protocol):
-    """What a checkpoint holds of a trainer; see `loop.Trainer`."""
+    """The state of a trainer that a checkpoint holds; see `loop.Trainer`."""
 
     settings: TrainSettings
     world: World
@@ -58,7 +58,7 @@ class Trained(Protocol):
 
 
 def capture(trainer: Trained) -> Checkpoint:
-    """Return the trainer's state. Random numbers need none of it: each epoch's follow from the seed and its number."""
+    """Return the trainer's state. It holds no random generator: each epoch's random numbers follow from the seed and its number."""
     tensors = {f"method/{name}": t for name, t in trainer.method.state_tensors().items()}
     tensors |= {f"model/{name}": t for name, t in _unowned(trainer).items()}
     tensors |= {f"rest/{name}": t for name, t in trainer.rest.state_tensors().items()}
@@ -77,7 +77,7 @@ def capture(trainer: Trained) -> Checkpoint:
 
 
 def _unowned(trainer: Trained) -> dict[str, Tensor]:
-    """The part of the model's state that the method's own does not hold."""
+    """The part of the model's state that the method's state does not include."""
     owned = {w.data_ptr() for w in trainer.model.weights().values()}
     return {name: t for name, t in trainer.model.state_dict().items() if t.data_ptr() not in owned}
 
@@ -121,7 +121,7 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy `tensors` into the state of a model.
 
     Raises:
-        ValueError: a name is missing or too many, or a shape differs; the message names it.
+        ValueError: a name is missing or unexpected, or a shape differs; the message names it.
     """
     _copy_into(model.state_dict(), tensors, "the network")
 

@@ -1,4 +1,4 @@
-"""What a pruning method needs to know: of a model, its weights; of the training, the sparsity asked for. Our networks and settings have
+"""What a pruning method needs to know: a model's weights and the sparsity requested of the training. Our networks and settings provide
 both; `ModuleWeights` finds the weights of any torch module."""
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Prunable(Protocol):
         ...
 
     def positions(self) -> Mapping[str, Tensor]:
-        """Return how many synapses a weight stands for when unrolled: int64, broadcastable to the weight of the same name."""
+        """Return how many synapses a weight represents when unrolled: int64, broadcastable to the weight of the same name."""
         ...
 
 
 class Goal(Protocol):
-    """What a method shall reach.
+    """The goal of a method.
 
     Attributes:
-        sparsity: the share of weights that shall be zero, 0 <= sparsity < 1.
+        sparsity: the share of weights that is to be zero, 0 <= sparsity < 1.
         seed: of all random numbers of the method.
         init: the trained run that training starts from; None: random weights.
     """
@@ -52,7 +52,7 @@ class Goal(Protocol):
 
 @dataclass(frozen=True)
 class SparsityGoal:
-    """A `Goal` without a run of ours around it."""
+    """A `Goal` outside a training run of this package."""
 
     sparsity: float
     seed: int
@@ -80,7 +80,7 @@ class ModuleWeights:
         exempt: names of layers, or of modules that hold some, that are not pruned.
 
     Raises:
-        UsageError: there is no layer to prune, a name that there is not, or a weight that cannot be pruned: shared, parametrized, not
+        UsageError: there is no layer to prune, a name is unknown, or a weight cannot be pruned: shared, parametrized, not
             finite, in half precision, sharded, not yet made, or on another device than the first.
     """
 
@@ -104,7 +104,7 @@ class ModuleWeights:
         return dict(self._weights)
 
     def positions(self) -> dict[str, Tensor]:
-        """Return one synapse a weight: how often a convolution uses its weights is known only where the size of the maps is."""
+        """Return one synapse per weight: how often a convolution uses its weights is unknown without the size of the maps."""
         return {name: torch.ones([1] * weight.dim(), dtype=torch.int64) for name, weight in self._weights.items()}
 
     def others(self) -> dict[str, nn.Parameter]:
@@ -125,19 +125,19 @@ class ModuleWeights:
 
 
 def _place(parameter: Tensor) -> int:
-    """Return a number that two parameters share if they share their memory."""
+    """Return a number that is the same for parameters that share memory."""
     return parameter.data_ptr() or id(parameter)
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers whose weights can be pruned, with their names; a module that is such a layer itself is called by its class."""
+    """Yield the layers whose weights can be pruned, with their names; a module that is itself such a layer is named by its class."""
     for name, layer in module.named_modules():
         if isinstance(layer, PRUNED):
             yield name or type(layer).__name__, layer
 
 
 def _exempt(module: nn.Module, layers: Mapping[str, nn.Module], names: Iterable[str]) -> set[str]:
-    """Return the layers that `names` name, by themselves or by a module around them."""
+    """Return the layers that `names` name, directly or through an enclosing module."""
     if isinstance(names, str):
         raise UsageError(f"exempt is the text {names!r}; it must be a list of names, such as exempt=[{names!r}].")
     found: set[str] = set()
@@ -169,7 +169,7 @@ def _weight(name: str, layer: nn.Module) -> nn.Parameter:
 
 
 def _unfit(weight: nn.Parameter) -> str | None:
-    """Say why a weight cannot be pruned; None where it can."""
+    """Return why a weight cannot be pruned; None if it can."""
     found = {
         "has no size yet: the layer is lazy. Run the module on a batch first.": lambda: isinstance(weight, UninitializedParameter),
         f"is a {type(weight.data).__name__}, no plain tensor, as under FSDP. Use DistributedDataParallel, which shards nothing.": (

@@ -1,4 +1,4 @@
-"""How many threads a process has, and how many a kernel's work is worth."""
+"""How many threads a process has, and how many a kernel's work justifies."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 __all__ = ["THREAD_SIZE", "held", "limit", "worth"]
 
-THREAD_SIZE = 1 << 14  # elements worth a thread: waking one takes as long as some thousand of them, and on a busy machine far longer
+THREAD_SIZE = 1 << 14  # elements that justify a thread: waking one takes as long as a few thousand of them, far longer on a busy machine
 
 
 @contextmanager
 def worth(elements: int) -> Generator[None]:
-    """Let numba's parallel kernels run on as many threads as `elements` are worth, at most those that it has now."""
+    """Let numba's parallel kernels run on as many threads as `elements` justify, at most its current number."""
     most = numba.get_num_threads()
     numba.set_num_threads(max(1, min(most, elements // THREAD_SIZE)))
     try:
@@ -26,7 +26,7 @@ def worth(elements: int) -> Generator[None]:
 
 @contextmanager
 def held(threads: int) -> Generator[None]:
-    """Let torch use exactly so many threads, on which the order of its sums depends, and numba as many of them as there can be."""
+    """Let torch use exactly this number of threads, which the order of its sums depends on, and numba as many of these as possible."""
     before, numbas = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
@@ -38,6 +38,6 @@ def held(threads: int) -> Generator[None]:
 
 
 def limit(threads: int) -> None:
-    """Let torch and numba use so many threads in this process, or as many as numba was started with if that is less."""
+    """Let torch and numba use this number of threads in this process, but numba no more than it was started with."""
     torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.get_num_threads()))  # at first as many as there can be
+    numba.set_num_threads(min(threads, numba.get_num_threads()))  # initially the maximum

@@ -1,7 +1,7 @@
 """What an augmentation is, and the transformations that they are made of.
 
 A module in this folder has  build(dataset, options) -> Augmentation  and, if it has any,  Options, a frozen dataclass; it refuses data that
-it does not suit.
+the augmentation does not suit.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ def build(dataset: Dataset, options: None) -> Augmentation:
     """Return the augmentation.
 
     Raises:
-        UsageError: samples are no images.
+        UsageError: samples are not images.
     """
     found = augment.gentle(dataset.shape, dataset.temporal)
     if found is None:

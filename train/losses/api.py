@@ -2,7 +2,7 @@
 
 A module in this folder has  build(options) -> Loss  and, if it has any,  Options, a frozen dataclass. An option called `tet_lambda` is the
 setting of that name where no other value is given. Losses are means over samples, so that the loss of a batch is the mean of its parts'
-losses weighted by their sizes: that is what processes that train together rely on.
+losses weighted by their sizes: processes that train together rely on this.
 """
 
 from __future__ import annotations

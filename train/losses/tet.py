@@ -2,7 +2,7 @@
 
     mean_n [ (1 - l) mean_t CE(o[t], y) + l mean_{t,c} (o[t] - phi)^2 ]
 
-Every step answers for the class, and the second term keeps single steps from running away.
+Every step predicts the class, and the second term keeps single steps from running away.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from ..settings import check_real
 from .api import Loss, wide
 
-PHI = 1.0  # what the second term pulls every output to; the authors' choice: the threshold, 1 here
+PHI = 1.0  # the target of every output in the second term; the authors' choice: the threshold, 1 here
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class LangevinOptions:
 
     Args:
         temperature: of the noise; a step of learning rate lr adds temperature sqrt(lr_t) N(0, 1). It is sqrt(2 T) of the paper.
-        cooling: "linear": the temperature falls along a line to 0 at the end of the float epochs; "none": it stays.
+        cooling: "linear": the temperature falls linearly to 0 at the end of the float epochs; "none": it stays constant.
         l1: the pull of active synapses towards 0, of a step lr_t l1.
         start: "random": the first active synapses are drawn, as in the paper; "magnitude": they are those of largest |w|; "auto":
             magnitude where the training starts from trained weights, else random.
@@ -49,7 +49,7 @@ class DeepRewiring(Pruning):
     """theta > 0: an active synapse, w = sign theta; theta <= 0: a dormant one.
 
     Attributes:
-        active: how many synapses of each layer shall be active.
+        active: the required number of active synapses of each layer.
         theta: (M,); sign: int8 (M,).
     """
 
@@ -68,7 +68,7 @@ class DeepRewiring(Pruning):
         self._check_layers()
 
     def dormant(self) -> Tensor:
-        """Return theta (M,) for synapses that begin dormant."""
+        """Return theta (M,) for synapses that start dormant."""
         return self.flat.zeros()
 
     def lowest(self) -> float:
@@ -96,7 +96,7 @@ class DeepRewiring(Pruning):
             self.after_step(progress, adam[2])
 
     def after_step(self, progress: float, rate: float) -> None:
-        """Bring the number of active synapses back to what it shall be."""
+        """Restore the required number of active synapses."""
 
     def active_counts(self) -> list[int]:
         """Count each layer's active synapses."""

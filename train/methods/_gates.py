@@ -31,14 +31,14 @@ class Gates:
     """The gates of a model as one vector, layer after layer.
 
     Args:
-        model: gets the gates; None: there are none, as in a module of linear layers that is no network of ours.
+        model: gets the gates; None: there are none, as in a module of linear layers that is not a `SpikingNetwork`.
         flat: its weights.
         dense: connections whose weights are not pruned, and are never useless.
 
     Attributes:
         parameters: by layer; the model multiplies the layer's spikes by them.
-        energies: e_n of each layer's neurons, the sum of C_out k^2 / stride^2 over the connections that they feed and that are counted,
-            through pools too.
+        energies: e_n of each layer's neurons, the sum of C_out k^2 / stride^2 over the counted connections that they feed,
+            including through pools.
     """
 
     def __init__(self, model: SpikingNetwork | None, flat: Flat, dense: Collection[str] = ()) -> None:
@@ -60,12 +60,12 @@ class Gates:
         return torch.cat(grads)
 
     def put(self, values: Tensor) -> None:
-        """Make flat `values` the gates."""
+        """Set the gates to the flat `values`."""
         for parameter, part in zip(self.parameters.values(), self.parts(), strict=True):
             parameter.detach().copy_(values[part].view(parameter.shape))
 
     def learn(self, yes: bool) -> None:
-        """Say whether the gates shall have gradients."""
+        """Set whether the gates have gradients."""
         for parameter in self.parameters.values():
             parameter.requires_grad_(yes)
             parameter.grad = None
@@ -76,7 +76,7 @@ class Gates:
         return {name: scores[part].view(parameter.shape[0], -1).amax(1) for (name, parameter), part in parts}
 
     def useless(self, scores: Tensor) -> Tensor:
-        """Return which weights (M,) no gate leaves a use for: a gate is open where its score is above 0.
+        """Return which weights (M,) the gates make useless: a gate is open where its score is above 0.
 
         Those are the weights of a convolution into a channel whose gates are all closed, and out of one that none of its sources lets
         spike anywhere; and those of a linear layer out of a neuron, or a pooled window, that none of its sources lets spike.
@@ -100,7 +100,7 @@ class Gates:
         return useless
 
     def _able(self, model: SpikingNetwork, scores: Tensor) -> dict[str, Tensor | None]:
-        """Return by unit which neurons (its shape) the gates let spike; None where no gate closes any."""
+        """Return, by unit, which neurons (in its shape) the gates let spike; None where no gate closes any."""
         able: dict[str, Tensor | None] = {}
         gates = dict(zip(self.parameters, self.parts(), strict=True))
         for name, unit in model.units():
@@ -120,13 +120,13 @@ def _pooled(able: Tensor | None, pool: MaxPool) -> Tensor | None:
 
 
 def _felt(connection: Connection, able: Tensor) -> Tensor:
-    """Return which inputs of the operation, channels (C,) or neurons (N,), something that may spike feeds."""
+    """Return which inputs of the operation, channels (C,) or neurons (N,), can receive spikes."""
     maps = max_pool2d(able.float()[None], connection.pool)[0] > 0 if connection.pool > 1 else able
     return maps.flatten(1).any(1) if isinstance(connection.op, nn.Conv2d) else maps.flatten()
 
 
 def _layers_of(model: SpikingNetwork | None, connection: Connection) -> set[str]:
-    """Names of the layers whose spikes a connection takes, directly or through pools and ANDs."""
+    """Names of the layers whose spikes a connection receives, directly or through pools and ANDs."""
     units, found = {} if model is None else dict(model.units()), set[str]()
     waiting = list(connection.sources)
     while waiting:

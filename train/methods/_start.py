@@ -1,4 +1,4 @@
-"""Which synapses a network that is sparse from the first step begins with."""
+"""The initial synapses of a network that is sparse from the first step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def first_mask(flat: Flat, live: int, start: Start, settings: Goal, density: str
     """Choose `live` synapses; return them as a mask, bool (M,), with their number in each layer.
 
     Args:
-        start: "random": by the seed, as many in each layer as `density` says. "magnitude": the largest |w| in units of their layer's
-            mean |w|, whatever the layer. "auto": magnitude where the training starts from trained weights (`init`), else random.
+        start: "random": drawn from the seed, as many in each layer as `density` gives. "magnitude": the largest |w| in units of their
+            layer's mean |w|, whatever the layer. "auto": magnitude where the training starts from trained weights (`init`), else random.
         settings: the seed, and whether there are trained weights.
         density: see `share_out`.
     """

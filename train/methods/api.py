@@ -1,7 +1,7 @@
-"""What a training method offers: an optimiser that also decides which synapses live; and what all of them share.
+"""What a training method offers: an optimiser that also decides which synapses live; and what all methods share.
 
-A method's file takes all that it builds on from here: the weights as one vector, exact choices over it, random numbers that follow from
-(seed, stream, step, index), the first mask of methods that are sparse from the first step, and Adam with rewiring in one pass.
+A method's file imports everything that it builds on from here: the weights as one vector, exact choices over it, random numbers that follow
+from (seed, stream, step, index), the first mask of methods that are sparse from the first step, and Adam with rewiring in one pass.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ JUST_LIVE = 1e-6  # the weight of a synapse that has just come alive, and the le
 
 
 class Method(Protocol):
-    """Owns the weights of a model while it trains, one of ours or any module's (`train.prune`).
+    """Owns the weights of a model during training, one of our networks or any module (`train.prune`).
 
     A module in this folder has  Options  and  build(model: Prunable, settings: Goal, options) -> Method.
     """
@@ -83,7 +83,7 @@ class Method(Protocol):
         ...
 
     def end_epoch(self, progress: float) -> dict[str, float]:
-        """Bring the sparsity to what it shall be now; return numbers for the log.
+        """Adjust the sparsity to its scheduled value; return numbers for the log.
 
         Among them pruned and regrown, the weights that died and came alive since the last call; connectivity, the share of weights
         that are not zero; and for networks of ours connectivity_unrolled, the same of the synapses when convolutions are unrolled, and
@@ -99,7 +99,7 @@ class Method(Protocol):
         ...
 
     def is_final(self, progress: float) -> bool:
-        """Whether the sparsity is the one asked for, so that this epoch's weights may be kept."""
+        """Whether the sparsity is the requested one, so that this epoch's weights may be kept."""
         ...
 
     def freeze(self) -> None:
@@ -107,7 +107,7 @@ class Method(Protocol):
         ...
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Everything that continues training to the same bits, the weights included."""
+        """Everything needed to continue training bit for bit, including the weights."""
         ...
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -124,7 +124,7 @@ class Pruning:
         steps: how many have been taken.
         TENSORS: names of the attributes that are state, besides the weights and the step count.
         COUNTERS: names of the whole numbers that are.
-        remedy: what helps where a layer dies out, for messages.
+        remedy: what to do if a layer dies out, for messages.
     """
 
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
@@ -151,17 +151,17 @@ class Pruning:
     # --- what a method may override --------------------------------------------------------------------------------------
 
     def control(self, progress: float) -> None:
-        """Bring the sparsity to what it shall be when the share `progress` is done."""
+        """Adjust the sparsity to its scheduled value at `progress`."""
 
     def numbers(self) -> dict[str, float]:
         """Return the method's own numbers for the log, since the last call."""
         return {}
 
     def restored(self) -> None:
-        """Make what follows from the state, after it was loaded."""
+        """Recompute what follows from the state, after loading it."""
 
     def is_final(self, progress: float) -> bool:
-        """Whether the number of zeros is the one asked for."""
+        """Whether the number of zeros is the requested one."""
         return self.frozen or self.zeros() == self.asked_zeros
 
     # --- shared ----------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Pruning:
         return BETA1, BETA2, lr / (1.0 - BETA1**self.steps), math.sqrt(1.0 - BETA2**self.steps), EPS
 
     def end_epoch(self, progress: float) -> dict[str, float]:
-        """Bring the sparsity to what it shall be now; return numbers for the log, see `Method`."""
+        """Adjust the sparsity to its scheduled value; return numbers for the log, see `Method`."""
         if not self.frozen:
             self.control(progress)
         before, self.alive = self.alive, self.flat.alive()
@@ -207,7 +207,7 @@ class Pruning:
                 )
 
     def ramped_zeros(self, rise: float) -> int:
-        """Return how many weights shall be zero when the share `rise` (0..1) of the way from the start to the end is done."""
+        """Return how many weights are to be zero at the share `rise` (0..1) of the way from the start to the end."""
         return self.zeros_at_start + round((self.asked_zeros - self.zeros_at_start) * rise)
 
     def zeros(self) -> int:
@@ -258,7 +258,7 @@ def check_number(name: str, value: object, low: float, high: float, *, include_l
     """Check an option of a method.
 
     Raises:
-        UsageError: it is no number (no whole one), or outside low..high; the message names it.
+        UsageError: it is not a number (or not a whole one), or outside low..high; the message names it.
     """
     kinds = int if whole else (int, float)
     good = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high and (include_low or value > low)

@@ -5,14 +5,14 @@
     temperature(t) = temperature (1 - t)   (`cooling="linear"`)  or  temperature;     t: the share of the float epochs done
 
 Signs s are fixed at the start. The noise is that of Langevin dynamics, temperature = sqrt(2 T) of the paper: training samples
-networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the asked density, the same
-for all layers, as in the code of Grad R (Chen et al., 2021). The sparsity is the one asked for after every step.
+networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the requested density, the
+same for all layers, as in the code of Grad R (Chen et al., 2021). The sparsity is the requested one after every step.
 
-Where ours departs: Adam's step stands in the place of plain gradient descent, as in that code, and lr_t = lr / (1 - beta1^t) with it;
+Where ours departs: Adam's step replaces plain gradient descent, as in that code, and lr_t = lr / (1 - beta1^t) with it;
 the moments take the gradient of dormant synapses too. That code reactivates each dormant synapse with a probability that gives the
-asked number on average; here it is exact, and those that have just become dormant may be drawn as well, as in the paper. A reactivated
-synapse begins at 1e-6 (the paper: 0) so that it counts as alive. The reference scripts never set the temperature, so that theirs is 0.
-Linear cooling is ours: a learning rate that falls to 0 leaves the noise, which goes with its root, the upper hand over the gradient.
+requested number on average; here it is exact, and those that have just become dormant may be drawn as well, as in the paper. A reactivated
+synapse begins at 1e-6 (the paper: 0) so that it counts as alive. The reference scripts never set the temperature, so theirs is 0.
+Linear cooling is ours: a learning rate that falls to 0 lets the noise, which scales with its square root, dominate the gradient.
 """
 
 from __future__ import annotations

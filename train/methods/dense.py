@@ -14,14 +14,14 @@ from .api import JUST_LIVE, Method, Pruning
 
 @dataclass(frozen=True)
 class Options:
-    """There is nothing to choose."""
+    """There are no options."""
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
-        UsageError: a sparsity above 0 was asked for.
+        UsageError: a sparsity above 0 was requested.
     """
     if settings.sparsity > 0:
         raise UsageError(f"The method dense prunes nothing, but a sparsity of {settings.sparsity} was asked for. Try --method grad-r.")

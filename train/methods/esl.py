@@ -1,10 +1,10 @@
 """ESL, evolutionary structure learning (Shen et al., AAAI 2023, arXiv 2306.03693): sparse from the first step to the last.
 
-Start: a random graph of the asked density, a layer's share by Erdos-Renyi:
+Start: a random graph of the requested density, a layer's share by Erdos-Renyi:
 
     er:  density of a layer proportional to (in + out) / (in out);   erk:  to (in + out + kh + kw) / (in out kh kw), for convolutions
 
-a density that would exceed 1 is 1, and what is cut goes to the other layers, so that the total is the one asked for. In between, Adam
+a density that would exceed 1 is 1, and what is cut goes to the other layers, so that the total is the requested one. In between, Adam
 moves the live weights. Every T_iter iterations, in each layer: the k smallest |w| of the live synapses are dropped, and k dead ones
 grow: at random, or those of the largest |dL/dw| or of the largest |m|, the moment of dL/dw that Adam keeps for dead synapses too.
 
@@ -12,12 +12,12 @@ grow: at random, or those of the largest |dL/dw| or of the largest |m|, the mome
 
 t being the share of the float epochs done.
 
-The sparsity is the one asked for at every step. A grown synapse begins at w = 1e-6, so that it counts as alive, and may be one that was
+The sparsity is the requested one at every step. A grown synapse begins at w = 1e-6, so that it counts as alive, and may be one that was
 just dropped.
 
 Where ours departs, or the paper (arXiv:2306.03693; its code is not published) does not say: the share dropped, here 0.3 as in
 sparse evolutionary training (Mocanu et al., 2018) with the cosine decay of RigL (Evci et al., 2020); Adam in place of its optimiser;
-and T_iter = 1000 is a most: a training has at least `rewirings` of them, at equal distances, however short it is. Its length is not
+and T_iter = 1000 is a maximum: a training has at least `rewirings` of them, evenly spaced, however short it is. Its length is not
 known to a method; it is estimated at each step as (steps taken) / (share of the float epochs done).
 """
 
@@ -47,7 +47,7 @@ class Options:
     """The graph and its evolution.
 
     Args:
-        density: how the synapses are shared out among the layers at the start.
+        density: how the synapses are distributed among the layers at the start.
         growth: which dead synapses grow.
         share: of the live synapses of a layer that a rewiring drops, at the start.
         decay: how that share changes over the float epochs.

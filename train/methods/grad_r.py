@@ -4,22 +4,22 @@
     theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t alpha sign(theta - mu),   lr_t = lr / (1 - beta1^t),   mu = ln(2 (1 - p)) / alpha
 
 m and v are Adam's moments of dL/dw; the prior's step stands outside the adaptive denominator. A weight that is exactly 0 at the start,
-as in a trained checkpoint, is a dead synapse like any other: its sign is drawn by the seed, where the paper's code has sign 0 for ever.
+as in a trained checkpoint, is a dead synapse like any other: its sign is drawn from the seed, where the paper's code has sign 0 for ever.
 
 Open control is that, with a fixed alpha. In it no theta ever comes down to mu, so that p decides nothing: the prior is a constant
 downward drift of every theta, and the sparsity follows from alpha times the sum of the learning rates.
 
-Closed control, the default, chooses that drift. Every few steps the number of zeros shall be
+Closed control, the default, chooses that drift. Every few steps the number of zeros is set to
 
     z(t) = z_0 + (z_S - z_0) (1 - (1 - t / r)^3)   for t < r,   z_S after,      t: the share of the float epochs done, r: `ramp`
 
-with z_0 zeros at the start and z_S those asked for. q is the z(t)-th smallest theta of all layers, in units of its layer's mean |w| at
+with z_0 zeros at the start and z_S those requested. q is the z(t)-th smallest theta of all layers, in units of its layer's mean |w| at
 the start (initial weights shrink with the fan-in; without the unit a layer of large fan-in beside one of small fan-in would be pruned
-away whole). If q > 0 every theta drifts by q units, live and pruned alike as under the prior, which leaves z(t) of them at or below 0
+away entirely). If q > 0 every theta drifts by q units, live and pruned alike as under the prior, which leaves z(t) of them at or below 0
 and keeps their order: a pruned synapse regrows when its gradient carries it past a live one. If too many are at or below 0, the largest
 of those are lifted just above it, as the prior lifts a theta below mu; so is the largest of a layer that would die out. The number of
-zeros is therefore the one asked for, whatever the epochs, batches and learning rates. The alpha that would have drifted as far is
-logged. What the survivors lose to the drift the gradient has to give back, so a training of a few hundred steps learns little at high
+zeros is therefore the requested one, whatever the epochs, batches and learning rates. The alpha that would have caused the same drift is
+logged. The gradient has to restore what the survivors lose to the drift, so a training of a few hundred steps learns little at high
 sparsity: take smaller batches.
 """
 
@@ -48,7 +48,7 @@ class Options:
     """How the sparsity comes about.
 
     Args:
-        control: "closed" reaches the sparsity asked for; "open" is the paper's prior with a fixed `alpha`.
+        control: "closed" reaches the requested sparsity; "open" is the paper's prior with a fixed `alpha`.
         alpha: the prior's strength under open control; the paper's is 1e-3.
         ramp: the share of the float epochs after which closed control holds the final sparsity.
         every: steps between two corrections of the sparsity.
@@ -106,7 +106,7 @@ class GradR(Pruning):
         return math.log(2.0 * (1.0 - self.target)) / self.alpha
 
     def zeros_at(self, progress: float) -> int:
-        """The number of weights that shall be zero when the share `progress` of the float epochs is done."""
+        """The number of weights that are to be zero at the share `progress` of the float epochs."""
         return self.ramped_zeros(1.0 - max(0.0, 1.0 - progress / self.options.ramp) ** 3)
 
     def step(self, lr: float, progress: float) -> None:
@@ -163,7 +163,7 @@ class GradR(Pruning):
         self.drift = self.rates = 0.0
 
     def is_final(self, progress: float) -> bool:
-        """Closed: the number of zeros is the one asked for. Open: the float epochs are over."""
+        """Closed: the number of zeros is the requested one. Open: the float epochs are over."""
         if not self.closed or self.frozen:
             return self.frozen or progress >= 1.0
         return progress >= self.options.ramp and super().is_final(progress)

@@ -1,8 +1,8 @@
-"""Soft Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136): dormant synapses walk at random and come back by themselves.
+"""Soft Deep R (Bellec et al., ICLR 2018, arXiv 1711.05136): dormant synapses walk at random and reactivate by themselves.
 
     active, theta > 0:    theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t l1 + temperature(t) sqrt(lr_t) N(0, 1),   w = s theta
     dormant, theta <= 0:  theta <- max(theta + temperature(t) sqrt(lr_t) N(0, 1), theta_min),                              w = 0
-    theta_min = - (temperature^2 / 2) S / (l1 (1 - S)),   S: the sparsity asked for
+    theta_min = - (temperature^2 / 2) S / (l1 (1 - S)),   S: the requested sparsity
 
 The floor is the paper's -T (1 - p) / (l1 p), with p = 1 - S the density and T = temperature^2 / 2: under noise and l1 alone theta is
 exponential above 0 with mean T / l1 and uniform between theta_min and 0, so that a share p of the synapses is active. Dormant synapses
@@ -10,10 +10,10 @@ begin spread evenly over that range, as in the paper's code.
 
 Where ours departs: Adam, and the cooling of temperature(t), as in `deep_r`; theta_min stays that of the first temperature. And the
 paper's sparsity is only that of a network without data, and only in equilibrium, which takes longer than most trainings: the
-gradient moves it. Here every `every` steps each layer's number of active synapses is made the one asked for. Where too many are
-active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1 that would have done the
-same is logged). Where too few are, the highest dormant ones become active, as the next noise might have made them. With l1 = 0 or a
-temperature of 0 there is no floor but 0; nothing random then brings a synapse back.
+gradient moves it. Here every `every` steps each layer's number of active synapses is set to the requested one. Where too many are
+active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1 that would have had the
+same effect is logged). Where too few are, the highest dormant ones become active, as the next noise might have made them. With l1 = 0 or a
+temperature of 0 there is no floor but 0; no noise then reactivates a synapse.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SoftDeepR(DeepRewiring):
         return -0.5 * self.temperature**2 * self.target / (self.l1 * (1.0 - self.target))
 
     def dormant(self) -> Tensor:
-        """Theta evenly over theta_min..0."""
+        """Theta, evenly spread over theta_min..0."""
         index = torch.arange(self.size, device=self.flat.device)
         key = key_of(self.seed, START, len(self.flat), self.flat.device)
         return (hashed(index, key).to(torch.float64) * (self.lowest() / 2**32)).to(self.flat.dtype)
@@ -85,7 +85,7 @@ class SoftDeepR(DeepRewiring):
             self.control(progress)
 
     def control(self, progress: float) -> None:
-        """Bring each layer's number of active synapses to the one asked for."""
+        """Set each layer's number of active synapses to the requested one."""
         lowered = 0.0
         for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
             theta = self.theta[layer.part]

@@ -10,13 +10,13 @@ Open control is that, with a fixed final d (the paper's are 1 to 5 on CIFAR-10, 
 
 Closed control, the default, lets the number of zeros follow the sine instead,
 
-    z(t) = z_0 + (z_S - z_0) (1 + sin(pi (t / r - 1/2))) / 2,      z_0 zeros at the start, z_S those asked for
+    z(t) = z_0 + (z_S - z_0) (1 + sin(pi (t / r - 1/2))) / 2,      z_0 zeros at the start, z_S those requested
 
 and every few steps sets d to the z(t)-th smallest |theta| of all layers, in units of the layer's mean |w| at the start, so that d differs
-between layers as their initial weights do (one d for all would, in a short training, prune a layer of large fan-in away whole). Each
-layer keeps its largest |theta|, so that none falls silent. Where equal |theta| or rounding would make it another number, those at the
-edge move by 1e-6. r is 0.5 unless asked for, so that the
-final sparsity holds for half of the training and the best of its epochs can be kept.
+between layers as their initial weights do (one d for all would, in a short training, prune a layer of large fan-in away entirely). Each
+layer keeps its largest |theta|, so that none falls silent. Where ties or rounding would give another number of zeros, the |theta| at the
+boundary move by 1e-6. r is 0.5 by default, so that the final sparsity holds for half of the training and the best of its epochs can be
+kept.
 
 A start from trained weights that hold zeros has d = one unit at once and theta = w + sign(w) d, so that w does not change.
 """
@@ -43,7 +43,7 @@ class Options:
     """How the threshold d rises.
 
     Args:
-        control: "closed" reaches the sparsity asked for; "open" is the paper's, with a fixed final `width`.
+        control: "closed" reaches the requested sparsity; "open" is the paper's, with a fixed final `width`.
         width: D under open control.
         ramp: the share of the float epochs in which d rises; the paper's is 1.
         every: steps between two choices of d under closed control.
@@ -96,7 +96,7 @@ class STDS(Pruning):
         self.theta = initial + torch.sign(initial) * self.flat.spread(self.widths)
 
     def zeros_at(self, progress: float) -> int:
-        """The number of weights that shall be zero when the share `progress` of the float epochs is done, under closed control."""
+        """The number of weights that are to be zero at the share `progress` of the float epochs, under closed control."""
         return self.ramped_zeros(sine(progress / self.options.ramp))
 
     def thresholds(self) -> list[tuple[float, float]]:
@@ -144,7 +144,7 @@ class STDS(Pruning):
         return {"width": float(self.widths.mean())}
 
     def is_final(self, progress: float) -> bool:
-        """Closed: the number of zeros is the one asked for. Open: d has its final value."""
+        """Closed: the number of zeros is the requested one. Open: d has its final value."""
         if not self.closed or self.frozen:
             return self.frozen or progress >= self.options.ramp
         return progress >= self.options.ramp and super().is_final(progress)

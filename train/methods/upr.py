@@ -7,22 +7,22 @@ Search, the first T_s of the float epochs (`search`):
     L + lambda [ sum e_w sigmoid(beta a_w) + sum e_n sigmoid(beta a_n) ]
     e_w = output positions of the weight, H W / stride^2;   e_n = sum over the next layers of C_out k^2 / stride^2
 
-The layers that take the sample itself have no gates, nor have linear ones: in a network without convolutions only weights are pruned.
+The layers that receive the sample itself have no gates, nor do linear ones: in a network without convolutions only weights are pruned.
 Layers that the authors do not prune (`SpikingNetwork.dense`; the option `layers`) keep a_w = infinity, and all their weights.
 
-Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam starts anew, where the authors' keeps its moments.
-With a sparsity of 0 the mask is the paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the asked number
-of weights, of all layers, is removed: what is kept are those of the largest a_w of all layers and the best of each, whatever lambda; that
-is ours, as is that a kept a_w may be below 0. Gates are hard at a_n > 0 in both. Weights that closed gates leave without a use (see
-`Gates.useless`) are removed first and count among the zeros; the best of the closed channels are opened again where a layer had no other,
-or fewer weights than asked for were left.
+Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam restarts, while the authors' keeps its moments.
+With a sparsity of 0 the mask is the paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the requested
+number of weights, over all layers, is removed: those with the largest a_w of all layers and the best of each layer are kept, whatever
+lambda; this is ours, and a kept a_w may be below 0. Gates are hard at a_n > 0 in both. Weights that closed gates leave without a use (see
+`Gates.useless`) are removed first and count among the zeros; the best of the closed channels are reopened where a layer had no other,
+or where fewer weights than requested were left.
 
-Were only half of the masks closed when they harden and a tenth of the weights kept, fine-tuning would begin with a ruin. Under closed
-control, the default, all a_w are therefore lowered alike every 10 steps, as a lambda of its own for each step would, until
+If only half of the masks were closed when they harden and a tenth of the weights kept, fine-tuning would start from a ruined network. Under
+closed control, the default, all a_w are therefore lowered equally every 10 steps, as a separate lambda for each step would do, until
 
     z(t) = z_S (1 - (1 - t / T_s)^3)
 
-of them are at or below 0, z_S being the zeros asked for: the mask at the end is then a > 0, as the paper's. Open control is without it.
+of them are at or below 0, z_S being the zeros requested: the mask at the end is then a > 0, as in the paper. Open control omits this.
 
 The penalty does not go through the loss. With o = sigmoid(beta a) and the gradient g of the effective weight w o, as the loss gives it,
 
@@ -62,7 +62,7 @@ class Options:
     """The search.
 
     Args:
-        control: "closed" lowers all a_w alike, so that with a sparsity above 0 the asked number is closed when the masks harden;
+        control: "closed" lowers all a_w equally, so that with a sparsity above 0 the requested number is closed when the masks harden;
             "open" leaves that to the penalty, as in the paper.
         penalty: lambda. The paper's are 5e-12 to 5e-11 on CIFAR-10 and 1e-10 to 1e-9 on CIFAR10-DVS.
         search: T_s, the share of the float epochs that are search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
@@ -89,7 +89,7 @@ def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`, which gets gates.
 
     Raises:
-        UsageError: fewer live synapses than layers, or than the layers that are not pruned have; or a module that is no network of ours
+        UsageError: fewer live synapses than layers, or than the layers that are not pruned have; or a module that is not a `SpikingNetwork`
             and has convolutions.
     """
     if not isinstance(model, SpikingNetwork) and any(weight.dim() > 2 for weight in model.weights().values()):
@@ -144,7 +144,7 @@ class UPR(Pruning):
         self.gates.learn(True)
 
     def _check_room(self) -> None:
-        """Refuse a sparsity that the layers which are pruned cannot give."""
+        """Refuse a sparsity that the pruned layers cannot reach."""
         pruned = [layer for layer in self.flat if layer.name not in self.dense]
         room = sum(layer.size for layer in pruned) - len(pruned)
         if self.asked_zeros > room:
@@ -161,11 +161,11 @@ class UPR(Pruning):
         return energies
 
     def beta_at(self, progress: float) -> float:
-        """The steepness of the masks when the share `progress` of the float epochs is done."""
+        """The steepness of the masks at the share `progress` of the float epochs."""
         return FIRST_BETA * (LAST_BETA / FIRST_BETA) ** min(1.0, progress / self.options.search)
 
     def zero_grad(self) -> None:
-        """Forget the gradients, the gates' too."""
+        """Forget the gradients, including those of the gates."""
         super().zero_grad()
         for gate in self.gates.parameters.values():
             gate.grad = None
@@ -192,7 +192,7 @@ class UPR(Pruning):
             self._close(progress, next_beta)
 
     def _close(self, progress: float, beta: float) -> None:
-        """Lower all a_w alike until as many as the ramp asks for are at or below 0."""
+        """Lower all a_w equally until the number at or below 0 is the ramp's."""
         wanted = round(self.asked_zeros * (1.0 - (1.0 - progress / self.options.search) ** 3))
         if self.size - count_positive(self.score) >= wanted:
             return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..layers import INPUT, SpikingNetwork
 from .api import Conv, Stack, check_sizes, maps_of
 
-SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+SCALE = 2.0  # initial scale of the normalisations: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN = 4.0  # of the linear layers' initial weights
 
 
@@ -20,7 +20,7 @@ class Options:
 
     Args:
         width: channels of each convolution; the first linear layer has 8 times as many neurons. The published network has 256.
-        votes: output neurons a class; published: 10.
+        votes: output neurons per class; published: 10.
         dropout: before the first linear layer; published: 0.5.
     """
 

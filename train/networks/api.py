@@ -1,4 +1,4 @@
-"""What a file in this folder builds on: layers that know the shape of what they receive, and checks of options.
+"""What a file in this folder builds on: layers that know the shape of their input, and checks of options.
 
 A network is a module with  Options, a frozen dataclass,  and  build(shape, classes, timesteps, options, *, temporal) -> SpikingNetwork.
 """
@@ -37,7 +37,7 @@ Part = TypeVar("Part")
 
 
 def maps_of(shape: Shape) -> Shape:
-    """Return a sample's shape as maps (C, H, W); two dimensions are one channel.
+    """Return a sample's shape as maps (C, H, W); a two-dimensional shape has one channel.
 
     Raises:
         UsageError: it has no rows and columns.
@@ -73,7 +73,7 @@ class Stack:
         net: the network's name, for messages.
         shape: (C, H, W) of a sample.
         timesteps, temporal: see `SpikingNetwork`.
-        scale: the initial scale of every normalisation: the standard deviation of the neurons' input currents at first.
+        scale: the initial scale of every normalisation: the standard deviation of the neurons' initial input currents.
     """
 
     def __init__(self, net: str, shape: Shape, timesteps: int, *, temporal: bool, scale: float) -> None:
@@ -137,7 +137,7 @@ class Stack:
         return Connection(sources, shape, linear, pool=pool, dropout=dropout)
 
     def _named(self, name: str, make: Callable[[], Part]) -> Part:
-        """Say which layer of which network it is that does not fit."""
+        """Name the layer and the network that do not fit."""
         try:
             return make()
         except UsageError as error:
@@ -148,7 +148,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     """Check an option of a network.
 
     Raises:
-        UsageError: it is no whole number, or outside low..high; the message names it.
+        UsageError: it is not a whole number, or outside low..high; the message names it.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise UsageError(f"net.{name} is {value!r}; it must be a whole number from {low} to {high}.")
@@ -158,7 +158,7 @@ def check_sizes(width: object, votes: object, dropout: object) -> None:
     """Check the options that all convolutional networks have.
 
     Raises:
-        UsageError: one makes no sense; the message names it.
+        UsageError: one is invalid; the message names it.
     """
     check_whole("width", width, 1, 1 << 12)
     check_whole("votes", votes, 1, 1 << 10)

@@ -1,4 +1,4 @@
-"""A fully connected network: the samples as a static current, hidden layers of LIF neurons, one LIF neuron a class."""
+"""A fully connected network: the samples as a static current, hidden layers of LIF neurons, one LIF neuron per class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from ..layers import INPUT, Connection, SpikingLayer, SpikingNetwork
 from .api import check_whole
 
-GAIN = 3.0  # of the uniform initial weights, over torch's own: at 1 hardly a neuron reaches its threshold at first
+GAIN = 3.0  # of the uniform initial weights, relative to torch's own: at 1 hardly any neuron reaches its threshold initially
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Options:
 
     Args:
         hidden: neurons of each hidden layer.
-        votes: output neurons a class.
+        votes: output neurons per class.
     """
 
     hidden: tuple[int, ...] = (800,)
@@ -36,7 +36,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     """Build  inputs - hidden[0] - ... - classes,  no biases; layers are called hidden1, hidden2, ..., output.
 
     Args:
-        shape: of a sample, flattened here; of temporal ones, of a frame.
+        shape: that of a sample, or of a frame of a temporal one; flattened here.
         classes: classes; the output has `votes` neurons for each.
         timesteps: T; the current of static samples is computed once for all T steps.
         options: the sizes.

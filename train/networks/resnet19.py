@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..layers import INPUT, SpikingNetwork
 from .api import Conv, Shortcut, Stack, check_sizes, maps_of
 
-SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+SCALE = 2.0  # initial scale of the normalisations: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN, POOLED_GAIN = 8.0, 14.0  # of the linear layers' initial weights; averages over whole maps vary little
 DENSE = ("conv1",)  # not pruned in the code of UPR's authors
 STAGES = ((1, 3), (2, 3), (4, 2))  # channels in units of the width, and blocks
@@ -22,7 +22,7 @@ class Options:
 
     Args:
         width: channels of the first stage; the others have 2 and 4 times as many, the first linear layer 2. Published: 128.
-        votes: output neurons a class; published: 1.
+        votes: output neurons per class; published: 1.
         dropout: before the first linear layer; published: none.
     """
 

@@ -16,10 +16,10 @@ from .api import Conv, Stack, check_sizes, maps_of
 
 Join = Literal["add", "and", "iand"]
 
-SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+SCALE = 2.0  # initial scale of the normalisations: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN: dict[Join, float] = {"add": 5.0, "and": 30.0, "iand": 14.0}  # of the linear layer's initial weights
-ALWAYS = 2.0  # a current at which a neuron fires in every step: with it at first, an AND is close to the identity
-LARGE = 64  # samples with rows and columns of at least so many get the stem for ImageNet
+ALWAYS = 2.0  # a current at which a neuron fires in every step: with it initially, an AND is close to the identity
+LARGE = 64  # samples with at least this many rows and columns get the stem for ImageNet
 DENSE, UNCOUNTED = ("conv1", "output"), ("output",)  # not pruned, and not counted, in the code of UPR's authors
 STAGES = (1, 2, 4, 8)  # channels in units of the width, two blocks each
 
@@ -31,7 +31,7 @@ class Options:
     Args:
         width: channels of the first stage; the others have 2, 4 and 8 times as many. The published network has 64.
         connect: "add": the sum of spikes; "and"; "iand": the shortcut and not the branch.
-        votes: output neurons a class; published: 1.
+        votes: output neurons per class; published: 1.
         dropout: before the linear layer; published: none.
     """
 

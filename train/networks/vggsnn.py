@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..layers import INPUT, SpikingNetwork
 from .api import Conv, Stack, check_sizes, maps_of
 
-SCALE = 2.0  # of the normalisations at first: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
+SCALE = 2.0  # initial scale of the normalisations: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)
 GAIN = 7.5  # of the linear layer's initial weights: averages over windows vary less than spikes
 PLAN = ((1, 2), (4, 4), (8, 8), (8, 8))  # channels of the convolutions between the pools, in units of the width
 
@@ -21,7 +21,7 @@ class Options:
 
     Args:
         width: channels of the first convolution; later ones have 2, 4 and 8 times as many. The published network has 64.
-        votes: output neurons a class; published: 1.
+        votes: output neurons per class; published: 1.
         dropout: before the linear layer; published: none.
     """
 

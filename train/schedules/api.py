@@ -1,7 +1,7 @@
-"""What a schedule of the learning rate is: the share (0..1) of the peak rate at the share t (0..1) of the stage that is done.
+"""What a schedule of the learning rate is: the share (0..1) of the peak rate at the completed share t (0..1) of the stage.
 
 A module in this folder has  build(options) -> Schedule  and, if it has any,  Options, a frozen dataclass. An option called `warmup` is the
-setting of that name where no other value is given. A schedule rules the float stage; the quantisation-aware stage has a cosine of its own.
+setting of that name where no other value is given. A schedule applies to the float stage; the quantisation-aware stage has its own cosine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Warmup:
     """Options of schedules that warm up.
 
     Args:
-        warmup: the share of the stage that does, 0 < warmup < 1.
+        warmup: the share of the stage spent warming up, 0 < warmup < 1.
     """
 
     warmup: float = 0.1
@@ -32,5 +32,5 @@ class Warmup:
 
 
 def between(start: float, end: float, share: float) -> float:
-    """Return the number on half a cosine from `start` at `share` = 0 to `end` at 1 and after."""
+    """Return the number on half a cosine from `start` at `share` = 0 to `end` at 1 and beyond."""
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))

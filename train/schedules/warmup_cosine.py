@@ -1,4 +1,4 @@
-"""t / w  for t < w, then a cosine from 1 to 0 over what is left."""
+"""t / w  for t < w, then a cosine from 1 to 0 over the remainder."""
 
 from __future__ import annotations
 
