@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendOptions", "Results", "Session", "load_results", "run", "session"]
 
-if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+if not TYPE_CHECKING:  # type checkers would accept any name from a module with __getattr__
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {

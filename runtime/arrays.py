@@ -1,4 +1,4 @@
-"""The arrays of results, a number or a row a sample: inline in results.json while they are small, in a safetensors file beside it above."""
+"""The arrays of results, one number or row per sample: inline in results.json if small, else in a safetensors file beside it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["INLINE", "read", "write"]
 
 Int = NDArray[np.int64]
 INLINE = 200_000
-"""Arrays of more numbers than this are written beside results.json, which stays below some 2 MB."""
+"""Arrays with more elements than this are written beside results.json, which stays below about 2 MB."""
 
 
 def beside(path: Path) -> Path:
-    """Return the file of the arrays of a results file: results.json has results-arrays.safetensors."""
+    """Return the path of a results file's arrays: results-arrays.safetensors for results.json."""
     return path.with_name(f"{path.stem}-arrays.safetensors")
 
 
 def write(path: Path, arrays: dict[str, Int]) -> dict[str, str] | None:
-    """Write `arrays` beside the results file `path`; return what it says of them. Without any, an old file of arrays is removed."""
+    """Write `arrays` beside the results file `path`; return its entry for them. Without any, an old array file is removed."""
     if not arrays:
         beside(path).unlink(missing_ok=True)
         return None
@@ -35,15 +35,15 @@ def write(path: Path, arrays: dict[str, Int]) -> dict[str, str] | None:
 
 
 def _smallest(array: Int) -> np.dtype[Any]:
-    """Return the smallest type that holds the numbers: unsigned, or int64 where one lies below 0."""
+    """Return the smallest type that holds the values: unsigned, or int64 if any is negative."""
     return np.dtype(np.int64) if array.min(initial=0) < 0 else np.min_scalar_type(int(array.max(initial=0)))
 
 
 def read(path: Path, said: dict[str, str] | None) -> dict[str, Int]:
-    """Return the arrays that the results file `path` says lie beside it.
+    """Return the arrays stored beside the results file `path`.
 
     Raises:
-        FormatError: the file is missing, damaged, or that of another run.
+        FormatError: the file is missing, damaged, or belongs to another run.
     """
     if said is None:
         return {}

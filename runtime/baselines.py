@@ -1,13 +1,13 @@
-"""The same network dense and without spikes, beside what was deployed: operations, and their energy in digital arithmetic.
+"""The same network, dense and as an ANN, beside the deployed one: operations, and their energy in digital arithmetic.
 
-    dense ANN       MACs = sum over projections of possible synapses                    (one pass, every weight there)
+    dense ANN       MACs = sum over projections of possible synapses                    (one pass, every weight present)
     dense SNN       ACs  = sum over projections of  spikes of the source * possible synapses / sources as trained
     deployed SNN    ACs  = its measured SOPs
 
     energy = MACs * E_MAC + ACs * E_AC
 
-Where samples enter as payloads instead of spikes, the first layer's operations are MACs. The ACs of the dense network use the spikes that
-were measured and the mean fan-out of a projection with every weight there. Horowitz (ISSCC 2014) prices both operations by themselves,
+Where samples enter as payloads instead of spikes, the first layer's operations are MACs. The ACs of the dense network use the
+measured spikes and the mean fan-out of a projection with every weight present. Horowitz (ISSCC 2014) prices the operations alone,
 without memory.
 """
 
@@ -27,7 +27,7 @@ def baselines(deployed: DeployedNetwork, counts: Counts, model: OperationsModel 
     """Return the three networks side by side, per sample.
 
     Args:
-        counts: what the run measured.
+        counts: measured by the run.
         model: prices; digital-45nm if None.
     """
     prices, network = model or load(MODEL), deployed.network
@@ -56,7 +56,7 @@ def split(network: Network) -> tuple[list[Projection], list[Projection]]:
 
 
 def _row(name: str, what: str, macs: float, acs: float, prices: OperationsModel) -> Baseline:
-    """Return one network's row; joules are None where the model has no price for an operation that it needs."""
+    """Return one network's row; joules are None if the model has no price for an operation it needs."""
     ac, mac = prices.energy.ac.value, prices.energy.mac
     joules = None if macs and mac is None else (macs * (mac.value if mac else 0.0) + acs * ac) * PICO
     return Baseline(name=name, what=what, macs_per_sample=macs, acs_per_sample=acs, joules_per_sample=joules)

@@ -26,7 +26,7 @@ class StepTally:
         self.spikes: dict[str, Int] = {p.name: np.zeros((network.timesteps, p.size), np.int64) for p in network.populations}
 
     def add(self, events: NDArray[Any], spikes: dict[str, NDArray[np.bool_]], by_step: dict[str, Int], entry: str) -> None:
-        """Add a batch: the input's payloads, rasters (samples, timesteps, neurons), and what the backend has counted instead of them."""
+        """Add a batch: the input's payloads, rasters (samples, timesteps, neurons), and the backend's own counts in place of rasters."""
         self.samples += len(events)
         self.spikes[entry] += np.count_nonzero(events, axis=0)
         for name in self.spikes.keys() - {entry}:
@@ -34,7 +34,7 @@ class StepTally:
 
 
 def table(deployed: DeployedNetwork, tally: StepTally) -> ByStep:
-    """Return the counts per sample as results.json holds them, each a list over the steps.
+    """Return the counts per sample as stored in results.json, each a list over the steps.
 
     `populations`: spikes of each; `cores`: spikes of its neurons, SOPs that arrive (of crossbars: synaptic events) and messages that it
     sends; `input_messages`: from off chip.  SOPs of core k at step t:  sum of s[i, t] over the synapses i -> k.
@@ -58,7 +58,7 @@ def table(deployed: DeployedNetwork, tally: StepTally) -> ByStep:
 
 
 def _sops(deployed: DeployedNetwork) -> Any:
-    """Return how many synaptic operations a spike of each source makes on each core, (cores, sources)."""
+    """Return how many synaptic operations a spike of each source causes on each core, (cores, sources)."""
     wiring, cores = deployed.wiring, deployed.mapping.cores
     shape = (cores, wiring.outside + wiring.neurons)
     if deployed.crossbars is None:

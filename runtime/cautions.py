@@ -1,4 +1,4 @@
-"""What a run found that nobody shall meet unawares: an accuracy that fell, an output that never spikes."""
+"""Warnings about a run's results: an accuracy that fell, an output that never spikes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def of_run(deployed: DeployedNetwork, accuracy: float | None, output_counts: NDA
 
 
 def _silent(deployed: DeployedNetwork, output_counts: NDArray[np.int64]) -> list[str]:
-    """Name an output without a spike; that of a network nobody trained, which says nothing of its training, may be meant so."""
+    """Warn of an output that never spikes; an untrained network, without training provenance, may intend that."""
     network = deployed.network
     if output_counts.any() or not (network.provenance or network.stages):
         return []
@@ -28,7 +28,7 @@ def _silent(deployed: DeployedNetwork, output_counts: NDArray[np.int64]) -> list
 
 
 def _fallen(deployed: DeployedNetwork, accuracy: float | None, samples: int) -> list[str]:
-    """Name a fall from the first stage by more than 2 points and two standard errors."""
+    """Warn of an accuracy that fell from the first stage by more than 2 points and two standard errors."""
     if accuracy is None or not deployed.network.stages:
         return []
     first = deployed.network.stages[0]

@@ -1,4 +1,4 @@
-"""The time of the work alone: without imports, which come before, and without compiling kernels, which is counted apart."""
+"""The time of the work alone: without imports, which come first, and without compiling kernels, which is timed separately."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Clock:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End, and add what passed."""
+        """End, and add the elapsed time."""
         compiling = _compiling() - self._compiled
         self.compiling += compiling
         self.working += max(time.perf_counter() - self._begun - compiling, 1e-9)

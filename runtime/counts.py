@@ -1,7 +1,7 @@
 """Counts first: spikes, SOPs, neuron updates, messages and hops, per layer and per core, all from spikes per neuron.
 
 A synaptic operation (SOP) is a spike that meets a surviving synapse; a message is a spike that goes to a core on which it
-has targets; hops are counted by dimension-order routing between the tiles of the mesh, those from chip to chip apart.
+has targets; hops follow dimension-order routing between the tiles of the mesh, with those between chips counted separately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .encoding import count_events
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 MOST_CORES = 256
-"""Above so many cores results.json holds their traffic by tile or chip, so that it stays small."""
+"""Above this number of cores, results.json holds the traffic by tile or chip, to stay small."""
 
 
 class Tally:
@@ -83,7 +83,7 @@ class Counts:
 
 
 def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
-    """Turn spikes per neuron into everything else."""
+    """Derive all other counts from spikes per neuron."""
     network, wiring, on_core = deployed.network, deployed.wiring, deployed.mapping.core_of
     chip = {p.name for p in network.on_chip}
     samples, cores = max(tally.samples, 1), deployed.mapping.cores
@@ -140,7 +140,7 @@ def _sent(deployed: DeployedNetwork, fired: Float) -> tuple[Float, Float]:
 
 
 def traffic_table(deployed: DeployedNetwork, counts: Counts) -> TrafficTable:
-    """Return the traffic as results.json holds it, by the smallest unit of which there are at most `MOST_CORES` (chip in any case)."""
+    """Return the traffic as stored in results.json, by the smallest unit with at most `MOST_CORES` of them (else by chip)."""
     mapping = deployed.mapping
     entering, between = counts.entering, counts.between
     if mapping.cores <= MOST_CORES:

@@ -1,4 +1,4 @@
-"""Samples as they enter the chip, by the fastest form that is there."""
+"""Samples as they enter the chip, by the fastest available form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .backends.native import compiled
 __all__ = ["count_events", "encode"]
 
 
-FEW = 1 << 22  # events that NumPy counts in less time than numba takes to import
+FEW = 1 << 22  # events that NumPy counts faster than numba imports
 
 
 def encode(
@@ -27,7 +27,7 @@ def encode(
     threads: int | None = 1,
     plain: bool = False,
 ) -> NDArray[np.uint8]:
-    """Do what `reference.encode` does; the rate code is drawn by a kernel where numba is there: the same bits, the same spikes.
+    """Do what `reference.encode` does; a kernel draws the rate code if numba is installed: the same bits, the same spikes.
 
     `threads`: the machine's cores if None; `plain`: without a kernel.
     """
@@ -39,7 +39,7 @@ def encode(
 
 
 def count_events(events: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how many payloads of each input are not 0; events (samples, timesteps, inputs)."""
+    """Return the number of non-zero payloads of each input; events (samples, timesteps, inputs)."""
     if events.size <= FEW or not compiled():
         return np.count_nonzero(events, axis=(0, 1)).astype(np.int64)
     from .native.kernels.coding import count_events as fast

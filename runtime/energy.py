@@ -2,7 +2,7 @@
 
 energy = sum of count * joules per event + static power of the chips in use * time;   time of a step = barrier + the most loaded
 core's synaptic operations, neuron updates and messages + the most loaded link's messages + the longest route (mean load over the
-steps; a single step may take longer). The parts are taken one after another, though a chip overlaps some of them.
+steps; a single step may take longer). The components are added up, although a chip overlaps some of them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _step_components(deployed: DeployedNetwork, counts: Counts, model: Chip) -> 
 
 
 def core_times(counts: Counts, model: Chip) -> dict[str, Float]:
-    """Return the nanoseconds a sample that each core (cores,) is busy with its synapses, its neurons, and sending."""
+    """Return the nanoseconds per sample that each core (cores,) spends on its synapses, its neurons, and sending."""
     times, inactive = model.time, counts.core_updates - counts.core_active
     return {
         "synaptic operations": counts.core_sops * times.synaptic_op.value,
@@ -69,9 +69,9 @@ def core_times(counts: Counts, model: Chip) -> dict[str, Float]:
 
 
 def _barriers(deployed: DeployedNetwork, model: Chip) -> list[LatencyComponent]:
-    """Return the barrier of the chip with the most tiles in use, and where there are several chips, of all of them.
+    """Return the barrier of the chip with the most tiles in use and, with several chips, the barrier across them.
 
-    The second is a model of ours: a signal gathers along the chips from the farthest one to chip 0, and the release goes back.
+    The second is our own model: a signal is gathered along the chips from the farthest one to chip 0, and the release travels back.
     """
     mapping, times = deployed.mapping, model.time
     tiles = np.unique(np.column_stack([mapping.chip_of, mapping.tile_of]), axis=0)
@@ -100,7 +100,7 @@ def _system(model: Chip) -> System:
 
 
 def _longest(deployed: DeployedNetwork, counts: Counts, times: tuple[float, float, float]) -> float:
-    """Return the nanoseconds of the slowest route that any message takes."""
+    """Return the nanoseconds of the slowest route of any message."""
     places, fed = deployed.places, np.flatnonzero(counts.entering)
     senders, receivers, _ = entries(counts.between)
     entry = np.asarray(deployed.chip.mesh.entry)
@@ -113,10 +113,10 @@ def _time_row(name: str, nanoseconds: float, quantity: Quantity) -> LatencyCompo
 
 
 def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_step: float) -> Energy:
-    """Return joules per sample by component, on the chip only: a host's work is counted apart, in MACs.
+    """Return joules per sample by component, on the chip only: a host's work is counted separately, in MACs.
 
     Args:
-        seconds_per_step: as `latency` gives it; static power flows for T steps.
+        seconds_per_step: as returned by `latency`; static power is drawn for T steps.
     """
     prices, network = model.energy, deployed.network
     seconds = seconds_per_step * network.timesteps

@@ -1,4 +1,4 @@
-"""Results as rows of plain values, for a data frame: numbers at full precision in the units that their names say."""
+"""Results as rows of plain values, for a data frame: numbers at full precision, in the units given in their names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Rows = list[dict[str, Any]]
 
 
 def records(results: Document, kind: str) -> Rows:
-    """Return the rows of a kind, a dictionary each.
+    """Return the rows of one kind, one dictionary per row.
 
     Raises:
-        UsageError: another kind, or samples of results that hold no predictions.
+        UsageError: an unknown kind, or samples requested of results without predictions.
     """
     if kind not in KINDS:
         raise unknown_name("table of rows", kind, KINDS)
@@ -33,10 +33,10 @@ def records(results: Document, kind: str) -> Rows:
 
 
 def to_frame(results: Document, kind: str) -> Any:
-    """Return the rows of a kind as a pandas DataFrame.
+    """Return the rows of one kind as a pandas DataFrame.
 
     Raises:
-        UsageError: see `records`, or pandas is not installed.
+        UsageError: as for `records`, or pandas is not installed.
     """
     rows = records(results, kind)
     try:
@@ -50,7 +50,7 @@ def to_frame(results: Document, kind: str) -> Any:
 
 
 def _core(core: Core) -> dict[str, Any]:
-    """Return a core with a column for each number; `populations`: by name, the neurons of each on it."""
+    """Return a core's row with a column for each number; `populations`: by name, how many neurons of each are on it."""
     row = core.model_dump()
     (column, line), shares = row.pop("tile"), row.pop("utilisation")
     populations = row.pop("populations")

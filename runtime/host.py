@@ -15,7 +15,7 @@ from ..network.model import InputSpec, Network, Population
 
 @dataclass(frozen=True)
 class ChipPart:
-    """The network that is left for the chip, what enters it, and the spikes that the host computed."""
+    """The rest of the network, for the chip, its input, and the spikes that the host computed."""
 
     network: Network
     events: NDArray[np.uint8]

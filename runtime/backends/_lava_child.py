@@ -1,4 +1,4 @@
-"""Run the Lava worker as a child process and leave nothing of it behind: no process, no shared memory, whatever happens."""
+"""Run the Lava worker as a child process and always clean up after it: no process or shared memory is left behind."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def _environment(python: str, folder: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if python == sys.executable or k not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     if len(str(folder)) <= LONGEST_SOCKET_FOLDER:
-        environment["TMPDIR"] = str(folder)  # what multiprocessing puts there is removed with the folder
+        environment["TMPDIR"] = str(folder)  # multiprocessing's files are removed with the folder
     return environment
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
     """End the worker's whole group: SIGTERM, a wait, SIGKILL; then remove the shared memory that is left.
 
-    SIGTERM first, because multiprocessing's resource tracker ignores it and frees the shared memory when all the others are gone.
+    SIGTERM first, because multiprocessing's resource tracker ignores it and frees the shared memory once all other processes have ended.
     """
     segments = _segments(worker.pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -89,7 +89,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _lives(worker: subprocess.Popen[bytes]) -> bool:
-    """Whether a process of the worker's group is still alive; a zombie that nobody collects is not."""
+    """Whether a process of the worker's group is still alive; an uncollected zombie is not."""
     worker.poll()
     if sys.platform == "linux":
         return bool(_members(worker.pid))

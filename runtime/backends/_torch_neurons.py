@@ -16,8 +16,8 @@ __all__ = ["STEPS_AT_ONCE", "Crossbar", "Fuser", "Lif", "Neurons"]
 
 DECAY_BITS = 12
 INT32 = 1 << 31
-STEPS_AT_ONCE = 16  # of a kernel that torch.compile makes
-COMPILE_AFTER = 1 << 38  # neuron updates: seconds on a large GPU, about what compiling takes
+STEPS_AT_ONCE = 16  # of a kernel made by torch.compile
+COMPILE_AFTER = 1 << 38  # neuron updates: seconds on a large GPU, about as long as compiling
 MOST_KERNELS = 256
 PLAIN, FUSED = "an operation at a time", "all steps in one kernel, by torch.compile"
 State = tuple[Tensor, ...]  # (samples, neurons) each
@@ -25,9 +25,9 @@ State = tuple[Tensor, ...]  # (samples, neurons) each
 
 @dataclass(frozen=True)
 class Lif:
-    """IntegerLIF neurons as `hwmodels.fixed_point.lif_step` has them; a state is the current u and the potential v.
+    """IntegerLIF neurons as defined by `hwmodels.fixed_point.lif_step`; a state is the current u and the potential v.
 
-    `narrow`: every input stays below 2^17, so that 32 bits hold a current before it is wrapped; else 64. No fractions are left over:
+    `narrow`: every input stays below 2^17, so that 32 bits hold a current before it is wrapped; else 64. The decay is exact:
     state (4096 - d) / 4096 = state * factor / 2^shift  in lowest terms, in 32 bits where the product fits.
     """
 
@@ -69,7 +69,7 @@ class Lif:
 
 @dataclass(frozen=True)
 class Crossbar:
-    """A crossbar's neurons as `hwmodels.crossbar.crossbar_step` has them; a state is the potential."""
+    """A crossbar's neurons as defined by `hwmodels.crossbar.crossbar_step`; a state is the potential."""
 
     threshold: int
     leak: int
@@ -103,9 +103,9 @@ def _steps(neurons: Neurons, state: State, currents: Tensor | None, bias: Tensor
 
 
 class Fuser:
-    """Runs `_steps` as one kernel that torch.compile makes of it; its first result is held against the plain one's.
+    """Runs `_steps` as one kernel made by torch.compile; its first result is checked against the plain one.
 
-    `wish`: whether to; None: on CUDA devices, once a run has grown so long that the seconds of compiling are worth it.
+    `wish`: whether to compile; None: on CUDA devices, once a run is long enough to be worth the seconds of compiling.
     """
 
     def __init__(self, device: torch.device, wish: bool | None) -> None:
@@ -125,7 +125,7 @@ class Fuser:
                 found = self._compiled(neurons, state, currents, bias, steps)
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ImportError, OSError) as error:  # no compiler, no Triton: what it makes faster works without
+        except (RuntimeError, ImportError, OSError) as error:  # no compiler, no Triton: the plain form works
             return self._plainly(f"torch.compile failed: {type(error).__name__}", neurons, state, currents, bias, steps)
         if (neurons, steps) not in self._proven:
             plain = _steps(neurons, state, currents, bias, steps)

@@ -16,8 +16,8 @@ from ..native.exact import FORMATS, INT64, Bounds, Shape, bounds, choose, whole
 
 __all__ = ["Arriving", "arriving", "places"]
 
-MOST_WEIGHTS = 1 << 28  # of a projection, zeros filled in
-MOST_UNFOLDED = 1 << 27  # numbers of an unfolded convolution at once
+MOST_WEIGHTS = 1 << 28  # of a projection, zeros included
+MOST_UNFOLDED = 1 << 27  # elements of an unfolded convolution at once
 INT32 = 1 << 31
 
 
@@ -25,13 +25,13 @@ INT32 = 1 << 31
 class _Product:
     """(n, sources) integers times a matrix, in a format that is exact for it.
 
-    `weights`: (sources, targets), or for int8 (targets, sources) filled up to sizes that every device takes.
+    `weights`: (sources, targets), or for int8 (targets, sources) padded to sizes that every device accepts.
     """
 
     format: str
     weights: Tensor
     targets: int
-    wide: bool  # sums that 32 bits do not hold
+    wide: bool  # sums need more than 32 bits
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.format == "int8":
@@ -63,7 +63,7 @@ def _product(name: str, indices: tuple[NDArray[Any], NDArray[Any]], data: NDArra
 
 @dataclass(frozen=True)
 class _Taps:
-    """A convolution, (n, rows * columns * channels) channels last: its windows side by side, times the matrix of its taps."""
+    """A convolution, (n, rows * columns * channels) channels last: its unfolded windows times the matrix of its taps."""
 
     convolution: Convolution
     product: _Product
@@ -108,7 +108,7 @@ Sums = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Arriving:
-    """A projection, ready to be summed; `row` says of it what a report holds."""
+    """A projection, ready to be summed; `row` is its entry in a report."""
 
     source: str
     lag: int
@@ -177,6 +177,6 @@ def arriving(network: Network, projection: Projection, shapes: dict[str, Shape],
 
 
 def _trial(sources: int, most: int) -> Tensor:
-    """Return payloads (4, sources) of 0 and the largest: few, half, most, all."""
+    """Return test payloads (4, sources), each 0 or the largest: few, half, most and all of them non-zero."""
     drawn = np.random.default_rng(0).random((4, sources)) < np.array([[0.1], [0.5], [0.9], [1.1]])
     return torch.from_numpy((drawn * most).astype(np.uint8))

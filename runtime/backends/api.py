@@ -1,4 +1,4 @@
-"""What every backend takes and gives: `runtime.run` calls `simulate(network, events, options)` of the module that it found by name."""
+"""The interface of backends: `runtime.run` calls `simulate(network, events, options)` of the module found by name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...network.model import Flat
 class BackendOptions:
     """Options of a backend.
 
-    `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples side
-    by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
+    `time_limit`: seconds for the whole call; `lava_python`: interpreter for the Lava worker, None for this one; `batch_size`: samples
+    run side by side, None to choose; `threads`: processes or threads that compute at once, None to choose.
     `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
-    `plain`: the native backend computes in NumPy, without compiling kernels; a run sets it where that is done sooner.
+    `plain`: the native backend computes in NumPy, without compiling kernels; a run sets it where that is faster.
     `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
     Of the torch backend: `device`: auto, cpu or cuda; `formats`: number formats that may be chosen from, best first, None for the device's;
     `compile_neurons`: whether torch.compile makes kernels of the neurons, None where a run is long enough.
@@ -41,7 +41,7 @@ class BackendOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not self.time_limit > 0:  # so that NaN is refused, too
+        if not self.time_limit > 0:  # so that NaN is refused as well
             raise UsageError(f"--time-limit is {self.time_limit:g}; it must be more than 0 seconds.")
         for name, value in (("number of threads", self.threads), ("batch size", self.batch_size)):
             if value is not None and value < 1:
@@ -50,13 +50,13 @@ class BackendOptions:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a backend saw.
+    """What a backend recorded.
 
     `spikes`: spiking population -> (samples, timesteps, neurons), in local time: entry t of every population is its t-th step.
-    `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, when the backend
-    knows; `fired` of the input, if it is there, payloads that are not 0;
-    `by_step`: spikes (timesteps, neurons), of the populations for which it was asked and has counted them.
-    `arithmetic`: what computed, and each projection's number format with its proof, of a backend that chooses.
+    `active`, `fired`: neuron population -> updates with non-zero state, and spikes, of each neuron over all samples, if the backend
+    counts them; `fired` of the input, if present: non-zero payloads;
+    `by_step`: spikes (timesteps, neurons) of the populations for which they were requested and counted.
+    `arithmetic`: from a backend that chooses formats: the device, and each projection's number format with its proof.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -66,7 +66,7 @@ class Recording:
     arithmetic: dict[str, Any] | None = None
 
     def spread(self, flat: Flat) -> Recording:
-        """Return what was seen of a flattened network in the numbers of the original, whose removed neurons are silent."""
+        """Return the recording of a flattened network in the original's neuron indices, with removed neurons silent."""
         spikes = {name: _spread(raster, flat.living[name]) for name, raster in self.spikes.items()}
         counts = (
             None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired, self.by_step)

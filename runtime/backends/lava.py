@@ -1,8 +1,8 @@
 """The Lava backend: Loihi's bit-accurate LIF and synapse models of lava-nc 0.10.0, run in a child process.
 
-In a child, because Lava forks processes of its own, waits for ever when one of them dies, and has to be stopped to leave nothing behind.
-Events and weights go in as files, spikes come out as files (`lava_worker/`). B samples lie side by side as one block-diagonal
-network, and the batches follow one another in a single stream, the neurons being reset between them. Each projection has the delay that
+It runs in a child because Lava forks processes of its own, waits forever when one of them dies, and must be stopped to clean up.
+Events and weights go in as files, spikes come out as files (`lava_worker/`). B samples form one block-diagonal
+network, and the batches follow one another in a single stream, with the neurons reset between them. Each projection has the delay that
 the compiler gave it.
 """
 
@@ -45,7 +45,7 @@ CURRENT_LIMIT = (1 << 25) - (1 << 17)
 
 
 def available() -> str | None:
-    """Return None if this interpreter has Lava, else the reason why not and the way out. Lava itself is not imported."""
+    """Return None if this interpreter has Lava, else what is missing and the way out. Lava itself is not imported."""
     missing = [name for name in ("lava", "asteval", "sklearn", "scipy") if not _found(name)]
     if not missing:
         return None
@@ -56,7 +56,7 @@ def _found(name: str) -> bool:
     spec = importlib.util.find_spec(name)
     if spec is None or name != "lava":
         return spec is not None
-    # lava is a namespace package, so any folder of that name is found, what an uninstall leaves among them
+    # lava is a namespace package, so any folder of that name is found, including leftovers of an uninstall
     return any((Path(place) / "magma/compiler/var_model.py").is_file() for place in spec.submodule_search_locations or ())
 
 
@@ -64,9 +64,9 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
     """Run `network` in Lava.
 
     Args:
-        network: an integer network whose neurons are all on the chip.
+        network: an integer network with all of its neurons on the chip.
         events: the encoded input, (samples, timesteps, inputs), integers 0..255.
-        options: `time_limit` covers the whole call; `batch_size` samples lie side by side.
+        options: `time_limit` covers the whole call; `batch_size` samples run side by side.
 
     Returns:
         Every spike of every population.
@@ -93,7 +93,7 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
         raise BackendError(f"Lava's files cannot be kept in {tempfile.gettempdir()}: {error}. Free space or set TMPDIR.") from error
 
 
-# --- what Lava can hold ----------------------------------------------------------------------------------------------
+# --- the limits of Lava ----------------------------------------------------------------------------------------------
 
 
 def _check_options(options: BackendOptions) -> None:
@@ -148,8 +148,8 @@ def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """`copies` samples side by side, `batches` after one another; `depth`: steps that a population runs behind the input, by its delays;
-    `live`: the projections that can carry a spike. A population without depth can never spike: it has neither those nor a bias above 0."""
+    """`copies` samples side by side, `batches` one after another; `depth`: steps by which a population lags the input, by its delays;
+    `live`: the projections that can carry a spike. One without depth can never spike: it has no live input and no positive bias."""
 
     copies: int
     batches: int
@@ -231,7 +231,7 @@ def _describe_projection(projection: Projection, index: int, plan: _Plan) -> dic
 
     Lava cuts the 9 - num_weight_bits low bits of a mixed-sign weight. So weights of 8 bits are stored doubled, with one less in the
     exponent, (2 W s) << (e - 1) = (W s) << e, the floor of a right shift included; weights of 9 bits as they are, with num_weight_bits = 9.
-    num_message_bits > 0 makes Lava multiply by the spikes, which is exact for 0/1 as well, and 1.5 to 2.5 times as fast as its binary way.
+    num_message_bits > 0 makes Lava multiply by the spikes, which is exact for 0/1 as well, and 1.5 to 2.5 times as fast as its binary mode.
     """
     data = projection.synapses.data
     doubled = bool(data.min() >= -128 and data.max() <= 127)

@@ -14,19 +14,19 @@ from ..native import crossbar, plain
 from .api import BackendOptions, Recording
 
 BATCH = 4096
-IMPORTING, COMPILING = 0.3, 8.0  # seconds that numba takes to import, and to compile the kernels of a network
+IMPORTING, COMPILING = 0.3, 8.0  # seconds to import numba, and to compile the kernels of a network
 
 
 def compiled() -> bool:
-    """Return whether numba, which compiles the kernels, is there."""
+    """Return whether numba, which compiles the kernels, is installed."""
     return importlib.util.find_spec("numba") is not None
 
 
 def plain_is_enough(network: Network, samples: int) -> bool:
-    """Return whether the form in NumPy is done before the kernels would be ready: `native.plain`, the same spikes and counts.
+    """Return whether the NumPy form (`native.plain`, with the same spikes and counts) would finish before the kernels are ready.
 
-    That is where the whole run takes it less than importing numba does, or, while no machine code is kept from an earlier run, less than
-    compiling. Networks with lags always take the kernels: the plain form of those is the reference, which would be held against itself.
+    This is so if the whole run takes less time than importing numba, or, when no machine code is cached from an earlier run, less than
+    compiling. Networks with lags always use the kernels: their plain form is the reference, which would be checked against itself.
     """
     if crossbar.holds(network) or not plain.independent(network):
         return False
@@ -42,9 +42,9 @@ def plain_is_enough(network: Network, samples: int) -> bool:
 
 
 def ready(network: Network, samples: int, options: BackendOptions, *, named: bool = True) -> BackendOptions:
-    """Choose the form for a run of so many samples, and import what it needs, so that no clock has to.
+    """Choose the form for a run of this many samples, and import what it needs before any timing starts.
 
-    `named`: this is the backend that was asked for; others take counts from it.
+    `named`: whether this backend was requested; others take counts from it.
     """
     if plain_is_enough(network, samples):
         return replace(options, plain=True)

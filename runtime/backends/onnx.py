@@ -15,7 +15,7 @@ from ...network.model import Network, Synapses
 from .api import BackendOptions, Recording
 
 BATCH = 1024
-MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime fills them in, 12 bytes each with the cast to 64 bits
+MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime makes them dense, 12 bytes each with the cast to 64 bits
 
 
 def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
@@ -30,7 +30,7 @@ def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: i
     """Step an exported model over time, feeding its state back.
 
     Args:
-        inputs: (samples, timesteps, inputs), float32 or castable: what enters at each step.
+        inputs: (samples, timesteps, inputs), float32 or castable: the input at each step.
 
     Returns:
         By population, its spikes (samples, timesteps, neurons).
@@ -66,7 +66,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
             f"Use --backend native, or lava on a few samples."
         )
     model_onnx.check(network)
-    names = {p.name: f"p{i}" for i, p in enumerate(network.populations)}  # whatever layers are called, values of the file differ
+    names = {p.name: f"p{i}" for i, p in enumerate(network.populations)}  # unique value names in the file, whatever the layers are called
     try:
         model = session(model_onnx.to_bytes(_renamed(network, names)), options.threads)
         found = step_through(model, events, network.timesteps)

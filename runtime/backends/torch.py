@@ -1,8 +1,8 @@
 """The deployed integers on torch tensors, CPU or CUDA: matrix products in formats that are proven exact, neurons in integers.
 
-Layer by layer, all steps at once where a layer does not hear itself. Of each projection the fastest format is taken that holds every
-partial sum (`_exact` has the proof). It is tried once on the device against the reference's sums, so that a library that does not compute
-as it says is found out. Where there is none, SciPy sums in 64-bit integers on the CPU. Convolutions are unfolded; maps lie channels last.
+Layer by layer, all steps at once unless a layer receives its own spikes. Each projection uses the fastest format that holds every
+partial sum (`native/exact.py` has the proof). It is tried once on the device against the reference's sums, to detect libraries that do
+not compute as documented. Otherwise SciPy sums in 64-bit integers on the CPU. Convolutions are unfolded; maps are channels-last.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ except ModuleNotFoundError as error:
 
 BATCH = 1024
 ORDERS = {"cpu": ("int8", "float32", "float64"), "cuda": ("int8", "float16", "float32", "float64")}  # fastest first
-CPU_MEMORY = 1 << 25  # bytes of the samples that run at once: more, and tensors leave the cache (half the speed at 2^29)
+CPU_MEMORY = 1 << 25  # bytes of the samples that run at once: beyond it, tensors leave the cache (half the speed at 2^29)
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends.api` for the interface. `options.device`: auto (the default), cpu or cuda.
 
     Raises:
-        UsageError: a device that is not there, or a format that is none.
+        UsageError: an unavailable device, or an unknown format.
         BackendError: payloads beyond the network's levels, a network that is not quantised, or too little memory on the device.
     """
     most = network.input.payload.largest
     if events.size and int(events.max()) > most:
         raise BackendError(f"The events hold payloads up to {events.max()}; this network's input carries at most {most}.")
     shapes = maps(network)
-    if shapes is None:  # maps that do not agree: every synapse one by one
+    if shapes is None:  # inconsistent map shapes: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
     device = _device(options.device)
     with _exactly(options.threads), torch.inference_mode():
@@ -78,7 +78,7 @@ def _name(device: torch.device) -> str:
 
 @contextmanager
 def _exactly(threads: int | None) -> Generator[None]:
-    """Compute float32 as float32, not in TF32 or bfloat16, and on so many threads; put back what was set before."""
+    """Compute float32 as float32, not in TF32 or bfloat16, on the given number of threads; restore the settings afterwards."""
     precision, before = torch.get_float32_matmul_precision(), torch.get_num_threads()
     torch.set_float32_matmul_precision("highest")
     if threads:
@@ -92,7 +92,7 @@ def _exactly(threads: int | None) -> Generator[None]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A population: its map, its neurons, what arrives, its biases (in the type of its state) and live neurons channels last."""
+    """A population: its map, neurons and incoming projections; its biases (in the type of its state) and live neurons, channels last."""
 
     name: str
     shape: Shape
@@ -121,7 +121,7 @@ def _layer(population: Population, heard: tuple[Arriving, ...], shape: Shape, de
 
 @dataclass(frozen=True)
 class _Program:
-    """A network on a device. `live`: the input's steps that can hold anything; streams are (steps, samples, neurons)."""
+    """A network on a device. `live`: the input's steps that can be non-zero; streams are (steps, samples, neurons)."""
 
     network: Network
     device: torch.device
@@ -131,7 +131,7 @@ class _Program:
     fuser: Fuser
 
     def run(self, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-        """Run all samples, as many at once as the memory takes."""
+        """Run all samples, in the largest batches that fit the memory."""
         network, size = self.network, self._samples_at_once(options.batch_size)
         wanted = network.spiking if options.rasters else network.spiking[-1:]
         spikes = {p.name: np.empty((len(events), network.timesteps, p.size), np.bool_) for p in wanted}
@@ -176,7 +176,7 @@ class _Program:
         return streams, active
 
     def _run_group(self, group: tuple[_Layer, ...], streams: dict[str, Tensor], samples: int) -> dict[str, Tensor]:
-        """Run the populations of a cycle, or one: first what they hear of others at all steps, then step by step what of each other."""
+        """Run the populations of a cycle, or a single one: first input from others, at all steps; then, step by step, from each other."""
         inside, steps = {layer.name for layer in group}, self.network.timesteps
         currents = [_currents(layer, streams, inside, steps) for layer in group]
         if not any(a.source in inside for layer in group for a in layer.arriving):
@@ -196,7 +196,7 @@ class _Program:
         return {layer.name: _counted(layer, active) for layer, active in zip(group, active_of, strict=True)}
 
     def _run_alone(self, layer: _Layer, currents: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
-        """Run a population that does not hear itself; return its spikes and in how many steps each neuron had a state."""
+        """Run a population without recurrence; return its spikes and in how many steps each neuron had a non-zero state."""
         state = layer.neurons.rest(samples, layer.bias)
         active = torch.zeros_like(state[0], dtype=torch.int16)
         parts: list[Tensor] = []
@@ -210,13 +210,13 @@ class _Program:
 
 
 def _counted(layer: _Layer, active: Tensor) -> Tensor:
-    """Return the active updates of each neuron over all samples, of those that were not removed."""
+    """Return the active updates of each neuron that was not removed, over all samples."""
     total = active.sum(0, dtype=torch.int64)
     return total if layer.alive is None else total * layer.alive
 
 
 def _heard(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], inside: set[str], t: int) -> Tensor | None:
-    """Return the input of step t: what came from outside, and what the group says."""
+    """Return the input of step t, from outside the group and from within."""
     a = currents[t] if currents is not None and t < len(currents) else None
     for one in layer.arriving:
         if one.source in inside and one.lag <= t:
@@ -226,7 +226,7 @@ def _heard(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], i
 
 
 def _currents(layer: _Layer, streams: dict[str, Tensor], inside: set[str], steps: int) -> Tensor | None:
-    """Return what a layer hears from outside its group, (steps in which there can be anything, samples, neurons)."""
+    """Return a layer's input from outside its group, (steps that can be non-zero, samples, neurons)."""
     found: Tensor | None = None
     heard = [a for a in layer.arriving if a.source not in inside and a.lag < steps]
     length = max((min(len(streams[a.source]) + a.lag, steps) for a in heard), default=0)
@@ -246,14 +246,14 @@ _kept: tuple[tuple[Any, ...], _Program] | None = None
 
 
 def _prepared(network: Network, shapes: dict[str, Shape], device: torch.device, options: BackendOptions) -> _Program:
-    """Return the network laid out on the device; the last one is kept, as a run asks for it batch by batch."""
+    """Return the network laid out on the device; the last one is cached, as a run asks for it batch by batch."""
     global _kept
     order = options.formats or ORDERS[device.type]
     parts = (*map(id, network.projections), *map(id, network.spiking))
     key = (parts, network.input, network.timesteps, network.populations[0].size, str(device), order, options.compile_neurons)
     kept = _kept
     if kept is None or kept[0] != key:
-        kept = _kept = None  # frees its memory first
+        kept = _kept = None  # free its memory first
         kept = _kept = key, _prepare(network, shapes, device, order, options.compile_neurons)
     return kept[1]
 

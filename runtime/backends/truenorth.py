@@ -1,9 +1,9 @@
-"""The crossbars themselves, tick by tick: axons, bits, levels, delays, one target a neuron. Of the network only the shape is used.
+"""The crossbars themselves, tick by tick: axons, bits, levels, delays, one target per neuron. Only the network's shape is used.
 
     tick:  every axon whose spike is due adds  level[neuron, type of the axon]  to each neuron whose bit is set in its row;
            every neuron leaks, and fires at its threshold: its spike is due at its target axon after that axon's delay.
 
-What comes in at step t of a sample is sent at tick t; a layer behind d connections runs its step t at tick t + d.
+The input of step t of a sample is sent at tick t; a layer behind d connections runs its step t at tick t + d.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...network.model import Network
 from .api import BackendOptions, Recording
 
 BATCH = 256
-RING = 16  # ticks that a spike may be under way, and the present one
+RING = 16  # ticks that a spike may be in flight, and the current one
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:

@@ -1,6 +1,6 @@
 """Build one network as Lava processes and run its stream of samples. Import it after `main.import_lava`.
 
-`copies` samples lie side by side as block-diagonal weights, and batches of them follow one another. Every connection of Lava takes one
+`copies` samples run side by side through block-diagonal weights, and batches of them follow one another. Every connection of Lava takes one
 time step, so a population at depth d runs step g of the stream (g = 0, 1, ...) at Lava's time step g + 1 + d, and is reset there when
 g is a multiple of the number of steps a sample takes. Spikes that a projection with a lag would carry into the next sample are held back.
 """
@@ -44,7 +44,7 @@ class Stream:
         """Fork Lava's processes. Returns them (multiprocessing.Process)."""
         self.source.create_runtime(run_cfg=Loihi1SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": CHANNEL_SIZE})
         runtime: Any = self.source.runtime
-        return list(runtime._messaging_infrastructure.actors)  # Lava shows them nowhere else
+        return list(runtime._messaging_infrastructure.actors)  # Lava exposes them nowhere else
 
     def run(self) -> None:
         """Run to the last step of the deepest population."""
@@ -81,15 +81,15 @@ class Stream:
             sparse.a_out.connect(neurons.a_in)
 
     def _bias(self, population: dict[str, Any]) -> tuple[Any, Any]:
-        """Return mantissas and exponents of the biases. They act from the first time step on; the reset before a population's own first
-        step takes away what they left, and no target has come to its first step when spikes of before that arrive."""
+        """Return mantissas and exponents of the biases. They act from the first time step; the reset before a population's own first
+        step clears their effect, and spikes from before that arrive before any target's first step."""
         if "bias" not in population:
             return 0, 0
         with np.load(self.folder / population["bias"], allow_pickle=False) as file:
             return np.tile(file["mantissa"], self.copies), np.tile(file["exponent"], self.copies)
 
     def _delayed(self, source: str, steps: int, lag: int) -> Any:
-        """Return the port of `source` behind a delay, without what the lag would carry past a sample; shared by all that need it."""
+        """Return the port of `source` after a delay, without spikes that the lag would carry past a sample; shared by all users."""
         key = (source, steps, lag)
         if key not in self.outputs:
             port = self.outputs[source, 0, 0]
@@ -104,7 +104,7 @@ class Stream:
             one = csr_matrix((file["data"] * projection["factor"], file["indices"], file["indptr"]), shape=tuple(file["shape"]))
         diagonal = csr_matrix(np.eye(self.copies, dtype=np.int32))
         return Sparse(
-            weights=csr_matrix(kron(diagonal, one, format="csr")),  # Lava refuses a csr_array
+            weights=csr_matrix(kron(diagonal, one, format="csr")),  # Lava rejects a csr_array
             weight_exp=projection["weight_exp"],
             num_weight_bits=projection["num_weight_bits"],
             sign_mode=SignMode.MIXED,

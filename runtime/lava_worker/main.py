@@ -1,7 +1,7 @@
-"""The Lava worker:  python main.py FOLDER PARENT.  Needs numpy, scipy and lava-nc 0.10.0, nothing of Spikeloom.
+"""The Lava worker:  python main.py FOLDER PARENT.  Needs numpy, scipy and lava-nc 0.10.0, but not Spikeloom.
 
-Reads FOLDER/spec.json and the files that it names, runs the network, writes the spikes beside them. PARENT is the process id of the caller:
-when that ends, however it ends, so do the worker and all that Lava forked.
+Reads FOLDER/spec.json and the files that it names, runs the network, writes the spikes beside them. PARENT is the caller's process id:
+when the caller ends for any reason, so do the worker and all processes that Lava forked.
 Exit codes: 0 done, 1 failed, 4 Lava is missing, 5 one of Lava's own processes ended early.
 """
 
@@ -26,9 +26,9 @@ FAILED = 1
 LAVA_MISSING = 4
 PROCESS_DIED = 5
 PR_SET_PDEATHSIG = 1
-PATIENCE = 1.0  # seconds that Lava gets to report an error by itself after one of its processes ended
-ORPHANED = 0.3  # seconds in which a caller that is ending has ended
-STOP_LIMIT = 10.0  # seconds that Lava gets to stop once every spike is written
+PATIENCE = 1.0  # seconds for Lava to report an error itself after one of its processes ended
+ORPHANED = 0.3  # seconds within which an ending caller is gone
+STOP_LIMIT = 10.0  # seconds for Lava to stop once every spike is written
 
 
 def die_with_parent() -> None:
@@ -39,11 +39,11 @@ def die_with_parent() -> None:
 
 
 def end_alone(folder: Path, parent: int) -> None:
-    """On SIGTERM end at once; if that is because the caller ended, nobody else is left to remove its folder."""
+    """On SIGTERM end at once; if the caller has ended, no other process is left to remove its folder."""
 
     def end(*_: Any) -> None:
         last = time.monotonic() + ORPHANED
-        while os.getppid() == parent and time.monotonic() < last:  # its threads may end one by one
+        while os.getppid() == parent and time.monotonic() < last:  # its threads may exit one by one
             time.sleep(0.01)
         if os.getppid() != parent:
             shutil.rmtree(folder, ignore_errors=True)
@@ -53,7 +53,7 @@ def end_alone(folder: Path, parent: int) -> None:
 
 
 def import_lava() -> None:
-    """Import the module of Lava that Python 3.11 and later refuse: there, a dataclass that is the default of a field must be hashable."""
+    """Import the Lava module that Python 3.11 and later reject: a dataclass used as a field's default must be hashable there."""
     original: Any = dataclasses.dataclass
 
     def hashable(cls: Any = None, /, **options: Any) -> Any:
@@ -71,7 +71,7 @@ def import_lava() -> None:
 
 
 def watch(actors: list[Any], done: threading.Event) -> None:
-    """Leave with a message when one of Lava's processes ends before `done`: Lava itself would wait for it for ever."""
+    """Leave with a message when one of Lava's processes ends before `done`: Lava itself would wait for it forever."""
     multiprocessing.connection.wait([a.sentinel for a in actors])
     if not done.wait(PATIENCE):
         leave(PROCESS_DIED, actors, "One of Lava's own processes ended before the run was over.")
@@ -94,7 +94,7 @@ def run(stream_type: Any, folder: Path) -> None:
         actors += stream.start()
         threading.Thread(target=watch, args=(actors, done), daemon=True).start()
         stream.run()
-    except Exception:  # whatever Lava raises, its processes must not be waited for
+    except Exception:  # whatever Lava raises, do not wait for its processes
         leave(FAILED, actors, traceback.format_exc())
     done.set()
     limit = threading.Timer(STOP_LIMIT, os._exit, (0,))
