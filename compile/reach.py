@@ -1,4 +1,4 @@
-"""What a population could see at most: bounds on inputs and potentials that hold for every sample."""
+"""The most that a population can receive: bounds on inputs and potentials that hold for every sample."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, sh
 from ..network.model import IntegerLIF, Network, Population, Projection, Threshold
 
 Int = NDArray[np.int64]
-Masks = dict[str, NDArray[np.bool_]]  # by population, one flag a neuron
+Masks = dict[str, NDArray[np.bool_]]  # per population, one flag per neuron
 
 
 def input_range(network: Network, population: Population, alive: Masks | None = None) -> tuple[Int, Int]:
-    """Return the largest and the smallest input `a` that each neuron of an integer population can see in one step.
+    """Return the largest and the smallest input `a` that each neuron of an integer population can receive in one step.
 
     Args:
-        alive: by population, the neurons that may spike; those that were not removed if None.
+        alive: per population, the neurons that may spike; those that were not removed if None.
     """
     high, low = np.zeros(population.size, np.int64), np.zeros(population.size, np.int64)
     for projection in network.inputs_of(population.name):
@@ -38,8 +38,8 @@ def highest_potential(network: Network, population: Population, neuron: IntegerL
     """Return a bound on each neuron's potential, in units of the threshold mantissa, over a whole sample.
 
     v_T <= (a_max + bias / 64) * sum_{k<T} (1 - dv/4096)^k  for a current without memory, or one that is set once and held; a current
-    that decays slowly adds up, and is bounded by T times that. A sum that is negative bounds the potential of every step by itself,
-    since what is left of a negative potential is at most 0.
+    that decays slowly accumulates, and is bounded by T times that. A negative sum of input and bias bounds the potential of every
+    step by itself, since what remains of a negative potential is at most 0.
     """
     keep = 1.0 - neuron.dv / DECAY_ONE
     steps = float(network.timesteps) if keep == 1.0 else (1.0 - keep**network.timesteps) / (1.0 - keep)
@@ -50,7 +50,7 @@ def highest_potential(network: Network, population: Population, neuron: IntegerL
 
 
 def can_spike(network: Network, population: Population, alive: Masks | None = None) -> NDArray[np.bool_]:
-    """Return which neurons could spike at all: an excitatory synapse or bias and, in integers and in gates, a threshold within reach."""
+    """Return which neurons could spike: an excitatory synapse or bias and, unless the neuron is float LIF, a threshold within reach."""
     arriving = network.inputs_of(population.name)
     above = [sums(network, p, alive)[0] for p in arriving]
     excited = population.biases > 0
@@ -61,5 +61,5 @@ def can_spike(network: Network, population: Population, alive: Masks | None = No
     if isinstance(population.neuron, Threshold):
         units = [network.payload_of(p).scale for p in arriving]
         most = sum((a * unit for a, unit in zip(above, units, strict=True)), population.biases.astype(np.float64))
-        excited &= most >= population.neuron.level * (1.0 - 1e-9)  # sums of float weights may round
+        excited &= most >= population.neuron.level * (1.0 - 1e-9)  # sums of float weights are rounded
     return excited

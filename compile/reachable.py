@@ -1,7 +1,7 @@
-"""Which synapses a spike from the input can cross: connectivity as UPR's authors count it, of a network as it was trained.
+"""Which synapses a spike from the input can cross: the connectivity of a network as trained, as UPR's authors count it.
 
-See docs/methods.md. A neuron that was not removed is in reach if a synapse of a weight that is not zero ends at it, from a source in reach;
-a memoryless threshold unit is, if the positive weights from sources in reach bring it to its threshold. Inputs always are.
+See docs/methods.md. A neuron that was not removed is reachable if it has a synapse with a nonzero weight from a reachable source;
+a memoryless threshold unit is reachable if the positive weights from reachable sources bring it to its threshold. Inputs always are.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ..network.model import Convolution, Network, Population, Projection, Thresh
 
 __all__ = ["UNCOUNTED", "reachable_synapses"]
 
-UNCOUNTED = "uncounted"  # the key of the provenance under which training names the layers that are left out, as a list in JSON
-ROUNDING = 1e-9  # of sums of float weights
+UNCOUNTED = "uncounted"  # provenance key under which training lists the layers that are left out, as JSON
+ROUNDING = 1e-9  # tolerance for sums of float weights
 Masks = Mapping[str, NDArray[np.bool_]]
 
 
 def reachable_synapses(network: Network, counted: Mapping[str, bool]) -> dict[str, tuple[float, float]]:
-    """Return by layer the synapses that a spike can cross, and all that there could be, no weight of the layer being zero.
+    """Return, per layer, the synapses that a spike can cross, and all that there would be if no weight of the layer were zero.
 
     A synapse from an average over a window is shared equally among the window's neurons. Layers without a counted projection are left out.
 
     Args:
         network: with float weights, no neuron or synapse dropped yet.
-        counted: by projection, whether its synapses have weights that were trained.
+        counted: per projection, whether the weights of its synapses were trained.
     """
     reach = _reach(network)
     left_out = _left_out(network)
@@ -52,7 +52,7 @@ def _left_out(network: Network) -> list[str]:
 
 
 def _reach(network: Network) -> dict[str, NDArray[np.bool_]]:
-    """Return which neurons are in reach; loops are followed until nothing changes."""
+    """Return which neurons are reachable; loops are followed until nothing changes."""
     entry = network.populations[0]
     reach = {p.name: np.zeros(p.size, np.bool_) for p in network.populations} | {entry.name: entry.living}
     changed = True
@@ -82,5 +82,5 @@ def _reached(network: Network, population: Population, reach: Masks) -> NDArray[
 
 
 def _arriving(projection: Projection, reach: Masks) -> NDArray[np.float64]:
-    """Return, by target, the synapses of weights that are not zero from sources in reach."""
+    """Return, per target, the number of synapses with nonzero weights from reachable sources."""
     return projection.synapses.forward((projection.synapses.data != 0).astype(np.float64), reach[projection.source])

@@ -1,11 +1,11 @@
-"""What a network is read with and fed, resolved in one place for every source, for the command line and for Python.
+"""The reader options and the data of a network, resolved in one place for every source, for the command line and for Python.
 
-A file of another tool leaves things open: how many time steps a sample has, what its integers stand for, how long a step is. A data set
-says some of them, the user others, the file itself the rest. In that order of precedence, the first first:
+A file from another tool leaves things open: how many time steps a sample has, what its integers mean, how long a step is. The data set
+settles some of them, the user others, the file itself the rest. Order of precedence, highest first:
 
-    what was given by name (dt, timesteps, reset, readout, ...)  >  an option of the data set  >  the file  >  the data set's default
+    options given by name (dt, timesteps, reset, readout, ...)  >  an option of the data set  >  the file  >  the data set's default
 
-Readers say what they take (the fields of their `Options`) and why not the rest (`REFUSED`); nothing that was given is ignored.
+Readers declare the options they accept (the fields of their `Options`) and why they refuse others (`REFUSED`); no given option is ignored.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .pipeline import Calibration
 
 __all__ = ["Source", "feed", "on_record", "read", "stages"]
 
-STAGE_WORK = 4e9  # updates of a synapse that measuring the accuracy of one stage may take, a few seconds
-LEAST_SAMPLES = 32  # on which an accuracy says anything
+STAGE_WORK = 4e9  # synapse updates allowed for measuring the accuracy of one stage, a few seconds
+LEAST_SAMPLES = 32  # the fewest for a meaningful accuracy
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network as read, the samples that calibrate it, and what it was fed."""
+    """A network as read, its calibration samples, and its data."""
 
     network: Network
     calibration: Calibration | None
@@ -42,15 +42,15 @@ class Source:
 
 
 def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = None) -> Source:
-    """Read a file with what was given and what its data says.
+    """Read a file with the given options and those of its data.
 
     Args:
         reader: module of `formats`.
         given: options of the reader by name.
 
     Raises:
-        UsageError: an option that the file has no use for, by name with the reason; or data that does not fit the network.
-        SpikeloomError: a file that is damaged or foreign.
+        UsageError: an option that does not apply to the file, by name and with the reason; or data that does not fit the network.
+        SpikeloomError: a file that is damaged or of another format.
     """
     _check_options(reader, path, given)
     if data is None:
@@ -70,15 +70,15 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
 
 
 def feed(network: Network, data: Data) -> Source:
-    """Return a network with the samples of `data`, which have to fit it."""
+    """Return a network with the samples of `data`, which must fit it."""
     return _fed(network, data.load(network.takes), "given", foreign=False)
 
 
 def stages(source: Network, integers: Network, fed: Fed[Samples], seed: int) -> tuple[Stage, ...]:
-    """Measure what quantising costs: the accuracy of a float network as it was read, and of its integers on the same test samples.
+    """Measure the cost of quantisation: the accuracy of a float network as read, and of its integers on the same test samples.
 
-    As many samples, evenly spread, as run within a few seconds. None for a network that was read in integers, or whose training measured
-    it already.
+    Uses the evenly spread samples that run within a few seconds. None for a network that was read in integers, or whose accuracy
+    was already measured in training.
     """
     if source.stages or source.is_integer:
         return ()
@@ -155,7 +155,7 @@ def _calibration(network: Network, fed: Fed[Samples]) -> Calibration:
 
 
 def _named(network: Network, fed: Fed[Samples], *, foreign: bool) -> Network:
-    """Return the network with the data on record, so that a run takes the same; what a training noted stays."""
+    """Return the network with its data recorded, so that a run uses the same data; records from training are kept."""
     if not fed.again or ("data" in network.provenance and not foreign):
         return network
     kept = {k: v for k, v in network.provenance.items() if k != "data" and not k.startswith("data.")}
@@ -163,6 +163,6 @@ def _named(network: Network, fed: Fed[Samples], *, foreign: bool) -> Network:
 
 
 def on_record(fed: Fed[Samples]) -> dict[str, str]:
-    """Return what a network notes of its data, so that a run takes the same; nothing where they cannot be named again."""
+    """Return the record of a network's data, so that a run uses the same data; empty if the data cannot be named."""
     options = {f"data.{name}": json.dumps(value) for name, value in fed.options.items()}
     return {"data": fed.name} | options if fed.again else {}

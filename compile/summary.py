@@ -1,4 +1,4 @@
-"""What `spikeloom compile` says of a deployed network, as one dictionary that is printed or written as JSON."""
+"""The report of `spikeloom compile` on a deployed network, as one dictionary that is printed or written as JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def network_summary(deployed: DeployedNetwork) -> dict[str, Any]:
 
 
 def _connectivity(network: Network, projections: Sequence[Projection]) -> dict[str, Any]:
-    """Return what is left of the synapses, and what training left of the weights (None where none was trained, as in a pooling layer)."""
+    """Return the share of synapses that remain, and of weights left by training (None if none was trained, as in a pooling layer)."""
     trained = [p.trained for p in projections]
     synapses, possible = sum(network.synapses_of(p) for p in projections), sum(t.possible_synapses for t in trained)
     weights, possible_weights = sum(t.weights for t in trained), sum(t.possible_weights for t in trained)
@@ -47,7 +47,7 @@ def _connectivity(network: Network, projections: Sequence[Projection]) -> dict[s
 
 
 def _reachable(counts: Iterable[tuple[float, float]]) -> float | None:
-    """Return the share of the synapses that a spike could cross when the network was trained; None where none was counted."""
+    """Return the share of the synapses that a spike could cross in the network as trained; None if none was counted."""
     crossed, possible = np.array([(0.0, 0.0), *counts]).sum(0).tolist()
     return crossed / possible if possible else None
 
@@ -84,7 +84,7 @@ def _threshold(neuron: Neuron | None) -> int:
 
 
 def cores(deployed: DeployedNetwork) -> list[dict[str, Any]]:
-    """Return one row per core: its tile, what it holds, and how full each resource is."""
+    """Return one row per core: its tile, its contents, and how full each resource is."""
     rows: list[dict[str, Any]] = []
     for core in range(deployed.mapping.cores):
         load = {name: int(value) for name, value in zip(RESOURCES, deployed.mapping.load[core], strict=True)}
@@ -136,11 +136,11 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
 
 
 ROUNDING = ("quantise", "crossbars")  # the passes that may round a weight to zero
-DRIFT = 0.05  # share of a layer's spikes beyond which it is said to drift
+DRIFT = 0.05  # spike mismatch above which a layer is reported
 
 
 def dead_code(passes: Sequence[PassRecord]) -> dict[str, int]:
-    """Return what dropping the dead took away for free, what there was, and what rounding made zero, which was not free."""
+    """Return what dropping dead synapses removed for free, what there was before, and what rounding set to zero, which is not free."""
     dropped = [r for r in passes if r.name.split(".")[0] == "drop-dead"]
     return {
         "synapses": sum(r.before.synapses - r.after.synapses for r in dropped),
@@ -152,7 +152,7 @@ def dead_code(passes: Sequence[PassRecord]) -> dict[str, int]:
 
 
 def passes_document(result: PipelineResult) -> dict[str, Any]:
-    """Return what `spikeloom compile --stop-after` prints: the passes so far, and what they warned of."""
+    """Return what `spikeloom compile --stop-after` prints: the passes so far and their warnings."""
     return {
         "passes": [asdict(record) for record in result.records],
         "dead_code": dead_code(result.records),
@@ -162,14 +162,14 @@ def passes_document(result: PipelineResult) -> dict[str, Any]:
 
 
 def first_drift(deployed: DeployedNetwork) -> dict[str, Any] | None:
-    """Return the first layer, in the network's order, whose spikes differ from the float network's by more than DRIFT, and the share."""
+    """Return the first layer, in network order, whose spike mismatch to the float network exceeds DRIFT, and that mismatch."""
     drifting = (p.name for p in deployed.network.spiking if deployed.drift.get(p.name, 0.0) > DRIFT)
     name = next(drifting, None)
     return None if name is None else {"layer": name, "share": deployed.drift[name]}
 
 
 def summary(deployed: DeployedNetwork) -> dict[str, Any]:
-    """Return everything that `spikeloom compile --json` prints; sizes and mapping figures also at the top level."""
+    """Return everything that `spikeloom compile --json` prints; sizes and mapping figures appear at the top level as well."""
     network = network_summary(deployed)
     mapping = mapping_summary(deployed)
     return {

@@ -35,7 +35,7 @@ class Quantity(_Strict):
 
 
 def _in(unit: str) -> AfterValidator:
-    """Refuse a quantity in any other unit: units are not converted, so 0.08 nJ would be taken for 0.08 pJ."""
+    """Refuse a quantity in any other unit: units are not converted, so 0.08 nJ would be read as 0.08 pJ."""
 
     def check(quantity: Quantity) -> Quantity:
         if quantity.unit.split(" per ")[0] != unit:
@@ -46,7 +46,7 @@ def _in(unit: str) -> AfterValidator:
 
 
 def _whole(least: int) -> AfterValidator:
-    """Refuse a quantity that is not a whole number, or is below `least`."""
+    """Refuse a quantity that is not a whole number or is below `least`."""
 
     def check(quantity: Quantity) -> Quantity:
         if quantity.value % 1 or quantity.value < least:
@@ -78,7 +78,7 @@ class Limits(_Strict):
     weight_bits: Annotated[Quantity, _whole(2)]
     payload_bits: CountOrNone  # of a graded spike; 0: binary spikes only
     max_delay: CountOrNone = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
-    soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can take the threshold off its potential instead of setting it to 0
+    soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can subtract the threshold from its potential instead of resetting it to 0
 
 
 class WeightWidths(_Strict):

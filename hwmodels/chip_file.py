@@ -1,4 +1,4 @@
-"""Errors of a chip file by line: where a key is in a TOML text, and what was expected there."""
+"""Errors in a chip file, located by line: where a key is in a TOML text, and what was expected there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ASSIGNMENT = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?
 def lines(text: str) -> dict[Key, int]:
     """Return the line, from 1, of every table and key of a TOML text, by its path; the n-th table of an array has n in its path.
 
-    Keys of inline tables and arrays are not listed: the line of what holds them serves.
+    Keys of inline tables and arrays are not listed: the line of the enclosing key is used for them.
     """
     found: dict[Key, int] = {(): 1}
     table: Key = ()
     counts: dict[Key, int] = {}
-    inside = ""  # the quotes of a text over several lines
+    inside = ""  # the quotes of a multi-line string
     for number, line in enumerate(text.split("\n"), 1):
         if inside:
             inside = "" if inside in line else inside
@@ -46,7 +46,7 @@ def _split(dotted: str) -> Key:
 
 
 def _anchored(path: Key, counts: dict[Key, int]) -> Key:
-    """Return a header's path with the number of the latest table wherever it leads through an array of them."""
+    """Return a header's path, with the number of the latest table wherever it passes through an array of tables."""
     full: Key = ()
     for part in path[:-1]:
         full = (*full, part)
@@ -56,7 +56,7 @@ def _anchored(path: Key, counts: dict[Key, int]) -> Key:
 
 
 def line_of(found: dict[Key, int], path: Sequence[str | int]) -> int:
-    """Return the line of a key, or of the nearest table that holds it."""
+    """Return the line of a key, or of the nearest table that contains it."""
     key = tuple(path)
     while key not in found:
         key = key[:-1]
@@ -64,7 +64,7 @@ def line_of(found: dict[Key, int], path: Sequence[str | int]) -> int:
 
 
 def faults(error: ValidationError, text: str, where: str, schema: type[BaseModel], most: int = 5) -> str:
-    """Return what a schema found wrong, one sentence per mistake: file, line, key, value, and what it must be."""
+    """Return the errors found by a schema, one sentence each: file, line, key, value, and what it must be."""
     found, wrong = lines(text), _own_faults(error)
     said = [_fault(one, found, where, schema) for one in wrong[:most]]
     more = len(wrong) - most
@@ -72,7 +72,7 @@ def faults(error: ValidationError, text: str, where: str, schema: type[BaseModel
 
 
 def _own_faults(error: ValidationError) -> list[Any]:
-    """Leave out lists that are too short only because an item in them is wrong, which is reported already."""
+    """Leave out lists that are too short only because one of their items is wrong, which is already reported."""
     wrong: list[Any] = list(error.errors())
     within = {tuple(one["loc"][:depth]) for one in wrong for depth in range(len(one["loc"]))}
     return [one for one in wrong if one["type"] != "too_short" or tuple(one["loc"]) not in within]
@@ -94,7 +94,7 @@ def _fault(one: Any, found: dict[Key, int], where: str, schema: type[BaseModel])
 
 
 def _known(schema: Any, path: Key) -> list[str]:
-    """Return the keys that the schema has at a path."""
+    """Return the keys of the schema at a path."""
     for part in path:
         if isinstance(part, int):
             continue

@@ -13,7 +13,7 @@ Int = NDArray[np.int64]
 
 STATE_MAX = (1 << 19) - 1
 TYPES = 4  # of axons; each neuron has a weight for each
-LEVEL_MAX = 255  # of a weight, sign apart: 9 bits
+LEVEL_MAX = 255  # largest magnitude of a weight: 9 bits with the sign
 
 
 def crossbar_step(v: Int, a: Int, *, threshold: int, leak: int) -> tuple[Int, NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""The deployed arithmetic: what the integers on the chip do. Short NumPy; the definition with which everything else is compared.
+"""The deployed arithmetic: the chip's integer operations in short NumPy. This is the definition that everything else is compared with.
 
 These are the semantics of lava-nc 0.10.0's bit-accurate LIF and Sparse processes (tag `fixed_pt`), which model Loihi.
 All values are integers; shapes broadcast; state is passed in and returned, never changed in place.
@@ -17,8 +17,8 @@ STATE_LIMIT = 1 << 23  # u and v are 24-bit registers
 DECAY_ONE = 1 << 12  # decays are 12-bit fractions
 ALIGN = 6  # inputs and thresholds are shifted left by 6 against the state
 VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
-BIAS_BITS = 13  # a bias is a signed mantissa of 13 bits ...
-BIAS_EXPONENT_MAX = 7  # ... shifted left by 0 to 7, both a neuron's own
+BIAS_BITS = 13  # a bias is a signed 13-bit mantissa ...
+BIAS_EXPONENT_MAX = 7  # ... shifted left by 0 to 7; both per neuron
 BIAS_MAX = ((1 << (BIAS_BITS - 1)) - 1) << BIAS_EXPONENT_MAX
 NO_MEMORY = 4095  # du: the synaptic current lasts one step
 NEVER_DECAYS = -1  # du: the synaptic current is kept exactly
@@ -60,7 +60,7 @@ def lif_step(
         dv: voltage decay, 0..4095.
         vth: threshold mantissa, 0..131071.
         bias: added to v each step, aligned like v.
-        soft_reset: what is above the threshold stays; Lava's processes have no such reset.
+        soft_reset: the excess over the threshold is kept; Lava's processes have no such reset.
 
     Returns:
         (u, v, s) after the step; s is the boolean spike vector.
@@ -84,7 +84,7 @@ def synaptic_input(weights: Any, spikes: Int, exponent: int) -> Int:
 def bias_registers(bias: NDArray[Any]) -> tuple[Int, Int]:
     """Return the (mantissa, exponent) of each bias:  mantissa << exponent,  with the smallest exponent that 13 bits allow.
 
-    A bias that the chip cannot hold exactly comes back rounded down (or, beyond the range of both, with a mantissa of more bits).
+    A bias that the chip cannot hold exactly is rounded down (or, if it exceeds the range of both, gets a mantissa with more bits).
     """
     bias, limit = bias.astype(np.int64), 1 << (BIAS_BITS - 1)
     exponent = np.full(bias.shape, BIAS_EXPONENT_MAX, np.int64)

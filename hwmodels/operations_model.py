@@ -1,4 +1,4 @@
-"""Energy models by operations: the cost of an accumulate and of a multiply-accumulate, whatever computes them."""
+"""Energy models per operation: the cost of an accumulate and of a multiply-accumulate, independent of the chip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Strict(BaseModel):
 
 
 class OperationEnergy(_Strict):
-    """Joules of one operation (`unit` pJ). `mac` is absent where no number is public."""
+    """Energy of one operation (`unit` pJ). `mac` is absent if no number has been published."""
 
     ac: Quantity
     mac: Quantity | None = None

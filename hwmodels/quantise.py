@@ -24,7 +24,7 @@ LIMIT = STATE_LIMIT >> ALIGN  # of an input: from 2^17 on, the 24-bit current wo
 
 PLAIN_BIAS_MAX = (1 << (BIAS_BITS - 1)) - 1  # in units of `a`, where every bias is shifted left by 6
 
-# Shares of the largest weight at which the others may saturate; few bits need low ones, or most weights round away.
+# Shares of the largest weight at which weights may saturate; few bits need low shares, or most weights round to zero.
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
@@ -48,7 +48,7 @@ class LayerRegisters:
 
 
 def input_bound(weights: NDArray[Any], levels: int) -> float:
-    """Return the largest |sum of weights times payload| that any neuron can see.
+    """Return the largest |sum of weights times payload| that any neuron can receive.
 
     Args:
         weights: (targets, sources), dense.
@@ -83,7 +83,7 @@ class Arriving:
     unit: float = 1.0
 
     def top(self, clip: float) -> float:
-        """Return the magnitude at which weights saturate; weights that are all as large, such as a shortcut's, never do."""
+        """Return the magnitude at which weights saturate; weights of equal magnitude, such as a shortcut's, never do."""
         magnitudes = np.abs(self.weights)
         largest = float(magnitudes.max(initial=0.0))
         return largest if largest == float(magnitudes.min(initial=largest)) else largest * clip
@@ -126,17 +126,17 @@ def choose_population(
     fits. Each projection then has the exponent with which its largest weight fills its bits; equal weights get equal registers.
 
     Args:
-        inputs: the incoming projections; those with zero weights only are ignored.
+        inputs: the incoming projections; those with only zero weights are ignored.
         tau, decay_input, v_threshold: the float LIF; v_threshold measured from v_reset.
         bias: (size,) or (channels,) float biases.
         weight_bits: bits of a signed weight, 2..9.
         clip: weights beyond `clip` times a projection's largest magnitude saturate.
         headroom: factor on the input bound, for weights that will still change.
-        finest: shift sums to the left as far as the potential can never saturate (it sums up to tau inputs and biases): the threshold,
-            and sums of several projections, are then rounded less.
+        finest: shift sums left as far as is possible without saturating the potential (it sums up to tau inputs and biases): the
+            threshold, and sums of several projections, are then rounded less.
 
     Returns:
-        The registers; `vth` is 0 when nothing but zeros arrives and there is no bias.
+        The registers; `vth` is 0 when all inputs are zero and there is no bias.
     """
     limit, g = largest_weight(weight_bits), tau if decay_input else 1.0
     loudest = float(np.abs(bias).max(initial=0.0)) if bias is not None else 0.0
@@ -205,7 +205,7 @@ def round_bias_plain(bias: NDArray[Any], gain: float) -> NDArray[np.int32]:
 
 
 def _exponent(ratio: float) -> int:
-    """Return the smallest e with  ratio <= 2^e;  a ratio of 1 stays one whatever its last bit."""
+    """Return the smallest e with  ratio <= 2^e;  a rounding error in the last bit does not change the result for a ratio of 1."""
     return math.ceil(math.log2(ratio) - 1e-9) if ratio > 0.0 else 0
 
 

@@ -1,4 +1,4 @@
-"""A network as a JSON document and arrays, and back: what `.loom` files and dumps of passes hold. Nothing read is trusted or executed."""
+"""A network as a JSON document and arrays, and back, as in `.loom` files and pass dumps. Nothing read is trusted or executed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEURONS: dict[str, type[Neuron]] = {kind.__name__: kind for kind in (LIF, Intege
 
 
 def document_of(network: Network) -> dict[str, Any]:
-    """Return everything of a network but its arrays."""
+    """Return everything of a network except its arrays."""
     return {
         "timesteps": network.timesteps,
         "input": asdict(network.input),
@@ -66,13 +66,13 @@ def arrays_of(network: Network) -> Arrays:
     return arrays
 
 
-@np.errstate(invalid="raise")  # NaN where whole numbers belong
+@np.errstate(invalid="raise")  # NaN where integers are expected
 def rebuild(document: dict[str, Any], arrays: Arrays) -> Network:
-    """Return the network of a document and its arrays; arrays of other names are left alone.
+    """Return the network of a document and its arrays; arrays with other names are ignored.
 
     Raises:
         FormatError: shapes, weights or registers out of range.
-        NetworkError, and those of `DAMAGE`: what is damaged otherwise.
+        NetworkError, and those of `DAMAGE`: other damage.
     """
     return Network(
         tuple(_population(p, arrays) for p in document["populations"]),
@@ -90,7 +90,7 @@ def _population_document(population: Population) -> dict[str, Any]:
     neuron = population.neuron
     kind = None if neuron is None else {"kind": type(neuron).__name__, **asdict(neuron)}
     if kind and not kind.get("soft_reset", True):
-        kind.pop("soft_reset")  # as in files from before there was one
+        kind.pop("soft_reset")  # omitted, as in files older than soft reset
     flags = {"bias": population.bias is not None, "alive": population.alive is not None}
     return {"name": population.name, "shape": population.shape, "neuron": kind, "place": population.place, **flags}
 

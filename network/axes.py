@@ -1,4 +1,4 @@
-"""Whether what arrives has the axes of what is declared: two arrays of as many numbers are not the same if their axes lie otherwise."""
+"""Check the axes of an array against the declared shape: arrays of the same size still differ if their axes are in another order."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from math import prod
 __all__ = ["advice", "fits", "frames_fit", "transposition"]
 
 Shape = tuple[int, ...]
-MAX_AXES = 7  # of arrays for which a transposition is looked for
+MAX_AXES = 7  # of arrays for which transpositions are searched
 
 
 def squeezed(shape: Sequence[int]) -> Shape:
-    """Return a shape without its axes of 1."""
+    """Return a shape without its axes of length 1."""
     return tuple(int(n) for n in shape if n != 1)
 
 
 def fits(arriving: Sequence[int], declared: Sequence[int]) -> bool:
-    """Whether two shapes differ by axes of 1 alone, or one of them is flat."""
+    """Whether two shapes differ only by axes of length 1, or one of them is flat."""
     a, b = squeezed(arriving), squeezed(declared)
     return a == b or (prod(a) == prod(b) and min(len(a), len(b)) <= 1)
 
 
 def frames_fit(arriving: Sequence[int], timesteps: int, declared: Sequence[int]) -> bool:
-    """Whether a sample holds `timesteps` frames of the shape `declared`, each as in `fits`; or all of them in one row."""
+    """Whether a sample holds `timesteps` frames of the shape `declared`, each as in `fits`, or all of them flattened."""
     shape = tuple(arriving)
     while len(shape) > 1 and shape[0] == 1 != timesteps:
         shape = shape[1:]
@@ -34,7 +34,7 @@ def frames_fit(arriving: Sequence[int], timesteps: int, declared: Sequence[int])
 
 
 def transposition(arriving: Sequence[int], declared: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the order of the axes of `arriving` that gives `declared`, axes of 1 apart; None: there is none."""
+    """Return the order of the axes of `arriving` that gives `declared`, ignoring axes of length 1; None if there is none."""
     if len(arriving) > MAX_AXES or sorted(squeezed(arriving)) != sorted(squeezed(declared)):
         return None
     goal = squeezed(declared)
@@ -42,7 +42,7 @@ def transposition(arriving: Sequence[int], declared: Sequence[int]) -> tuple[int
 
 
 def advice(arriving: Sequence[int], declared: Sequence[int], *, batched: bool = False) -> str:
-    """Return the sentence that names the transposition which would fit, if one does. `batched`: an axis of samples stands before both."""
+    """Return a sentence that names the transposition that would fit, if there is one. `batched`: both have a leading axis of samples."""
     order = transposition(arriving, declared)
     if order is None:
         return ""

@@ -1,4 +1,4 @@
-"""What must hold between the parts of a network for it to be one."""
+"""Consistency conditions between the parts of a network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["check"]
 
 
 def check(populations: Sequence[Population], projections: Sequence[Projection], timesteps: int, entry: InputSpec, votes: int) -> None:
-    """Hold the parts of a network, as `Network` has them, against one another.
+    """Check the parts of a network, as `Network` has them, against one another.
 
     Raises:
-        NetworkError: population or projection, what is wrong with it, and what it needs.
+        NetworkError: names the population or projection, what is wrong with it, and what it needs.
     """
     order = {p.name: i for i, p in enumerate(populations)}
     if len(populations) < 2 or len(order) != len(populations):

@@ -1,8 +1,8 @@
-"""The rate code: spikes with probability value / levels, from a generator that counts instead of remembering.
+"""The rate code: spikes with probability value / levels, from a counter-based generator without state.
 
-Philox4x32 of 7 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): 128 random bits are a function of a key, the
-seed, and a counter, (input // 8, step, sample). So every sample, step and input has its own bits, whoever computes them, in which order,
-on how many machines. Each input takes 16 of them:
+Philox4x32 with 7 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): 128 random bits are a function of a key, the
+seed, and a counter, (input // 8, step, sample). So every sample, step and input has its own bits, independent of the program, the order
+and the number of machines that compute them. Each input takes 16 bits:
 
     s = (bits * levels) >> 16 < value,    P(s) = ceil(65536 value / levels) / 65536
 """
@@ -23,10 +23,10 @@ LOW = np.uint64(0xFFFFFFFF)
 
 
 def philox(counter: tuple[Any, Any, Any, Any], key: int, rounds: int = ROUNDS) -> tuple[NDArray[np.uint64], ...]:
-    """Return four words of 32 bits for each counter.
+    """Return four 32-bit words for each counter.
 
     Args:
-        counter: four words of 32 bits, numbers or arrays that broadcast.
+        counter: four 32-bit words, numbers or arrays that broadcast.
         key: 64 bits.
     """
     c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
@@ -43,7 +43,7 @@ def rate_code(
 ) -> NDArray[np.uint8]:
     """Return spikes (samples, timesteps, inputs) of values (samples, inputs) in 0..levels.
 
-    `numbers`: of each sample in its data set, (samples,); `first` and those after it if None.
+    `numbers`: the index of each sample in its data set, (samples,); consecutive from `first` if None.
     """
     samples, inputs = values.shape
     spikes = np.zeros((samples, timesteps, inputs), np.uint8)
@@ -54,7 +54,7 @@ def rate_code(
 
 
 def drawn(inputs: int, levels: int, steps: range, *, seed: int, number: int) -> NDArray[np.uint64]:
-    """Return  (bits * levels) >> 16  for steps of the sample of that number, (steps, inputs): where it is below the value is a spike."""
+    """Return  (bits * levels) >> 16  for the steps of one sample, (steps, inputs): an input spikes where this is below its value."""
     blocks = -(-inputs // 8)
     words = philox((np.arange(blocks), np.array(steps)[:, None], number & 0xFFFFFFFF, number >> 32), seed)
     bits = np.stack([w >> np.uint64(16 * half) & np.uint64(0xFFFF) for w in words for half in (0, 1)], axis=-1)

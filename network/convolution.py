@@ -1,4 +1,4 @@
-"""A convolution kept as the taps that survived, each of which stands for a synapse at many positions."""
+"""A convolution stored as its surviving taps, each of which represents a synapse at many positions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Slices = tuple[slice, slice, slice, slice]  # rows of the output and of the wind
 
 
 def _slice(numbers: NDArray[np.int64]) -> slice:
-    """Return the slice of evenly spaced rising numbers."""
+    """Return evenly spaced ascending numbers as a slice."""
     return slice(int(numbers[0]), int(numbers[-1]) + 1, int(numbers[1] - numbers[0]) if numbers.size > 1 else 1)
 
 
@@ -31,8 +31,8 @@ class Convolution:
         b[c, i, j] = sum of s over the pool x pool window (i, j) of channel c     (windows that do not fit are left out)
         a[o, y, x] = sum over taps  w[o, c, ky, kx] b[c, y stride + ky - padding, x stride + kx - padding]
 
-    A tap stands for one synapse at every output position whose window lies inside the map, times pool^2. An average over windows is a
-    sum whose taps have been divided by pool^2; a fully connected layer on pooled maps is a kernel as large as the map.
+    A tap represents one synapse at every output position whose window lies inside the map, times pool^2. An average over windows is a
+    sum with taps divided by pool^2; a fully connected layer on pooled maps is a kernel of the size of the map.
 
     Args:
         taps: (channels out, channels in * height * width of the kernel), the column being (c * height + ky) * width + kx.
@@ -101,11 +101,11 @@ class Convolution:
 
     @cached_property
     def positions(self) -> NDArray[np.int64]:
-        """Synapses that one tap at (ky, kx) stands for, (kernel height, kernel width)."""
+        """Synapses that one tap at (ky, kx) represents, (kernel height, kernel width)."""
         return np.outer(self._along(0), self._along(1)).astype(np.int64) * self.pool**2
 
     def _along(self, axis: int) -> NDArray[np.int64]:
-        """Along an axis, how many output positions have each tap of the kernel inside the map: of any map, in the memory of a kernel."""
+        """Along an axis, the number of output positions with each tap of the kernel inside the map; memory does not grow with the map."""
         shift = self.padding - np.arange(self.kernel[axis])  # output y reads window y * stride - shift
         first = np.maximum(-(-shift // self.stride), 0)
         last = np.minimum((self.pooled_shape[axis] - 1 + shift) // self.stride, self.target_shape[1 + axis] - 1)
@@ -113,17 +113,17 @@ class Convolution:
 
     @property
     def count(self) -> int:
-        """The number of synapses, were it unrolled."""
+        """The number of synapses when unrolled."""
         return int(self.positions.ravel()[self._place_of].sum())
 
     @property
     def possible(self) -> int:
-        """The number of synapses, had every tap survived."""
+        """The number of synapses if every tap had survived."""
         return int(self.positions.sum()) * self.taps.shape[0] * self.source_shape[0]
 
     @cached_property
     def _place_of(self) -> NDArray[np.int32]:
-        """Where in the kernel each tap lies."""
+        """The position of each tap in the kernel."""
         return self.taps.indices % (self.kernel[0] * self.kernel[1])
 
     @cached_property
@@ -141,14 +141,14 @@ class Convolution:
         return tiles.sum(axis=(2, 4), dtype=maps.dtype)
 
     def _places(self) -> Iterator[tuple[int, Slices]]:
-        """Yield the places of the kernel that hold taps, with the output positions and windows whose taps there lie inside the map."""
+        """Yield the kernel positions that hold taps, with the output positions and windows for which they lie inside the map."""
         for place in np.unique(self._place_of).tolist():
             (y, i), (x, j) = self._valid(0, place // self.kernel[1]), self._valid(1, place % self.kernel[1])
             if y.size and x.size:
                 yield place, (_slice(y), _slice(i), _slice(x), _slice(j))
 
     def _by_place(self, values: NDArray[Any]) -> list[tuple[Slices, sp.csr_matrix]]:
-        """Return, place by place, its positions and the matrix (channels out, channels in) of `values`, one a tap."""
+        """Return, for each kernel position, its positions and the matrix (channels out, channels in) of `values`, one per tap."""
         shape = (self.taps.shape[0], self.source_shape[0])
         rows = self.taps.rows
         parts: list[tuple[Slices, sp.csr_matrix]] = []
@@ -158,7 +158,7 @@ class Convolution:
         return parts
 
     def _valid(self, axis: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Along an axis, output positions whose tap k lies inside the map, and the window it falls on."""
+        """Along an axis, the output positions whose tap k lies inside the map, and the windows on which it falls."""
         outputs = np.arange(self.target_shape[1 + axis])
         windows = outputs * self.stride + k - self.padding
         inside = (windows >= 0) & (windows < self.pooled_shape[axis])
@@ -169,15 +169,15 @@ class Convolution:
         return replace(self, taps=self.taps.with_data(data))
 
     def select(self, keep: NDArray[np.bool_]) -> Convolution:
-        """Return the taps where `keep` (one entry a tap) is true."""
+        """Return the taps where `keep` (one entry per tap) is true."""
         return replace(self, taps=self.taps.select(keep))
 
     def operator(self, dtype: type = np.int64) -> TapOperator:
-        """Return what multiplies (sources, samples) spikes into (targets, samples) sums with `@`, tap by tap."""
+        """Return an operator whose `@` maps (sources, samples) spikes to (targets, samples) sums, tap by tap."""
         return TapOperator(self, self._by_place(self.data.astype(dtype)))
 
     def forward(self, values: NDArray[Any], sources: NDArray[Any]) -> NDArray[np.float64]:
-        """Return, by target, the sum over its synapses of  value * source;  `values`: one a tap, `sources`: one a source."""
+        """Return, per target, the sum over its synapses of  value * source;  `values`: one per tap, `sources`: one per source."""
         operator = TapOperator(self, self._by_place(values))
         if not _uniform(sources):
             return (operator @ sources.astype(np.float64)[:, None])[:, 0]
@@ -187,7 +187,7 @@ class Convolution:
         return out.ravel()
 
     def backward(self, values: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-        """Return, by source, the sum over its synapses of  value * target;  `values`: one a tap, `targets`: one a target."""
+        """Return, per source, the sum over its synapses of  value * target;  `values`: one per tap, `targets`: one per target."""
         maps = targets.astype(np.float64).reshape(self.target_shape)
         windows = np.zeros((self.source_shape[0], *self.pooled_shape))
         uniform = _uniform(targets)
@@ -200,7 +200,7 @@ class Convolution:
         return spread.ravel()
 
     def used(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which taps join a live source to a live target at any position."""
+        """Return which taps connect a live source to a live target at any position."""
         windows, maps = self.windows(sources.astype(np.float32)[:, None])[..., 0], targets.reshape(self.target_shape)
         used, rows = np.zeros(self.taps.count, np.bool_), self.taps.rows
         for place, (y, i, x, j) in self._places():
@@ -211,13 +211,13 @@ class Convolution:
         return used
 
     def restricted(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> Convolution:
-        """Return the convolution of the marked channels alone, numbered anew; one flag a channel."""
+        """Return the convolution restricted to the marked channels, renumbered; one flag per channel."""
         area = self.kernel[0] * self.kernel[1]
         taps = self.taps.restricted(sources.repeat(area), targets)
         return replace(self, taps=taps, source_shape=(int(sources.sum()), *self.source_shape[1:]))
 
     def unrolled(self) -> Synapses:
-        """Return every synapse as an entry of a sparse matrix; memory grows with `count`."""
+        """Return a sparse matrix with an entry for every synapse; memory grows with `count`."""
         none = np.zeros(0, np.int64)
         rows, columns, data = zip((none, none, self.taps.data[:0]), *self._unrolled_taps(), strict=True)
         row, column, values = np.concatenate(rows), np.concatenate(columns), np.concatenate(data)
@@ -225,7 +225,7 @@ class Convolution:
         return Synapses(row_pointers(row, self.shape[0]), column[order].astype(np.int32), values[order], self.shape)
 
     def _unrolled_taps(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]:
-        """Yield (targets, sources, weights) of all synapses that the taps at each place of the kernel stand for."""
+        """Yield (targets, sources, weights) of all synapses that the taps at each kernel position represent."""
         area = self.kernel[0] * self.kernel[1]
         _, rows_out, columns_out = self.target_shape
         _, height, width = self.source_shape
@@ -248,19 +248,19 @@ class Convolution:
 
 
 def _uniform(values: NDArray[Any]) -> bool:
-    """Return whether all are the same: all positions of a map then have the same sum, which is computed once."""
+    """Return whether all values are equal: all positions of a map then have the same sum, which is computed once."""
     return bool(values.size) and bool((values == values[0]).all())
 
 
 @dataclass(frozen=True)
 class TapOperator:
-    """A convolution as a matrix (targets, sources): `operator @ x`, place by place of the kernel."""
+    """A convolution as a matrix (targets, sources): `operator @ x`, one kernel position at a time."""
 
     convolution: Convolution
     by_place: list[tuple[Slices, sp.csr_matrix]]
 
     def __matmul__(self, sources: NDArray[Any]) -> NDArray[Any]:
-        """Return (targets, samples) sums of (sources, samples), in the type of weights and sources together."""
+        """Return (targets, samples) sums of (sources, samples), in the common type of weights and sources."""
         windows = self.convolution.windows(sources)
         samples = windows.shape[-1]
         kind = np.result_type(windows.dtype, *(taps.dtype for _, taps in self.by_place))

@@ -37,12 +37,12 @@ Place = Literal["chip", "host"]
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one kind. `neuron` is None for the input. `place` "host" means that they are computed off chip.
+    """Neurons of one kind. `neuron` is None for the input. `place` "host" means computed off chip.
 
     `bias`: added to the input of every step; one number per channel (the first axis of `shape`), i.e. one per neuron for a flat population.
-        float32 with a float neuron. With an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
+        float32 for a float neuron. For an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
     `alive`: (size,) neurons that were not removed; the others never spike. None: all.
-    `levels`: (size, 4) with a CrossbarLIF, the weight of each neuron by axon type; its inputs are sums of these.
+    `levels`: (size, 4) for a CrossbarLIF, the weight of each neuron per axon type; its inputs are sums of these.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Projection:
     """Synapses from `source` to `target`. The integer input current of a step is  a = (W s) << exponent  (>> with floor below 0).
 
     `lag`: steps by which spikes of the source arrive late:  a(t) takes s(t - lag)  in local time. A connection that runs backwards or
-        from a population to itself needs at least 1. What would arrive after the last step of a sample is lost with it.
+        from a population to itself needs at least 1. Spikes that would arrive after the last step of a sample are lost.
     `delay`: steps of synaptic delay on the chip, beyond the one that every connection takes; set by the pass that balances paths.
     """
 
@@ -122,7 +122,7 @@ class Projection:
     exponent: int = 0
     weight_bits: int | None = None  # None: float weights
     scale: float = 1.0  # the float weight is data * 2**exponent / scale
-    origin: Trained | None = None  # before a pass unrolled or dropped something; None: as it stands
+    origin: Trained | None = None  # as trained, before passes unrolled or dropped anything; None: the present synapses
     lag: int = 0
     delay: int = 0
 
@@ -132,7 +132,7 @@ class Projection:
 
     @property
     def trained(self) -> Trained:
-        """What was trained: connectivity is counted against it."""
+        """The projection as trained: connectivity is counted against it."""
         if self.origin is not None:
             return self.origin
         if isinstance(self.synapses, Convolution):
@@ -141,14 +141,14 @@ class Projection:
         return Trained(self.synapses.count, possible, possible, self.synapses.shape[1])
 
     def select(self, keep: NDArray[np.bool_]) -> Projection:
-        """Keep the weights that are marked; what was trained stays on record."""
+        """Keep the marked weights; the record of what was trained is unchanged."""
         return self if keep.all() else replace(self, synapses=self.synapses.select(keep), origin=self.trained)
 
 
 class Payload(NamedTuple):
-    """What a message of a projection carries: an integer up to `largest`, each unit worth `scale` in the float network.
+    """The content of a projection's messages: an integer up to `largest`, each unit worth `scale` in the float network.
 
-    `once`: it is sent at the first step alone, and a current that never decays holds it. `SPIKE` is what neurons send.
+    `once`: it is sent only at the first step, and a current that never decays holds it. `SPIKE` is the payload that neurons send.
     """
 
     largest: int
@@ -167,9 +167,9 @@ LARGEST_PAYLOAD = 255  # a payload is a byte, here and on the chips
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are put on the wire.
+    """How samples enter: integers 0..levels whose real value is  integer * scale; and how they are transmitted.
 
-    "direct": constant over the steps, not encoded yet; "events": samples hold their own frames, (T, inputs); else a compiler's choice.
+    "direct": constant over the steps, not yet encoded; "events": samples contain their own frames, (T, inputs); else set by the compiler.
     """
 
     levels: int = 255
@@ -183,7 +183,7 @@ class InputSpec:
 
     @property
     def is_once(self) -> bool:
-        """Whether the payload comes at the first step alone; a current that never decays holds it."""
+        """Whether the payload is sent only at the first step; a current that never decays holds it."""
         return self.encoding in ("current", "host")
 
     @property
@@ -193,7 +193,7 @@ class InputSpec:
 
     @property
     def payload(self) -> Payload:
-        """What a message of the input carries; of samples that are not encoded yet, as they are."""
+        """The payload of the input's messages; for samples that are not yet encoded, the samples as they are."""
         return SPIKE if self.is_rate_coded else Payload(self.levels, self.scale, self.is_once)
 
 
@@ -223,10 +223,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader says of a file that another tool wrote, beside the network in it.
+    """What a reader reports on a file written by another tool, besides the network in it.
 
-    `format`: netx, NIR; `warnings`: what the file leaves open and was taken for granted; `if_silent`: a sentence, what its user can do
-    where a layer cannot spike.
+    `format`: netx, NIR; `warnings`: assumptions made where the file leaves something open; `if_silent`: a sentence on what the user can
+    do if a layer cannot spike.
     """
 
     format: str

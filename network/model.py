@@ -1,7 +1,7 @@
 """The network that flows through the compiler: named populations and projections, immutable.
 
-A format's reader returns a float network; the quantise pass makes an integer network of it, in which every number is one that the
-chip stores. `elements` has its parts, `checks` the conditions on them.
+A format's reader returns a float network; the quantise pass turns it into an integer network, in which every number is one that the
+chip stores. `elements` defines its parts, `checks` the conditions on them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Network:
     A projection without lag leads from an earlier population to a later one; one that leads back, or to its own population, needs a lag.
 
     Raises:
-        NetworkError: a projection that names no population, has the wrong shape, or leads back without a lag.
+        NetworkError: a projection that names an unknown population, has the wrong shape, or leads back without a lag.
     """
 
     populations: tuple[Population, ...]
@@ -65,8 +65,8 @@ class Network:
     stages: tuple[Stage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
     votes: int = 1  # output neurons per class, side by side; the class whose neurons spike most is the prediction
-    reading: Reading | None = field(default=None, compare=False)  # of another tool's file; not kept in ours
-    # By layer, as it was trained: the synapses that a spike can cross, and all that there could be (`reachable`); set by the pass record.
+    reading: Reading | None = field(default=None, compare=False)  # of another tool's file; not stored in our files
+    # Per layer, as trained: the synapses that a spike can cross, and all possible ones (`reachable`); set by the pass record.
     reachable: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Network:
         return [p for p in self.projections if p.source == name]
 
     def payload_of(self, projection: Projection) -> Payload:
-        """Return what the messages of a projection carry: spikes, or from the input what its encoding sends."""
+        """Return the payload of a projection's messages: spikes, or, from the input, what its encoding sends."""
         return self.input.payload if projection.source == self.populations[0].name else SPIKE
 
     @property
@@ -118,7 +118,7 @@ class Network:
 
     @property
     def senders(self) -> tuple[Population, ...]:
-        """The populations whose spikes may reach the chip, those off it first: the order of the sources in a mapping."""
+        """The populations whose spikes may reach the chip, off-chip ones first: the order of the sources in a mapping."""
         chip = {p.name for p in self.on_chip}
         outside = (p for p in self.populations if p.name not in chip and any(q.target in chip for q in self.outputs_of(p.name)))
         return (*outside, *self.on_chip)
@@ -162,11 +162,11 @@ class Network:
         return flatten(self)
 
     def with_population(self, changed: Population) -> Network:
-        """Return this network with the population of that name replaced."""
+        """Return this network with the population of the same name replaced."""
         return replace(self, populations=tuple(changed if p.name == changed.name else p for p in self.populations))
 
     def with_projection(self, changed: Projection) -> Network:
-        """Return this network with the projection of that name replaced."""
+        """Return this network with the projection of the same name replaced."""
         return replace(self, projections=tuple(changed if p.name == changed.name else p for p in self.projections))
 
     @property
@@ -186,7 +186,7 @@ class Network:
         return [tuple(by_name[n] for n in group) for group in groups if group != [self.populations[0].name]]
 
     def depth(self) -> dict[str, int]:
-        """Return, by population, the chip's steps by which it runs behind the input at least: see `timing.depths`.
+        """Return, per population, the fewest chip steps by which it runs behind the input: see `timing.depths`.
 
         Raises:
             NetworkError: a loop takes longer on the chip than its lags allow.
@@ -194,7 +194,7 @@ class Network:
         return timing.depths([p.name for p in self.populations], self.projections)
 
     def arrivals(self) -> dict[str, int]:
-        """Return, by population, the chip's steps by which it runs behind the input, with the delays as they are: see `timing.arrivals`.
+        """Return, per population, the chip steps by which it runs behind the input with the present delays: see `timing.arrivals`.
 
         Raises:
             NetworkError: the delays are out of balance.
@@ -204,14 +204,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Flat:
-    """A network of sparse matrices without removed neurons. `living`: by population, the neurons of the original that are left."""
+    """A network of sparse matrices without removed neurons. `living`: per population, the neurons of the original that remain."""
 
     network: Network
     living: Mapping[str, NDArray[np.bool_]]
 
 
 def flatten(network: Network) -> Flat:
-    """Unroll every convolution and take out the neurons that are not alive; the spikes of those that are stay the same.
+    """Unroll every convolution and remove the neurons that are not alive; the spikes of the others stay the same.
 
     Memory grows with the synapses; branches that share their taps share the matrix where nothing was removed.
     """

@@ -1,4 +1,4 @@
-"""Neuron models of a network: the float one of training, the chip's, and gates without memory."""
+"""Neuron models of a network: the float one of training, the chip's, and memoryless threshold units."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class IntegerLIF:
     """The chip's LIF: the registers that `hwmodels.fixed_point.lif_step` takes.
 
     `du`, `dv`: 12-bit decays of current and voltage (du = -1: the current never decays); `vth`: 17-bit threshold mantissa;
-    `soft_reset`: a spike takes the threshold off the voltage instead of setting it to 0.
+    `soft_reset`: a spike subtracts the threshold from the voltage instead of resetting it to 0.
     """
 
     du: int = 4095
@@ -62,7 +62,7 @@ class IntegerLIF:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A gate without memory:  spike when the input of this very step >= level.
+    """A memoryless threshold unit:  spike when the input of the current step >= level.
 
     On spikes with weights of 1 it is the OR of a pooling window (level 1), or the AND of n branches (level n).
     """

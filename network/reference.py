@@ -1,6 +1,6 @@
 """The integer reference: the deployed network in plain NumPy, from `hwmodels.fixed_point` alone.
 
-Its spikes are the definition; every backend is held against them. Time is local: step t of a population is its t-th step,
+Its spikes are the definition; every backend is checked against them. Time is local: step t of a population is its t-th step,
 whenever the chip's pipeline reaches it, and receives what its sources sent in their step  t - lag  (silence before step 0). Populations on
 a common cycle are stepped together, all others one after another.
 """
@@ -25,10 +25,10 @@ Spikes = dict[str, NDArray[np.bool_]]
 def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
     """Flatten samples to (samples, inputs) integers within the network's input range; (samples, timesteps, inputs) if they are events.
 
-    They keep their type, and are not copied where they need not be; booleans are the integers 0 and 1.
+    They keep their type and are copied only if necessary; booleans are the integers 0 and 1.
 
     Raises:
-        UsageError: another shape than the input's (`axes.fits`), or values that are no integers 0..levels.
+        UsageError: a shape other than the input's (`axes.fits`), or values that are not integers 0..levels.
     """
     array = np.asarray(values)
     array = array.view(np.uint8) if array.dtype == np.bool_ else array
@@ -43,14 +43,14 @@ def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def check_shape(network: Network, shape: tuple[int, ...]) -> None:
-    """Refuse samples of another shape than the network's input, axes of 1 and flat samples apart.
+    """Refuse samples whose shape differs from that of the network's input; axes of length 1 and flat samples are allowed.
 
     Args:
-        network: its input says the shape of a sample, or of each of a sample's frames.
+        network: its input defines the shape of a sample, or of each of a sample's frames.
         shape: of one sample.
 
     Raises:
-        UsageError: both shapes, and the transposition that would fit.
+        UsageError: names both shapes, and the transposition that would fit.
     """
     steps, declared = network.timesteps, network.populations[0].shape
     temporal = network.input.is_temporal
@@ -74,8 +74,8 @@ def encode(
     Args:
         values: (samples, ...) integers 0..levels.
         seed: of the rate code.
-        first: number of the first sample in its data set, so that shards draw what the whole would.
-        numbers: (samples,) of all samples, where they do not follow one another.
+        first: index of the first sample in its data set, so that shards draw the same spikes as the whole set.
+        numbers: (samples,) indices of all samples, if they are not consecutive.
 
     Returns:
         (samples, timesteps, inputs) payloads.
@@ -100,10 +100,10 @@ def simulate(network: Network, events: NDArray[Any], *, active: dict[str, NDArra
 
     Args:
         events: (samples, timesteps, inputs) payloads, as `encode` gives them.
-        active: filled, by population: of each neuron, the updates over all samples with a state before or after a spike.
+        active: filled per population: for each neuron, the updates over all samples with a nonzero state, before or after, or a spike.
 
     Returns:
-        By population, its spikes (samples, timesteps, neurons).
+        Per population, its spikes (samples, timesteps, neurons).
     """
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     for group in network.components():
@@ -140,7 +140,7 @@ class _Neurons(Protocol):
     v: NDArray[Any]
 
     def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
-        """Return the spikes (neurons, samples) of a step, from what each arriving projection's source sent (sources, samples)."""
+        """Return the spikes (neurons, samples) of a step, from what the source of each incoming projection sent (sources, samples)."""
         ...
 
 
@@ -254,7 +254,7 @@ def class_counts(output: NDArray[np.bool_], votes: int = 1) -> NDArray[np.int64]
 
     Args:
         output: (samples, timesteps, classes * votes), the neurons of a class side by side.
-        votes: output neurons a class.
+        votes: output neurons per class.
     """
     counts = np.zeros((output.shape[0], output.shape[2]), np.int64)
     for t in range(output.shape[1]):  # three times as fast as the sum along an axis in the middle

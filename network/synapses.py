@@ -1,4 +1,4 @@
-"""Synapses one by one: a sparse matrix. `convolution.py` has the other form, taps that stand for many."""
+"""Synapses one by one: a sparse matrix. `convolution.py` has the other form, taps that each represent many synapses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Synapses:
 
     @property
     def count(self) -> int:
-        """The number of synapses, which is that of the weights."""
+        """The number of synapses, equal to the number of weights."""
         return int(self.data.size)
 
     @property
@@ -69,7 +69,7 @@ class Synapses:
 
     @property
     def fan_in(self) -> NDArray[np.int64]:
-        """Synapses that arrive at each target."""
+        """The number of synapses onto each target."""
         return np.diff(self.indptr)
 
     @property
@@ -78,7 +78,7 @@ class Synapses:
         return np.bincount(self.indices, minlength=self.shape[1]).astype(np.int64)
 
     def select(self, keep: NDArray[np.bool_]) -> Synapses:
-        """Return the synapses where `keep` (one entry a synapse) is true."""
+        """Return the synapses where `keep` (one entry per synapse) is true."""
         return Synapses(row_pointers(self.rows[keep], self.shape[0]), self.indices[keep], self.data[keep], self.shape)
 
     def with_data(self, data: NDArray[Any]) -> Synapses:
@@ -86,7 +86,7 @@ class Synapses:
         return replace(self, data=data)
 
     def transposed(self) -> Synapses:
-        """Return the matrix (sources, targets), targets rising within a source."""
+        """Return the matrix (sources, targets), targets ascending within a source."""
         columns = sp.csr_matrix((self.data, self.indices, self.indptr), shape=self.shape).tocsc()  # sorts by counting
         return Synapses(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data, (self.shape[1], self.shape[0]))
 
@@ -95,30 +95,30 @@ class Synapses:
         return sp.csr_matrix((self.data.astype(dtype), self.indices, self.indptr), shape=self.shape)
 
     def operator(self, dtype: type = np.int64) -> sp.csr_matrix:
-        """Return what multiplies (sources, samples) spikes into (targets, samples) sums with `@`."""
+        """Return an operator whose `@` maps (sources, samples) spikes to (targets, samples) sums."""
         return self.matrix(dtype)
 
     def forward(self, values: NDArray[Any], sources: NDArray[Any]) -> NDArray[np.float64]:
-        """Return, by target, the sum over its synapses of  value * source;  `values`: one a weight, `sources`: one a source."""
+        """Return, per target, the sum over its synapses of  value * source;  `values`: one per weight, `sources`: one per source."""
         return np.bincount(self.rows, weights=values * sources[self.indices], minlength=self.shape[0]).astype(np.float64)
 
     def backward(self, values: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-        """Return, by source, the sum over its synapses of  value * target;  `values`: one a weight, `targets`: one a target."""
+        """Return, per source, the sum over its synapses of  value * target;  `values`: one per weight, `targets`: one per target."""
         return np.bincount(self.indices, weights=values * targets[self.rows], minlength=self.shape[1]).astype(np.float64)
 
     def used(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which weights join a live source to a live target."""
+        """Return which weights connect a live source to a live target."""
         return sources[self.indices] & targets[self.rows]
 
     def restricted(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> Synapses:
-        """Return the matrix of the marked sources and targets alone, numbered anew; what joins others is left out."""
+        """Return the matrix of only the marked sources and targets, renumbered; synapses of others are left out."""
         kept = self if sources.all() and targets.all() else self.select(self.used(sources, targets))
         indptr = np.concatenate([[0], np.cumsum(kept.fan_in[targets])]).astype(np.int64)
         renumbered = (np.cumsum(sources) - 1)[kept.indices].astype(np.int32)
         return Synapses(indptr, renumbered, kept.data, (int(targets.sum()), int(sources.sum())))
 
     def unrolled(self) -> Synapses:
-        """Return the synapses one by one: themselves."""
+        """Return the synapses one by one, which they already are."""
         return self
 
 

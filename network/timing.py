@@ -1,11 +1,11 @@
-"""Local time and the chip's time: components that must be stepped together, depths, and the proof that all paths agree.
+"""Local time and chip time: components that must be stepped together, depths, and the proof that all paths agree.
 
 A population at depth d runs its local step t at the chip's step  t + d.  A connection takes one step and its delay, and the target's
 step t receives what the source sent in its step  t - lag,  so for every projection
 
     depth(target) = depth(source) + 1 + delay - lag.
 
-Names and edges only, so that the network can be built on this: an edge is anything with the fields of a projection.
+The module uses only names and edges, so that the network can build on it: an edge is anything with the fields of a projection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Edge", "arrivals", "components", "depths"]
 
 
 class Edge(Protocol):
-    """What of a projection matters to time; `lag` in local steps, `delay` in the chip's."""
+    """The fields of a projection that concern time; `lag` in local steps, `delay` in chip steps."""
 
     @property
     def name(self) -> str: ...
@@ -60,7 +60,7 @@ def components(names: Sequence[str], edges: Sequence[Edge]) -> list[list[str]]:
 
 
 def depths(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
-    """Return the least depths that leave every projection the time it takes: the longest paths,  1 + delay - lag  a projection.
+    """Return the smallest depths that give every projection the time it takes: the longest paths,  1 + delay - lag  per projection.
 
     The input, first of `names`, has depth 0; all others at least 1, so that no population runs ahead of the samples.
 
@@ -84,7 +84,7 @@ def depths(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
 
 
 def _too_slow(names: Sequence[str], reason: dict[str, Edge], start: str) -> NetworkError:
-    """Name the loop that depths can never satisfy: after as many rounds as populations, going back the reasons leads into it."""
+    """Name the loop for which no depths exist: after one round per population, tracing predecessors back leads into it."""
     for _ in names:
         start = reason[start].source
     loop = [reason[start]]
@@ -105,10 +105,10 @@ def _too_slow(names: Sequence[str], reason: dict[str, Edge], start: str) -> Netw
 def arrivals(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
     """Return the chip steps by which each population runs behind the input, found by following lags and delays along every projection.
 
-    Populations that no path joins with the input, in either direction, start at 1.
+    Populations that no path connects to the input, in either direction, start at 1.
 
     Raises:
-        NetworkError: two paths disagree, or a population would run ahead of the input; the projection and its need are named.
+        NetworkError: two paths disagree, or a population would run ahead of the input; the projection and what it needs are named.
     """
     around: dict[str, list[Edge]] = {name: [] for name in names}
     for edge in edges:

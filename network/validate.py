@@ -1,4 +1,4 @@
-"""What must hold of a network after every pass, beyond what its parts check when they are made."""
+"""Conditions on a network after every pass, beyond those that its parts check when they are made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LARGEST_EXPONENT = 7
 
 
 def validate(network: Network, after: str) -> None:
-    """Hold a network against the rules of the IR; `after` names the pass that made it.
+    """Check a network against the rules of the IR; `after` names the pass that made it.
 
     Raises:
-        NetworkError: weights that are not finite, integers out of their bits, biases of another kind than their neurons; each by name.
+        NetworkError: weights that are not finite, integers beyond their bits, or biases that do not match their neurons' kind; by name.
     """
     for projection in network.projections:
         _check_weights(projection, after)

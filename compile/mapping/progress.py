@@ -7,7 +7,7 @@ from collections.abc import Callable
 __all__ = ["Progress", "quiet", "within"]
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done, and the share of it (0..1) that is done; it may end before its share is 1."""
+"""Called with the current stage and the share of it (0..1) that is complete; a stage may end before its share reaches 1."""
 
 
 def quiet(stage: str, share: float) -> None:

@@ -1,1 +1,1 @@
-"""Targets: one file each, with `TARGET`, an object that does what `api.Target` says."""
+"""Targets: one file each, with `TARGET`, an object that implements `api.Target`."""

@@ -1,6 +1,6 @@
-"""What a target is: what executes a network, on which chips, through which passes, by which rules, and how it is mapped onto cores.
+"""Definition of a target: what executes a network, on which chips, through which passes, by which rules, and how it is mapped to cores.
 
-A target is one file of this folder with an object `TARGET` that fulfils the protocol, such as an instance of a frozen dataclass.
+A target is one file in this folder with an object `TARGET` that implements the protocol, such as an instance of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Mapped", "Target", "find", "refuse_mode"]
 
 @dataclass(frozen=True)
 class Mapped:
-    """Cores with their neurons, placed on the chip; `crossbars`: what each holds, where the cores are crossbars."""
+    """Cores with their neurons, placed on the chip; `crossbars`: the contents of each, if the cores are crossbars."""
 
     mapping: Mapping
     crossbars: Crossbars | None = None
@@ -41,10 +41,10 @@ class Target(Protocol):
         ...
 
     def passes(self, options: CompileOptions) -> Sequence[Pass]:
-        """Return the passes that make of a network what the chip holds; plug-ins are put between them afterwards.
+        """Return the passes that turn a network into what the chip holds; plug-ins are inserted between them afterwards.
 
         Raises:
-            UsageError: an option that is not for this target.
+            UsageError: an option that does not apply to this target.
         """
         ...
 
@@ -53,7 +53,7 @@ class Target(Protocol):
 
         Raises:
             DoesNotFitError: layer or projection, limit, need and a way out.
-            NetworkError: what it has no form for at all.
+            NetworkError: something that it cannot represent at all.
         """
         ...
 
@@ -61,10 +61,10 @@ class Target(Protocol):
         """Partition and place a network that passed `check`.
 
         Args:
-            rates: by population, spikes (or payloads) per neuron and time step.
+            rates: per population, spikes (or payloads) per neuron and time step.
             options: with the chip and the seed.
-            effort: how long it is worked on.
-            progress: called now and then with what is being done and its share that is done.
+            effort: how much work goes into it.
+            progress: called now and then with the current stage and the share of it that is complete.
 
         Raises:
             DoesNotFitError: layer, limit, need and a way out.
@@ -76,7 +76,7 @@ def find(name: str) -> Target:
     """Return the target called `name`.
 
     Raises:
-        UsageError: there is none (the message lists the nearest names), or its file offers no target.
+        UsageError: there is no such target (the message lists the nearest names), or its file defines none.
     """
     module = registry.load(targets, "target", name)
     found = getattr(module, "TARGET", None)
@@ -86,7 +86,7 @@ def find(name: str) -> Target:
 
 
 def refuse_mode(options: CompileOptions, target: str) -> None:
-    """Refuse the modes of crossbars where there are none.
+    """Refuse crossbar modes for a target without crossbars.
 
     Raises:
         UsageError: a mode was asked for.

@@ -34,7 +34,7 @@ class Lava:
 
         Raises:
             DoesNotFitError: too many weight bits or too large an exponent; the projection is named.
-            DoesNotFitError: a bias that is no mantissa of 13 bits shifted by 0 to 7; the layer is named.
+            DoesNotFitError: a bias that is not a 13-bit mantissa shifted by 0 to 7; the layer is named.
             NetworkError: a population without integer neurons.
         """
         for projection in network.projections:
@@ -61,7 +61,7 @@ class Lava:
                 )
 
     def map(self, network: Network, rates: Rates, options: CompileOptions, effort: Effort, progress: Progress) -> Mapped:
-        """Fill cores with neurons and the synapses that arrive at them."""
+        """Fill cores with neurons and their incoming synapses."""
         return Mapped(build(network, rates, options.chip, effort=effort, seed=options.seed, progress=progress))
 
 

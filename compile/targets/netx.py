@@ -1,4 +1,4 @@
-"""Loihi through netx of Intel's lava-dl: what the target lava takes, in integers that a .net file has room for (`formats.netx.writer`)."""
+"""Loihi through netx of Intel's lava-dl: what the target lava accepts, in integers that fit a .net file (`formats.netx.writer`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .lava import Lava
 
 @dataclass(frozen=True)
 class Netx(Lava):
-    """Lava, with networks that .net files hold."""
+    """Lava, with networks that fit .net files."""
 
     def passes(self, options: CompileOptions) -> tuple[Pass, ...]:
         """Return all passes; the quantiser chooses no exponents.
 
         Raises:
-            UsageError: exponents a channel, or the modes of crossbars, were asked for.
+            UsageError: exponents per channel, or a crossbar mode, were requested.
         """
         if options.granularity != "layer":
             raise UsageError(f"A .net file has no exponents: --granularity {options.granularity} is not for --target netx. Leave it out.")
@@ -33,8 +33,8 @@ class Netx(Lava):
         """Refuse what the chip, Lava's processes or a .net file cannot hold exactly.
 
         Raises:
-            DoesNotFitError: what the target lava refuses.
-            NetworkError: what a .net file has no layer for; population or projection, reason and way out are named.
+            DoesNotFitError: anything that the target lava refuses.
+            NetworkError: something for which .net files have no layer; population or projection, reason and way out are named.
         """
         super().check(network, chip)
         layers(network)

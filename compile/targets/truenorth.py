@@ -1,4 +1,4 @@
-"""Crossbars of the kind of TrueNorth: 256 axons and 256 neurons a core, four axon types, one target a neuron."""
+"""TrueNorth-style crossbars: 256 axons and 256 neurons per core, four axon types, one target per neuron."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class TrueNorth:
     chips: tuple[str, ...] = ("truenorth", "truenorth-separable")
 
     def passes(self, options: CompileOptions) -> tuple[Pass, ...]:
-        """Return the passes before quantisation, and weights of levels, thresholds and leaks in place of Loihi's registers.
+        """Return the passes before quantisation, then the one that chooses levels, thresholds and leaks in place of Loihi's registers.
 
-        Nothing is dropped after that, since the levels would have other numbers; what the neurons reach is checked with the levels.
+        Nothing is dropped after that, since it would renumber the levels; whether thresholds can be reached is checked with the levels.
 
         Raises:
             UsageError: an unknown mode, or options of Loihi's synapses.
@@ -49,7 +49,7 @@ class TrueNorth:
         """Refuse what crossbars cannot hold.
 
         Raises:
-            NetworkError: lags, several projections between the same two layers, or neurons that are not a crossbar's.
+            NetworkError: lags, several projections between the same two layers, or neurons that are not crossbar neurons.
         """
         del chip
         for population in network.on_chip:
@@ -66,15 +66,15 @@ class TrueNorth:
         """Allocate and place the cores.
 
         Raises:
-            DoesNotFitError: a neuron's axons or copies, or the cores in all; layer, limit, need and a way out are named.
+            DoesNotFitError: too many axons or copies for a neuron, or too many cores; layer, limit, need and a way out are named.
         """
-        del progress  # it takes a moment
+        del progress  # this takes only a moment
         mode, chip = _mode(options), options.chip
         crossbars, core_of = allocate(network.flat.network, mode, Room.of(chip))
         outside = [p for p in network.senders if p.name not in {q.name for q in network.on_chip}]
         number = np.flatnonzero(np.concatenate([p.living for p in outside])) if outside else np.zeros(0, np.int64)
         entering = crossbars.inputs.copy()
-        entering[:, 0] = number[entering[:, 0]]  # what enters is numbered with the neurons that were removed
+        entering[:, 0] = number[entering[:, 0]]  # inputs are numbered with removed neurons included
         crossbars = replace(crossbars, inputs=entering)
         if crossbars.cores > chip.cores_available:
             raise DoesNotFitError(
@@ -101,7 +101,7 @@ def _mode(options: CompileOptions) -> str:
 
 
 def _bounds(crossbars: Crossbars, wiring: Wiring, chip: Chip) -> tuple[int, float]:
-    """Return lower bounds of cores and messages: the axons that each source needs somewhere, and a copy of the neuron for each."""
+    """Return lower bounds of cores and messages: the axons that each source needs on some core, and one copy of the neuron for each."""
     axons = crossbars.least_axons(len(wiring.rates))
     slots = int(np.maximum(axons[len(axons) - wiring.neurons :], 1).sum())
     cores = max(-(-slots // chip.limit("neurons")), -(-int(axons.sum()) // chip.limit("input_axons")))
