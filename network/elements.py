@@ -199,7 +199,7 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Stage:
-    """Accuracy (0..1) at one stage of the chain, over `samples` samples of the split `split`, or of the `of` samples of it as `chosen`."""
+    """Accuracy (0..1) at one stage, on `samples` samples of `split`; `of`: size of that split, `chosen`: how they were chosen."""
 
     name: str
     accuracy: float

@@ -50,7 +50,7 @@ def _fill(
 ) -> tuple[Int, int]:
     core_of = np.full(indptr.size - 1, -1, np.int64)
     scratch = np.full((pointers.size - 1, 4 + table.shape[0]), -1, np.int64)
-    count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that saw a source, its synapses there
+    count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that a source reached, and its synapses there
     count[:, 0] = -1
     seen = np.full(indptr.size + 1, -1, np.int64)
     start, core, mark = 0, 0, 0

@@ -32,7 +32,7 @@ def _list_words(starts: Int, counts: Int, targets: NDArray[np.int32], layouts: I
     if not starts.size:
         return np.zeros(0, np.int64)
     gaps = np.diff(targets.astype(np.int64), prepend=0)
-    gaps[starts] = 0  # from one list to the next
+    gaps[starts] = 0  # gap from one list to the next
     spans = targets[starts + counts - 1].astype(np.int64) - targets[starts] + 1
     best = np.full(starts.size, np.iinfo(np.int64).max)
     for kind, per_entry, per_synapse, skip, most in layouts.tolist():

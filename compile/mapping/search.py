@@ -117,7 +117,7 @@ def _filled(wiring: Wiring, chip: Chip, proposal: Proposal, share: float = 1.0) 
 
 
 def _halved(core_of: Int, cores: Int, rank: Int) -> Int:
-    """Put the half of each of `cores` that comes last in the order on a new core."""
+    """Move the second half, in the given order, of each of `cores` to a new core."""
     changed = core_of.copy()
     for new, core in enumerate(cores, core_of.max() + 1):
         members = np.flatnonzero(core_of == core)
@@ -189,6 +189,6 @@ def _count(core_of: Int) -> int:
 
 
 def _numbered(core_of: Int) -> Int:
-    """Number the cores in use by their first neurons."""
+    """Number the cores in use in the order of their first neurons."""
     _, first, core = np.unique(core_of, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[core].astype(np.int64)

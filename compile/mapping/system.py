@@ -91,7 +91,7 @@ def price_coordinates(places: Int, chip: Chip) -> Float:
 
 
 def hop_energy(between: Traffic, entering: Float, places: Int, chip: Chip) -> float:
-    """Return the pJ of all hops:  sum over messages of hops * pJ a hop, by `hop_prices`; input enters at the mesh's entry."""
+    """Return the pJ of all hops:  sum over messages of hops * pJ per hop, from `hop_prices`; input enters at the mesh's entry."""
     return float((_parts_of_all(between, entering, places, chip) * np.asarray(hop_prices(chip))).sum())
 
 

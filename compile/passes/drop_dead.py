@@ -63,7 +63,7 @@ def _check_way(network: Network, live: Network, spiking: Masks, alive: Masks) ->
     if output.name not in _deaf(live, alive):
         return
     ends = _deaf(live, spiking | {output.name: output.living}) or _deaf(live, alive)
-    deaf = next((name for name in ends if network.inputs_of(name)), ends[0])  # a constant's own neuron receives nothing, as it should
+    deaf = next((name for name in ends if network.inputs_of(name)), ends[0])  # a constant's own neuron is meant to receive nothing
     stored = sum(p.synapses.weights for p in network.inputs_of(deaf))
     raise NetworkError(
         f"Layer {deaf} has no live synapse: none of its {stored:,} stored synapses can bring a neuron to its threshold that leads from "

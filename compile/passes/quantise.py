@@ -150,7 +150,7 @@ class Quantise:
 
     def _registers(self, network: Network, population: Population, neuron: LIF, clip: float) -> PopulationRegisters:
         inputs = [_arriving(network, p) for p in network.inputs_of(population.name)]
-        headroom = min(neuron.tau_syn, float(network.timesteps))  # a current that decays slowly adds up to this many inputs
+        headroom = min(neuron.tau_syn, float(network.timesteps))  # a slowly decaying current accumulates up to this many inputs
         choose = choose_plain if self.plain else partial(choose_population, finest=True, headroom=headroom)
         return choose(
             inputs,

@@ -32,7 +32,7 @@ class TrueNorth:
     def passes(self, options: CompileOptions) -> tuple[Pass, ...]:
         """Return the passes before quantisation, then the one that chooses levels, thresholds and leaks in place of Loihi's registers.
 
-        Nothing is dropped after that, since it would renumber the levels; whether thresholds can be reached is checked with the levels.
+        Nothing is dropped after that, since the levels would change with it; whether thresholds can be reached is checked with the levels.
 
         Raises:
             UsageError: an unknown mode, or options of Loihi's synapses.
