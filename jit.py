@@ -1,11 +1,10 @@
 """How kernels are compiled: the one place that calls numba's compiler. Without numba, kernels run as plain Python.
 
-Compiled code is kept on disk (beside the sources, or where NUMBA_CACHE_DIR says). numba finds it again as long as the file of the
-function itself is the same, even if functions compiled into it have changed. Here it is found again only if everything that it was made of
-is the
-same: the source file and the code of the function and of all that it reaches (kernels, intrinsics and their helpers, in any file), and
-the values of the globals and closures that they read, which a compiled function has built in. Whatever has changed is compiled again and
-the old files of that function are deleted, so that they do not pile up; only those of a function that was renamed stay.
+Compiled code is kept on disk (beside the sources, or where NUMBA_CACHE_DIR says). numba reuses it as long as the file of the
+function itself is unchanged, even if functions compiled into it have changed. Here it is reused only if everything that it was made of
+is the same: the source file and the code of the function and of all that it reaches (kernels, intrinsics and their helpers, in any file),
+and the values of the globals and closures that they read, which a compiled function has built in. Whatever has changed is compiled again
+and the old files of that function are deleted, so that they do not pile up; only those of a function that was renamed stay.
 
 numba also gives the file of each of a function's signatures the next free number: two processes that compile different ones at the same
 time take the same number, and a later process runs the wrong code. Here a file is named by its content. A file that is damaged or cannot
@@ -232,7 +231,7 @@ def _belongs(value: Any, roots: frozenset[str]) -> bool:
 
 
 def _reads(function: FunctionType, roots: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the globals, closures and defaults that a function reads, by name; of modules of ours what may be read of them."""
+    """Yield the globals, closures and defaults that a function reads, by name; for our own modules, the attributes that it may read."""
     names, known = _names(function.__code__), function.__globals__
     for name in names:
         if name not in known:

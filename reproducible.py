@@ -1,4 +1,4 @@
-"""Matrix products that give the same bits wherever their operands lie in memory.
+"""Matrix products that are bit-identical wherever their operands are in memory.
 
 MKL, which computes torch's products on x86, chooses the order of a sum by the addresses of its operands as well, so on some processors
 the last bits depend on what the process allocated before. MKL_CBWR, its "conditional numerical reproducibility", prevents this; MKL reads

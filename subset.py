@@ -1,6 +1,6 @@
-"""Which samples of a data set are taken where not all are: evenly spread over it, or, if asked for, its beginning.
+"""Which samples of a data set are used if not all are: evenly spread over it or, if requested, its first ones.
 
-Many sets lie class by class (N-MNIST, DVS128 Gesture, folders of images), so their first N samples belong to one or two classes, and a
+Many sets are ordered by class (N-MNIST, DVS128 Gesture, folders of images), so their first N samples belong to one or two classes, and a
 measurement on them says nothing about the set.
 """
 
@@ -37,7 +37,7 @@ class Subset:
     def indices(self) -> NDArray[np.int64]:
         """Return the indices of the samples in the set, (samples,), ascending, counted from 0.
 
-        Evenly:  round(i (of - 1) / (samples - 1)),  i = 0..samples - 1.  Each class of a set that lies class by class has its share, to
+        Evenly:  round(i (of - 1) / (samples - 1)),  i = 0..samples - 1.  Each class of a set that is ordered by class gets its share, to
         within 1.5 samples; where classes take turns each has about its share, since the steps are a little longer than  of / samples.
         """
         if self.chosen == "evenly":

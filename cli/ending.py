@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO, runtime_checkable
 
 __all__ = ["StoppedBySignal", "flush", "prepare_streams", "signals_as_exceptions", "stop_as_asked", "tell"]
 
-ASKING = ("SIGTERM", "SIGHUP")  # to stop: by `kill`, by a scheduler, by a terminal that closes
+ASKING = ("SIGTERM", "SIGHUP")  # requests to stop: from `kill`, a scheduler, or a closing terminal
 REPLACING = "spikeloom.replace"
 
 
@@ -26,7 +26,7 @@ class _Reconfigurable(Protocol):
 
 
 class StoppedBySignal(BaseException):
-    """Raised instead of the signal, so that open files are closed and temporary ones removed on the way to `main`."""
+    """Raised in response to the signal, so that open files are closed and temporary ones removed on the way to `main`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -34,10 +34,10 @@ class StoppedBySignal(BaseException):
 
 
 def prepare_streams() -> None:
-    """Replace closed standard streams by /dev/null, and let no character that cannot be printed stop a command.
+    """Replace closed standard streams with /dev/null, and keep unprintable characters from stopping a command.
 
-    A file that is opened while one is closed would get its number, and what a library prints would land in that file. A path with bytes
-    that are no text comes out as those bytes; a character that the terminal's encoding lacks as `?`.
+    A file opened while one is closed would get its number, and a library's output would land in that file. A path with bytes
+    that are not text is printed as those bytes; a character that the terminal's encoding lacks as `?`.
     """
     with contextlib.suppress(OSError):
         number = os.open(os.devnull, os.O_RDWR)
@@ -66,7 +66,7 @@ def tell(message: str) -> None:
 
 
 def flush() -> OSError | None:
-    """Flush standard output. If that fails, return the error and write no more there."""
+    """Flush standard output. If that fails, return the error and stop writing to it."""
     stream: TextIO | None = sys.stdout
     if stream is None:
         return None

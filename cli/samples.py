@@ -44,7 +44,7 @@ def peers() -> Generator[Peers]:
 
 
 def threads_each(threads: int | None, backend: str) -> int | None:
-    """Return the threads of this process: the number asked for, or its share of the machine's cores if several processes run on it.
+    """Return the threads of this process: the requested number, or its share of the machine's cores if several processes run on it.
 
     Lava has no threads to distribute: it starts one process per layer.
     """

@@ -58,7 +58,7 @@ def next_step(*words: object) -> str:
 
 @contextmanager
 def said() -> Generator[None]:
-    """Show warnings as lines for people, each once, without the line of code they come from."""
+    """Show warnings as plain lines, each once, without the line of code that they come from."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SpikeloomWarning)
         shown = warnings.showwarning
@@ -74,6 +74,6 @@ def said() -> Generator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line for people, on standard error, so that standard output has only what a script asked for."""
+    """Print a line for the user on standard error, so that standard output holds only what scripts need."""
     with contextlib.suppress(OSError):  # a closed terminal does not stop the work
         print(text, file=sys.stderr)

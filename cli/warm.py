@@ -20,7 +20,7 @@ METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r use
 
 
 def works() -> list[tuple[str, Callable[[], None]]]:
-    """Return what there is to compile, each with a name for people; training only where torch is installed."""
+    """Return what is to be compiled, each with a readable name; training only if torch is installed."""
     found: list[tuple[str, Callable[[], None]]] = [("mapping to cores", _map), ("simulator", _simulate)]
     if importlib.util.find_spec("torch") is not None:
         found += [(f"training, {method}", lambda method=method: _train(method)) for method in METHODS]
@@ -62,7 +62,7 @@ def _map() -> None:
 
 
 def _simulate() -> None:
-    """Run all samples at once and one alone, at a low and a full density, the rate code, and a step of a session."""
+    """Run all samples at once and one alone, at low and full density, the rate code, and one step of a session."""
     from ..network import reference
     from ..runtime.backends.api import BackendOptions
     from ..runtime.native import lanes

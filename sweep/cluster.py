@@ -44,7 +44,7 @@ class Site:
 
     token: str
     folder: str  # the current folder, from which relative paths are read
-    probe: str  # a file whose text is the token
+    probe: str  # a file that contains the token
     versions: dict[str, str]
     environment: dict[str, str]
 

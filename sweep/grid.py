@@ -149,7 +149,7 @@ def sweep(
         A row for each cell, in the grid's order.
 
     Raises:
-        UsageError: a setting that makes no sense, fewer than one job or thread, or jobs and a scheduler; or a scheduler without
+        UsageError: an invalid setting, fewer than one job or thread, or jobs and a scheduler; or a scheduler without
             dask.distributed.
         OutputError: the folder cannot be written to.
         BackendError: the cluster does not answer, or cannot do the same as this machine; see `cluster.each`.

@@ -1,6 +1,6 @@
 """Training: networks, pruning rules, the loop, and the export to the compiler.
 
-`fit` trains by name; `train_run` by a `TrainSettings`; `prune` is a torch optimizer for a training loop of your own. Importing this
+`fit` trains by names, `train_run` from a `TrainSettings`; `prune` is a torch optimizer for a training loop of your own. Importing this
 package does not import torch; using any of these does.
 """
 

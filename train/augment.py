@@ -197,7 +197,7 @@ def _mirrored(columns: Tensor, flip: Tensor) -> Tensor:
 
 
 def _moved(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return  y[n, ..., h, w] = x[n, ..., rows[n, h, w], columns[n, h, w]],  0 where that lies outside; indices broadcast to (N, H, W)."""
+    """Return  y[n, ..., h, w] = x[n, ..., rows[n, h, w], columns[n, h, w]],  0 where that is outside; indices broadcast to (N, H, W)."""
     height, width = x.shape[-2:]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     source = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)

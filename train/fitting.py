@@ -126,7 +126,7 @@ def fit(
 
     Returns:
         The finished run: `.folder`, `.accuracy` on the test samples (0..1), `.sparsity` that was reached, `.warnings`.
-        `compile_network` takes it as it is.
+        `compile_network` accepts it directly.
 
     Warns:
         SpikeloomWarning: the last bits may differ from those of an uninterrupted run, for example on another processor.

@@ -157,7 +157,7 @@ def largest(values: Tensor, count: int) -> Tensor:
 
 
 def largest_of(values: Tensor, allowed: Tensor, count: int) -> Tensor:
-    """Return the mask (M,) of exactly the `count` largest `values` where `allowed`, bool (M,), is true, in at least `count` positions."""
+    """Return the mask (M,) of exactly the `count` largest `values` among those in `allowed`, bool (M,), which has at least `count`."""
     index = allowed.nonzero().view(-1)
     mask = torch.zeros_like(allowed)
     mask[index[largest(values[index], count)]] = True
@@ -167,7 +167,7 @@ def largest_of(values: Tensor, allowed: Tensor, count: int) -> Tensor:
 def split(total: int, shares: Sequence[float], limits: Sequence[int]) -> list[int]:
     """Distribute `total` in proportion to `shares`, none above its limit or below 1; what the limits cut off goes to the others.
 
-    Rounded by largest remainder, so that the sum is exactly `total`, which must lie between the number of limits and their sum.
+    Rounded by largest remainder, so the sum is exactly `total`, which must be between the number of limits and their sum.
     """
     exact = [0.0] * len(limits)
     open_ = set(range(len(limits)))

@@ -1,6 +1,6 @@
 """Spiking networks as graphs: layers of LIF neurons, max pools and ANDs of spikes, and the connections between them.
 
-    layer        s = LIF( b + sum of its connections ),  times a gate where there is one
+    layer        s = LIF( b + sum of its connections ),  times a gate if it has one
     connection   a = norm( op( avg_pool( dropout( sum of the sources' spikes ) ) ) )
     max pool     s = OR of a window;    and    s = AND of the sources, some of them inverted
 
@@ -34,7 +34,8 @@ class Connection(nn.Module):
     Args:
         sources: names of layers, or ("input",); all of the shape `source_shape`.
         source_shape: (C, H, W), or (N,).
-        op: convolution (one group, same stride and padding on both axes) or linear layer, which takes flattened maps; None: the identity.
+        op: convolution (one group, same stride and padding on both axes) or linear layer, which flattens its input maps; None: the
+            identity.
         norm: batch normalisation after a convolution.
         pool: side of the windows that are averaged first; an incomplete window at the border is dropped.
         dropout: the probability that a source neuron is silenced in training, at all T steps; the others are scaled up.

@@ -66,7 +66,7 @@ class FusedLIFNode(neuron.LIFNode):
             self.v = self.v.permute(axes)
 
     def _run(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the spikes of inputs (T, N, ...), or of one step (1, N, ...) that is repeated."""
+        """Return the spikes of inputs (T, N, ...), or of one step (1, N, ...) to be repeated."""
         if not self._fuses(inputs) or args or kwargs:
             inputs = inputs if self.repeat is None else inputs.expand(self.repeat, *inputs.shape[1:])
             return cast(Tensor, super().multi_step_forward(inputs, *args, **kwargs))

@@ -59,7 +59,7 @@ def reachable_synapses(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
 
 
 def _arriving(connection: Connection, sources: Tensor) -> Tensor:
-    """Return how many synapses from `sources`, with how many reachable sources each, arrive at each neuron; averages are sums here."""
+    """Return how many synapses arrive at each neuron; `sources` counts the reachable source neurons; averages are sums here."""
     x = avg_pool2d(sources[None], connection.pool, divisor_override=1)[0] if connection.pool > 1 else sources
     if connection.op is None:
         return x
@@ -70,7 +70,7 @@ def _arriving(connection: Connection, sources: Tensor) -> Tensor:
 
 
 def _possible(connection: Connection) -> float:
-    """Return the synapses of a connection with all its weights alive; averaged windows are counted neuron by neuron."""
+    """Return the number of synapses of a connection with all its weights alive; averaged windows are counted neuron by neuron."""
     weight = connection.op.weight if connection.op is not None else torch.empty(0)
     return float(connection.positions.expand(weight.shape).sum()) * len(connection.sources)
 

@@ -173,9 +173,9 @@ class TrainSettings:
         """Return the settings with open values filled in: a suitable batch size and learning rate, the time steps, the device.
 
         Args:
-            samples: of the training split, validation included.
+            samples: the size of the training split, including validation.
             convolutional: whether the network has convolutions.
-            frames: of a sample, where the data are temporal.
+            frames: the number per sample, if the data are temporal.
             device: what "auto" resolved to.
 
         Raises:
@@ -229,7 +229,7 @@ def _json(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(name: str, saved: Any, value: Any) -> tuple[str, Any, Any]:
-    """Name the one option that differs, where the setting is a table of options."""
+    """Name the option that differs, if the setting is a table of options."""
     if name not in OPTIONS or not isinstance(saved, Mapping):
         return name, saved, value
     before = cast("Mapping[str, Any]", saved)

@@ -27,7 +27,7 @@ __all__ = ["Best", "capture", "load_state", "restore"]
 
 @dataclass
 class Best:
-    """The best-validated state of a stage; those at the requested sparsity take precedence over all others.
+    """The state of a stage with the best validation accuracy; those at the requested sparsity take precedence over all others.
 
     `state` is the network's whole `state_dict`: weights, biases, normalisation with its running statistics.
     """

@@ -78,8 +78,9 @@ class Gates:
     def useless(self, scores: Tensor) -> Tensor:
         """Return which weights (M,) the gates make useless: a gate is open where its score is above 0.
 
-        Those are the weights of a convolution into a channel whose gates are all closed, and out of one that none of its sources lets
-        spike anywhere; and those of a linear layer out of a neuron, or a pooled window, that none of its sources lets spike.
+        Those are the weights of a convolution into a channel whose gates are all closed, and out of a channel in which all of its sources
+        keep every neuron from spiking; and those of a linear layer out of a neuron, or a pooled window, that all of its sources keep from
+        spiking.
         """
         useless = self.flat.zeros(torch.bool)
         model = self.model

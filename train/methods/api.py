@@ -85,9 +85,9 @@ class Method(Protocol):
     def end_epoch(self, progress: float) -> dict[str, float]:
         """Adjust the sparsity to its scheduled value; return numbers for the log.
 
-        Among them pruned and regrown, the weights that died and came alive since the last call; connectivity, the share of weights
-        that are not zero; and for networks of ours connectivity_unrolled, the same of the synapses when convolutions are unrolled, and
-        connectivity_reachable, of these only those that a spike can cross (`train.reachable`).
+        Among them pruned and regrown, the numbers of weights that died and regrew since the last call; connectivity, the share of weights
+        that are not zero; and for our own networks connectivity_unrolled, the same for the synapses when convolutions are unrolled, and
+        connectivity_reachable, which counts only those that a spike can cross (`train.reachable`).
 
         Raises:
             UsageError: a layer has no live synapse left.

@@ -4,7 +4,7 @@
     theta <= 0: the synapse becomes dormant, w = 0, and another dormant one, drawn at random, becomes active
     temperature(t) = temperature (1 - t)   (`cooling="linear"`)  or  temperature;     t: the share of the float epochs done
 
-Signs s are fixed at the start. The noise is that of Langevin dynamics, temperature = sqrt(2 T) of the paper: training samples
+The signs s are fixed at the start. The noise is that of Langevin dynamics, temperature = sqrt(2 T) of the paper: training samples
 networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the requested density, the
 same for all layers, as in the code of Grad R (Chen et al., 2021). The sparsity is the requested one after every step.
 
@@ -46,7 +46,7 @@ class DeepR(DeepRewiring):
     soft: ClassVar[bool] = False
 
     def after_step(self, progress: float, rate: float) -> None:
-        """Reactivate as many dormant synapses of each layer as became dormant."""
+        """In each layer, reactivate the same number of dormant synapses as became dormant."""
         for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
             if active == wanted:
                 continue

@@ -29,7 +29,7 @@ def build(model: Prunable, settings: Goal, options: Options) -> Method:
 
 
 class Dense(Pruning):
-    """Adam. Weights that are 0 at the start may grow; once frozen, those that are 0 then stay so."""
+    """Adam. Weights that are 0 at the start may grow; once frozen, weights that are 0 stay 0."""
 
     def __init__(self, model: Prunable, settings: Goal) -> None:
         super().__init__(model, settings)

@@ -139,7 +139,7 @@ class ESL(Pruning):
         layer.put(values.copy_(torch.where(grown, JUST_LIVE, torch.where(alive, values, 0))))
 
     def _wish(self, layer: Layer) -> Tensor:
-        """How much each synapse (M_layer,) deserves to grow."""
+        """The priority of each synapse (M_layer,) for growth."""
         if self.options.growth == "gradient":
             return layer.gradient().abs()
         if self.options.growth == "momentum":

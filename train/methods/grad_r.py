@@ -1,15 +1,15 @@
-"""Grad R, gradient rewiring (Chen et al., IJCAI 2021, arXiv 2105.04916), with the sparsity under control.
+"""Grad R, gradient rewiring (Chen et al., IJCAI 2021, arXiv 2105.04916), with controlled sparsity.
 
     w = s max(theta, 0),   s = sign(w at the start), fixed;   dL/dtheta := s dL/dw  everywhere, so that a pruned synapse can regrow
     theta <- theta - lr_t s m / (sqrt(v_hat) + eps) - lr_t alpha sign(theta - mu),   lr_t = lr / (1 - beta1^t),   mu = ln(2 (1 - p)) / alpha
 
 m and v are Adam's moments of dL/dw; the prior's step stands outside the adaptive denominator. A weight that is exactly 0 at the start,
-as in a trained checkpoint, is a dead synapse like any other: its sign is drawn from the seed, where the paper's code has sign 0 for ever.
+as in a trained checkpoint, is a dead synapse like any other: its sign is drawn from the seed (in the paper's code it stays 0).
 
-Open control is that, with a fixed alpha. In it no theta ever comes down to mu, so that p decides nothing: the prior is a constant
+Open control is this rule, with a fixed alpha. In it no theta ever comes down to mu, so p has no effect: the prior is a constant
 downward drift of every theta, and the sparsity follows from alpha times the sum of the learning rates.
 
-Closed control, the default, chooses that drift. Every few steps the number of zeros is set to
+Closed control, the default, chooses this drift. Every few steps the number of zeros is set to
 
     z(t) = z_0 + (z_S - z_0) (1 - (1 - t / r)^3)   for t < r,   z_S after,      t: the share of the float epochs done, r: `ramp`
 
@@ -45,7 +45,7 @@ Control = Literal["closed", "open"]
 
 @dataclass(frozen=True)
 class Options:
-    """How the sparsity comes about.
+    """How the sparsity is reached.
 
     Args:
         control: "closed" reaches the requested sparsity; "open" is the paper's prior with a fixed `alpha`.
@@ -145,7 +145,7 @@ class GradR(Pruning):
         quantile = smallest_value(ranks, wanted)
         for i, layer in enumerate(self.flat):
             self.theta[layer.part] -= quantile * self.units[i]
-        self.theta[(ranks <= quantile) & (self.theta > 0)] = 0  # whatever the rounding
+        self.theta[(ranks <= quantile) & (self.theta > 0)] = 0  # regardless of rounding
         self.theta[torch.isinf(ranks) & (self.theta <= 0)] = JUST_LIVE
         self.drift += float(quantile * self.units.mean())
 

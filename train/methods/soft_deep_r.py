@@ -9,7 +9,7 @@ exponential above 0 with mean T / l1 and uniform between theta_min and 0, so tha
 begin spread evenly over that range, as in the paper's code.
 
 Where ours departs: Adam, and the cooling of temperature(t), as in `deep_r`; theta_min stays that of the first temperature. And the
-paper's sparsity is only that of a network without data, and only in equilibrium, which takes longer than most trainings: the
+paper's sparsity is only that of a network without data, and only in equilibrium, which takes longer than most training runs: the
 gradient moves it. Here every `every` steps each layer's number of active synapses is set to the requested one. Where too many are
 active the l1 step of all of them is lengthened until the smallest fall to 0 (closed control on l1; the l1 that would have had the
 same effect is logged). Where too few are, the highest dormant ones become active, as the next noise might have made them. With l1 = 0 or a

@@ -6,7 +6,7 @@
 A synapse with |theta| <= d is a filopodium: it has no weight but keeps learning, and becomes a spine, of either sign, once |theta|
 exceeds d. The schedule is the paper's sine.
 
-Open control is that, with a fixed final d (the paper's are 1 to 5 on CIFAR-10, with r = 1); the sparsity follows.
+Open control is this rule, with a fixed final d (the paper's are 1 to 5 on CIFAR-10, with r = 1); the sparsity follows.
 
 Closed control, the default, lets the number of zeros follow the sine instead,
 
@@ -15,8 +15,7 @@ Closed control, the default, lets the number of zeros follow the sine instead,
 and every few steps sets d to the z(t)-th smallest |theta| of all layers, in units of the layer's mean |w| at the start, so that d differs
 between layers as their initial weights do (one d for all would, in a short training, prune a layer of large fan-in away entirely). Each
 layer keeps its largest |theta|, so that none falls silent. Where ties or rounding would give another number of zeros, the |theta| at the
-boundary move by 1e-6. r is 0.5 by default, so that the final sparsity holds for half of the training and the best of its epochs can be
-kept.
+boundary move by 1e-6. r is 0.5 by default, so that the final sparsity holds for half of the training, whose best epoch can be kept.
 
 A start from trained weights that hold zeros has d = one unit at once and theta = w + sign(w) d, so that w does not change.
 """

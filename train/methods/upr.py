@@ -29,7 +29,7 @@ The penalty does not go through the loss. With o = sigmoid(beta a) and the gradi
     dL/dw = g o;   dL/da_w = (g w + lambda e_w) beta o (1 - o);   dL/da_n = (dL/do + lambda e_n) beta o (1 - o)
 
 Adam moves w and a; `mask_lr` is the masks' learning rate as a share of that of the weights (1 on CIFAR-10; on CIFAR10-DVS the paper uses
-SGD for the weights, at 0.025, and Adam for the masks, at 1e-3). Between steps the model holds w o, so that evaluation in the search is
+SGD for the weights, at 0.025, and Adam for the masks, at 1e-3). Between steps the model holds w o, so evaluation during the search is
 that of the soft network; the authors' code evaluates the soft network and the hard one.
 """
 
@@ -65,8 +65,8 @@ class Options:
         control: "closed" lowers all a_w equally, so that with a sparsity above 0 the requested number is closed when the masks harden;
             "open" leaves that to the penalty, as in the paper.
         penalty: lambda. The paper's are 5e-12 to 5e-11 on CIFAR-10 and 1e-10 to 1e-9 on CIFAR10-DVS.
-        search: T_s, the share of the float epochs that are search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
-            constant learning rate, where one that falls to 0 leaves fine-tuning too little.
+        search: T_s, the share of the float epochs spent on the search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
+            constant learning rate; one that falls to 0 would leave too little of it for fine-tuning.
         mask_lr: the learning rate of the masks, as a share of that of the weights.
         layers: "published" leaves dense what the authors' code does not prune, see `SpikingNetwork.dense`; "all" prunes every layer.
     """
