@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "Split", "as_dataset", "load_dataset", "names", "samples_of"]
 
-if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+if not TYPE_CHECKING:  # type checkers would accept any name from a module with __getattr__
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {

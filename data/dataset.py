@@ -20,7 +20,7 @@ from ..subset import choose
 
 __all__ = ["Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
 
-OWN = "own:"  # how the identity of samples of your own begins
+OWN = "own:"  # prefix of the identity of user-supplied samples
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Dataset:
             raise DataError(f"{self.name}: training and test samples have {steps} frames; they must have the same number.")
 
     def _exceeds(self, split: Split) -> bool:
-        """Whether a value lies above `levels`; bytes cannot be above 255, so memory-mapped files are not read for this."""
+        """Whether a value exceeds `levels`; bytes cannot exceed 255, so memory-mapped files are not read for this."""
         return self.levels < 255 and int(split.values.max()) > self.levels
 
     @cached_property
     def identity(self) -> str:
-        """`own:NAME:DIGEST`, by which a run knows samples that have no other name; equal for equal samples and labels."""
+        """`own:NAME:DIGEST`, which identifies user-supplied samples; equal for equal samples and labels."""
         made = hashlib.sha256(f"{self.shape} {self.classes} {self.levels} {self.temporal}".encode())
         for split in (self.train, self.test):
             for array in (split.values, split.labels):
@@ -104,7 +104,7 @@ class Dataset:
 
     @property
     def inputs(self) -> int:
-        """Numbers in one sample; of temporal sets, in one frame."""
+        """Number of values in one sample; of temporal sets, in one frame."""
         return int(np.prod(self.shape))
 
 
@@ -116,7 +116,7 @@ def names() -> list[str]:
 
 
 def data_folder(folder: Path | str | None = None) -> Path:
-    """Return the folder of data files: `folder`, or that in the environment's SPIKELOOM_DATA, or ./data."""
+    """Return the folder of data files: `folder`, or the environment variable SPIKELOOM_DATA, or ./data."""
     return Path(folder) if folder is not None else Path(os.environ.get("SPIKELOOM_DATA") or "data")
 
 
@@ -133,13 +133,13 @@ def load_dataset(
 
     Args:
         name: one of `names()`; a file in data/sets.
-        folder: folder of its files, if it has any; None: that in the environment's SPIKELOOM_DATA, or ./data.
+        folder: folder of its files, if it has any; None: the environment variable SPIKELOOM_DATA, or ./data.
         options: the data set's own options by name, such as {"timesteps": 8} for sets of events; see docs/data.md.
         download: download missing files.
         progress: called during downloads with a file's name, bytes so far, and total bytes (None: unknown).
 
     Raises:
-        UsageError: there is no such data set, or no such option; the message lists the nearest names.
+        UsageError: no such data set or option; the message lists the closest names.
         DataError: its files are missing or damaged, or cannot be downloaded.
     """
     from . import sets as datasets

@@ -1,4 +1,4 @@
-"""Downloads of data files, only on request: resumed, verified, unpacked safely, and complete before they get their own name."""
+"""Downloads of data files, only on request: resumed, verified, unpacked safely, and renamed to their final name once complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..files import make_folder
 
 __all__ = ["Progress", "Resource", "Source", "download", "fetch", "unpack"]
 
-Progress = Callable[[str, int, int | None], None]  # a file's name, bytes so far, bytes in all if known
+Progress = Callable[[str, int, int | None], None]  # a file's name, bytes so far, total bytes if known
 
 BLOCK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
@@ -46,7 +46,7 @@ class Resource:
         path: its place, relative to the data folder.
         md5: its checksum, as published.
         size: bytes, if known.
-        holds: for an archive (.zip, .tar.gz): the file or folder in it that is wanted, put beside it; the archive is then removed.
+        holds: for an archive (.zip, .tar.gz): the file or folder to extract beside it; the archive is then removed.
     """
 
     urls: tuple[str, ...]
@@ -58,7 +58,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from: its page, and the files that have an address of their own."""
+    """Where a data set comes from: its page, and the files that can be downloaded directly."""
 
     page: str
     resources: tuple[Resource, ...] = ()
@@ -78,11 +78,11 @@ def download(name: str, folder: Path, progress: Progress | None = None) -> None:
     Args:
         name: the data set.
         folder: the data folder.
-        progress: called with a file's name, bytes so far, bytes in all (None: unknown).
+        progress: called with a file's name, bytes so far, total bytes (None: unknown).
 
     Raises:
         UsageError: there is no such data set.
-        DataError: it has no address, there is no network, or the file is not the published one.
+        DataError: it has no address, there is no network, or the file differs from the published one.
         OutputError: the folder is full or read-only.
     """
     from . import sets as datasets
@@ -128,18 +128,18 @@ def fetch(
 
     Args:
         url: http or https.
-        target: where it goes; if it is there with the right checksum, nothing is fetched.
+        target: destination; if it exists with the right checksum, nothing is downloaded.
         sha256, md5: checksums, hexadecimal; those given are checked.
         size: bytes, if known.
         progress: see `download`.
-        retries: how often a broken connection is tried again.
+        retries: how often a broken connection is retried.
         wait: seconds before the first retry, doubled each time.
 
     Returns:
         `target`.
 
     Raises:
-        DataError: no network, no such file, or another checksum or size; the message names file, address and folder.
+        DataError: no network, no such file, or a wrong checksum or size; the message names file, address and folder.
         OutputError: the folder is full or read-only.
     """
     if not url.startswith(("http://", "https://")):
@@ -201,10 +201,10 @@ class _Job:
         )
 
     def stream(self) -> None:
-        """Fetch what `part` lacks.
+        """Download the rest of `part`.
 
         Raises:
-            _BrokenError: the connection failed; `part` keeps what came.
+            _BrokenError: the connection failed; `part` keeps what was received.
         """
         have = self.part.stat().st_size if self.part.exists() else 0
         if have and have == self.size:
@@ -222,7 +222,7 @@ class _Job:
 
     def _refused(self, error: urllib.error.HTTPError, have: int) -> None:
         error.close()
-        if error.code == 416 and have:  # nothing comes after what is there: it is whole, or not the same file
+        if error.code == 416 and have:  # no bytes follow: it is complete, or not the same file
             if error.headers.get("Content-Range") != f"bytes */{have}":
                 self.part.unlink()
                 raise _BrokenError("the file there is shorter than what was already downloaded; started again") from error
@@ -248,7 +248,7 @@ class _Job:
 
 
 def _continues(reply: Any, have: int) -> bool:
-    """Whether the reply goes on after `have` bytes, rather than starting again."""
+    """Whether the reply continues after `have` bytes, rather than starting over."""
     if reply.status != 206:
         return False
     stated = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
@@ -285,19 +285,19 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 def unpack(archive: Path, holds: str, limit: int = MAX_UNPACKED) -> Path:
     """Unpack a .zip or .tar.* into a temporary folder beside it, then rename the wanted file or folder.
 
-    Only plain files and folders below the archive's own folder are made: no links, devices, absolute paths or `..`.
+    Only regular files and folders below the archive's own folder are created: no links, devices, absolute paths or `..`.
 
     Args:
         archive: the file.
-        holds: the file or folder at the archive's top that is wanted; all else in it is left out.
-        limit: bytes that it may unpack to.
+        holds: the top-level file or folder to extract; everything else is skipped.
+        limit: maximum unpacked size in bytes.
 
     Returns:
         The path of `holds`, beside the archive.
 
     Raises:
         DataError: damaged, larger than the limit, with such a member, or without `holds`.
-        OutputError: the folder is full or read-only, or `holds` is there already.
+        OutputError: the folder is full or read-only, or `holds` already exists.
     """
     final = archive.parent / holds
     make_folder(archive.parent)
@@ -317,7 +317,7 @@ def unpack(archive: Path, holds: str, limit: int = MAX_UNPACKED) -> Path:
 @dataclass(frozen=True)
 class _Member:
     name: str
-    kind: str  # "file", "folder", or what it is that we refuse
+    kind: str  # "file", "folder", or the type that we refuse
     open: Callable[[], IO[bytes] | None]
 
 

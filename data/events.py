@@ -27,8 +27,8 @@ class Binning:
 
     Args:
         timesteps: frames T.
-        by: "time": parts of equal duration, between the first event and the last; "count": parts of equally many events.
-        clip: counts above it are cut to it: 1 gives binary frames. It is the data set's `levels`.
+        by: "time": parts of equal duration, between the first event and the last; "count": parts with equal numbers of events.
+        clip: counts are clipped to it: 1 gives binary frames. It is the data set's `levels`.
     """
 
     timesteps: int = 10
@@ -72,7 +72,7 @@ def bin_events(times: NDArray[np.int64], addresses: NDArray[np.int64], size: int
     Args:
         times: (n,), in any order.
         addresses: (n,), 0..size - 1.
-        size: how many addresses there are.
+        size: the number of addresses.
         binning: T and the rest.
 
     Returns:
@@ -86,7 +86,7 @@ def bin_events(times: NDArray[np.int64], addresses: NDArray[np.int64], size: int
         part = (times - first) * steps // (int(times.max()) - first + 1)
     else:
         part = np.arange(len(times)) * steps // len(times)
-        if (times[1:] < times[:-1]).any():  # seldom: sorting costs more than all the rest
+        if (times[1:] < times[:-1]).any():  # rarely: sorting costs more than everything else
             order = np.argsort(times, kind="stable")
             part[order] = part.copy()
     counts = np.bincount(part * size + addresses, minlength=steps * size)
@@ -94,11 +94,11 @@ def bin_events(times: NDArray[np.int64], addresses: NDArray[np.int64], size: int
 
 
 def unwrapped(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the times of a 32-bit clock without its overflows: they start at the first, a signed number, and increase from there.
+    """Return the times of a 32-bit clock with overflows unwrapped, starting from the first time as a signed number.
 
         t(0) = times(0),  t(i) = t(i - 1) + ((times(i) - times(i - 1) + 2^31) mod 2^32 - 2^31)
 
-    So equal steps stay equal, back or ahead, as long as none is of 2^31 us (36 minutes) or more, and times below zero come before it.
+    So steps keep their size, backwards or forwards, as long as none reaches 2^31 us (36 minutes), and negative times precede zero.
 
     Args:
         times: (n,) as stored, modulo 2^32, in the order of the recording.
@@ -122,17 +122,17 @@ def camera_frames(events: Events, sensor: int, size: int, binning: Binning) -> N
 def gather(
     items: Sequence[Item], labels: Sequence[int], shape: tuple[int, ...], frames: Callable[[Item], NDArray[np.uint8]], where: Path
 ) -> Split:
-    """Bin recordings into one array; only as many as there are cores are in memory as events at a time.
+    """Bin recordings into one array; at most one recording per core is in memory as events at a time.
 
     Args:
         items: the recordings, e.g. paths.
         labels: their classes.
         shape: (T, ...) of what `frames` returns for one.
-        frames: reads and bins one; called from several threads.
+        frames: reads and bins one recording; called from several threads.
         where: their folder, for the messages.
 
     Raises:
-        DataError: they do not fit into memory; and what `frames` raises.
+        DataError: they do not fit into memory; also the errors that `frames` raises.
     """
     try:
         values = np.zeros((len(items), *shape), np.uint8)

@@ -1,7 +1,7 @@
-"""What users bring as samples, turned into arrays of integers: the one way in behind training, compiling, converting and running.
+"""User-supplied samples, turned into arrays of integers: the common entry point of training, compiling, converting and running.
 
-Samples are integers 0..levels whose real value is  p / levels.  Floats are taken only where it is said what they range over, and are
-rounded to the nearest level; nothing is rescaled by what its largest value happens to be, and no shape is guessed.
+Samples are integers 0..levels whose real value is  p / levels.  Floats are accepted only with a stated range, and are
+rounded to the nearest level; nothing is rescaled by its largest value, and no shape is guessed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .events import Binning, bin_events
 
 __all__ = ["Form", "Given", "as_dataset", "collect", "is_collection", "labelled"]
 
-MOST_BYTES = 64 << 30  # that samples may take as bytes; more has to be read batch by batch, from a mapped .npy or an HDF5 file
-EVENT_FIELDS = ("x", "y", "t", "p")  # of events as Tonic has them
+MOST_BYTES = 64 << 30  # limit for samples as bytes; more has to be read batch by batch, from a mapped .npy or an HDF5 file
+EVENT_FIELDS = ("x", "y", "t", "p")  # of events in Tonic's form
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Form:
-    """How what is given is read.
+    """How user-supplied samples are read.
 
     Args:
-        levels: the integer that stands for 1; None: the network says it. True stands for 1, whatever the levels.
+        levels: the integer that stands for 1; None: taken from the network. True stands for 1, whatever the levels.
         value_range: of floats, (0, 1), or (0, levels) where they hold whole numbers; None: floats are refused.
-        timesteps: into how many frames recordings of events are cut.
+        timesteps: the number of frames into which recordings of events are divided.
         name: of the samples, for messages.
     """
 
@@ -62,12 +62,12 @@ class Form:
             raise UsageError(f"timesteps is {self.timesteps}; it must be at least 1.")
 
     def known(self, known: Known) -> Form:
-        """Return this with what is left open filled in by what is known of the network."""
+        """Return this with unset options filled in from the network."""
         return replace(self, levels=self.levels or known.levels, timesteps=self.timesteps or known.timesteps)
 
     @property
     def title(self) -> str:
-        """The name as the first words of a sentence."""
+        """The name as the start of a sentence."""
         return f"{self.name[:1].upper()}{self.name[1:]}"
 
     @property
@@ -92,23 +92,23 @@ def as_dataset(
     classes: int | None = None,
     test_fraction: float | None = None,
 ) -> Dataset:
-    """Return a data set of samples that you bring.
+    """Return a data set of your own samples.
 
     Args:
-        train: training samples with their classes: a pair (samples, labels) of arrays or tensors; whatever has `values` and `labels`; a
+        train: training samples with their classes: a pair (samples, labels) of arrays or tensors; any object with `values` and `labels`; a
             torch Dataset or DataLoader, a Tonic data set, or any iterable of pairs (sample, label); or a `Dataset`, returned as it is.
         test: test samples in one of these forms; None: `test_fraction` of the training samples.
         name: for messages and the record.
         levels: the integer that stands for 1: 255 for images, 1 for binary frames of events.
         value_range: of float samples, (0, 1), or (0, levels) where they hold whole numbers.
-        timesteps: into how many frames recordings of events (Tonic) are cut; they are then temporal.
+        timesteps: the number of frames into which recordings of events (Tonic) are divided; they are then temporal.
         temporal: whether samples have a value for each time step, (N, T, ...).
-        classes: how many there are; None: the largest label + 1.
-        test_fraction: share of the samples, evenly spread, that are for tests alone, 0..1.
+        classes: the number of classes; None: the largest label + 1.
+        test_fraction: fraction of the samples, evenly spread, held out for testing, 0..1.
 
     Raises:
         UsageError: samples without labels, floats without a range, no test samples, or what cannot be read as samples.
-        DataError: values out of range, samples of different shapes, labels that are no classes, or nothing at all.
+        DataError: values out of range, samples of different shapes, invalid labels, or no samples at all.
 
     Example:
         >>> data = as_dataset((x_train, y_train), (x_test, y_test), value_range=(0, 1))  # doctest: +SKIP
@@ -128,13 +128,13 @@ def as_dataset(
 
 
 def is_collection(data: Any) -> bool:
-    """Whether `data` may hold samples, rather than be the name of a data set or a path."""
+    """Whether `data` may hold samples, rather than name a data set or a path."""
     whole = hasattr(data, "values") and not callable(data.values)
     return not isinstance(data, str | bytes | Path | Mapping) and (whole or hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
 
 
 def collect(data: Any, form: Form) -> Given:
-    """Return what `data` holds as bytes and labels; see `as_dataset` for what it may be, with labels or without.
+    """Return the samples of `data` as bytes, and its labels; it may be anything that `as_dataset` takes, with labels or without.
 
     Raises:
         UsageError, DataError: see `as_dataset`.
@@ -157,7 +157,7 @@ WAYS = (
 
 
 def _parts(data: Any) -> tuple[Any, Any]:
-    """Return the samples and labels of what holds them whole; (None, None) of what has to be gone through."""
+    """Return the samples and labels of data that holds them whole; (None, None) for data that must be iterated."""
     if hasattr(data, "values") and not callable(data.values):
         return data.values, getattr(data, "labels", None)
     if (
@@ -177,7 +177,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _gathered(data: Iterable[Any], form: Form) -> tuple[NDArray[Any], list[Any] | None]:
-    """Go through samples one by one, or batch by batch."""
+    """Iterate over samples one by one, or batch by batch."""
     samples: list[NDArray[Any]] = []
     labels: list[Any] = []
     size, shape = 0, None
@@ -201,7 +201,7 @@ def _gathered(data: Iterable[Any], form: Form) -> tuple[NDArray[Any], list[Any] 
 
 
 def _items(data: Any) -> Iterator[Any]:
-    """Go through a data set by its length where it has one: what has __getitem__ alone need not end by an IndexError."""
+    """Iterate over a data set by its length if it has one: a class with only __getitem__ need not end with an IndexError."""
     if not hasattr(data, "__iter__") or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "batch_size")):
         return (data[i] for i in range(len(data)))
     return iter(data)
@@ -239,7 +239,7 @@ def _frames(sample: Any, data: Any, form: Form) -> NDArray[Any]:
 
 
 def _array(values: Any, form: Form) -> NDArray[Any]:
-    """Return an array of numbers of an array, a tensor on any device, an image or a list."""
+    """Return a numeric array from an array, a tensor on any device, an image or a list."""
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu().numpy()
@@ -302,14 +302,14 @@ def _classes(labels: Any, count: int, form: Form) -> NDArray[np.int64]:
 
 
 def labelled(given: Given, name: str) -> Split:
-    """Return samples that have labels; refuse those that have none."""
+    """Return labelled samples; refuse samples without labels."""
     if given.labels is None:
         raise UsageError(f"{name} have no labels, and these are needed here. Give a pair (samples, labels).")
     return Split(given.values, given.labels)
 
 
 def _held_out(split: Split, fraction: float | None, name: str) -> tuple[Split, Split]:
-    """Return the training samples that are left, and every k-th for tests."""
+    """Return the remaining training samples, and every k-th sample for testing."""
     if fraction is None or not 0.0 < fraction < 1.0:
         raise UsageError(
             f"{name} has no test samples, and those that a network was trained on say nothing of its accuracy. Give them as the second "

@@ -2,14 +2,14 @@
 
     footprint            bytes = elements * bytes of an element, over weights (zeros included), biases, registers and state
     connection sparsity  = zero weights / weights                  of all layers with trained weights
-    activation sparsity  = 1 - spikes / (neurons * time steps)     over all layers, steps and samples; the input is not among them
-    effective ACs        = sum of  spikes * non-zero weights that they meet     where what arrives is 0 or 1
-    effective MACs       = the same                                              where what arrives carries a payload
+    activation sparsity  = 1 - spikes / (neurons * time steps)     over all layers, steps and samples, without the input
+    effective ACs        = sum of  spikes * non-zero weights that they meet     where inputs are 0 or 1
+    effective MACs       = the same                                              where inputs carry a payload
     dense                = sum over layers of  evaluations * possible synapses   as if no activation and no weight were zero
 
-An element is the smallest of 1, 2 or 4 bytes that holds it, as it would be in a dense tensor; what a chip's own encoding takes is its
+An element is the smallest of 1, 2 or 4 bytes that holds it, as in a dense tensor; the size of a chip's own encoding is its
 synapse words, not this. A layer is evaluated at every time step, and once where the input is sent once (`current`, `host`). The terms
-are those of the package neurobench 2.3; tests/runtime/test_neurobench.py holds them against it where it is installed.
+are those of the package neurobench 2.3; tests/runtime/test_neurobench.py compares them with it if it is installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def metrics(deployed: DeployedNetwork, counts: Counts) -> NeuroBench:
 
     Args:
         deployed: the integer network.
-        counts: what the run measured.
+        counts: measured by the run.
     """
     network = deployed.network
     graded, spiking = split(network)
@@ -60,7 +60,7 @@ def evaluations(network: Network, projection: Projection) -> int:
 
 
 def _zeros(network: Network) -> tuple[int, int]:
-    """Return the weights that are zero, and all; of a kernel that was unrolled for the target its synapses."""
+    """Return the number of zero weights and of all weights; for a kernel unrolled for the target, of its synapses."""
     held = possible = 0
     for p in network.projections:
         whole, nonzero = p.trained, int(np.count_nonzero(p.synapses.data))
@@ -88,7 +88,7 @@ def _registers(population: Population) -> int:
 
 
 def _states(population: Population) -> int:
-    """Return the numbers that a neuron keeps between steps: the potential, and the current where it outlasts a step."""
+    """Return how many numbers a neuron keeps between steps: the potential, and the current if it outlasts a step."""
     neuron = population.neuron
     return 2 if isinstance(neuron, IntegerLIF) and neuron.du != NO_MEMORY else 1
 

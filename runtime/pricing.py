@@ -1,8 +1,8 @@
 """The same counts under every chip model of the target, side by side: energy and time by component, nothing added across models.
 
-The counts belong to the mapping on the chip that was compiled for; another model gives them its own prices and times. Models of another
-target's machine are left out by name: a spike on a crossbar reads rows and bits, one on Loihi synapse words, so neither has a price for
-what the other counts.
+The counts belong to the mapping on the chip compiled for; another model applies its own prices and times to them. Models of another
+target's machine are listed as left out: a spike on a crossbar reads rows and bits, one on Loihi synapse words, so neither has a price
+for what the other counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LATENCY_PARTS = {
     "links and routes": ("busiest link", "longest route"),
     "barrier": ("barrier",),
 }
-"""The few parts that models are compared by, and how the components of each begin."""
+"""The parts by which models are compared, and the name prefixes of their components."""
 SURENESS = ("published", "derived", "assumed")
 
 
@@ -79,7 +79,7 @@ def _row(deployed: DeployedNetwork, counts: Counts, model: Chip) -> ModelPrices:
 
 
 def _parts(components: list[tuple[str, float, str]], parts: dict[str, tuple[str, ...]], times: int) -> list[Part]:
-    """Sum components (name, value, status) into `parts`, `times` over; a part is as sure as the least sure number in it that is not 0."""
+    """Sum components (name, value, status) into `parts`, `times` over; a part is only as certain as its least certain non-zero number."""
     made: list[Part] = []
     for name, starts in parts.items():
         mine = [c for c in components if c[0].startswith(starts)]

@@ -1,4 +1,4 @@
-"""Spikes of each layer step by step, over the samples whose rasters a run holds anyway."""
+"""Spikes of each layer at each step, over the samples whose rasters a run holds anyway."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Results(Document):
 
     @property
     def accuracy_by_class(self) -> NDArray[np.float64]:
-        """The share of each class's samples that were predicted right, (classes,); NaN where a class has no samples.
+        """The fraction of each class's samples predicted correctly, (classes,); NaN where a class has no samples.
 
         Raises:
             UsageError: see `confusion_matrix`.
@@ -66,7 +66,7 @@ class Results(Document):
     def top_k(self, k: int) -> float:
         """Return the share of samples whose label is among the k classes with most output spikes; `top_k(1)` is the accuracy.
 
-        Of classes with as many output spikes the lowest comes first.
+        Classes with equally many output spikes are ordered by index, lowest first.
 
         Raises:
             UsageError: k is not in 1..classes, or see `confusion_matrix`.
@@ -94,13 +94,13 @@ class Results(Document):
 
     @checked()
     def records(self, kind: str = "layers") -> list[dict[str, Any]]:
-        """Return rows of plain values, numbers at full precision in the units that their names say.
+        """Return rows of plain values, numbers at full precision, in the units given in their names.
 
         Args:
             kind: layers, cores, energy, latency, stages, or samples (number, label, prediction and output spikes of each).
 
         Raises:
-            UsageError: another kind, or samples of results that hold no predictions.
+            UsageError: an unknown kind, or samples requested of results without predictions.
         """
         return frames.records(self, kind)
 
@@ -168,7 +168,7 @@ def load(path: Path | str) -> Results:
 
 
 def _fault(error: ValidationError) -> str:
-    """Name the key that is wrong, and what it must be."""
+    """Name the wrong key, and what it must be."""
     first = error.errors()[0]
     *above, last = first["loc"] or ("",)
     key, said = (above, "it must be a number") if last in ("int", "float") else ((*above, last), first["msg"].removeprefix("Value error, "))

@@ -1,4 +1,4 @@
-"""Which samples a run takes, and in which order it runs them."""
+"""Which samples a run uses, and in which order it runs them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .streaming import lies_whole, opened
 
 __all__ = ["RATED", "Samples", "order_of", "range_warning", "take"]
 
-FAR = 8  # how many times the levels lie above the largest value of samples that are probably in another unit
+FAR = 8  # ratio of the levels to the largest value above which samples are probably in another unit
 
-RATED = 64  # samples, evenly spread over those of the run, whose rates by step are taken, however the samples are shared out
+RATED = 64  # samples, evenly spread over the run, whose rates by step are recorded, however samples are split over processes
 
 
 class Samples(Protocol):
@@ -26,7 +26,7 @@ class Samples(Protocol):
 
     @property
     def values(self) -> Any:
-        """(samples, ...) integers 0..levels; whatever has a length and takes slices, which are read batch by batch."""
+        """(samples, ...) integers 0..levels; anything with a length that can be sliced; it is read batch by batch."""
         ...
 
     @property
@@ -38,12 +38,12 @@ class Samples(Protocol):
 def take(
     data: Any, samples: int | str | None, known: Known, value_range: tuple[float, float] | None
 ) -> tuple[Any, NDArray[np.int64] | None, Subset]:
-    """Return the samples as they lie, which reads nothing, the labels (if any) of those that are run, and which these are.
+    """Return the samples without reading them, the labels (if any) of those that are run, and the indices of these.
 
-    What lies whole in an array or a file is read batch by batch; a torch Dataset, a DataLoader or another iterable is gone through at once.
+    Arrays and files are read batch by batch; a torch Dataset, a DataLoader or another iterable is read in full at once.
 
     Raises:
-        UsageError: no samples, not as many labels, or `samples` that name no subset.
+        UsageError: no samples, a different number of labels, or `samples` that do not describe a subset.
         DataError: samples that cannot be read, see `as_dataset`.
     """
     asked_for(samples)
@@ -53,7 +53,7 @@ def take(
 
 
 def _found(data: Any, known: Known, value_range: tuple[float, float] | None) -> tuple[Any, NDArray[Any] | None]:
-    """Return samples and labels: those of an array, of a split or of what can be sliced as they lie, all else collected as integers."""
+    """Return samples and labels: arrays, splits and other sliceable data unchanged, all else collected as integers."""
     if isinstance(data, str | Path):
         test: Any = samples_of(data, options={} if value_range is None else {"value_range": value_range}).load(known).test
         return opened(test)
@@ -64,7 +64,7 @@ def _found(data: Any, known: Known, value_range: tuple[float, float] | None) -> 
 
 
 def range_warning(levels: int, low: int, high: int) -> list[str]:
-    """Say so where the values of a run, `low` to `high`, stay far below the `levels` that stand for 1: an eighth or less."""
+    """Warn if the values of a run, `low` to `high`, stay far below the `levels` that stand for 1: an eighth or less."""
     if high * FAR > levels:
         return []
     factor = levels // high if high > 0 else 0
@@ -73,9 +73,9 @@ def range_warning(levels: int, low: int, high: int) -> list[str]:
 
 
 def order_of(samples: int, begin: int, end: int, *, ahead: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the places `begin` to `end` of a run's samples in the order in which they are run, and which of them have their rates taken.
+    """Return the positions `begin` to `end` of a run's samples in the order they are run, and which of them have their rates recorded.
 
-    `ahead`: these come first, so that the others can be run without their spikes being asked for, which takes longer.
+    `ahead`: these come first, so that the others can be run without recording spikes, which is faster.
     """
     places = np.arange(begin, end)
     rated = np.isin(places, choose(RATED, samples).indices())

@@ -26,7 +26,7 @@ __all__ = ["BACKENDS", "Session", "session"]
 
 BACKENDS = ("native", "reference")
 SEEDS = (1 << 64) - 1  # the rate code's key has 64 bits
-DRAWN = 16  # steps of the rate code that are drawn at once
+DRAWN = 16  # steps of the rate code drawn at once
 Spikes = dict[str, NDArray[np.bool_]]
 
 
@@ -35,7 +35,7 @@ Spikes = dict[str, NDArray[np.bool_]]
     backend="Leave it out for the fastest.",
 )
 def session(network: DeployedNetwork | Network | Path | str, *, backend: str = "native", seed: int = 0) -> Session:
-    """Open a session on a network: it takes one frame a step, and keeps its state in between.
+    """Open a session on a network: it takes one frame per step, and keeps its state in between.
 
     Args:
         network: what `compile_network` returned, the path of a `.loom`, or an integer network.
@@ -47,7 +47,7 @@ def session(network: DeployedNetwork | Network | Path | str, *, backend: str = "
         The session, before step 0. Sessions are independent of one another; `Session.another` opens one that shares the synapses.
 
     Raises:
-        UsageError: another backend, or a network that is not quantised or has no encoding.
+        UsageError: an unknown backend, or a network that is not quantised or has no encoding.
         FormatError: a `.loom` that cannot be read.
     """
     if backend not in BACKENDS:
@@ -71,9 +71,9 @@ class Session:
     Attributes:
         network: the integer network.
         u, v: by population, synaptic current and membrane potential after the last step, (neurons,) int64, in units of the 24-bit registers
-            (the threshold is vth << 6). Read-only views, which the next step changes: copy what is to be kept. Crossbars have no u.
+            (the threshold is vth << 6). Read-only views that the next step changes: copy what you need to keep. Crossbars have no u.
         spikes: by population, the spikes of the last step, (neurons,) booleans; before step 0 there are none.
-        steps: how many steps were made since the reset.
+        steps: the number of steps since the reset.
     """
 
     def __init__(self, network: Network, program: stepping.Program, *, seed: int = 0, kernels: bool = False) -> None:
@@ -88,7 +88,7 @@ class Session:
         self.u = {name: _read_only(self._state.u, self._cells[name]) for name in current}
         self._fired = np.zeros(network.populations[-1].size, np.int64)
         self._advance = _with_kernel(program, self._state) if kernels else self._with_numpy
-        self._advance(0)  # compiles the kernel, or loads it: no later step waits for that
+        self._advance(0)  # compiles or loads the kernel, so that no later step has to wait
         self.reset()
 
     def __repr__(self) -> str:
@@ -121,8 +121,8 @@ class Session:
     def step(self, frame: NDArray[Any] | None = None) -> Spikes:
         """Make a time step.
 
-        What a frame is depends on the network's encoding. events: the payloads of this step; without a frame there are none. graded, rate:
-        the values that are shown at this step; without a frame those of the step before. current, host: the sample, at step 0; it enters
+        A frame depends on the encoding. events: the payloads of this step; without a frame there are none. graded, rate:
+        the values presented at this step; without a frame, those of the step before. current, host: the sample, at step 0; it enters
         once, so that later steps take none, or the same again.
 
         Args:
@@ -156,7 +156,7 @@ class Session:
             By population, its spikes (steps, neurons).
 
         Raises:
-            UsageError: see `step`; the steps before the wrong frame were made.
+            UsageError: see `step`; the steps before the invalid frame have been made.
         """
         made = [self.step(frame) for frame in frames]
         return {
@@ -196,7 +196,7 @@ class Session:
         return int(self.counts.argmax())
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that `restore` needs, as arrays by name: `np.savez(path, **session.state())` keeps it."""
+        """Return all that `restore` needs, as arrays by name: `np.savez(path, **session.state())` saves it."""
         held = np.zeros(0, np.int64) if self._held is None else self._held
         numbers, seed = np.array([self.steps, self._sample], np.int64), np.array([self._seed], np.uint64)
         network = np.frombuffer(self._program.digest, np.uint8)
@@ -208,7 +208,7 @@ class Session:
         """Return to an earlier state, that of another session of the same network included, with its sample and its seed.
 
         Raises:
-            UsageError: a state of another network, or none of a session.
+            UsageError: the state of another network, or not a session's state.
         """
         now = self.state()
         found = {name: np.asarray(state[name]) for name in now if name in state}
@@ -231,7 +231,7 @@ class Session:
         stepping.advance(self._program, self._state, t)
 
     def _payloads(self, frame: NDArray[Any] | None) -> Any:
-        """Return what enters at this step: (inputs,), or 0 for nothing."""
+        """Return the input of this step: (inputs,), or 0 for none."""
         entry = self.network.input
         if entry.is_temporal:
             return 0 if frame is None else frame

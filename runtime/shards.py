@@ -1,10 +1,10 @@
-"""A run over several processes: each takes a part of the samples, counts are added up as integers, and all end alike.
+"""A run over several processes: each runs a part of the samples, counts are summed as integers, and all end with the same result.
 
-Process r of R runs samples  r n / R  to  (r + 1) n / R.  The rate code draws by the number of a sample in its data set, so a sample's
-spikes do not depend on who runs it; what is added up are counts in 64-bit integers, which have no order. So every process ends with
-the counts that one would have found.
+Process r of R runs samples  r n / R  to  (r + 1) n / R.  The rate code draws by the index of a sample in its data set, so a sample's
+spikes do not depend on which process runs it; sums of 64-bit integer counts do not depend on their order. So every process ends with
+the counts that a single process would find.
 
-How processes talk is a `Peers`; `train/peers.py` has the one for torchrun, since only there and in the torch backend torch may be imported.
+Processes communicate through a `Peers`; that for torchrun is in `train/peers.py`, since only train and the torch backend import torch.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Done = TypeVar("Done")
 
 
 class Peers(Protocol):
-    """The processes that run one data set, as one of them sees them."""
+    """The process group that runs one data set, as seen by one of its processes."""
 
     @property
     def rank(self) -> int:
-        """This process's number."""
+        """This process's rank."""
         ...
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         ...
 
     def add(self, values: Int) -> Int:
@@ -47,21 +47,21 @@ class Peers(Protocol):
         ...
 
     def exchange(self, message: bytes) -> list[bytes]:
-        """Return what each process sent, by rank; every process takes part. It ends a request to stop; OSError: one has died."""
+        """Return each process's message, by rank; every process takes part. This clears a request to stop; OSError: a process died."""
         ...
 
     def stop(self) -> None:
-        """Ask the others to come to the next exchange."""
+        """Ask the other processes to join the next exchange."""
         ...
 
     def stopped(self) -> bool:
-        """Return at once whether one has asked for that."""
+        """Return, without waiting, whether a process has asked for that."""
         ...
 
 
 @dataclass(frozen=True)
 class Alone:
-    """One process."""
+    """A single process."""
 
     rank: int = 0
     size: int = 1
@@ -75,10 +75,10 @@ class Alone:
         return [message]
 
     def stop(self) -> None:
-        """Nobody is there to be asked."""
+        """Do nothing: there are no other processes."""
 
     def stopped(self) -> bool:
-        """Nobody asks."""
+        """Return False: there are no other processes."""
         return False
 
 
@@ -101,16 +101,16 @@ def part(samples: int, peers: Peers) -> tuple[int, int]:
 
 
 def go_on(peers: Peers) -> None:
-    """Leave the work inside `together` if another process has failed; cheap enough for every batch."""
+    """Abort the work inside `together` if another process has failed; cheap enough to call for every batch."""
     if peers.size > 1 and peers.stopped():
         raise _StoppedError
 
 
 def together(peers: Peers, work: Callable[[], Done]) -> Done:
-    """Do this process's part; return once all have done theirs.
+    """Do this process's part; return once all processes are done.
 
     Raises:
-        SpikeloomError: a process failed. All raise the error of the lowest rank that did; the others name it.
+        SpikeloomError: a process failed. All raise the error of the lowest rank that failed; the other processes name that rank.
         BackendError: a process died, or failed with an error that is not ours.
     """
     if peers.size == 1:
@@ -119,7 +119,7 @@ def together(peers: Peers, work: Callable[[], Done]) -> Done:
     failed: Exception | None = None
     try:
         done = work()
-    except Exception as error:  # whatever it is, the others must not wait for it in vain
+    except Exception as error:  # whatever it is, the others must not wait in vain
         failed = error
         if not isinstance(error, _StoppedError):
             peers.stop()
@@ -133,7 +133,7 @@ def together(peers: Peers, work: Callable[[], Done]) -> Done:
 
 
 def _reports(peers: Peers, failed: Exception | None) -> list[dict[str, Any] | None]:
-    """Return what went wrong in each process, None where nothing did, or it only stopped for another's sake."""
+    """Return each process's error, None if it had none or stopped only because another failed."""
     said = None if failed is None or isinstance(failed, _StoppedError) else {"kind": type(failed).__name__, "message": str(failed)}
     try:
         return [json.loads(message) for message in peers.exchange(json.dumps(said).encode())]
@@ -153,10 +153,10 @@ def _error_of(rank: int, report: dict[str, Any]) -> SpikeloomError:
 
 
 def add_up(tally: Tally | StepTally | StepRates, peers: Peers) -> None:
-    """Replace what a tally holds, its number of samples and its arrays of 64-bit integers, by the sums over all processes.
+    """Replace a tally's contents, its number of samples and its arrays of 64-bit integers, by the sums over all processes.
 
     Raises:
-        TypeError: a field that is neither; teach this function what its sum is.
+        TypeError: a field of another type; this function must be told how to sum it.
     """
     if peers.size == 1:
         return
@@ -172,7 +172,7 @@ def add_up(tally: Tally | StepTally | StepRates, peers: Peers) -> None:
 
 
 def _add_all(arrays: dict[str, Int], peers: Peers) -> dict[str, Int]:
-    """Add up arrays in one call."""
+    """Sum arrays in one call."""
     if not arrays:
         return {}
     flat = peers.add(np.concatenate([a.ravel() for a in arrays.values()]))
@@ -181,7 +181,7 @@ def _add_all(arrays: dict[str, Int], peers: Peers) -> dict[str, Int]:
 
 
 def gather_rows(rows: Int, start: int, total: int, peers: Peers) -> Int:
-    """Return the rows of all samples in their order, of which this process has those from `start` on."""
+    """Return the rows of all samples in order; this process holds those from `start` on."""
     if peers.size == 1:
         return rows
     whole = np.zeros((total, *rows.shape[1:]), np.int64)
