@@ -78,7 +78,7 @@ class FileOptions:
     Args:
         levels: the integer that stands for 1; None: the network's.
         value_range: the range of floats, 0,1, or 0,levels for whole numbers; None: floats are refused.
-        timesteps: the number of frames that recordings of events are cut into.
+        timesteps: the number of frames into which recordings of events are divided.
     """
 
     levels: int | None = None
@@ -100,11 +100,11 @@ class Named:
 
     @property
     def timesteps(self) -> int | None:
-        """Its option `timesteps`, if that was given."""
+        """Its option `timesteps`, if given."""
         return registry.whole(self.options.get("timesteps"))
 
     def load(self, known: Known) -> Fed[Split]:
-        """Load the data set; recordings are cut into as many frames as the network has time steps."""
+        """Load the data set; recordings are divided into one frame per time step of the network."""
         from . import sets as datasets
 
         kind = getattr(registry.load(datasets, "data set", self.name), "Options", None)
@@ -126,7 +126,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A data set that is loaded already."""
+    """A data set that is already loaded."""
 
     dataset: Dataset
 
@@ -154,7 +154,7 @@ class Own:
 
     @property
     def timesteps(self) -> int | None:
-        """The frames that recordings are cut into."""
+        """The number of frames into which recordings are divided."""
         return self.form.timesteps
 
     def load(self, known: Known) -> Fed[Split]:
@@ -173,7 +173,7 @@ class Files:
 
     @property
     def timesteps(self) -> int | None:
-        """None: it takes the network's word for which axis is time."""
+        """None: the network determines which axis is time."""
         return None
 
     def load(self, known: Known) -> Fed[Split]:
@@ -194,7 +194,7 @@ class Files:
 
 
 def _as_fed(split: Split, form: Form, known: Known, name: str | None = None) -> Fed[Split]:
-    """Return samples as a network takes them; which axis is time is told by how many numbers the network takes."""
+    """Return samples as a network takes them; the size of the network's input determines which axis is time."""
     where = name or form.name
     temporal = _is_temporal(split.values.shape, known, where)
     steps = int(split.values.shape[1]) if temporal else None

@@ -121,7 +121,7 @@ class Session:
     def step(self, frame: NDArray[Any] | None = None) -> Spikes:
         """Make a time step.
 
-        A frame depends on the encoding. events: the payloads of this step; without a frame there are none. graded, rate:
+        What a frame holds depends on the encoding. events: the payloads of this step; without a frame there are none. graded, rate:
         the values presented at this step; without a frame, those of the step before. current, host: the sample, at step 0; it enters
         once, so that later steps take none, or the same again.
 

@@ -50,7 +50,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Run:
-    """What came out of the batches; `counts` in the order of the samples."""
+    """The batches' results; `counts` in the order of the samples."""
 
     tally: Tally
     counts: NDArray[np.int64]  # (samples, classes), the output spikes of each class
@@ -60,9 +60,9 @@ class _Run:
     arithmetic: dict[str, Any] | None
     steps: StepTally | None
     rates: StepRates
-    seen: tuple[int, int]  # the least and the largest value of the samples
-    compiling: float  # seconds in which kernels were compiled, not among `seconds`
-    plain: bool  # whether the native form was the one without kernels
+    seen: tuple[int, int]  # the smallest and the largest value of the samples
+    compiling: float  # seconds spent compiling kernels, not part of `seconds`
+    plain: bool  # whether the native backend ran without kernels
 
 
 @checked(
@@ -95,7 +95,7 @@ def run(
             Dataset or DataLoader, the name of a data set or file, or anything else that `spikeloom.data.as_dataset` takes.
             Without labels there is no accuracy.
         backend: native, torch, onnx, lava or truenorth.
-        samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. Where there are fewer, all are run, with
+        samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. If there are fewer, all are run, with
             a warning. `subset.choose` has the rule.
         check: compare every spike of every population with the integer reference.
         energy_model: chip whose energies and times are used; the network's own if None.
@@ -103,18 +103,18 @@ def run(
         data_name: name of the data for the report.
         options: options of the backend; see `BackendOptions`.
         command: the command that repeats this run, for the report.
-        progress: called with (samples done, samples in all), of this process.
+        progress: called with (samples done, total samples) of this process.
         peers: the process group that shares the samples; each process calls this function with the same arguments.
         value_range: the range of float samples, (0, 1), or (0, levels) for whole numbers.
         folder: folder of the float weights, which reports show too; that of the `.loom` if None.
 
     Returns:
-        The results, the same in all processes but for the raster of the first sample, which the first has; `.save(path)` and
+        The results, the same in all processes except for the raster, which only the first has; `.save(path)` and
         `.write_report(path)` write them.
 
     Warns:
         SpikeloomWarning: results that look wrong: a layer or a class that never spikes, samples far below the network's range, fewer
-            samples than asked for. `results.warnings` has them, too.
+            samples than requested. `results.warnings` has them as well.
 
     Raises:
         UsageError: unknown backend or chip, or samples that do not fit the network.
@@ -166,7 +166,7 @@ def run(
         "provenance": _provenance(deployed, command, seed, _form(backend, done.plain, peers)),
     }
     for text in found if peers.rank == 0 else ():
-        warnings.warn(text, SpikeloomWarning, stacklevel=3)  # the caller's line, past the check of types
+        warnings.warn(text, SpikeloomWarning, stacklevel=3)  # the caller's line, outside the type check
     return Results.model_validate(document)
 
 
@@ -178,7 +178,7 @@ def _load(network: DeployedNetwork | Path | str, backend: str, energy_model: str
 
 
 def _model(deployed: DeployedNetwork, name: str) -> chips.Chip:
-    """Load the chip of an energy model; refuse one that came with Spikeloom for another machine, whose events are not those counted."""
+    """Load the chip of an energy model; refuse a built-in one for another machine, whose events are not those counted."""
     target = targets.find(deployed.target)
     if name in chips.names() and name not in target.chips:
         raise UsageError(
@@ -202,7 +202,7 @@ def _run_batches(
     progress: Progress | None,
     peers: Peers,
 ) -> _Run:
-    """Run those that are taken, from the `begin`-th to the `end`-th."""
+    """Run the selected samples, from the `begin`-th to the `end`-th."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, output_counts, compared, clock = Tally(deployed), [], 0, Clock()
@@ -249,13 +249,13 @@ def _run_batches(
 
 
 def _form(backend: str, plain: bool, peers: Peers) -> dict[str, Any]:
-    """Say in which form the native backend ran, and in how many processes if there were several."""
+    """Describe the form in which the native backend ran, and the number of processes if several."""
     form = {"native_form": "NumPy and SciPy" if plain else "kernels"} if backend == "native" else {}
     return form | ({"processes": peers.size} if peers.size > 1 else {})
 
 
 def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
-    """Return what all processes found together; the time is that of the slowest."""
+    """Return the combined results of all processes; the time is that of the slowest."""
     if peers.size == 1:
         return done
     shards.add_up(done.tally, peers)
@@ -272,7 +272,7 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
 
 
 def _batch_size(network: Network, wish: int | None) -> int | None:
-    """Return how many samples go into one call: what the backend wishes (None: all), fewer where their spikes would fill the memory."""
+    """Return the number of samples per call: the backend's own (None: all), or fewer if their spikes would fill the memory."""
     each = network.timesteps * sum(p.size for p in network.populations)
     room = max(LEAST_BATCH, SPIKES_AT_ONCE // each // LEAST_BATCH * LEAST_BATCH)
     return None if wish is None else min(wish, room)
@@ -287,7 +287,7 @@ def compare(
 ) -> int:
     """Compare every spike of every population, in the network's order; return how many neuron-steps were compared.
 
-    `numbers`: of each sample in its data set, for the message; `first` and those after it if None.
+    `numbers`: each sample's index in its data set, for the message; consecutive from `first` if None.
 
     Raises:
         MismatchError: the first difference: population, sample, step and neuron.
@@ -358,7 +358,7 @@ def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, tak
 
 
 def _fewer(wanted: int | None, found: int) -> list[str]:
-    """Say so where fewer samples were run than were asked for."""
+    """Warn if fewer samples were run than requested."""
     return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
 
 
@@ -377,7 +377,7 @@ def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: 
 def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None, taken: Subset) -> Raster:
     populations: list[RasterOfPopulation] = []
     for population in deployed.network.spiking:
-        every = -(-population.size // RASTER_NEURONS)  # of many neurons only every so-manieth, over the whole layer
+        every = -(-population.size // RASTER_NEURONS)  # of many neurons, only every n-th, over the whole layer
         times, ids = np.nonzero(done.first[population.name][:, ::every])
         shown: dict[str, Any] = {"every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
         populations.append(RasterOfPopulation(name=population.name, neurons=population.size, **shown))

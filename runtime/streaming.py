@@ -1,7 +1,7 @@
-"""Samples that need not fit in memory: batches are read from a file that is mapped, and its pages given back after each.
+"""Samples that need not fit in memory: batches are read from a memory-mapped file, whose pages are released after each.
 
-Anything that has a length and takes slices serves as the samples of a run, such as a data set of h5py; a mapped `.npy` is what the
-command line offers.
+Anything with a length that can be sliced serves as the samples of a run, such as an h5py data set; the command line offers
+a mapped `.npy`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
     """Return the samples and labels of a split, of a pair (values, labels), or of values alone, which have no labels; nothing is read.
 
     Raises:
-        UsageError: no samples, other labels than one whole number a sample, or what holds neither.
+        UsageError: no samples, labels that are not one integer per sample, or an object that holds neither.
     """
     split: Any = data
     values, labels = split if isinstance(data, tuple) and len(split) == 2 else (split, None)
@@ -61,7 +61,7 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
 
 
 def lies_whole(data: Any) -> bool:
-    """Whether samples are held as an array, or as what is read in slices like one: alone, in a pair with labels or in a split."""
+    """Whether samples are an array or can be sliced like one: alone, in a pair with labels or in a split."""
     values: Any = data.values if hasattr(data, "values") and not callable(data.values) else data
     if isinstance(values, tuple) and len(cast("tuple[Any, ...]", values)) == 2:
         values = cast("tuple[Any, ...]", values)[0]
@@ -78,10 +78,10 @@ def _array(values: Any, what: str) -> NDArray[Any]:
 
 
 def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
-    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1, if any. Nothing pickled is read.
+    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1, if any. Pickled data is never read.
 
     Raises:
-        DataError: a file that is missing, no `.npy`, cut short, of another type or shape; or labels outside their range.
+        DataError: a file that is missing, not an `.npy`, truncated, or of the wrong type or shape; or labels out of range.
     """
     values = _open(samples, "samples")
     if values.ndim < 2:
@@ -101,11 +101,11 @@ def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
 
 def _open(path: Path, what: str) -> NDArray[Any]:
     try:
-        with np.errstate(over="raise"):  # of sizes that no machine has
+        with np.errstate(over="raise"):  # for sizes beyond any machine
             array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
-    except DAMAGE as error:  # no .npy, objects in it, or shorter than its header says
+    except DAMAGE as error:  # not an .npy, contains objects, or shorter than its header says
         raise DataError(f"{path} is not an .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
     if not (np.issubdtype(array.dtype, np.integer) or (what == "samples" and array.dtype == np.bool_)):
         raise DataError(f"{path} holds {array.dtype}; {what} are integers.")
@@ -113,7 +113,7 @@ def _open(path: Path, what: str) -> NDArray[Any]:
 
 
 def batches(values: Any, numbers: Numbers, size: int, begin: int | None = None) -> Iterator[tuple[Numbers, NDArray[Any]]]:
-    """Yield the samples of these numbers, at most `size` at once, with their numbers; pages of a mapped file are given back.
+    """Yield the samples with these indices, at most `size` at once, with their indices; pages of a mapped file are released.
 
     `begin`: how many come first, if not `size`.
     """
@@ -128,8 +128,8 @@ def batches(values: Any, numbers: Numbers, size: int, begin: int | None = None) 
 
 
 def _rows(values: Any, numbers: Numbers) -> NDArray[Any]:
-    """Return the samples of these numbers; of a mapped file, a copy."""
-    begins = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)  # of rows that follow one another
+    """Return the samples with these indices; a copy if the file is mapped."""
+    begins = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)  # of consecutive rows
     if isinstance(values, np.memmap) or (isinstance(values, np.ndarray) and len(begins) > 1):
         return np.array(values[numbers])
     ends = [*begins[1:].tolist(), len(numbers)]
@@ -138,7 +138,7 @@ def _rows(values: Any, numbers: Numbers) -> NDArray[Any]:
 
 
 def _give_back(values: np.memmap[Any, Any]) -> None:
-    """Tell the system that the pages read so far are not needed, where it can be told; they are read again if they are."""
+    """Tell the system, if possible, that the pages read so far are not needed; they are read again if necessary."""
     mapped = getattr(values, "_mmap", None)
     if isinstance(mapped, mmap.mmap) and values.mode in ("r", "r+") and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)

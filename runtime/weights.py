@@ -1,11 +1,11 @@
-"""Histograms of the weights before and after quantisation, for the report: small tables, made of the run folder's files.
+"""Histograms of the weights before and after quantisation, for the report: small tables made from the run folder's files.
 
-    after    the integers that are deployed, as the real weights that they stand for:  integer * 2^exponent / scale
-    before   the float weights that they were made of: those of model.onnx, or, of a network that was trained in integers, the float
+    after    the deployed integers, as the real weights that they stand for:  integer * 2^exponent / scale
+    before   the float weights from which they were made: those of model.onnx or, for a network trained in integers, the float
              copies behind them in model.safetensors
 
 Bins are a whole (odd) number of integer steps wide, or a step is that many bins, so that every bin holds equally many integers and the
-shape is that of the weights. Zeros are no weights and are in neither.
+shape is that of the weights. Zeros do not count as weights and are in neither.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..report.document import Histogram, Histograms
 
 __all__ = ["tables"]
 
-HALF = 30  # bins on either side of zero, about
+HALF = 30  # approximate number of bins on either side of zero
 Float = NDArray[np.float64]
 
 
@@ -44,7 +44,7 @@ def tables(deployed: DeployedNetwork, folder: Path | None) -> Histograms:
 
     Args:
         deployed: the integer network.
-        folder: where the float network may lie; None: nowhere known.
+        folder: where to look for the float network; None: unknown.
     """
     before = _before(deployed, folder)
     groups: dict[str, list[Projection]] = {}
@@ -59,7 +59,7 @@ def _was_trained(parts: list[Projection]) -> bool:
 
 
 def _stem(projection: Projection, network: Network) -> str:
-    """Return the name that a projection had before it was stored in parts, by channel: NAME.eN is a part of NAME."""
+    """Return a projection's name before it was split by channel: NAME.eN is a part of NAME."""
     stem, _, end = projection.name.rpartition(".e")
     part = stem and end.lstrip("-").isdecimal() and any(p.name == stem for p in network.projections)
     return stem if part else projection.name
@@ -90,7 +90,7 @@ def _row(name: str, parts: list[Projection], before: Float | None) -> Histogram:
 
 
 def _bins(largest: float, step: float) -> tuple[float, int]:
-    """Return the width of a bin and the bins on either side of the middle one: an odd number of steps a bin, or of bins a step."""
+    """Return the bin width and the bins on either side of the middle one: an odd number of steps per bin, or of bins per step."""
     steps = max(largest / step, 1.0)
     together, apart = 2 * int(steps / HALF / 2) + 1, 2 * int(HALF / steps / 2) + 1
     width = step * together / apart  # one of the two is 1
@@ -98,7 +98,7 @@ def _bins(largest: float, step: float) -> tuple[float, int]:
 
 
 def _counted(weights: Float, width: float, half: int) -> list[int]:
-    # an integer never lies on an edge: edges are at odd halves of odd widths
+    # no integer lies on an edge: edges are at odd halves of odd widths
     places = np.clip(np.floor(weights / width + 0.5).astype(np.int64) + half, 0, 2 * half)
     return np.bincount(places, minlength=2 * half + 1).tolist()
 
@@ -118,7 +118,7 @@ def _before(deployed: DeployedNetwork, folder: Path | None) -> _Before:
 
 
 def _copies(network: Network, path: Path) -> _Before:
-    """Return the float weights behind a network that was trained in integers, if they are those: of the same signs everywhere."""
+    """Return the float weights behind a network trained in integers, if they match it: the same signs everywhere."""
     found: dict[str, Float] = {}
     try:
         with safe_open(str(path), framework="numpy") as handle:

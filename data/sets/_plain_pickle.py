@@ -1,6 +1,6 @@
 """Reads the pickles of CIFAR's "python" layout as data: an interpreter of the few opcodes that build what those files hold.
 
-It can make dict, list, tuple, bytes, str, int, float, bool, None and arrays of bytes, nothing else; no object's code is found, imported
+It can build dict, list, tuple, bytes, str, int, float, bool, None and arrays of bytes, nothing else; no object's code is found, imported
 or called. The format: https://peps.python.org/pep-0307/ and the standard library's `pickletools`, which names the opcodes.
 """
 
@@ -41,7 +41,7 @@ class _Name:
 
 @dataclass
 class _Made:
-    """What a global was to be called with, and the state it was to be given."""
+    """The arguments with which a global would be called, and the state it would be given."""
 
     name: str
     arguments: tuple[Any, ...]
@@ -49,7 +49,7 @@ class _Made:
 
 
 class _RefusedError(Exception):
-    """Something that such a file has no need of."""
+    """Something that such a file does not need."""
 
 
 MARK = object()

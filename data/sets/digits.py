@@ -1,4 +1,4 @@
-"""The 1,797 handwritten 8 x 8 digits that scikit-learn carries inside: no files, no network."""
+"""The 1,797 handwritten 8 x 8 digits bundled with scikit-learn: no files, no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values of a .net file, layer by layer, with errors that name the layer. What they mean for a network is said in `netx.py`."""
+"""The values of a .net file, layer by layer, with errors that name the layer. `netx/reader.py` says what they mean for a network."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The population's name, if the file has none for it."""
+        """The population's name if the file gives none."""
         return f"{self.kind}{self.index}"
 
     def wrong(self, what: str, way_out: str = "") -> FormatError:
-        """Build the error that this layer has something wrong or cannot be carried."""
+        """Build the error for a layer that is invalid or cannot be represented."""
         return FormatError(f"Layer {self.index} ({self.kind}): {what}. {way_out}".rstrip())
 
     def has(self, key: str) -> bool:
-        """Whether the layer has a value, or a group, of that name."""
+        """Whether the layer has a value or a group of that name."""
         return key in self.values or any(name.startswith(f"{key}/") for name in self.values)
 
     def text(self, key: str) -> str:
-        """Return a value that is text."""
+        """Return a text value."""
         if key not in self.values or self.values[key].dtype.kind != "U":
             raise self.wrong(f"it has no text {key!r}")
         return str(self.values[key])
 
     def integers(self, key: str) -> NDArray[np.int64]:
-        """Return the values of an array that must be whole numbers, whatever type they are stored in."""
+        """Return the values of an array that must be integers, in whatever type they are stored."""
         if key not in self.values or self.values[key].dtype.kind == "U":
             raise self.wrong(f"it has no numbers {key!r}", "Export it again.")
         stored = self.values[key]
@@ -59,7 +59,7 @@ class Layer:
         return stored.astype(np.int64)
 
     def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """Return one whole number within low..high; an array is taken if all of its entries are the same."""
+        """Return one integer within low..high; an array is accepted if all of its entries are equal."""
         if default is not None and key not in self.values:
             return default
         found = np.unique(self.integers(key))
@@ -79,7 +79,7 @@ class Layer:
         return int(found[0]), int(found[-1])
 
     def shape(self) -> tuple[int, ...]:
-        """Return the layer's shape as it is stored: (channels, rows, columns), or (neurons,)."""
+        """Return the layer's shape as stored: (channels, rows, columns), or (neurons,)."""
         found = tuple(self.integers("shape").ravel().tolist())
         if len(found) not in (1, 3) or min(found) < 1 or max(found) > 1 << 24:
             raise self.wrong(f"its shape is {found}; one or three sizes of at least 1 are read")
@@ -90,7 +90,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return every value of the groups `layer`, `simulation` and `spikeloom` under its path, text as an array of one text.
 
     Raises:
-        FormatError: h5py is not installed, or the file is damaged, of another kind, or claims more than is read.
+        FormatError: h5py is not installed, or the file is damaged, of another kind, or declares more than the size limit.
     """
     require_readable(path, "the network")
 
@@ -109,7 +109,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _values(tree: Tree, path: str) -> Iterator[tuple[str, NDArray[Any] | None]]:
-    """Yield each value with its path; None for what is neither numbers nor one text."""
+    """Yield each value with its path; None for anything but numbers or a single text."""
     for name, member in tree.items():
         where = f"{path}{name}"
         if isinstance(member, dict):

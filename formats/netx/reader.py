@@ -1,11 +1,11 @@
-"""Reads `.net`, the HDF5 files that SLAYER of Intel's lava-dl exports and its netx loads. docs/netx.md says what is carried.
+"""Reads `.net`, the HDF5 files that SLAYER of Intel's lava-dl exports and its netx loads. docs/netx.md says what is supported.
 
-A file lists layers in their order, each with integers of Loihi's CUBA neuron; netx makes Lava's bit-accurate processes of them, whose
+A file lists layers in their order, each with integers of Loihi's CUBA neuron; netx builds Lava's bit-accurate processes from them, whose
 equations are those of `hwmodels.fixed_point.lif_step`:
 
     du = iDecay - 1,   dv = vDecay,   vth = vThMant,   bias = bias << 6
 
-The integers stay as they are. What the network could not carry exactly is refused with the layer's number and type.
+The integers stay as they are. What the network cannot represent exactly is refused with the layer's number and type.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ IF_SILENT = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a .net file may not say.
+    """What a .net file may leave out.
 
     Args:
-        timesteps: of a sample; None: simulation/tSample of the file, which SLAYER's exporter leaves out.
-        levels: events count 0..levels; 1. For a file whose input has no neurons.
-        readout: threshold, a mantissa as vThMant, of a last layer that reads out a membrane potential; None: it is refused.
+        timesteps: per sample; None: simulation/tSample of the file, which SLAYER's exporter leaves out.
+        levels: event counts are 0..levels; default 1. For a file whose input has no neurons.
+        readout: threshold (a mantissa, like vThMant) for a last layer that reads out a membrane potential; None: it is refused.
         data: name of the data set, for the record.
     """
 
@@ -71,7 +71,7 @@ class Options:
 
 
 def known(path: Path, options: Options) -> Known:
-    """Return what a file says of the samples that it takes; errors are those of `read`."""
+    """Return what a file says about its samples; errors are those of `read`."""
     said = "simulation/tSample" in read_arrays(path)
     found = read(path, options if said or options.timesteps else replace(options, timesteps=1)).takes
     return found if said or options.timesteps else replace(found, timesteps=None)
@@ -81,8 +81,8 @@ def read(path: Path, options: Options | None = None) -> Network:
     """Read a network of integers.
 
     Raises:
-        FormatError: a file that is damaged or of another kind, or a layer that the network could not carry, by number and type.
-        NetworkError: a last layer that never spikes, and no threshold was given for it.
+        FormatError: a file that is damaged or of another kind, or a layer that cannot be represented, by number and type.
+        NetworkError: a last layer that never spikes, without a threshold given for it.
         UsageError: nothing says how many time steps a sample has, or an option does not go with the file.
     """
     arrays = read_arrays(path)
@@ -119,7 +119,7 @@ class _Reader:
         self.votes = 1
 
     def network(self) -> Network:
-        """Return what the layers say."""
+        """Return the network of the layers."""
         readers: dict[str, Callable[[Layer], None]] = {
             "input": self._input,
             "dense": self._dense,
@@ -227,7 +227,7 @@ class _Reader:
         self._add(Population(layer.name, made, self._neuron(layer), bias=_biases(layer, made[0])))
 
     def _neuron(self, layer: Layer) -> IntegerLIF:
-        """Return a layer's neurons; a membrane readout at the end gets the threshold that was given for it."""
+        """Return a layer's neurons; a membrane readout at the end gets the given threshold."""
         why = None if self.document else _membrane_readout(layer)
         if why is None:
             return _neuron(layer, VTH_MAX)
@@ -278,7 +278,7 @@ def _kernel(layer: Layer, channels: int) -> NDArray[np.int64]:
 
 
 def _lags(layer: Layer, weights: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the delay of each synapse, or None: axonal ones come a neuron of the layer, or one of its inputs."""
+    """Return the delay of each synapse, or None: axonal delays are stored per neuron of the layer, or per input."""
     if not layer.has("delay"):
         return None
     stored = layer.values["delay"]
@@ -297,7 +297,7 @@ def _lags(layer: Layer, weights: NDArray[np.int64]) -> NDArray[np.int64] | None:
 
 
 def _biases(layer: Layer, channels: int) -> NDArray[np.int32] | None:
-    """Return the voltage that each channel adds in each step; None: nothing."""
+    """Return the voltage added to each channel at each step; None: nothing."""
     if not layer.has("bias"):
         return None
     found = layer.integers("bias").ravel()
@@ -310,9 +310,9 @@ def _biases(layer: Layer, channels: int) -> NDArray[np.int32] | None:
 
 
 def _membrane_readout(layer: Layer) -> str | None:
-    """Return why a layer reads out a membrane potential and never spikes, None where it does spike.
+    """Return why a layer reads out a membrane potential and never spikes; None if it spikes.
 
-    SLAYER's exporter writes the largest mantissa of 17 bits where the threshold was out of reach on purpose.
+    SLAYER's exporter writes the largest 17-bit mantissa for a threshold that is deliberately out of reach.
     """
     if not layer.has("neuron"):
         return "it has no neuron"
@@ -353,7 +353,7 @@ def _timesteps(arrays: Arrays, options: Options) -> int:
 
 
 def _document(arrays: Arrays) -> dict[str, Any]:
-    """Return what `formats.netx.writer` notes beside the layers; netx does not look at it."""
+    """Return what `formats.netx.writer` notes beside the layers; netx ignores it."""
     if DOCUMENT not in arrays:
         return {}
     try:
@@ -366,7 +366,7 @@ def _document(arrays: Arrays) -> dict[str, Any]:
 
 
 def _as_documented(network: Network, document: dict[str, Any]) -> Network:
-    """Return the network with the names, input and votes that our own writer noted."""
+    """Return the network with the names, input and output neurons per class that our own writer noted."""
     if not document:
         return network
     names = TypeAdapter(list[str]).validate_python(document.get("names"))

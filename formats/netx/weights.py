@@ -33,7 +33,7 @@ class Geometry:
         return rows, columns
 
     def connectivity(self, weights: Int) -> Connectivity:
-        """Return the taps (channels out, channels in, height, width), one by one as synapses where rows and columns slide differently."""
+        """Return the taps (channels out, channels in, height, width), unrolled to synapses if rows and columns slide differently."""
         if self.stride[0] == self.stride[1] and self.padding[0] == self.padding[1]:
             return Convolution.from_dense(weights.astype(np.int32), self.source, stride=self.stride[0], padding=self.padding[0])
         return _unrolled(weights, self)
@@ -78,7 +78,7 @@ def spread(weights: Int, groups: int, dilation: tuple[int, int]) -> Int:
 def parts(weights: Int) -> list[tuple[Int, int]]:
     """Return integers as 8-bit weights with exponents, whose sum  sum_k W_k << e_k  they are exactly.
 
-    Weights of up to 127 keep the exponent 0. SLAYER's 9-bit weights of mixed signs are even, which is one exponent of 1; others become two
+    Weights of up to 127 keep the exponent 0. SLAYER's 9-bit weights of mixed signs are even and get an exponent of 1; others become two
     parts: all but the last bit, and the rest.
     """
     largest = int(np.abs(weights).max(initial=0))
@@ -98,7 +98,7 @@ def projections(name: str, ends: tuple[str, str], weights: Int, geometry: Geomet
     Args:
         ends: source and target.
         weights: (targets, sources), or with a `geometry` (channels out, channels in, height, width).
-        lags: (targets, sources) steps by which each synapse is late; None: none is.
+        lags: (targets, sources) delay of each synapse in steps; None: no delays.
     """
     made: list[Projection] = []
     for lag in [0] if lags is None else np.unique(lags[weights != 0]).tolist() or [0]:

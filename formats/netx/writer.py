@@ -1,8 +1,8 @@
-"""Writes a deployed integer network as `.net`, the HDF5 file that netx of Intel's lava-dl loads. docs/netx.md says what it has room for.
+"""Writes a deployed integer network as `.net`, the HDF5 file that netx of Intel's lava-dl loads. docs/netx.md says what it can hold.
 
-netx has layers one after another, each with integer weights, one set of registers, and a bias that is shifted left by 6. It works out
-exponents for itself and has none of a projection's own, so a weight is written as  W << exponent,  and a sum that the chip shifts right
-has no place in it. `spikeloom compile --target netx` quantises so that every layer fits.
+netx has layers one after another, each with integer weights, one set of registers, and a bias that is shifted left by 6. It derives
+exponents itself and has none per projection, so a weight is written as  W << exponent,  and a sum that the chip shifts right
+cannot be expressed. `spikeloom compile --target netx` quantises so that every layer fits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...hwmodels.fixed_point import ALIGN, BIAS_BITS
 from ...network.model import Convolution, IntegerLIF, Network, Population, Projection
 
 SUFFIXES = (".net",)
-LOWEST, HIGHEST = -256, 254  # what netx leaves of weights of mixed signs; without negative ones it takes 255
+LOWEST, HIGHEST = -256, 254  # range that netx keeps for weights of mixed signs; without negative ones it takes 255
 MAX_WEIGHTS = 1 << 27  # of a fully connected layer, which is written dense
 MAX_DELAY = 62
 BIAS_LIMIT = (1 << (BIAS_BITS - 1)) - 1
@@ -41,7 +41,7 @@ def write_integers(network: Network, path: Path) -> Path:
     """Write the network, atomically.
 
     Raises:
-        NetworkError: what netx has no layer for; population or projection, reason and way out are named.
+        NetworkError: netx has no such layer; the message names population or projection, reason and way out.
         OutputError: h5py is not installed, or the folder cannot be written to.
     """
     try:
@@ -82,7 +82,7 @@ def layers(network: Network) -> list[Layer]:
 
 
 def _document(network: Network) -> dict[str, Any]:
-    """Return what netx has no place for, for our own reader."""
+    """Return what netx cannot store, for our own reader."""
     return {
         "names": [p.name for p in network.populations],
         "input_shape": list(network.populations[0].shape),
@@ -97,7 +97,7 @@ def _is_map(population: Population) -> bool:
 
 
 def _check_ends(network: Network, before: Population, population: Population) -> None:
-    """A layer receives input from the one before it, and perhaps from itself."""
+    """Check that a layer receives input only from the one before it and, possibly, from itself."""
     if not isinstance(population.neuron, IntegerLIF):
         raise NetworkError(f"Layer {population.name} has no integer neurons of Loihi, all that a .net file holds. {WAY_OUT}")
     sources = {p.source for p in network.inputs_of(population.name)}
@@ -119,7 +119,7 @@ def _weights(projection: Projection, integers: NDArray[Any]) -> NDArray[np.int64
     """Return  W << exponent.
 
     Raises:
-        NetworkError: the sum is shifted right, and its weights are no multiples of that.
+        NetworkError: the sum is shifted right, and its weights are not multiples of that power of two.
     """
     shifted = integers.astype(np.int64)
     if projection.exponent >= 0:
@@ -133,7 +133,7 @@ def _weights(projection: Projection, integers: NDArray[Any]) -> NDArray[np.int64
 
 
 def _check_range(where: str, weights: NDArray[np.int64], *, scaled: bool) -> None:
-    """Refuse weights that netx would clip, or fail on. `scaled`: by netx, to fill 8 bits."""
+    """Refuse weights that netx would clip or fail on. `scaled`: whether netx scales them to fill 8 bits."""
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
     if low < LOWEST or high > (HIGHEST if low < 0 else HIGHEST + 1):
         raise NetworkError(f"{where} has weights of {low}..{high} with their exponents; netx clips them to {LOWEST}..{HIGHEST}. {WAY_OUT}")
@@ -254,7 +254,7 @@ def _alike(a: Convolution, b: Convolution) -> bool:
 
 
 def _check_removed(network: Network, part: Population, heard: NDArray[np.bool_]) -> None:
-    """A map has no flags of removed neurons: those that were removed must never spike anyway, or have no targets."""
+    """A map cannot flag removed neurons: removed ones must never spike anyway, or have no targets."""
     if part.alive is None or part.neuron is None:
         return
     hears = part.biases > 0

@@ -9,7 +9,7 @@ functions of standard operators, so onnxruntime runs the file and Netron draws i
 Float networks compute in float64: sums of float32 weights are then exact in any order (up to a spread of exponents no
 trained network has), which is what makes onnxruntime's spikes torch's spikes. Integer networks hold their sums in float64
 (exact below 2^53) and their state in int64. Convolutions are written as a matrix product over shifted maps, since onnxruntime's own
-has no float64. Time steps, input encoding, votes a class and provenance are metadata.
+has no float64. Time steps, input encoding, output neurons per class and provenance are metadata.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ GEOMETRY = ("source_shape", "kernel", "stride", "padding", "pool")
 
 
 def fixed() -> list[onnx.FunctionProto]:
-    """Return the functions that every file holds."""
+    """Return the functions that every file contains."""
     lif = ["tau", "v_threshold", "v_reset"]
     return [
         _function("Synapses", ["s", "w"], ["a"], _SYNAPSES, []),
@@ -46,7 +46,7 @@ def soft_reset(kind: str) -> onnx.FunctionProto:
 
 
 def silence(*, integer: bool) -> onnx.FunctionProto:
-    """Return the function of what arrives at a population without projections: zeros (N, neurons); other files do not hold it."""
+    """Return the input function of a population without projections: zeros (N, neurons); only files that need it contain it."""
     body = _SILENCE.replace("KIND", "INT64" if integer else "DOUBLE")
     return _function(SILENCE[integer], ["s"], ["a"], body, ["neurons"])
 
@@ -57,7 +57,7 @@ def double(value: float) -> onnx.TensorProto:
 
 
 def geometry(c: Convolution) -> dict[str, Any]:
-    """Return what a convolution's node says of itself."""
+    """Return the attributes of a convolution's node."""
     return {
         "source_shape": list(c.source_shape),
         "kernel": list(c.kernel),
@@ -129,7 +129,7 @@ def _function(name: str, inputs: list[str], outputs: list[str], body: str, attri
     return helper.make_function(DOMAIN, name, inputs, outputs, nodes, [helper.make_opsetid("", OPSET)], attributes)
 
 
-# of an attribute as a constant: the type and the name of the value
+# type and value name of an attribute used as a constant
 _KINDS = {
     "Double": (onnx.AttributeProto.TENSOR, "value"),
     "Int": (onnx.AttributeProto.INT, "value_int"),

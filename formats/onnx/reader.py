@@ -74,7 +74,7 @@ def _parse(content: bytes, name: str) -> onnx.ModelProto:
 
 
 class _Reader:
-    """Walks the nodes in their order; `arriving` has, by name of a value, the projections and the bias summed in it."""
+    """Walks the nodes in order; `arriving` has, by name of a value, the projections and the bias summed in it."""
 
     def __init__(self, model: onnx.ModelProto, document: dict[str, Any]) -> None:
         names = {f.name for f in model.functions}
@@ -96,7 +96,7 @@ class _Reader:
         self.shared: dict[str, Connectivity] = {}
 
     def network(self) -> Network:
-        """Return what the file holds."""
+        """Return the contents of the file."""
         for node in self.nodes:
             self._node(node)
         document = self.document

@@ -21,10 +21,10 @@ _DOUBLE, _INT64, _FLOAT, _BOOL = (onnx.TensorProto.DOUBLE, onnx.TensorProto.INT6
 
 
 def to_bytes(network: Network) -> bytes:
-    """Serialise `network` as an ONNX model; see the package's text for its inputs and outputs.
+    """Serialise `network` as an ONNX model; see the package's docstring for its inputs and outputs.
 
     Raises:
-        NetworkError: a projection with a lag, which the file has no place for, or names that collide in it.
+        NetworkError: a projection with a lag, which the file cannot express, or names that collide in it.
     """
     check(network)
     nodes: list[onnx.NodeProto] = []
@@ -47,7 +47,7 @@ def to_bytes(network: Network) -> bytes:
 
 
 def check(network: Network) -> None:
-    """Refuse what the file has no place for.
+    """Refuse what the file cannot express.
 
     Raises:
         NetworkError: a projection with a lag, or neurons of a crossbar, or with a synaptic current in floating point; each by name.

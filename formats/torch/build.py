@@ -1,4 +1,4 @@
-"""From what was recorded of a module to a network: expressions become signals, and layers of neurons populations."""
+"""From a module's recording to a network: expressions become signals, and layers of neurons become populations."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .expressions import Expression, leaves
 __all__ = ["ENTRY", "Drawn", "Neurons", "build"]
 
 ENTRY = "input"
-MAX_DENSE = 1 << 28  # entries of a matrix that stands for the same one along every row of a map
+MAX_DENSE = 1 << 28  # entries of a matrix written out from one that applies to every row of a map
 READ_OUT = "End it with spiking neurons, one or more a class; a mean or sum over time, and an average of each class's neurons, may follow."
 
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of neurons as recorded: what arrives at it (relative to a step), and the user's name of it."""
+    """A layer of neurons as recorded: its input (relative to a step), and the user's name for it."""
 
     name: str
     where: str
@@ -49,11 +49,11 @@ def build(shape: tuple[int, ...], neurons: list[Neurons], output: Expression, en
     """Return the network of the layers that lead to the output, with weights in float32, and the same in float64.
 
     Args:
-        shape: of a sample at one step.
-        output: what the module returns at a step.
+        shape: of a sample at one time step.
+        output: the module's output at a time step.
 
     Raises:
-        NetworkError: an output that is not the spikes of one layer, or maxima and products of what is not spikes.
+        NetworkError: an output that is not the spikes of one layer, or maxima and products of anything but spikes.
         FormatError: weights beyond float32.
         DoesNotFitError: chains of maps too large to multiply out.
     """
@@ -75,7 +75,7 @@ class _Drawing:
         self.made: dict[str, Layer] = {}
 
     def layers(self, last: str) -> list[Layer]:
-        """Return the layers from which a way leads to the last, in the order in which the module ran them."""
+        """Return the layers with a path to the last one, in the order in which the module ran them."""
         waiting, needed = [last], set[str]()
         while waiting:
             name = waiting.pop()
@@ -98,10 +98,10 @@ class _Drawing:
         return Layer(neurons.name, x.shape, neuron, x, x.bias, np.ones(x.size, np.bool_))
 
     def output(self, e: Expression) -> tuple[str, int, float]:
-        """Return the layer whose spikes are the output, its neurons a class, and the factor of what is returned.
+        """Return the layer whose spikes are the output, its neurons per class, and the factor of the returned value.
 
         Raises:
-            NetworkError: the output is something else than the spikes of one layer, or their averages by class.
+            NetworkError: the output is not the spikes of one layer, nor their averages by class.
         """
         sources = {leaf.name for leaf in leaves(e) if leaf.op == "spikes"}
         signal = self.signal(e)
@@ -120,7 +120,7 @@ class _Drawing:
     # --- signals ------------------------------------------------------------------------------------------------------
 
     def signal(self, e: Expression) -> Signal:
-        """Return what an expression sends at each step, as sums of linear maps of spikes."""
+        """Return an expression's value at each step, as sums of linear maps of spikes."""
         waiting = [e]
         while waiting:  # without recursion: networks are deep
             top = waiting[-1]
@@ -202,7 +202,7 @@ class _Drawing:
         return replace(signals.convolved(_maps(x[0]), kernel, e.where), shape=e.shape)
 
     def _conv_of_parts(self, e: Expression, kernel: Kernel, child: Expression) -> Signal:
-        """Return a convolution of joined channels as the sum of those of each part, which stay taps."""
+        """Return a convolution of concatenated channels as the sum of one per part, which stay taps."""
         parts, start = list[Signal](), 0
         for part in child.args:
             stop = start + part.shape[0]
@@ -219,7 +219,7 @@ class _Drawing:
     def _over_time(self, e: Expression, x: list[Signal]) -> Signal:
         return signals.scaled(x[0], np.full(x[0].size, float(e.value)), e.where)
 
-    # --- gates --------------------------------------------------------------------------------------------------------
+    # --- threshold units -----------------------------------------------------------------------------------------------
 
     def _gate(self, e: Expression, x: Signal, level: float) -> Signal:
         name = free = f"{e.where.split(' (')[0]}.{e.op}" if e.where != "the module" else e.op

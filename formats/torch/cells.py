@@ -1,6 +1,6 @@
 """The neurons of SpikingJelly, snnTorch and Norse as the neurons of our networks.
 
-SpikingJelly (IF, LIF, ParametricLIF, CUBALIF): spikes when v >= v_threshold; v_reset None: the threshold is taken off.
+SpikingJelly (IF, LIF, ParametricLIF, CUBALIF): spikes when v >= v_threshold; v_reset None: the threshold is subtracted.
 snnTorch (Leaky, Synaptic): v <- beta v + i, spikes when v > threshold; a reset acts in the next step unless reset_delay is False, which
     for one to zero is the same.
 Norse (LIF, LIFCell, LIFBoxCell): v <- v + dt / tau_mem (v_leak - v + i), spikes when v > v_th.
@@ -25,9 +25,9 @@ USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJe
 
 @dataclass(frozen=True)
 class Cell:
-    """A layer of neurons. `late`: a spike takes the threshold off in the next step, past its leak. `sequence`: it takes all steps.
+    """A layer of neurons. `late`: the threshold is subtracted a step after the spike, past its leak. `sequence`: it takes all steps.
 
-    `recurrent`: its module `recurrent` takes its own spikes of the step before, and adds to what arrives.
+    `recurrent`: its module `recurrent` receives the layer's own spikes of the step before, and adds to its input.
     """
 
     neuron: LIF
@@ -37,7 +37,7 @@ class Cell:
 
 
 def is_neuron(module: torch.nn.Module) -> bool:
-    """Return whether a module is a layer of neurons of a framework that is known, read or not."""
+    """Return whether a module is a layer of neurons of a known framework, supported or not."""
     return _kind(module) is not None
 
 
@@ -45,10 +45,10 @@ def cell_of(module: torch.nn.Module, where: str) -> Cell:
     """Return the neurons of a module.
 
     Args:
-        where: its name in the user's module, for messages.
+        where: its name in the user's module, for error messages.
 
     Raises:
-        NetworkError: neurons that no chip runs as they are, or parameters out of range.
+        NetworkError: neurons that no chip runs unchanged, or parameters out of range.
     """
     rule = CELLS.get(_kind(module) or "")
     if rule is None:
@@ -61,7 +61,7 @@ def cell_of(module: torch.nn.Module, where: str) -> Cell:
 
 
 def _kind(module: torch.nn.Module) -> str | None:
-    """Return the class of neurons that a module is of, or comes from: `spikingjelly.LIFNode`."""
+    """Return the neuron class that a module is, or is derived from: `spikingjelly.LIFNode`."""
     for kind in type(module).__mro__:
         place = kind.__module__.split(".")
         if place[0] == "spikingjelly" and place[1:3] == ["activation_based", "neuron"] and not _is_base(kind):
@@ -79,7 +79,7 @@ def _is_base(kind: type) -> bool:
 
 
 def _number(value: Any, what: str, where: str) -> float:
-    """Return a parameter that all neurons of a layer share.
+    """Return a parameter shared by all neurons of a layer.
 
     Raises:
         NetworkError: it differs between them, or is not a finite number.
@@ -116,7 +116,7 @@ def _parametric(module: Any, where: str) -> Cell:
 
 
 def _decayed(keep: float, what: str, where: str) -> float:
-    """Return the time constant of a state of which a step keeps the share `keep`."""
+    """Return the time constant of a state that keeps the fraction `keep` per step."""
     if not 0.0 <= keep <= 1.0:
         raise NetworkError(f"{where} has a {what} of {keep}; it must lie in 0..1.")
     return np.inf if keep == 1.0 else 1.0 / (1.0 - keep)
@@ -134,7 +134,7 @@ def _cuba(module: Any, where: str) -> Cell:
 
 
 def _above(threshold: float) -> float:
-    """Return what v must reach to lie above a threshold."""
+    """Return the value that v must reach to exceed a threshold."""
     return float(np.nextafter(threshold, np.inf))
 
 

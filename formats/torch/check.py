@@ -16,14 +16,14 @@ from .run import Recorded, Recording
 
 __all__ = ["reading", "rounding", "same_output", "same_spikes"]
 
-NEAR = 1e-9  # relative difference of what arrives that is rounding
+NEAR = 1e-9  # relative difference of inputs that counts as rounding
 
 
 def same_spikes(network: Network, found: Recorded, values: NDArray[np.int64]) -> None:
-    """Hold what arrives at every layer and what it sends against the module's, each on the spikes that the module's earlier layers sent.
+    """Compare every layer's input and spikes with the module's, given the spikes that the module's earlier layers sent.
 
-    So the first layer that differs is where the import went wrong, and layers behind it do not hide it; where none differs, the whole does
-    not, by induction.
+    So the first layer that differs is where the import went wrong, and later layers do not hide it; if none differs, neither does the
+    whole network, by induction.
 
     Raises:
         MismatchError: the layer, the place, and why.
@@ -31,7 +31,7 @@ def same_spikes(network: Network, found: Recorded, values: NDArray[np.int64]) ->
     neurons = {n.name: n for n in found.neurons}
     for name, spikes, streams in _layers(network, found.recordings, values):
         recording, where = found.recordings[name], neurons[name].where
-        if not neurons[name].cell.late:  # whose late reset is a connection of its own
+        if not neurons[name].cell.late:  # its late reset is a separate connection
             _check_arriving(network, name, where, recording, streams)
         wanted = recording.sent
         if (spikes == wanted).all():
@@ -62,7 +62,7 @@ def _layers(
 
 
 def _check_arriving(network: Network, name: str, where: str, recording: Recording, streams: Mapping[str, NDArray[Any]]) -> None:
-    """Hold what arrives at a layer, in the network on the module's spikes, against what arrived in the module.
+    """Compare a layer's input, in the network on the module's spikes, with its input in the module.
 
     Raises:
         MismatchError: they differ by more than rounding.
@@ -85,7 +85,7 @@ def _check_arriving(network: Network, name: str, where: str, recording: Recordin
 
 
 def same_output(drawn: Drawn, recordings: Mapping[str, Recording], returned: NDArray[np.float64]) -> None:
-    """Hold what the module returned, summed over its time steps, against the spikes of the output by class.
+    """Compare the module's output, summed over its time steps, with the output spikes by class.
 
     Raises:
         MismatchError: they differ.
@@ -104,7 +104,7 @@ def same_output(drawn: Drawn, recordings: Mapping[str, Recording], returned: NDA
 
 
 def rounding(network: Network, recordings: Mapping[str, Recording], values: NDArray[np.int64]) -> tuple[str, ...]:
-    """Return a warning where weights rounded to float32 change spikes."""
+    """Return a warning if rounding weights to float32 changes spikes."""
     changed = sum(int((found != recordings[name].sent).sum()) for name, found, _ in _layers(network, recordings, values))
     if not changed:
         return ()
@@ -112,5 +112,5 @@ def rounding(network: Network, recordings: Mapping[str, Recording], values: NDAr
 
 
 def reading(warnings: tuple[str, ...]) -> Reading:
-    """Return what is said of the network with it."""
+    """Return what reading the module found, for the network."""
     return Reading("module", warnings, "Check that the module itself spikes there: trained weights, and samples as it was trained on.")

@@ -1,4 +1,4 @@
-"""Which operations of torch come in, and what each is in `expressions`. `docs/modules.md` has the table."""
+"""The supported operations of torch, and how each is expressed in `expressions`. `docs/modules.md` has the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["apply", "constant_of", "over_steps"]
 
 
 def name_of(func: Any) -> str:
-    """Return what a function of torch is called; of a property, its name."""
+    """Return the name of a torch function or property."""
     name = str(getattr(func, "__name__", func))
     return str(getattr(func.__self__, "__name__", name)) if name in ("__get__", "__set__") else name
 
@@ -27,7 +27,7 @@ def apply(to: Recorder, func: Any, args: Any, kwargs: Any) -> Any:
     """Run an operation of torch on arguments with traced tensors among them; return its result, traced.
 
     Raises:
-        NetworkError: an operation that does not come in, with the module that computes it.
+        NetworkError: an unsupported operation, with the module that computes it.
     """
     name = name_of(func)
     if name in ASKS or name in CONSTANTS:
@@ -65,7 +65,7 @@ def _refused(to: Recorder, name: str) -> NetworkError:
 
 
 def _together(to: Recorder, a: Any, b: Any, data: torch.Tensor) -> tuple[Any, Any, str]:
-    """Return two operands as expressions of one shape (constants as arrays of it), and what leads the axes of the result."""
+    """Return two operands as expressions of one shape (constants as arrays of it), and the leading axes of the result."""
     leads = [x.value.lead for x in (a, b) if isinstance(x, Traced)]
     lead = max(leads, key=len)
     if tuple(data.shape[: len(lead)]) != to.prefix(lead):
@@ -160,7 +160,7 @@ def _negated(to: Recorder, name: str, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _means(to: Recorder, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-    """Return the sum or mean over axes: of the time, or of a sample."""
+    """Return the sum or mean over the time axis, or over axes of a sample."""
     x: Traced = args[0]
     value, lead, count = x.value, x.value.lead, len(x.value.lead)
     dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
@@ -238,7 +238,7 @@ def over_steps(to: Recorder, e: Expression) -> Expression:
     """Return the value at a step, relative to it, of what sums or averages over all time steps, as a loop's `total += spikes` does.
 
     Raises:
-        NetworkError: sums of some of the steps, or of others.
+        NetworkError: sums over only some of the steps, or over other steps.
     """
     if e.op in ("view", "gather", "scale", "linear", "matrix", "pool"):
         inner = over_steps(to, e.args[0])
@@ -267,5 +267,5 @@ def _terms(e: Expression) -> list[Expression]:
 
 
 def _step(e: Expression) -> int:
-    """Return the time step that an expression is of: that of its latest leaf."""
+    """Return the time step of an expression: that of its latest leaf."""
     return max((leaf.step for leaf in leaves(e) if leaf.step is not None and not leaf.late), default=-1)

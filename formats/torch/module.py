@@ -43,7 +43,7 @@ def read_module(
         timesteps: of a sample.
         events: whether samples have a value for each time step.
         levels: samples are integers 0..levels on the chip; 255, of events of 0 and 1 alone 1.
-        scale: what one level is worth to the module; 1/255 where the sample lies in 0..1, 1 where it holds whole numbers above.
+        scale: the module's input for one level; 1/255 where the sample lies in 0..1, 1 where it holds whole numbers above.
         provenance: what the network notes of its origin.
 
     Returns:
@@ -51,8 +51,8 @@ def read_module(
 
     Raises:
         UsageError: a module in train mode, on another device or with hooks; a sample of a wrong shape or beyond its levels.
-        NetworkError: a layer that cannot come in, by its name in the module and with what to use instead; weights that are not finite.
-        MismatchError: the network sends other spikes than the module; the first layer that differs is named, with the reason.
+        NetworkError: an unsupported layer, by its name in the module and with what to use instead; weights that are not finite.
+        MismatchError: the network's spikes differ from the module's; the first layer that differs is named, with the reason.
         DoesNotFitError: maps too large to multiply out.
     """
     drawn = proven(module, sample=sample, timesteps=timesteps, events=events, levels=levels, scale=scale)
@@ -62,7 +62,7 @@ def read_module(
 def proven(
     module: torch.nn.Module, *, sample: Any, timesteps: int, events: bool = False, levels: int | None = None, scale: float | None = None
 ) -> Drawn:
-    """Return the network of `read_module` with the same in float64, in which the proof was made."""
+    """Return the network of `read_module` and its float64 version, on which the proof was made."""
     if not 1 <= timesteps <= MAX_STEPS:
         raise UsageError(f"timesteps is {timesteps}; it must lie in 1..{MAX_STEPS}.")
     values, entry = input_of(sample, timesteps, levels, scale, events=events)

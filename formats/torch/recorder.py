@@ -1,7 +1,7 @@
-"""Runs a module on real tensors that remember what they are, in `expressions`.
+"""Runs a module on real tensors that record what they are, as `expressions`.
 
 A module's forward is ordinary Python: it looks at shapes, loops over time steps, and calls functions as well as layers. So it is run
-as it stands, on a subclass of Tensor whose every operation torch hands to us (`__torch_function__`); layers of neurons alone are taken as a
+unchanged, on a subclass of Tensor whose every operation torch hands to us (`__torch_function__`); layers of neurons alone are taken as a
 whole. What only moves elements (view, flatten, select, stack, ...) is run a second time, on the numbers of the elements: where they went
 is what it does.
 """
@@ -33,21 +33,21 @@ FROM = {
 
 @dataclass(frozen=True)
 class Value:
-    """What a tensor is, and which axes lead those of a sample."""
+    """What a tensor is, and its leading axes before those of a sample."""
 
     expression: Expression
     lead: Lead
 
 
 class Traced(torch.Tensor):
-    """A tensor that remembers what it is."""
+    """A tensor that records what it is."""
 
     value: Value
     recorder: Recorder
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Hand an operation to the recorder of its tensors."""
+        """Pass an operation to the recorder of its tensors."""
         found = _first((*args, *(kwargs or {}).values()))
         if found is None:
             return func(*plain(args), **plain(kwargs or {}))
@@ -91,7 +91,7 @@ class Recorder:
         return self.stack[-1] if self.stack else "the module"
 
     def refuse(self, what: str, instead: str) -> NetworkError:
-        """Return the error of what cannot come in, at the module that is running."""
+        """Return the error for something unsupported, naming the running module."""
         return NetworkError(f"{self.at} {what}. {instead}")
 
     def prefix(self, lead: Lead) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ class Recorder:
         return tuple(sizes[axis] for axis in lead)
 
     def traced(self, data: torch.Tensor, value: Value) -> Traced:
-        """Return a tensor that remembers `value`.
+        """Return a tensor that records `value`.
 
         Raises:
             NetworkError: the tensor does not have its shape.
@@ -118,7 +118,7 @@ class Recorder:
         """Run an operation and return its traced result.
 
         Raises:
-            NetworkError: one that does not come in.
+            NetworkError: an unsupported operation.
         """
         return self.apply(self, func, args, kwargs)
 

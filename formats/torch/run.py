@@ -43,7 +43,7 @@ class Recorded:
 
 
 class _NeedsTimeError(NetworkError):
-    """The module takes sequences, and got a batch."""
+    """The module takes sequences but got a batch."""
 
 
 @dataclass
@@ -61,8 +61,8 @@ def record(module: torch.nn.Module, values: NDArray[np.float64], timesteps: int,
         values: (samples, ...), or (timesteps, samples, ...) of events.
 
     Raises:
-        UsageError: a module that cannot be run as it stands: in train mode, on another device, with hooks, or on this sample.
-        NetworkError: what cannot come in, by the name of its module.
+        UsageError: a module that cannot be run as it is: in train mode, on another device, with hooks, or on this sample.
+        NetworkError: something unsupported, by the name of its module.
     """
     _check(module)
     batch = values.shape[1] if temporal else values.shape[0]

@@ -1,6 +1,6 @@
 """Dense networks: int8 matrix products by onnxruntime, and neurons side by side. Exact: sums of products of bytes in 32 bits.
 
-A matrix product touches every weight, whether it is there or not, but each of them faster than `sum_pairs` touches one that is.
+A matrix product touches every weight, present or not, but each faster than `sum_pairs` touches a present one.
 Samples keep their layout, (samples, steps, neurons), so nothing is transposed.
 """
 
@@ -48,7 +48,7 @@ class _Product:
 
 @dataclass(frozen=True)
 class DenseProgram:
-    """A flat network as products. `widths`: inputs and neurons as they lie in memory; `sure`: whether they need not be measured."""
+    """A flat network as products. `widths`: inputs and neurons as stored in memory; `sure`: whether measuring is unnecessary."""
 
     program: Program
     products: tuple[_Product, ...]
@@ -77,7 +77,7 @@ def prepare(network: Network, program: Program) -> DenseProgram | None:
 
 
 def wins(dense: DenseProgram, make: Callable[[], Any]) -> bool:
-    """Return whether the products run a block of samples faster than the worker that `make` makes does, here and now."""
+    """Measure whether the products run a block of samples faster on this machine than the worker from `make`."""
     program = dense.program
     last, size = program.layers[-1].name, in_words(program.layers[-1].grid.channels)
     events = np.zeros((program.lanes, program.timesteps, program.grids[program.entry].channels), np.uint8)
@@ -108,7 +108,7 @@ def _session(weights: NDArray[np.int8]) -> Any:
     graph = helper.make_graph([node], "product", [ends[0]], [ends[1]], [numpy_helper.from_array(weights, "weights")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # blocks of samples are shared out to threads of our own
+    options.intra_op_num_threads = 1  # blocks of samples are distributed over our own threads
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -126,7 +126,7 @@ def _run_neurons(totals: Any, n: int, state: Any, registers: Any, dead: Any, spi
             sums[0, j] += counts[0, j]
             sums[1, j] += counts[1, j]
         for t in range(steps):
-            for j in range(n, width):  # lanes that fill up a word may spike by what is beside them
+            for j in range(n, width):  # padding lanes of a word may spike, depending on adjacent memory
                 spikes[s, t, j] = 0
 
 

@@ -1,14 +1,14 @@
 """Which number formats multiply a projection exactly: the proof, in integers, before anything runs.
 
-A sum of products of integers w s, with payloads s >= 0, has the weights' positive parts P and negative parts N. Whatever products a
-matrix product adds up first, in whatever blocks and order, the partial sum lies in  [-N, P].  A format that holds every integer up to
+A sum of products of integers w s, with payloads s >= 0, has the weights' positive parts P and negative parts N. In whatever order and
+blocks a matrix product adds them up, every partial sum lies in  [-N, P].  A format that holds every integer up to
 `total` in magnitude therefore never rounds, if
 
     max |w| <= operand,   max s <= operand,   max(P, N) <= total,
 
 since each product and each partial sum is an integer that it holds. The argument needs an algorithm that adds products and nothing else:
 matrix products do; Winograd's and the Fourier transform do not (they multiply by fractions, and by differences), which is why
-convolutions are unfolded into matrices and never handed to a library's own convolution.
+convolutions are unfolded into matrices and never passed to a library's own convolution.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FORMATS = {
         Format("float64", DOUBLE, DOUBLE),
     )
 }
-INT64 = "int64"  # what is left when none will do: SciPy on the CPU, the reference's own sums
+INT64 = "int64"  # the fallback if no format is exact: SciPy on the CPU, the reference's own sums
 Shape = tuple[int, int, int]
 
 
@@ -61,7 +61,7 @@ class Bounds:
 def bounds(network: Network, projection: Projection) -> Bounds:
     """Return the bounds of a projection's products and sums, exact integers.
 
-    Sums of positive numbers in float64 are exact below 2^53, and cannot come out below it once they have passed it.
+    Sums of positive numbers in float64 are exact below 2^53, and cannot fall below it again once they have passed it.
     """
     synapses = projection.synapses
     taps, pool = (synapses.taps, synapses.pool) if isinstance(synapses, Convolution) else (synapses, 1)
@@ -81,7 +81,7 @@ def choose(limits: Bounds, order: Sequence[str]) -> list[str]:
     """Return the formats of `order` that are proven exact within these bounds, in that order.
 
     Raises:
-        UsageError: a name that is no format.
+        UsageError: an unknown format name.
     """
     for name in order:
         if name not in FORMATS:
@@ -100,9 +100,9 @@ def whole(synapses: Synapses | Convolution) -> bool:
 
 
 def maps(network: Network) -> dict[str, Shape] | None:
-    """Return the (channels, rows, columns) in which the convolutions around each population see it, (size, 1, 1) without any.
+    """Return each population's (channels, rows, columns) according to the convolutions around it, (size, 1, 1) without any.
 
-    None: they disagree about one; then the network's flat form runs.
+    None: they disagree on one; then the network's flat form runs.
     """
     found = {p.name: _map(network, p) for p in network.populations}
     return None if None in found.values() else {name: shape for name, shape in found.items() if shape is not None}

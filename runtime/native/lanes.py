@@ -2,9 +2,9 @@
 
 Feed-forward sums do not depend on the order of spikes, so layers are run one after another, each for all time steps at once: a block of
 samples lies side by side, and each weight is loaded once for all of them and all steps. Convolutions slide their surviving taps over
-padded planes and are never unrolled. Blocks are shared out to threads, each with buffers of its own. Dense flat networks go through
-matrix products (`dense`), a single sample of a flat network event by event (`latency`); networks with lags, and so all that hear
-themselves, run in `recurrent`.
+padded planes and are never unrolled. Blocks are distributed over threads, each with its own buffers. Dense flat networks go through
+matrix products (`dense`), a single sample of a flat network event by event (`latency`); networks with lags, and so all recurrent
+ones, run in `recurrent`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .program import Program, prepare
 from .worker import Worker, in_words
 
 TOGETHER = 16  # blocks that a thread takes at once at most
-FEW = 3  # samples up to which maps are run one by one, not eight in a byte
+FEW = 3  # up to this many samples, maps are run one by one, not eight per byte
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class _Prepared:
         return partial(Worker, self.program)
 
 
-_last: list[tuple[weakref.ref[Network], bool, _Prepared | None]] = []  # prepared last: a run comes in batches
+_last: list[tuple[weakref.ref[Network], bool, _Prepared | None]] = []  # the last one prepared: a run comes in batches
 
 
 def _prepared(network: Network, few: bool) -> _Prepared | None:
-    """Return what is prepared, the last one if the same was asked for; None where the network's maps do not fit the kernels."""
+    """Return the prepared network, cached if it is the last one; None if the network's maps do not fit the kernels."""
     for held, shape, made in _last[:1]:
         if held() is network and shape == few:
             return made
@@ -82,7 +82,7 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     if any(p.lag for p in network.projections):
         return recurrent.simulate(network, events, options)
     made = _prepared(network, len(events) <= FEW)
-    if made is None:  # maps that the kernels do not take: every synapse one by one
+    if made is None:  # maps that the kernels do not support: every synapse one by one
         return simulate(network.flat.network, events, options).spread(network.flat)
     program = made.program
     if len(events) == 1 and not program.maps:

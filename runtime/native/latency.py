@@ -1,4 +1,4 @@
-"""One sample as fast as can be: events, or eight steps a synapse, in flat layers; eight steps a byte in maps. Buffers are made once."""
+"""One sample at minimal latency: events, or eight steps per synapse, in flat layers; eight steps per byte in maps. Buffers are reused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .kernels.sums import add_events
 from .program import Arriving, Layer, Program, prepare
 from .worker import Worker, in_words, roomy
 
-EVENT = 6  # how often as long as a synapse of eight steps one of an event takes
+EVENT = 6  # cost of a synapse of one event, relative to a synapse of eight steps
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Arriving:
     rows: _Rows | None
 
     def add(self, source: NDArray[np.uint8], live: int, totals: NDArray[Any]) -> None:
-        """Add what a source's payloads, (steps, neurons), are worth to (steps, targets): event by event, or eight steps a synapse."""
+        """Add a source's weighted payloads, (steps, neurons), to (steps, targets): event by event, or eight steps per synapse."""
         rows, neurons = self.rows, len(self.starts) - 1
         if rows is None or np.count_nonzero(source) * EVENT < -(-live // EIGHT) * neurons:
             add_events(self.starts, self.targets, self.weights, self.exponent, source[:live, :neurons], self.acc, totals[:live])
@@ -104,10 +104,10 @@ class OneSample:
             self.layers.append(_Layer(*head, np.zeros((2, n), np.int64)))
 
     def run(self, events: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-        """Run a sample's payloads, (timesteps, inputs); return each population's spikes (timesteps, neurons), in buffers that stay ours.
+        """Run a sample's payloads, (timesteps, inputs); return each population's spikes (timesteps, neurons), in buffers that are reused.
 
         Raises:
-            BackendError: a payload above the network's levels, on which the proofs of the sums stand.
+            BackendError: a payload above the network's levels, on which the proofs of the sums rely.
         """
         self.check(events)
         streams, live = {self.entry: np.ascontiguousarray(events)}, {self.entry: self.live}
@@ -157,7 +157,7 @@ class OneMapSample:
         """Run a sample's payloads, (timesteps, inputs); return the output's spikes, (timesteps, neurons)."""
         self.worker.gather(events[None])
         for layer in self.worker.program.layers:
-            self.worker.run_layer(layer, 0)  # no lane counts: spikes are all that is asked for
+            self.worker.run_layer(layer, 0)  # no lane counts: only spikes are needed
         spikes = np.empty((1, self.timesteps, self.output.size), np.uint8)
         self.worker.scatter(self.worker.program.layers[-1], spikes)
         return {self.output.name: spikes[0]}

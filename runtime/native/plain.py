@@ -1,4 +1,4 @@
-"""The native simulator in NumPy and SciPy: what runs where numba is missing, or where compiling kernels takes longer than the work.
+"""The native simulator in NumPy and SciPy: it runs if numba is missing, or if compiling kernels takes longer than the work.
 
 A second form of the arithmetic, not the reference's: a layer's sums of all steps are one sparse product, and its registers are kept in
 place. Populations on a common cycle have to be stepped together; the reference does that.
@@ -26,12 +26,12 @@ Array = NDArray[Any]
 
 
 def independent(network: Network) -> bool:
-    """Return whether all of a network runs here, in no part on the reference."""
+    """Return whether all of a network runs here, with no part on the reference."""
     return all(p.lag == 0 for p in network.projections)
 
 
 def seconds(network: Network, samples: int) -> float:
-    """Estimate how long a run takes here, from what each neuron and each synapse takes a step."""
+    """Estimate how long a run takes here, from the time per step of each neuron and each synapse."""
     entry, steps = network.populations[0].name, network.timesteps
     once = network.input.is_once
     sums = sum(p.synapses.count * (1 if once and p.source == entry else steps) for p in network.projections)
@@ -123,5 +123,5 @@ def _decay(state: NDArray[np.int64], constant: int) -> None:
     elif constant:
         negative = state < 0
         state *= DECAY_ONE - constant
-        state += negative * (DECAY_ONE - 1)  # a floor after this rounds what is negative up
+        state += negative * (DECAY_ONE - 1)  # a floor after this rounds negative values up
         state >>= 12

@@ -1,4 +1,4 @@
-"""What the native simulator makes of a network before it runs: how streams lie in memory, and each projection as its kernel takes it."""
+"""A network prepared for the native simulator: the layout of streams in memory, and each projection as its kernel takes it."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Program:
         return any(grid.plane > 1 for grid in self.grids.values())
 
     def check(self, events: NDArray[np.uint8]) -> None:
-        """Refuse payloads above the network's levels, on which the proofs of the sums stand."""
+        """Refuse payloads above the network's levels, on which the proofs of the sums rely."""
         largest = int(events.max(initial=0))
         if largest > self.levels:
             raise BackendError(f"A payload is {largest}; the network's input has at most {self.levels}.")
@@ -154,7 +154,7 @@ class Program:
         return 1 if self.packing and name != self.entry else self.lanes
 
     def rows(self, name: str) -> int:
-        """Return how many rows of bytes hold a population's steps."""
+        """Return the number of byte rows that hold a population's steps."""
         if name == self.entry:
             return self.live
         return -(-self.timesteps // 8) if self.packing == STEPS else self.timesteps
@@ -180,7 +180,7 @@ def _narrow(projection: Projection) -> bool:
 
 
 def _whole(synapses: object) -> bool:
-    """Return whether a convolution has one output position: a matrix serves it better."""
+    """Return whether a convolution has a single output position: a matrix is then better."""
     return isinstance(synapses, Convolution) and synapses.target_shape[1:] == (1, 1)
 
 

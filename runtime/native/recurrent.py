@@ -74,7 +74,7 @@ def _run_block(
 
 
 def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], filled: int) -> dict[str, Int64]:
-    """Run the populations of a cycle, or one: first the sums of what others send, all steps at once; then step by step the cycle's own."""
+    """Run the populations of a cycle, or one: first the sums of input from others, all steps at once; then step by step the cycle's own."""
     names = {layer.name for layer in group}
     shapes = {layer.name: (layer.biases.size, timesteps, LANES) for layer in group}
     currents = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}

@@ -1,7 +1,7 @@
 """A network as tables for one step at a time: what a session advances, in NumPy here and by a kernel in `kernels.stepping`.
 
-All cells (the inputs, then the neurons of every population in the network's order) are numbered through. Every synapse is listed by its
-source, so that a step costs what the sources that sent something cost, and the neurons.
+All cells (the inputs, then the neurons of every population in the network's order) are numbered. Every synapse is listed by its
+source, so that the cost of a step is that of the active sources and the neurons.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Lists:
 
     def __init__(self) -> None:
         self.places: dict[int, int] = {}
-        self.kept: list[Any] = []  # so that no id comes up again
+        self.kept: list[Any] = []  # so that no id is reused
         self.found: list[Synapses] = []
         self.pointers = self.synapses = 0
 
@@ -128,7 +128,7 @@ class State:
     """What changes from step to step.
 
     `u`, `v`: by cell, synaptic current and membrane potential after the last step; `sent`: (depth, cells) what each cell sent, step t in
-    row t modulo depth: payloads of inputs, 0 or 1 of neurons. `sums`, `part`: room for what arrives.
+    row t modulo depth: payloads of inputs, 0 or 1 of neurons. `sums`, `part`: scratch for the inputs.
     """
 
     def __init__(self, program: Program) -> None:
@@ -161,7 +161,7 @@ def advance(program: Program, state: State, t: int) -> None:
 
 
 def _add(program: Program, state: State, t: int, row: list[int], a: Int) -> None:
-    """Add (W s) << exponent of a projection, the synapses of the sources that sent something alone."""
+    """Add (W s) << exponent of a projection, using only the synapses of active sources."""
     source, size, exponent, lag, place = row
     if t < lag:
         return

@@ -296,7 +296,7 @@ def run_neurons(
 
 @jit
 def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: int, out: Any, sums: Any) -> None:
-    """Run gates that spike when any of their pool x pool window does; a gate's state is never left over, so spikes are its active updates.
+    """Run threshold units that spike if any input of their pool x pool window does; they keep no state, so active updates equal spikes.
 
     A byte is a position: of one sample, or of eight, one a bit.
 

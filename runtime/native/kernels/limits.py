@@ -1,4 +1,4 @@
-"""What the kernels promise each other: how much a sum holds, and how large scratch memory is."""
+"""Limits shared by the kernels: the range of sums, and the size of scratch memory."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: 
     """
     mask, one = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
     lanes, filled = block
-    if not filled:  # nobody asks
+    if not filled:  # not needed
         return
     each = lanes // 8
     for kind in range(2):
