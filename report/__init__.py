@@ -1,6 +1,6 @@
 """Reports of results: `write` makes a page, Markdown, JSON, or one table in CSV or LaTeX.
 
-All of it comes from results; nothing is measured here."""
+Everything comes from results; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write"]
 
-if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
+if not TYPE_CHECKING:  # type checkers would accept any name from a module with __getattr__
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {

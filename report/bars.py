@@ -1,4 +1,4 @@
-"""Stacked bars: one row a model or network, its parts from left to right, its sum at the end. All rows share one scale."""
+"""Stacked bars: one row per model or network, its parts from left to right, its sum at the end. All rows share one scale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 520.0, 130.0, 74.0, 30.0, 4.0
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a bar; `style` is one of the categories c1..c6 of the style sheet; `note` is added to what the pointer shows."""
+    """A part of a bar; `style` is one of the categories c1..c6 of the style sheet; `note` is added to its tooltip."""
 
     name: str
     value: float
@@ -38,7 +38,7 @@ class Bar:
 
 
 def chart(bars: list[Bar], unit: str, said: str) -> Markup:
-    """Draw the bars from zero on one scale; `said` is what a screen reader says of the drawing, before the sums."""
+    """Draw the bars from zero on one scale; `said` is the drawing's description for screen readers, before the sums."""
     peak = max((bar.total for bar in bars), default=0.0)
     pieces: list[Markup] = []
     for row, bar in enumerate(bars):

@@ -1,6 +1,6 @@
-"""Several runs side by side: one row a run, accuracy against connectivity, operations and energy. Rendered as page, text or Markdown.
+"""Several runs side by side: one row per run, accuracy against connectivity, operations and energy. Rendered as page, text or Markdown.
 
-Energies are compared under one chip model: one that has priced every run, the first run's own where it did. Where no model priced all,
+Energies are compared under one chip model: one that has priced every run, the first run's own if possible. If no model priced all,
 each model has a drawing of its own runs, and the table names the model of each row.
 """
 
@@ -37,7 +37,7 @@ def _checked(run: Run) -> str:
 class _Figure:
     """A column: how a run is written in it, and the field whose lowest (-1) or highest (1) value is the best of its data set.
 
-    `once`: left out where all runs share it; `digital`: left out where no run has it.
+    `once`: omitted if all runs share it; `digital`: omitted if no run has it.
     """
 
     column: Column
@@ -80,7 +80,7 @@ _FIGURES: tuple[_Figure, ...] = (
 
 
 def table(made: Sequence[Run]) -> Table:
-    """Return the table of these runs, without what all share; the best among runs on the same data is strong."""
+    """Return the table of these runs, without columns that all share; the best among runs on the same data is bold."""
     chosen = [f for f in _FIGURES if not f.once or len({f.written(run) for run in made}) > 1]
     chosen = [f for f in chosen if not f.digital or any(getattr(run, f.digital) is not None for run in made)]
     best = _best(made)
@@ -103,7 +103,7 @@ def _best(made: Sequence[Run]) -> set[tuple[str, int]]:
 
 
 def _group(run: Run, key: str) -> tuple[object, ...]:
-    """Only what is of one data set has a best: accuracies on the same samples, energies and times of one model."""
+    """Only comparable figures have a best: accuracies on the same samples, energies and times of one model."""
     if key == "accuracy":
         return run.data, *run.tested_on
     return (run.data, run.model) if key in ("joules", "dynamic_joules", "seconds") else (run.data,)
@@ -136,7 +136,7 @@ def provenance(made: Sequence[Run]) -> Table:
 
 
 def digital(made: Sequence[Run]) -> str:
-    """Say by which model dense and deployed networks are priced in plain arithmetic; nothing where no run has it."""
+    """Name the model that prices dense and deployed networks in digital arithmetic; empty if no run has it."""
     models = ", ".join(dict.fromkeys(shorten(r.digital_model, 24) for r in made if r.digital_model))
     priced = "Dense ANN (one pass), dense SNN (the measured spikes), deployed SNN: arithmetic alone by"
     return f"{priced} {models}; not to be added to the chip's energy." if models else ""
@@ -161,7 +161,7 @@ def shared(made: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def view(made: Sequence[Run]) -> dict[str, Any]:
-    """Return what the template of the page needs."""
+    """Return the values for the page's template."""
     series = _series(made)
     names = list(dict.fromkeys(series))
     models = list(dict.fromkeys(str(r.model) for r in made))
@@ -218,7 +218,7 @@ def _figure(
     written: Callable[[float], str],
     model: str | None = None,
 ) -> dict[str, Any] | None:
-    """Return a drawing of the runs (of one model) that say `key`; None where fewer than two do."""
+    """Return a drawing of the runs (of one model) that have `key`; None if fewer than two do."""
     marks = [
         scatter.Mark(r.number, r.run, s, getattr(r, key), r.accuracy, r.interval, r.sparsity_asked)
         for r, s in zip(made, series, strict=True)

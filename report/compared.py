@@ -1,4 +1,4 @@
-"""One run among several: the figures that runs are compared by, under one chip model where one has priced all."""
+"""One run among several: the figures by which runs are compared, under one chip model if one has priced all."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Priced(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the comparison: per sample and in SI units; None where a run does not say.
+    """A row of the comparison: per sample and in SI units; None if a run does not have the figure.
 
     `joules`, `dynamic_joules` and `seconds` are those of `model`; `interval`: the 95 % interval of the accuracy; `over`: the samples in
-    words; `equal`: whether every spike was that of the integer reference, None where it was not checked.
+    words; `equal`: whether every spike matched the integer reference, None if not checked.
     """
 
     number: int
@@ -74,12 +74,12 @@ class Run:
 
     @property
     def tested_on(self) -> tuple[object, ...]:
-        """What is equal for two runs if their accuracies are of the same samples."""
+        """A key that is equal for two runs if their accuracies are on the same samples."""
         return stages.tested_on("test", self.samples, self.of, self.chosen)
 
 
 def rows(runs: Sequence[tuple[str, Document]]) -> list[Run]:
-    """Return one row a run of the figures that runs are compared by; runs: (name, results)."""
+    """Return one row of figures per run; runs: (name, results)."""
     cleaned = [(clean(name), clean(results)) for name, results in runs]
     model = common_model([results for _, results in cleaned])
     return [_run(number, name, results, model) for number, (name, results) in enumerate(cleaned, 1)]

@@ -1,4 +1,4 @@
-"""What `spikeloom compile` and `spikeloom estimate` found, as the terminal shows it."""
+"""The results of `spikeloom compile` and `spikeloom estimate`, for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PassSize(Section):
 
 
 class PassRecord(Section):
-    """A pass: what it is for, its options, what it changed, the network before and after it, and how many seconds it took."""
+    """A pass: its purpose, its options, what it changed, the network before and after it, and its duration in seconds."""
 
     name: str
     seconds: Amount
@@ -31,7 +31,7 @@ class PassRecord(Section):
 
 
 class DeadCode(Section):
-    """Synapses and neurons removed without a change of any spike, of how many, and the synapses that rounding made zero."""
+    """Synapses and neurons removed without changing any spike, the totals, and the synapses that rounding made zero."""
 
     synapses: Whole
     neurons: Whole
@@ -40,7 +40,7 @@ class DeadCode(Section):
 
 
 class FirstMismatch(Section):
-    """The first layer whose spikes differ from the float network's, and the share (0..1) that does."""
+    """The first layer with spike mismatch against the float network, and the fraction (0..1) of spikes that differ."""
 
     layer: str
     share: Amount
@@ -80,7 +80,7 @@ class ComponentOnPaper(Section):
 
 
 class OnPaper(Section):
-    """What a network needs of a chip at least: cores by limit, dynamic joules per sample by component."""
+    """The least that a network needs of a chip: cores by limit, dynamic joules per sample by component."""
 
     chip: str
     layers: list[LayerOnPaper]

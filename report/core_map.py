@@ -20,11 +20,11 @@ from .sizes import ChipInUse, CoreLoad
 _GAP, _LEFT, _TOP = 5.0, 24.0, 18.0
 _DRAWN_CHIPS = 12
 _WHOLE = 256
-"""Up to so many tiles the whole mesh is drawn."""
+"""Up to this many tiles the whole mesh is drawn."""
 _OUTLINED = 6.5
 """Places smaller than this many pixels have no outlines of their own."""
 _NAMED_CORES = 300
-"""Above this many used cores the map carries no words, so that the page stays small."""
+"""Above this many used cores the map has no tooltips, to keep the page small."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def by_limit(cores: Sequence[CoreLoad], chip: ChipInUse) -> list[SmallMap]:
 
 
 def _small(cores: Sequence[CoreLoad], chip: ChipInUse, name: str, spoken: str) -> Markup:
-    """Draw the map of one limit: no words but what a screen reader says, one path a colour."""
+    """Draw the map of one limit: no text except for screen readers, one path per colour."""
 
     if len(_places(cores, chip)) > _DRAWN_CHIPS:
         cores, chip = _one_box_a_chip(cores, chip, lambda core: core.share(name))
@@ -210,7 +210,7 @@ def _mesh(cores: Sequence[CoreLoad], chip: ChipInUse) -> tuple[int, int]:
 
 
 def _slots(cores: Sequence[CoreLoad], per_tile: int) -> list[tuple[int, tuple[int, int], int, CoreLoad]]:
-    """Give every used core its chip, its tile, and a place there: its number modulo the cores of a tile, or the next that is free."""
+    """Give every used core its chip, its tile, and a place there: its number modulo the cores per tile, or the next free one."""
     taken: set[tuple[int, tuple[int, int], int]] = set()
     made: list[tuple[int, tuple[int, int], int, CoreLoad]] = []
     for core in cores:

@@ -1,6 +1,6 @@
-"""A table as comma-separated values (RFC 4180), for spreadsheets: the cells as they are written on the page, units in the headings.
+"""A table as comma-separated values (RFC 4180), for spreadsheets: the cells as written on the page, with units in the headings.
 
-A spreadsheet takes a cell that begins with = + - @ for a formula, and names come from files: such a cell gets an apostrophe in front,
+Spreadsheets treat cells that begin with = + - @ as formulas, and names come from files: such a cell gets a leading apostrophe,
 unless it is a number. For figures at full precision there are `Results.to_frame` and results.json.
 """
 
@@ -27,6 +27,6 @@ def table(found: Table) -> str:
 
 
 def safe(text: str) -> str:
-    """Return a cell on one line that no spreadsheet takes for a formula."""
+    """Return a one-line cell that no spreadsheet treats as a formula."""
     line = " ".join(text.split())
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) and not NUMBER.fullmatch(line) else line

@@ -1,4 +1,4 @@
-"""The tables and sentences of what was compiled, and of a network on paper."""
+"""The tables and sentences for a compiled network, and for an estimate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def layers(found: Compiled) -> Table:
 
 
 def sentences(found: Compiled) -> list[tuple[str, str]]:
-    """Say what was dropped for free, what rounding took, and where the deployed spikes first differ from the float network's."""
+    """Say what was removed without effect, what rounding removed, and where deployed spikes first differ from the float network's."""
     dead, first, said = found.dead_code, found.first_drift, list[tuple[str, str]]()
     whole = max(dead.of_synapses, 1) if dead else 1
     if dead and (dead.synapses or dead.neurons):
@@ -43,7 +43,7 @@ def sentences(found: Compiled) -> list[tuple[str, str]]:
 
 
 def on_paper(found: OnPaper) -> tuple[Table, Table, Table]:
-    """Return the layers, the cores that each limit asks for, and the dynamic energy of a network on paper."""
+    """Return the layers, the cores that each limit requires, and the dynamic energy of an estimate."""
     layer = Table(
         "Layers, estimated",
         (Column("layer", figure=False), Column("neurons"), Column("synapses"), Column("rate"), Column("SOPs caused")),

@@ -1,4 +1,4 @@
-"""What a results.json holds, section by section, as types that refuse a damaged or foreign file with the key that is wrong.
+"""The contents of results.json, section by section, as types that refuse a damaged or foreign file and name the wrong key.
 
 They are here and not in `runtime`, which fills them, because `runtime` may import `report` and not the other way round: the report reads
 what it shows by attribute, from the same types that a run makes and a file is checked by. Figures are per sample unless their names say
@@ -131,7 +131,7 @@ class RatesOfPopulation(Section):
 
 
 class Rates(Section):
-    """The rates by step, over so many samples."""
+    """The rates by step, over this many samples."""
 
     samples: Whole
     populations: list[RatesOfPopulation]
@@ -201,9 +201,9 @@ class Arithmetic(Section):
 
 
 class Provenance(Section):
-    """Where the figures come from: the command that makes them again, versions, seed, checksums, the options of compiling.
+    """Where the figures come from: the command that reproduces them, versions, seed, checksums, the compile options.
 
-    `training`: what the training said of itself, by name; free, since each framework says something else.
+    `training`: what the training recorded, by name; free-form, since each framework records something different.
     """
 
     command: str | None = None
@@ -234,13 +234,13 @@ class SubsetRun(Section):
 
 
 class Document(BaseModel):
-    """What one run found.
+    """The results of one run.
 
-    `accuracy`: share of the predictions that are the labels; None where the samples had none.
+    `accuracy`: fraction of the predictions that match the labels; None if the samples had none.
     `predictions`: (samples,) int64, of each sample the class whose output neurons spiked most, the lowest where several did.
     `output_counts`: (samples, classes) int64, the spikes that this was decided by: of all output neurons of a class, over all time steps.
-    `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in results of before they were kept.
-    `labels`: (samples,) int64, the class of each sample; None without labels, and in results of before they were kept.
+    `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in older results, which did not store them.
+    `labels`: (samples,) int64, the class of each sample; None without labels, and in older results, which did not store them.
     `crossbar_events_per_sample`: set bits under a spike, of crossbars. `check`, `checks`: the first and all comparisons with the integer
     reference, where results of several backends were gathered.
     """

@@ -1,6 +1,6 @@
 """Numbers as people read them: SI prefixes, thousands separators, percentages. Shared by the page and the terminal.
 
-Every function takes None, NaN and infinities, so that a missing figure shows as a dash and never breaks a report.
+Every function takes None, NaN and infinities, so that a missing figure appears as a dash and never breaks a report.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def count(value: float | None, digits: int = 3) -> str:
 
 
 def compact(value: float | None, digits: int = 3) -> str:
-    """Write a count in little room: in full below a million, then "12.3 M"; beyond the prefixes with an exponent."""
+    """Write a count compactly: in full below a million, then "12.3 M"; beyond the prefixes with an exponent."""
     if value is None or _special(value) or abs(value) < 1e6:
         return count(value, digits)
     return si(value, "", digits)
@@ -103,7 +103,7 @@ def points(difference: float | None, decimals: int = 2) -> str:
 
 
 def ratio(value: float | None, bound: float | None) -> str:
-    """Write how far `value` lies above its lower `bound`: "1.50×"; a dash where there is nothing to divide by."""
+    """Write how far `value` lies above its lower `bound`: "1.50×"; a dash if there is nothing to divide by."""
     if value is None or bound is None or _special(value) or _special(bound):
         return MISSING
     if bound == 0:
@@ -178,6 +178,6 @@ def _minus(written: str) -> str:
 
 
 def compiled_once(results: Document) -> str:
-    """Say how long compiling kernels took, which the time of a run leaves out; nothing where none were compiled."""
+    """Say how long compiling kernels took, which is not part of a run's time; empty if none were compiled."""
     seconds = results.compiling_seconds
     return f" Compiled kernels once: {duration(seconds)}." if seconds >= 0.05 else ""

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page made of one results.json, or of several. No script, nothing from elsewhere; it prints."""
+"""The HTML report: one self-contained page from one or more results.json. No scripts or external resources; suitable for printing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write(results: Document, path: Path) -> Path:
 
 
 def render_comparison(rows: Sequence[compare.Run]) -> str:
-    """Return the page that compares the runs of `rows`, which `compare.rows` made."""
+    """Return the page that compares the runs of `rows`, made by `compare.rows`."""
     return render_page("compare.html.j2", compare.view(rows))
 
 
@@ -50,7 +50,7 @@ def write_comparison(rows: Sequence[compare.Run], path: Path) -> Path:
 
 @functools.cache
 def _environment() -> Environment:
-    """The template engine: everything is escaped, since names come from files; what is undefined is our error, never an empty spot."""
+    """The template engine: everything is escaped, since names come from files; undefined values raise an error instead of leaving a gap."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,

@@ -16,7 +16,7 @@ SIGNS = {
     **{"[": "{[}", "]": "{]}", "*": "{*}"},  # \\ takes what stands in brackets, and a star
     **{"µ": r"\textmu{}", "…": r"\ldots{}", "–": r"\textendash{}", "−": "$-$", "±": r"$\pm$", "×": r"$\times$"},
 }
-"""How LaTeX writes what it would take for something else, and what reports have beside ASCII."""
+"""LaTeX for its special characters, and for the non-ASCII characters in reports."""
 _SIGNS = str.maketrans(SIGNS)
 
 
@@ -33,7 +33,7 @@ def table(found: Table) -> str:
 
 
 def written(cell: Cell) -> str:
-    """Return a cell; the figure that counts is bold."""
+    """Return a cell; the main figure is bold."""
     said = text(cell.line)
     return rf"\textbf{{{said}}}" if cell.strong and said else said
 

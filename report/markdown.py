@@ -1,4 +1,4 @@
-"""The report as Markdown, for issues, READMEs and mail: the page's tables without its drawings."""
+"""The report as Markdown, for issues, READMEs and e-mail: the page's tables without its drawings."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def section(found: Table) -> str:
 
 
 def written(cell: Cell) -> str:
-    """Return a cell as it stands in a Markdown table."""
+    """Return a cell for a Markdown table."""
     written = _text(cell.line)
     return f"**{written}**" if cell.strong and written else written
 
 
 def _text(value: object) -> str:
-    """Escape what Markdown would read as a mark: names come from files."""
+    """Escape Markdown's special characters: names come from files."""
     return str(value).translate(_MARKS)
 
 

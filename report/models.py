@@ -26,7 +26,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """Energy or latency by model: of every part its value and status, the totals, of energy what is dynamic."""
+    """Energy or latency by model: every part's value and status, the totals and, for energy, the dynamic part."""
 
     title: str
     unit: str
@@ -38,7 +38,7 @@ class Quantity:
 
 
 def quantities(found: Models | None) -> list[Quantity]:
-    """Return energy and latency by part and model, with their drawings; nothing where no model was priced."""
+    """Return energy and latency by part and model, with their drawings; empty if no model was priced."""
     if found is None or not found.rows:
         return []
     joules, seconds = ([row.energy for row in found.rows], [row.latency for row in found.rows])
@@ -67,7 +67,7 @@ def _part(part: PartOfModel) -> Part:
 
 
 def left_out(found: Models | None) -> list[tuple[str, list[str]]]:
-    """Return each reason to leave models out with the models that it holds for."""
+    """Return each reason for leaving models out, with the models that it applies to."""
     reasons: dict[str, list[str]] = {}
     for one in found.left_out if found else []:
         reasons.setdefault(one.why, []).append(one.model)
@@ -75,7 +75,7 @@ def left_out(found: Models | None) -> list[tuple[str, list[str]]]:
 
 
 def baselines(found: Baselines | None) -> Markup | None:
-    """Draw the energies of the networks in arithmetic alone; None where there are none."""
+    """Draw the energies of the networks in digital arithmetic; None if there are none."""
     rows = found.rows if found else []
     bars = [Bar(row.name, (Part(row.what, row.joules_per_sample, "c6"),)) for row in rows if row.joules_per_sample is not None]
     return chart(bars, "J", "Energy per sample in arithmetic alone") if bars else None

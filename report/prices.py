@@ -1,4 +1,4 @@
-"""Energy and time under chip models, and the networks in digital arithmetic, as results.json holds them."""
+"""Energy and time under chip models, and the networks in digital arithmetic, as stored in results.json."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Latency(Section):
 
 
 class Part(Section):
-    """A part of a model's energy or time: joules or seconds per sample, and the status of the least sure number in it ("": none)."""
+    """A part of a model's energy or time: joules or seconds per sample, and the status of its least certain number ("": none)."""
 
     name: str
     value: Amount
@@ -60,7 +60,7 @@ class Part(Section):
 
 
 class ModelPrices(Section):
-    """The counts of the run under one chip model: joules and seconds per sample, in all and by part."""
+    """The counts of the run under one chip model: joules and seconds per sample, in total and by part."""
 
     model: str
     title: str = ""
@@ -73,7 +73,7 @@ class ModelPrices(Section):
 
 
 class LeftOut(Section):
-    """A chip model that has no price for what was counted, and why."""
+    """A chip model without prices for these counts, and why."""
 
     model: str
     why: str

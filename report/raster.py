@@ -1,6 +1,6 @@
-"""The spike raster of one sample: time to the right, one row per neuron, or per few neighbours where they are many.
+"""The spike raster of one sample: time to the right, one row per neuron, or per group of neighbours if there are many.
 
-Above it, on the same axis of time, the mean rate of the layer at each step over many samples, where results.json has it.
+Above it, on the same time axis, the layer's mean rate at each step over many samples, if results.json has it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .format import count, percent, shorten
 _MOST_ROWS = 200
 _MOST_COLUMNS = 200
 _MOST_CELLS = 24_000
-"""Over all populations of a page, which keeps it below half a megabyte."""
+"""Over all populations of a page, to keep it below half a megabyte."""
 _PANEL = 300.0
 _LEFT, _TOP, _BOTTOM = 44.0, 8.0, 34.0
 _STRIP = 46.0
@@ -63,7 +63,7 @@ def _panel(population: RasterOfPopulation, rates: list[float] | None, steps: int
 
 
 def _rate(rates: list[float] | None) -> str:
-    """Say the mean rate and the highest; nothing where they are not known."""
+    """Say the mean rate and the highest; empty if they are unknown."""
     if not rates:
         return ""
     said = f"mean rate {percent(sum(rates) / len(rates), 1)} per neuron and step, highest {percent(max(rates), 1)}"
@@ -71,7 +71,7 @@ def _rate(rates: list[float] | None) -> str:
 
 
 def _shown(population: RasterOfPopulation, neurons: int) -> tuple[int, str]:
-    """Return how many neurons were recorded, and what to say where they are not all."""
+    """Return how many neurons were recorded, and a note if that is not all of them."""
     every = population.every
     shown = -(-neurons // every)
     return shown, "" if every == 1 else f"{count(shown)} of {count(neurons)} neurons, every {_ordinal(every)}: "
@@ -118,7 +118,7 @@ def _rates(rates: list[float], pitch: float, across: float) -> list[Markup]:
 
 
 def _spikes(cells: NDArray[np.int64], wide: float, high: float, top: float) -> list[Markup]:
-    """Draw the cells that hold spikes as dashes, one path per colour step, in units of cells so that a dash takes few letters."""
+    """Draw the cells that hold spikes as dashes, one path per colour step, in units of cells, so that a dash takes few characters."""
     marks: dict[int, list[str]] = {}
     peak, dash = float(cells.max(initial=0)), "h.8" if wide >= 4 else "h1"
     for row, column in np.argwhere(cells).tolist():

@@ -1,4 +1,4 @@
-"""Accuracy against a cost: one mark a run, a colour and a shape a series, the cost on a logarithmic axis."""
+"""Accuracy against a cost: one mark per run, a colour and a shape per series, the cost on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .format import percent
 __all__ = ["STYLES", "Mark", "chart", "legend"]
 
 STYLES = 7
-"""Series that look different: classes c1..c4, c6, c7, c5 of the style sheet, each with a shape of its own."""
+"""Styles to tell series apart: classes c1..c4, c6, c7, c5 of the style sheet, each with its own shape."""
 _COLOURS = ("c1", "c2", "c3", "c4", "c6", "c7", "c5")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 500.0, 330.0, 52.0, 18.0, 12.0, 50.0
 _NUMBERED = 20
-"""Up to so many marks carry their numbers."""
+"""Up to this many marks are numbered."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def chart(marks: Sequence[Mark], series: Sequence[str], label: str, written: Cal
         marks: at least one.
         series: all names, in the order of their styles.
         label: of the axis of costs.
-        written: writes a cost.
+        written: formats a cost.
     """
     across, up = _Log([m.x for m in marks]), _Linear([e for m in marks for e in m.interval])
     parts = [*_frame(across, up, label, written), *_lines(marks, series, across, up)]
@@ -73,7 +73,7 @@ class _Log:
 
 
 class _Linear:
-    """The axis of accuracies, from a round one to a round one."""
+    """The axis of accuracies, from one round value to another."""
 
     def __init__(self, values: list[float]) -> None:
         span = max(max(values) - min(values), 0.002)
@@ -81,7 +81,7 @@ class _Linear:
         self.step = magnitude * next(m for m in (1, 2, 5, 10) if m * magnitude >= span / 5 * (1 - 1e-9))
         self.low = self.step * math.floor(min(values) / self.step + 1e-9)
         self.high = self.step * math.ceil(max(values) / self.step - 1e-9)
-        if self.high - self.low < self.step / 2:  # all are one round number
+        if self.high - self.low < self.step / 2:  # all equal one round number
             self.low, self.high = self.low - self.step, self.high + self.step
 
     def place(self, value: float) -> float:

@@ -1,4 +1,4 @@
-"""The base of the sections of results.json, and the numbers in them: finite, not negative, and of a size that can be."""
+"""The base of the sections of results.json, and the numbers in them: finite, not negative, and of plausible size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MESH = 1 << 14
 
 Int = NDArray[np.int64]
 Amount = Annotated[Annotated[int, Strict()] | Annotated[float, Strict()], Field(ge=0, le=MOST)]
-"""A count, energy, time or share; never negative. What is whole stays whole."""
+"""A count, energy, time or share; never negative. Integers stay integers."""
 Rate = Annotated[float, Field(ge=0.0, le=MOST)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 63)]
 Positive = Annotated[int, Field(ge=1, lt=1 << 63)]
@@ -27,7 +27,7 @@ Place = Annotated[int, Field(ge=0, lt=MESH)]
 
 
 def _of_dimensions(dimensions: int, least: int = 0) -> PlainValidator:
-    """Take whole numbers >= `least` in so many dimensions, which are made read-only 64-bit integers."""
+    """Validate integers >= `least` with the given number of dimensions; return them as read-only 64-bit integers."""
 
     def check(value: Any) -> Int:
         array = np.asarray(value)
@@ -42,18 +42,18 @@ def _of_dimensions(dimensions: int, least: int = 0) -> PlainValidator:
 
 _LISTS = PlainSerializer(lambda array: array.tolist(), when_used="json")
 Labels = Annotated[Int, _of_dimensions(1, -(1 << 62)), _LISTS]
-"""Classes, and below 0 whatever somebody marks samples without a class with."""
+"""Classes; negative values mark samples without a class."""
 PerSample = Annotated[Int, _of_dimensions(1), _LISTS]
 SamplesByClasses = Annotated[Int, _of_dimensions(2), _LISTS]
 
 
 class Section(BaseModel):
-    """A part of results.json: what it holds, no more; entries of later versions are kept."""
+    """A part of results.json; entries of later versions are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     @model_serializer(mode="wrap")
     def _as_made(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write what was given, so that an older file that is read and written stays the same."""
+        """Write only what was given, so that an older file stays the same when read and written."""
         given = self.model_fields_set | (self.model_extra or {}).keys()
         return {name: value for name, value in handler(self).items() if name in given}

@@ -1,4 +1,4 @@
-"""The network, its layers, the cores, the chip and the mapping, as results.json describes them, with their counts per sample."""
+"""The network, its layers, the cores, the chip and the mapping, as in results.json, with their counts per sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NetworkSize(Section):
 
     `connectivity`: synapses / possible synapses; `weight_connectivity`: weights / possible weights, which a kernel shares among synapses;
     `connectivity_reachable`: share of the possible synapses that a spike from the input could cross when the network was trained, None
-    where it was not counted; `weight_bits`: of the widest weights.
+    if not counted; `weight_bits`: of the widest weights.
     """
 
     timesteps: Whole
@@ -36,10 +36,10 @@ class NetworkSize(Section):
 
 
 class LayerSize(Section):
-    """A layer as deployed: where it runs (chip or host), the populations it receives input from, its sizes and registers.
+    """A layer as deployed: where it runs (chip or host), the populations from which it receives input, its sizes and registers.
 
-    `exponent`: the deployed weights are integer * 2^exponent; `v_threshold`: the threshold in the chip's integers; `drift`: share of its
-    spikes that differ from the float network's on the calibration samples (spike mismatch), None where it was not measured. The others
+    `exponent`: the deployed weights are integer * 2^exponent; `v_threshold`: the threshold in the chip's integers; `drift`: spike mismatch,
+    the fraction of its spikes that differ from the float network's on the calibration samples, None if not measured. The others
     are those of `NetworkSize`.
     """
 

@@ -17,9 +17,9 @@ _WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 460.0, 30.0, 140.0, 18.0, 6.0
 
 @dataclass(frozen=True)
 class StageRow:
-    """A stage: over which samples it was, its `change` from the one before on the same samples, its 95 % `interval`.
+    """A stage: its samples, its `change` from the previous stage on the same samples, its 95 % `interval`.
 
-    `change` is None for the first stage on its samples: on others the accuracy differs by chance alone.
+    `change` is None for the first stage on its samples: on other samples, accuracy differs by chance alone.
     """
 
     name: str
@@ -32,7 +32,7 @@ class StageRow:
 
 
 def rows(stages: Sequence[StageResult]) -> list[StageRow]:
-    """Return the stages with what is said of each."""
+    """Return the stages with their figures."""
     made: list[StageRow] = []
     last: dict[tuple[object, ...], float] = {}
     for stage in stages:
@@ -45,12 +45,12 @@ def rows(stages: Sequence[StageResult]) -> list[StageRow]:
 
 
 def tested_on(split: str, samples: int, of: int | None, chosen: str | None) -> tuple[object, ...]:
-    """Return what is equal for two stages if their accuracies are of the same samples."""
+    """Return a key that is equal for two stages if their accuracies are on the same samples."""
     return split, samples, *(() if chosen in (None, "all") else (of, chosen))
 
 
 def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None:
-    """Return the 95 % interval of Wilson (1927) for a fraction seen on so many samples; None where it means nothing."""
+    """Return the 95 % interval of Wilson (1927) for a fraction over this many samples; None if it is meaningless."""
     if accuracy is None or samples < 1 or not 0 <= accuracy <= 1:
         return None
     z = 1.959964
@@ -61,7 +61,7 @@ def interval(accuracy: float | None, samples: int) -> tuple[float, float] | None
 
 
 def chart(stages: Sequence[StageResult]) -> Markup:
-    """Draw one row per stage: a dot at the accuracy, a whisker over its 95 % interval, on an axis that starts where it must."""
+    """Draw one row per stage: a dot at the accuracy, a whisker over its 95 % interval, on an axis that starts where the data require."""
     shown = rows(stages)
     if not shown:
         return Markup("")

@@ -11,14 +11,14 @@ LEVELS = 7
 
 
 def num(value: float) -> str:
-    """Write a coordinate with at most two decimals and no idle zeros."""
+    """Write a coordinate with at most two decimals and no trailing zeros."""
     return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
 
 
 def figure(width: float, height: float, label: str, parts: Iterable[Markup]) -> Markup:
     """Wrap `parts` into one drawing of `width` x `height` CSS pixels that may shrink a little with the page.
 
-    `label` is what a screen reader says.
+    `label` is the text for screen readers.
     """
     shell = Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" width="{w}" height="{h}" style="min-width:{least}px" '

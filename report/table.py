@@ -1,4 +1,4 @@
-"""A table as it is, whatever shows it: titled columns and rows of written cells. Terminal, Markdown and page each render this one form."""
+"""A table independent of its output: titled columns and rows of formatted cells. Terminal, Markdown and page each render it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Cell", "Column", "Row", "Table", "row"]
 class Column:
     """A column.
 
-    `unit`: what its figures are per, where the heading does not say; `figure`: aligned to the right; `wide`: left out in the terminal,
-    whose 80 columns hold few; `brief`: the heading there; `whole`: details are shown there too.
+    `unit`: of its figures, if the heading does not give it; `figure`: aligned to the right; `wide`: omitted in the terminal,
+    which has only 80 columns; `brief`: the heading there; `whole`: details are shown there too.
     """
 
     heading: str
@@ -30,9 +30,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table, written.
+    """A formatted cell of a table.
 
-    `details`: smaller lines below it; `strong`: the figure that counts; `alarm`: a figure that needs a look; `badge`: how sure a number is;
+    `details`: smaller lines below it; `strong`: the main figure; `alarm`: a figure that needs attention; `badge`: how certain a number is;
     `code`: a command or checksum; `share` (0..1): drawn as a bar on the page; `key`: the colour of its part in a drawing on the page.
     """
 
@@ -61,7 +61,7 @@ def row(*cells: str | Cell) -> Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its rows, then `totals` over them; a `note` below says in a sentence what the headings leave open."""
+    """A table: its rows, then `totals` over them; a `note` below explains in a sentence what the headings do not."""
 
     title: str
     columns: tuple[Column, ...]

@@ -43,7 +43,7 @@ def _name(heading: str) -> Column:
 
 
 def headlines(results: Document) -> Table:
-    """Return the five figures that people come for, each with what it stands on."""
+    """Return the five headline figures, each with its basis."""
     held, chips = room(results.chip)
     tested = samples_said(results) + ("" if results.accuracy is not None else ", no labels")
     spikes = compact(results.spikes_per_sample)
@@ -77,7 +77,7 @@ def stage_rows(results: Document) -> Table:
 
 
 def sizes(found: Sequence[LayerSize], brief: bool = False) -> tuple[tuple[Column, ...], list[list[Cell]]]:
-    """Return the columns and cells that layers have before anything was run; `brief`: the terminal shows no registers."""
+    """Return the columns and cells that layers have before any run; `brief`: the terminal shows no registers."""
     shared = any(layer.shares_weights for layer in found)
     columns = (
         _name("layer"),
@@ -108,7 +108,7 @@ def _size(layer: LayerSize, shared: bool) -> list[Cell]:
 
 
 def layers(results: Document) -> Table:
-    """Return the layers with what they did, each with its share of all SOPs."""
+    """Return the layers with their activity, each with its share of all SOPs."""
     columns, cells = sizes(results.layers, brief=True)
     total = sum(layer.sops_per_sample for layer in results.layers)
     rows: list[Row] = []
@@ -168,7 +168,7 @@ def weights(results: Document) -> Table:
 
 
 def bounds(mapping: MappingFound) -> Table:
-    """Return what the mapping reached, each measure against its lower bound where there is one."""
+    """Return the quality of the mapping, each measure against its lower bound if there is one."""
     listed: list[tuple[str, float, float | None]] = [
         ("cores", mapping.cores, mapping.cores_bound),
         (f"messages {STEP}", mapping.messages_per_step, mapping.messages_bound),
@@ -220,7 +220,7 @@ def cores(found: Sequence[CoreLoad]) -> Table:
 
 
 def prices(results: Document) -> list[Table]:
-    """Return energy and latency by part under each chip model, a column a model."""
+    """Return energy and latency by part under each chip model, one column per model."""
     made: list[Table] = []
     for one in models.quantities(results.models):
         listed = [

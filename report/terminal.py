@@ -1,4 +1,4 @@
-"""What `spikeloom compile`, `run` and `report --format text` end with. It fits 80 columns; names from files are never markup."""
+"""The final output of `spikeloom compile`, `run` and `report --format text`. It fits 80 columns; names from files are never markup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["comparison", "explanation", "mapping_summary", "paper", "summary", "
 MOST_CORES = 12
 """More cores than this are folded into one row per limit."""
 NAME = 48
-"""The most letters of a name in the first column."""
+"""The maximum length of a name in the first column."""
 
 
 def summary(results: Document) -> RenderableType:
@@ -44,13 +44,13 @@ def mapping_summary(compiled: dict[str, Any]) -> RenderableType:
 
 
 def paper(estimated: dict[str, Any]) -> RenderableType:
-    """Return what `spikeloom estimate` prints: layers, the cores that each limit asks for, energy, warnings."""
+    """Return the output of `spikeloom estimate`: layers, the cores that each limit requires, energy, warnings."""
     found = clean(OnPaper.model_validate(estimated))
     return _stack([*_all(deployed.on_paper(found)), _warnings(found.warnings)])
 
 
 def comparison(rows: Sequence[compare.Run]) -> RenderableType:
-    """Return what `spikeloom report RUN...` prints as text: one line a run of `rows`, which `compare.rows` made; the best are bold."""
+    """Return what `spikeloom report RUN...` prints as text: one line per run of `rows`, made by `compare.rows`; the best are bold."""
     drawn = table(compare.table(rows))
     models = list(dict.fromkeys(str(run.model) for run in rows if run.model))
     by = f"by the model {models[0]}" if len(models) == 1 else f"each by its own model ({', '.join(models)}), not comparable across models"
