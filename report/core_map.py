@@ -24,7 +24,7 @@ _WHOLE = 256
 _OUTLINED = 6.5
 """Places smaller than this many pixels have no outlines of their own."""
 _NAMED_CORES = 300
-"""Above this many used cores the map has no tooltips, to keep the page small."""
+"""Above this many used cores the map has no tooltips or numbers, to keep the page small."""
 
 
 @dataclass(frozen=True)
