@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -186,7 +187,9 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
 def test_nothing_but_jit_calls_the_compiler() -> None:
     """Numba's decorators by themselves keep code that is out of date; `jit` has one for every purpose."""
     decorators = re.compile(r"(numba\.)?(n?jit|vectorize|guvectorize|cfunc|stencil)")
-    for path in (p for p in ROOT.rglob("*.py") if not {".venv", "tests", "benchmarks"} & set(p.relative_to(ROOT).parts)):
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = [ROOT.joinpath(*package.split(".")[1:]) for package in packages]
+    for path in (p for folder in folders for p in folder.glob("*.py")):  # not of .peers, build or an environment
         if path == ROOT / "jit.py" or "numba" not in (text := path.read_text()):
             continue
         tree = ast.parse(text)
