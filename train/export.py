@@ -28,7 +28,8 @@ from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..fed import CALIBRATION_SAMPLES
 from ..files import write_bytes
-from ..formats.onnx import (
+from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
+from ..network.model import (
     LIF,
     Connectivity,
     Convolution,
@@ -41,7 +42,6 @@ from ..formats.onnx import (
     Synapses,
     Threshold,
 )
-from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
 from .layers import And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
 

@@ -18,7 +18,7 @@ from ..display import short, table
 from ..errors import DAMAGE, FormatError
 from ..files import read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
-from ..formats.onnx import Stage
+from ..network.model import Stage
 from . import export, platform, reachable
 from .distributed import World
 from .evaluate import accuracy, is_silent, with_weights

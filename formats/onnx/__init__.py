@@ -17,19 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...files import read_bytes, write_bytes
-from ...network.model import (
-    LIF,
-    Connectivity,
-    Convolution,
-    InputSpec,
-    IntegerLIF,
-    Network,
-    Population,
-    Projection,
-    Stage,
-    Synapses,
-    Threshold,
-)
+from ...network.model import Network
 from .reader import from_bytes
 from .writer import check, to_bytes
 
@@ -44,26 +32,7 @@ REFUSED = {  # options of other formats, and why this one has no use for them
     "levels": "it says itself what its samples are",
 }
 
-__all__ = [
-    "REFUSED",
-    "SUFFIXES",
-    "LIF",
-    "Connectivity",
-    "Convolution",
-    "InputSpec",
-    "IntegerLIF",
-    "Network",
-    "Population",
-    "Projection",
-    "Stage",
-    "Synapses",
-    "Threshold",
-    "check",
-    "from_bytes",
-    "read",
-    "to_bytes",
-    "write",
-]
+__all__ = ["REFUSED", "SUFFIXES", "check", "from_bytes", "read", "to_bytes", "write"]
 
 
 def write(network: Network, path: Path) -> Path:

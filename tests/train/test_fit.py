@@ -21,6 +21,7 @@ from spikeloom.data import as_dataset
 from spikeloom.errors import FormatError, OutputError, PausedError, UsageError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.hwmodels import fixed_point
+from spikeloom.network import IntegerLIF, Network
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
 from spikeloom.train.layers import SpikingNetwork
@@ -97,12 +98,12 @@ def torch_spikes(trained: TrainedRun, values: np.ndarray) -> dict[str, np.ndarra
         return {name: s.numpy() > 0 for name, s in model.populations(torch.from_numpy(values).double()).items()}
 
 
-def reference_spikes(network: model_onnx.Network, values: np.ndarray) -> dict[str, np.ndarray]:
+def reference_spikes(network: Network, values: np.ndarray) -> dict[str, np.ndarray]:
     spikes: dict[str, np.ndarray] = {}
     rows = np.stack([values] + [np.zeros_like(values)] * (network.timesteps - 1)).astype(np.int64)
     for population, projection in zip(network.spiking, network.projections, strict=True):
         chip = population.neuron
-        assert isinstance(chip, model_onnx.IntegerLIF)
+        assert isinstance(chip, IntegerLIF)
         u = np.zeros((len(values), population.size), np.int64)
         v, out = u.copy(), []
         for row in rows:
