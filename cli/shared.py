@@ -38,12 +38,14 @@ def listed(part: str) -> str:
 
 
 def print_json(document: Any) -> None:
+    """Print a document as JSON on standard output, each list of whole numbers on one line."""
     from ..files import numbers_in_lines
 
     print(numbers_in_lines(json.dumps(document, indent=2)))
 
 
 def render(*parts: Any) -> None:
+    """Print tables and texts of rich on standard output."""
     from rich.console import Console
 
     console = Console()

@@ -20,7 +20,7 @@ from ..fed import Known, OwnSamples
 from .dataset import Dataset, Split
 from .events import Binning, bin_events
 
-__all__ = ["Form", "Given", "as_dataset", "collect", "is_collection", "labelled"]
+__all__ = ["Form", "Given", "as_dataset", "collect", "holds_whole", "is_collection", "labelled"]
 
 MOST_BYTES = 64 << 30  # limit for samples as bytes; more has to be read batch by batch, from a mapped .npy or an HDF5 file
 EVENT_FIELDS = ("x", "y", "t", "p")  # of events in Tonic's form
@@ -129,8 +129,14 @@ def as_dataset(
 
 def is_collection(data: Any) -> bool:
     """Whether `data` may hold samples, rather than name a data set or a path."""
-    whole = hasattr(data, "values") and not callable(data.values)
-    return not isinstance(data, str | bytes | Path | Mapping) and (whole or hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
+    if isinstance(data, str | bytes | Path | Mapping):
+        return False
+    return holds_whole(data) or hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+
+
+def holds_whole(data: Any) -> bool:
+    """Whether `data` has its samples as `values`, like a split; a dictionary's `values` is a method."""
+    return hasattr(data, "values") and not callable(data.values)
 
 
 def collect(data: Any, form: Form) -> Given:
@@ -143,8 +149,9 @@ def collect(data: Any, form: Form) -> Given:
         raise UsageError(f"{form.title} are of the type {type(data).__name__}. {WAYS}")
     values, labels = _parts(data)
     if values is None:
-        values, labels = _gathered(cast("Iterable[Any]", data), form)
-    made = _levels(_array(values, form), form)
+        made, labels = _gathered(cast("Iterable[Any]", data), form)
+    else:
+        made = _levels(_array(values, form), form)
     if made.ndim < 2 or not len(made):
         raise DataError(f"{form.title} have the shape {made.shape}; they are (N, ...) with at least one sample, e.g. (N, 784).")
     return Given(made, None if labels is None else _classes(labels, len(made), form))
@@ -158,15 +165,12 @@ WAYS = (
 
 def _parts(data: Any) -> tuple[Any, Any]:
     """Return the samples and labels of data that holds them whole; (None, None) for data that must be iterated."""
-    if hasattr(data, "values") and not callable(data.values):
+    if holds_whole(data):
         return data.values, getattr(data, "labels", None)
-    if (
-        isinstance(data, tuple)
-        and len(cast("tuple[Any, ...]", data)) == 2
-        and all(_is_array(part) for part in cast("tuple[Any, ...]", data))
-    ):
-        return cast("tuple[Any, Any]", data)
-    return (data, None) if _is_array(data) and not isinstance(data, list | tuple) else (None, None)
+    if isinstance(data, tuple):
+        pair = cast("tuple[Any, ...]", data)
+        return pair if len(pair) == 2 and all(map(_is_array, pair)) else (None, None)
+    return (data, None) if _is_array(data) and not isinstance(data, list) else (None, None)
 
 
 def _is_array(value: Any) -> bool:
@@ -176,12 +180,12 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) > 0 and getattr(value.dtype, "names", None) is None
 
 
-def _gathered(data: Iterable[Any], form: Form) -> tuple[NDArray[Any], list[Any] | None]:
-    """Iterate over samples one by one, or batch by batch."""
-    samples: list[NDArray[Any]] = []
+def _gathered(data: Iterable[Any], form: Form) -> tuple[NDArray[np.uint8], list[Any] | None]:
+    """Iterate over samples one by one, or batch by batch; return them as integers 0..levels."""
+    samples: list[NDArray[np.uint8]] = []
     labels: list[Any] = []
     size, shape = 0, None
-    batched = hasattr(data, "batch_size") and getattr(data, "batch_size", None) is not None
+    batched = getattr(data, "batch_size", None) is not None
     for number, item in enumerate(_items(data)):
         sample, label = _pair(item)
         rows = _array(sample, form) if batched else _frames(sample, data, form)[None]

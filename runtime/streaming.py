@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.given import is_collection
+from ..data.given import holds_whole, is_collection
 from ..errors import DAMAGE, DataError, UsageError
 
 __all__ = ["Mapped", "batches", "lies_whole", "open_samples", "opened"]
@@ -39,7 +39,7 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
     """
     split: Any = data
     values, labels = split if isinstance(data, tuple) and len(split) == 2 else (split, None)
-    if hasattr(split, "values") and not callable(split.values):
+    if holds_whole(split):
         values, labels = split.values, getattr(split, "labels", None)
     if isinstance(values, Mapping | str | bytes) or not (hasattr(values, "__len__") and hasattr(values, "__getitem__")):
         raise UsageError(
@@ -62,7 +62,7 @@ def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
 
 def lies_whole(data: Any) -> bool:
     """Whether samples are an array or can be sliced like one: alone, in a pair with labels or in a split."""
-    values: Any = data.values if hasattr(data, "values") and not callable(data.values) else data
+    values: Any = data.values if holds_whole(data) else data
     if isinstance(values, tuple) and len(cast("tuple[Any, ...]", values)) == 2:
         values = cast("tuple[Any, ...]", values)[0]
     if hasattr(values, "detach"):

@@ -135,6 +135,7 @@ async def _identity(distributed: Any, address: str) -> dict[str, Any]:
 
 @contextmanager
 def site_of(out: Path) -> Generator[Site]:
+    """Describe this sweep to the workers; while it lasts, a file in `out` shows whether they see the same folder."""
     token = secrets.token_hex(8)
     probe = out.resolve() / f".shared-{token}"
     ours = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
