@@ -10,7 +10,7 @@ import typer
 
 from ..errors import FormatError, UsageError, unknown_name
 from .foreign import named
-from .shared import AsJson, print_json
+from .shared import AsJson, compiled_file, print_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 WRITER = "WriteOptions"
-GRAPHML = "graphml"
+GRAPHML, WORDS = "graphml", "words"  # of the cores of a compiled network
 FORMATS = "netx, nir, onnx"  # listed here, since discovering them imports them all
 
 
@@ -28,10 +28,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, netx).", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, words, netx).", show_default=False)],
     to: Annotated[
         str,
-        typer.Option("--to", help=f"Format: {FORMATS}, or one of your own; graphml: the graph of cores with its traffic."),
+        typer.Option(
+            "--to",
+            help=f"Format: {FORMATS}, or one of your own; of a compiled network also graphml: the graph of its cores, words: their memory.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
     dt: Annotated[float | None, typer.Option("--dt", help="Seconds per time step, for formats in continuous time [default: 1e-4].")] = None,
@@ -42,12 +45,12 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a float or compiled network in another format, or the graph of a compiled network's cores. Prints the path."""
+    """Write a float or compiled network in another format, or what the cores of a compiled network hold. Prints the path."""
     given = named({"dt": dt, "timesteps": timesteps}, chosen or [])
-    if to == GRAPHML:
+    if to in OF_CORES:
         if given:
-            raise UsageError(f"The export to graphml has no options, but {', '.join(given)} was given. Leave it out.")
-        path = _graphml(source, out)
+            raise UsageError(f"The export to {to} has no options, but {', '.join(given)} was given. Leave it out.")
+        path = OF_CORES[to](compiled_file(source), out)
     else:
         path = _network(source, to, out, given)
     if as_json:
@@ -66,13 +69,23 @@ def _graphml(source: Path, out: Path | None) -> Path:
     return write_text(out or source.with_suffix(".graphml"), text + "\n")
 
 
+def _words(source: Path, out: Path | None) -> Path:
+    from ..compile.deployed import load
+    from ..compile.words.files import save_words
+
+    return save_words(load(source), out or source.with_suffix(".words.npz"))
+
+
+OF_CORES = {GRAPHML: _graphml, WORDS: _words}
+
+
 def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
     from .. import formats, registry
     from ..compile.compiler import reader_of
 
     known = formats.writers()
     if to not in known:
-        raise unknown_name("export format", to, [GRAPHML, *known])
+        raise unknown_name("export format", to, [*OF_CORES, *known])
     writer: Any = known[to]
     if hasattr(writer, "write_integers"):
         return _integers(writer, source, to, out, given)

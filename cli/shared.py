@@ -16,7 +16,7 @@ import typer
 
 from ..errors import SpikeloomWarning
 
-__all__ = ["AsJson", "DataDir", "SamplesOption", "Seed", "listed", "next_step", "print_json", "render", "said", "say"]
+__all__ = ["AsJson", "DataDir", "SamplesOption", "Seed", "compiled_file", "listed", "next_step", "print_json", "render", "said", "say"]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder with data sets [default: $SPIKELOOM_DATA, or ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
@@ -35,6 +35,11 @@ def listed(part: str) -> str:
     from ..registry import names
 
     return ", ".join(names(import_module(f"..{part}", __package__)))
+
+
+def compiled_file(source: Path) -> Path:
+    """Return the compiled network of a run folder; any other path unchanged."""
+    return source / "model.loom" if source.is_dir() and (source / "model.loom").exists() else source
 
 
 def print_json(document: Any) -> None:

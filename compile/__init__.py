@@ -11,8 +11,28 @@ if TYPE_CHECKING:
     from .api import Calibration, CompileOptions, PassResult
     from .compiler import Compilation, compile_network
     from .deployed import DeployedNetwork, load
+    from .words.decode import decode_words
+    from .words.encode import encode_words, synapses_of
+    from .words.files import load_words, save_words
+    from .words.layout import SynapseTable, SynapseWords
 
-__all__ = ["Calibration", "Compilation", "CompileOptions", "DeployedNetwork", "Network", "PassResult", "compile_network", "load"]
+__all__ = [
+    "Calibration",
+    "Compilation",
+    "CompileOptions",
+    "DeployedNetwork",
+    "Network",
+    "PassResult",
+    "SynapseTable",
+    "SynapseWords",
+    "compile_network",
+    "decode_words",
+    "encode_words",
+    "load",
+    "load_words",
+    "save_words",
+    "synapses_of",
+]
 
 if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
@@ -24,7 +44,14 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "DeployedNetwork": ".deployed",
             "Network": "..network.model",
             "PassResult": ".api",
+            "SynapseTable": ".words.layout",
+            "SynapseWords": ".words.layout",
             "compile_network": ".compiler",
+            "decode_words": ".words.decode",
+            "encode_words": ".words.encode",
             "load": ".deployed",
+            "load_words": ".words.files",
+            "save_words": ".words.files",
+            "synapses_of": ".words.encode",
         },
     )

@@ -31,7 +31,8 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
         breaks = np.zeros(order.size, np.bool_)
     least = least_words(int(min(wiring.fan_out.max(initial=0), held[NEURONS])), wiring, chip)
     table = layouts(wiring.weight_bits, chip)
-    return _fill(order, breaks, wiring.indptr, wiring.sources, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
+    by_target = wiring.indptr, wiring.sources, wiring.groups, wiring.most_kinds
+    return _fill(order, breaks, *by_target, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
 
 
 @jit_allocating
@@ -40,6 +41,8 @@ def _fill(
     breaks: NDArray[np.bool_],
     indptr: Int,
     sources: Int32,
+    groups: Int32,
+    kinds: int,
     pointers: Int,
     targets: Int32,
     outside: int,
@@ -49,7 +52,7 @@ def _fill(
     word_bits: int,
 ) -> tuple[Int, int]:
     core_of = np.full(indptr.size - 1, -1, np.int64)
-    scratch = np.full((pointers.size - 1, 4 + table.shape[0]), -1, np.int64)
+    scratch = np.full(((pointers.size - 1) * kinds, 6 + table.shape[0]), -1, np.int64)
     count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that a source reached, and its synapses there
     count[:, 0] = -1
     seen = np.full(indptr.size + 1, -1, np.int64)
@@ -61,7 +64,7 @@ def _fill(
         while bad - good > 1:
             members = np.sort(order[start:probe])
             mark += 1
-            words, inputs, longest = kernels.set_load(members, indptr, sources, table, word_bits, scratch, mark)
+            words, inputs, longest = kernels.set_load(members, indptr, groups, kinds, table, word_bits, scratch, mark)
             if words <= held[WORDS] and inputs <= held[INPUTS] and longest <= held[LONGEST]:
                 good = probe
             else:

@@ -46,20 +46,19 @@ def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple
 
 
 @jit
-def list_words(count: int, span: int, fillers: Int, layouts: Int, word_bits: int) -> int:
-    """Return the words of one list in the cheapest format.
+def list_bits(count: int, span: int, fillers: Int, layouts: Int) -> int:
+    """Return the bits of the entries of one group of a list in the cheapest format.
 
-    `span`: number of local indices from its first to its last target (parallel projections may reach a target more than once);
+    `span`: number of local indices from its first to its last target;
     `fillers`: per format, zero weights that bridge gaps beyond the range of the skip field.
     """
     best = -1
     for f in range(layouts.shape[0]):
         kind, per_entry, per_synapse, _, most = layouts[f]
-        slots = count if kind == SPARSE else count + fillers[f] if kind == RUNLENGTH else max(count, span)
+        slots = count if kind == SPARSE else count + fillers[f] if kind == RUNLENGTH else span
         bits = -(-slots // most) * per_entry + slots * per_synapse
-        words = -(-bits // word_bits)
-        if best < 0 or words < best:
-            best = words
+        if best < 0 or bits < best:
+            best = bits
     return best
 
 
@@ -75,33 +74,48 @@ def local_numbers(core_of: Int, cores: int) -> Int32:
 
 
 @jit_allocating
-def loads(pointers: Int, targets: Int32, outside: int, core_of: Int, cores: int, layouts: Int, word_bits: int) -> Int:
-    """Return (cores, 5): neurons, words, input axons, output axons and the longest list of each core."""
+def loads(pointers: Int, targets: Int32, kinds: int, outside: int, core_of: Int, cores: int, layouts: Int, word_bits: int) -> Int:
+    """Return (cores, 5): neurons, words, input axons, output axons and the longest list of each core.
+
+    `pointers`, `targets`: the synapses by group, `kinds` groups for each source; each group has entries of its own, and the list of a
+    source, all its groups, is rounded up to words.
+    """
     held = np.zeros((cores, 5), np.int64)
     for core in core_of:
         held[core, 0] += 1
     local = local_numbers(core_of, cores)
-    seen = np.full(cores, -1, np.int64)
+    seen, listed = np.full(cores, -1, np.int64), np.full(cores, -1, np.int64)
     count, first, last = np.zeros(cores, np.int64), np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     fillers = np.zeros((cores, layouts.shape[0]), np.int64)
-    touched = np.empty(cores, np.int64)
-    for u in range(pointers.size - 1):
+    bits = np.zeros(cores, np.int64)
+    touched, here = np.empty(cores, np.int64), np.empty(cores, np.int64)
+    for u in range((pointers.size - 1) // kinds):
         lists = 0
-        for j in range(pointers[u], pointers[u + 1]):
-            core, number = core_of[targets[j]], local[targets[j]]
-            if seen[core] != u:
-                seen[core] = u
-                touched[lists] = core
-                lists += 1
-                count[core], first[core] = 0, number
-                fillers[core] = 0
-            else:
-                _add_fillers(fillers[core], int(number - last[core]), layouts)
-            count[core] += 1
-            last[core] = number
+        for g in range(u * kinds, (u + 1) * kinds):
+            parts = 0
+            for j in range(pointers[g], pointers[g + 1]):
+                core, number = core_of[targets[j]], local[targets[j]]
+                if seen[core] != g:
+                    seen[core] = g
+                    here[parts] = core
+                    parts += 1
+                    count[core], first[core] = 0, number
+                    fillers[core] = 0
+                else:
+                    _add_fillers(fillers[core], int(number - last[core]), layouts)
+                count[core] += 1
+                last[core] = number
+            for i in range(parts):
+                core = here[i]
+                if listed[core] != u:
+                    listed[core] = u
+                    touched[lists] = core
+                    lists += 1
+                    bits[core] = 0
+                bits[core] += list_bits(int(count[core]), int(last[core] - first[core] + 1), fillers[core], layouts)
         for i in range(lists):
             core = touched[i]
-            words = list_words(int(count[core]), int(last[core] - first[core] + 1), fillers[core], layouts, word_bits)
+            words = -(-bits[core] // word_bits)
             held[core, 1] += words
             held[core, 2] += 1
             held[core, 4] = max(held[core, 4], words)
@@ -119,34 +133,47 @@ def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
 
 
 @jit_allocating
-def set_load(members: Int, indptr: Int, sources: Int32, layouts: Int, word_bits: int, scratch: Int, mark: int) -> tuple[int, int, int]:
+def set_load(
+    members: Int, indptr: Int, groups: Int32, kinds: int, layouts: Int, word_bits: int, scratch: Int, mark: int
+) -> tuple[int, int, int]:
     """Return words, input axons and the longest list of the neurons `members` (ascending) on one core.
 
-    `scratch`: (sources, 4 + formats) seen, count, first, last, fillers; a source with another `mark` in `seen` counts as new.
+    `groups`: the group of each synapse, `kinds` for each source;
+    `scratch`: (groups, 6 + formats) seen, count, first, last; whether the source is listed, its bits (in its first group); fillers. A group
+    with another `mark` in `seen` counts as new.
     """
     synapses = 0
     for v in members:
         synapses += indptr[v + 1] - indptr[v]
     touched = np.empty(min(synapses, scratch.shape[0]), np.int64)
-    lists = 0
+    parts = 0
     for number in range(members.size):
         v = members[number]
         for j in range(indptr[v], indptr[v + 1]):
-            state = scratch[sources[j]]
+            state = scratch[groups[j]]
             if state[0] != mark:
                 state[0] = mark
                 state[1], state[2] = 0, number
-                state[4:] = 0
-                touched[lists] = sources[j]
-                lists += 1
+                state[6:] = 0
+                touched[parts] = groups[j]
+                parts += 1
             else:
-                _add_fillers(state[4:], int(number - state[3]), layouts)
+                _add_fillers(state[6:], int(number - state[3]), layouts)
             state[1] += 1
             state[3] = number
+    lists = 0
+    for i in range(parts):
+        state, first = scratch[touched[i]], touched[i] // kinds * kinds
+        owner = scratch[first]
+        taken = list_bits(int(state[1]), int(state[3] - state[2] + 1), state[6:], layouts)
+        if owner[4] != mark:
+            owner[4], owner[5] = mark, 0
+            touched[lists] = first
+            lists += 1
+        owner[5] += taken
     words, longest = 0, 0
     for i in range(lists):
-        state = scratch[touched[i]]
-        taken = list_words(int(state[1]), int(state[3] - state[2] + 1), state[4:], layouts, word_bits)
+        taken = -(-scratch[touched[i], 5] // word_bits)
         words += taken
         longest = max(longest, taken)
     return words, lists, longest

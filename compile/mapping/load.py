@@ -7,7 +7,9 @@ global ones, so a partition is fully described by the core of each neuron.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip, SynapseFormat
-from ...network.model import Network, Population, row_pointers
+from ...network.model import Network, Population, Projection, row_pointers
 from . import one_core
 
 Int = NDArray[np.int64]
@@ -44,7 +46,9 @@ class Wiring:
     """All synapses of the chip as one CSR: row = neuron, column = source, ascending within a row; `outside` sources enter from off chip.
 
     `rates`: messages that each source would send per time step if its targets were on one core. `layers`: the populations on the chip;
-    `places`: (neurons,) flat index of each neuron in its layer's shape.
+    `places`: (neurons,) flat index of each neuron in its layer's shape. An entry of a synapse list has one exponent and one delay, so the
+    synapses of a source that differ in them are of different kinds, which are encoded in entries of their own: `kinds`: (synapses,) the
+    kind of each, from 0 for each source, None where all have one; `most_kinds`: the number of kinds of a source at most.
     """
 
     indptr: Int
@@ -55,6 +59,8 @@ class Wiring:
     weight_bits: int
     layers: tuple[Layer, ...]
     places: Int32
+    kinds: NDArray[np.int8] | None = field(default=None, kw_only=True)
+    most_kinds: int = field(default=1, kw_only=True)
 
     def stored_on(self, chip: Chip) -> Wiring:
         """Return this wiring with the weight widths that the chip's memory uses."""
@@ -79,12 +85,18 @@ class Wiring:
         columns = np.concatenate([p.synapses.unrolled().indices.astype(np.int64) + first_source[p.source] for p in projections] or none)
         bits = max((p.weight_bits or 0 for p in projections), default=1)
         outside = sum(p.size for p in senders) - neurons
+        kind_of = kinds_of(projections)
+        most = max(kind_of.values(), default=0) + 1
+        if most > 1:
+            columns = columns * most + np.concatenate([np.full(p.synapses.count, kind_of[p.name]) for p in projections])
         indptr = row_pointers(rows, neurons)
         sources = columns[np.argsort(rows, kind="stable")].astype(np.int32)
         _sort_rows(indptr, sources)
+        kinds = None if most == 1 else (sources % most).astype(np.int8)
+        sources = sources if most == 1 else sources // np.int32(most)
         layers = tuple(Layer(p.name, first_row[p.name], first_row[p.name] + p.count, p.shape) for p in shapes)
         places = np.concatenate([np.flatnonzero(p.living).astype(np.int32) for p in shapes] or [np.zeros(0, np.int32)])
-        return cls(indptr, sources, outside, neurons, rates, bits, layers, places)
+        return cls(indptr, sources, outside, neurons, rates, bits, layers, places, kinds=kinds, most_kinds=most)
 
     @cached_property
     def rows(self) -> Int:
@@ -97,10 +109,22 @@ class Wiring:
         return np.bincount(self.sources, minlength=self.outside + self.neurons).astype(np.int64)
 
     @cached_property
-    def by_source(self) -> tuple[Int, Int32]:
-        """The synapses by source: row pointers (sources + 1,), and the targets of each, ascending."""
-        pattern = _pattern(self.indptr, self.sources, (self.neurons, self.outside + self.neurons)).tocsc()  # sorts by counting
+    def groups(self) -> Int32:
+        """The group of each synapse, in the order of `sources`:  source * most_kinds + kind."""
+        return self.sources if self.kinds is None else self.sources * np.int32(self.most_kinds) + self.kinds.astype(np.int32)
+
+    @cached_property
+    def by_group(self) -> tuple[Int, Int32]:
+        """The synapses by group: row pointers (sources * most_kinds + 1,), and the targets of each group, ascending."""
+        size = (self.outside + self.neurons) * self.most_kinds
+        pattern = _pattern(self.indptr, self.groups, (self.neurons, size)).tocsc()  # sorts by counting
         return pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32)
+
+    @cached_property
+    def by_source(self) -> tuple[Int, Int32]:
+        """The synapses by source: row pointers (sources + 1,), and the targets of each, ascending within a kind."""
+        pointers, targets = self.by_group
+        return np.ascontiguousarray(pointers[:: self.most_kinds]), targets
 
     def core_pairs(self, core_of: Int) -> tuple[Int, Int]:
         """Return the distinct (source, core) pairs: each is one input axon, and one message whenever the source spikes."""
@@ -122,6 +146,26 @@ class Wiring:
     def messages(self, core_of: Int) -> float:
         """Return messages per time step:  sum over sources of rate * lambda."""
         return float((self.rates * self.reach(core_of)).sum())
+
+
+def kinds_of(projections: Sequence[Projection]) -> dict[str, int]:
+    """Return the kind of each projection, from 0 among those with the same source.
+
+    Of one kind are those with the same exponent and delay; but of two between the same populations, which may connect the same two neurons,
+    each has a kind of its own.
+    """
+    known: dict[str, list[tuple[int, int, int]]] = {}
+    found: dict[str, int] = {}
+    beside: Counter[tuple[str, str, int, int]] = Counter()
+    for p in projections:
+        same = p.source, p.target, p.exponent, p.delay
+        key = p.exponent, p.delay, beside[same]
+        beside[same] += 1
+        keys = known.setdefault(p.source, [])
+        if key not in keys:
+            keys.append(key)
+        found[p.name] = keys.index(key)
+    return found
 
 
 def _pattern(indptr: Int, columns: Int32, shape: tuple[int, int]) -> sp.csr_array:
@@ -151,10 +195,10 @@ def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
     """
     table = layouts(wiring.weight_bits, chip)
     if _count(core_of) == 1:
-        return one_core.load(*wiring.by_source, wiring.outside, table, chip.word_bits)[None]
+        return one_core.load(*wiring.by_group, wiring.most_kinds, wiring.outside, table, chip.word_bits)[None]
     from . import kernels
 
-    return kernels.loads(*wiring.by_source, wiring.outside, core_of, _count(core_of), table, chip.word_bits)
+    return kernels.loads(*wiring.by_group, wiring.most_kinds, wiring.outside, core_of, _count(core_of), table, chip.word_bits)
 
 
 def limits(chip: Chip) -> Int:

@@ -81,9 +81,16 @@ class Case:
         return Wiring.of(self.network, self.rates)
 
     def words(self, locals_: list[int]) -> int:
-        """Words of a list of targets, numbered on their core: entries of a prefix and `each` synapses of 16 bits; dense ones in a row."""
-        synapses = max(len(locals_), max(locals_) - min(locals_) + 1) if self.dense else len(locals_)
-        return -(-(-(-synapses // self.each) * self.prefix + synapses * (BITS + 8)) // 32)
+        """Words of a list of targets, numbered on their core: entries of a prefix and `each` synapses of 16 bits; dense ones in a row.
+
+        Parallel projections have entries of their own.
+        """
+        found = 0
+        for copy in range(max(locals_.count(n) for n in locals_)):
+            group = [n for n in set(locals_) if locals_.count(n) > copy]
+            synapses = max(group) - min(group) + 1 if self.dense else len(group)
+            found += -(-synapses // self.each) * self.prefix + synapses * (BITS + 8)
+        return -(-found // 32)
 
     def measured(self, core_of: Partition) -> tuple[np.ndarray, np.ndarray]:
         """The load of each core, in the order of LIMITS, and how many cores each source reaches."""

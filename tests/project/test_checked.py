@@ -54,6 +54,7 @@ def records() -> tuple[object, ...]:
     import torch  # prune's module
 
     return (
+        spikeloom.load(Path(__file__).parents[1] / "older/flat-7.loom"),
         torch.nn.Linear(2, 2),
         spikeloom.train.TrainSettings("digits"),
         spikeloom.sweep.Grid({}, ("dense",), (0.5,), (0,), Path("x")),
