@@ -56,6 +56,8 @@ def _store_sums(b: Any, sums: list[Any], address: Any, add: bool) -> None:
 
 SPANS: dict[Form, int] = {"avx512": CHUNK, "avx2": 32, "portable": CHUNK}
 """Bytes of a stream that one or two vectors of 16-bit sums hold."""
+AT_ONCE: dict[Form, int] = {"avx512": 8, "avx2": 4, "portable": 8}
+"""Spans that one pass over a row's synapses adds up. AVX2 has 16 registers: the sums of more spans than this would live in memory."""
 
 
 def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: Any) -> list[list[Any]]:
@@ -73,13 +75,15 @@ def emit_sums(context: Any, b: Any, form: Form, chunks: int, kinds: Any, args: A
     slots = [[cgutils.alloca_once_value(b, none) for _ in range(each)] for _ in starts]
     for slot in (s for pair in slots for s in pair):
         b.store(none, slot)  # an alloca is filled where the function begins, not each time round
-    with cgutils.for_range_slice(b, begin, end, ir.Constant(LONG, 2), LONG) as (k, _):
-        x, y = (b.gep(stream, [b.load(b.gep(where, [b.add(k, ir.Constant(LONG, i))]))]) for i in (0, 1))
-        pair = read(b, b.gep(pairs, [k]), SHORT)
-        for start, held in zip(starts, slots, strict=True):
-            x_part, y_part = (read(b, b.gep(a, [ir.Constant(LONG, start)]), vector(BYTE, span)) for a in (x, y))
-            for s, product in zip(held, pair_products(b, form, x_part, y_part, pair), strict=True):
-                b.store(b.add(b.load(s), product), s)
+    for first in range(0, len(slots), AT_ONCE[form]):
+        some = slice(first, first + AT_ONCE[form])
+        with cgutils.for_range_slice(b, begin, end, ir.Constant(LONG, 2), LONG) as (k, _):
+            x, y = (b.gep(stream, [b.load(b.gep(where, [b.add(k, ir.Constant(LONG, i))]))]) for i in (0, 1))
+            pair = read(b, b.gep(pairs, [k]), SHORT)
+            for start, held in zip(starts[some], slots[some], strict=True):
+                x_part, y_part = (read(b, b.gep(a, [ir.Constant(LONG, start)]), vector(BYTE, span)) for a in (x, y))
+                for s, product in zip(held, pair_products(b, form, x_part, y_part, pair), strict=True):
+                    b.store(b.add(b.load(s), product), s)
     return slots
 
 
