@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .data.samples import samples_of
     from .errors import SpikeloomError, SpikeloomWarning
     from .network.model import Network
+    from .report.drawing import figure
     from .runtime.results import Results
     from .runtime.results import load as load_results
     from .runtime.sessions import session
@@ -38,6 +39,7 @@ __all__ = [
     "compile_network",
     "data",
     "errors",
+    "figure",
     "formats",
     "hwmodels",
     "load",
@@ -70,6 +72,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "SpikeloomError": ".errors",
             "SpikeloomWarning": ".errors",
             "compile_network": ".compile.compiler",
+            "figure": ".report.drawing",
             "load": ".compile.deployed",
             "load_dataset": ".data.dataset",
             "load_results": ".runtime.results:load",

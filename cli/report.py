@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError, unknown_name
-from .shared import print_json, render, say
+from .runs import names, places
+from .shared import print_json, render
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,47 +51,13 @@ def report(
         raise unknown_name("report format", form, FORMATS)
     if table is not None and form not in TABULAR:
         raise UsageError(f"--table chooses the table of --format csv or latex; --format {form} has all of them.")
-    places = _places(sources)
-    if len(places) == 1:
-        _one(*places[0], form, out, table)
+    found = places(sources)
+    if len(found) == 1:
+        _one(*found[0], form, out, table)
     elif table is not None:
-        raise UsageError(f"--table is one of a single run, and there are {len(places)}; the comparison of several is one table.")
+        raise UsageError(f"--table is one of a single run, and there are {len(found)}; the comparison of several is one table.")
     else:
-        _several(places, form, out)
-
-
-def _places(sources: list[Path]) -> list[tuple[Path, Results]]:
-    """Return every run with its results, each once; folders without results are named and left out, unless they are all there is."""
-    found: dict[Path, Path] = {}
-    empty: list[Path] = []
-    for source in sources:
-        runs = _runs(source)
-        if not runs:
-            empty.append(source)
-        for run in runs:
-            found.setdefault(run.resolve(), run)
-    if not found:
-        raise UsageError(
-            f"{', '.join(map(str, empty))}: no results.json in or below it. Run a network first: spikeloom run RUN/model.loom --data NAME."
-        )
-    for source in empty:
-        say(f"{source} has no results and is left out.")
-    return [(path, _read(path)) for path in found.values()]
-
-
-def _runs(source: Path) -> list[Path]:
-    """Return the run folders (or the file) that `source` stands for."""
-    if not source.is_dir():
-        return [source]
-    if any(source.glob("results*.json")):
-        return [source]
-    return sorted({path.parent for path in source.rglob("results*.json")})
-
-
-def _read(path: Path) -> Results:
-    from ..runtime.results import gather, load
-
-    return gather(path) if path.is_dir() else load(path)
+        _several(found, form, out)
 
 
 def _one(path: Path, results: Results, form: str, out: Path | None, table: str | None = None) -> None:
@@ -110,11 +76,11 @@ def _one(path: Path, results: Results, form: str, out: Path | None, table: str |
         _put_table(terminal.summary(results), out)
 
 
-def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
+def _several(found: list[tuple[Path, Results]], form: str, out: Path | None) -> None:
     from ..report import compare, html, markdown, terminal, writing
 
-    folder, names = _names([path for path, _ in places])
-    rows = compare.rows([(name, results) for name, (_, results) in zip(names, places, strict=True)])
+    folder, named = names([path for path, _ in found])
+    rows = compare.rows([(name, results) for name, (_, results) in zip(named, found, strict=True)])
     if form == "html":
         print(html.write_comparison(rows, out or folder / "compare.html"))
     elif form == "json":
@@ -125,13 +91,6 @@ def _several(places: list[tuple[Path, Results]], form: str, out: Path | None) ->
         _put(writing.RENDERERS[form](compare.table(rows)), out)
     else:
         _put_table(terminal.comparison(rows), out)
-
-
-def _names(paths: list[Path]) -> tuple[Path, list[str]]:
-    """Return the deepest folder that holds all runs, and each run's path below it."""
-    whole = [path.resolve() for path in paths]
-    folder = Path(os.path.commonpath([path.parent for path in whole]))
-    return folder, [str(path.relative_to(folder)) for path in whole]
 
 
 def _put_json(document: dict[str, Any], out: Path | None) -> None:

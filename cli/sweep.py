@@ -34,7 +34,7 @@ def sweep(
     weight_bits: Annotated[
         int | None, typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc only).")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2; means and ranges are plotted.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2; means and standard deviations are plotted.")] = "0",
     jobs: Annotated[int, typer.Option(help="Cells trained at once, each in a process of its own.")] = 1,
     threads: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""Reports of results: `write` makes a page, Markdown, JSON, or one table in CSV or LaTeX.
+"""Reports of results: `write` makes a page, Markdown, JSON, or one table in CSV or LaTeX; `figure` draws with matplotlib.
 
 Everything comes from results; nothing is measured here."""
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from .. import lazy
 
 if TYPE_CHECKING:
+    from .drawing import figure
     from .writing import write
 
-__all__ = ["write"]
+__all__ = ["figure", "write"]
 
 if not TYPE_CHECKING:  # type checkers would accept any name from a module with __getattr__
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {
+            "figure": ".drawing",
             "write": ".writing",
         },
     )

@@ -14,9 +14,11 @@ from typing import Any
 from . import scatter
 from .compared import Run, rows
 from .format import MISSING, compact, count, percent, points, shorten, si
+from .seeds import Group, Spread, groups
+from .series import Series, of_runs
 from .table import Cell, Column, Table, row
 
-__all__ = ["Run", "digital", "document", "provenance", "rows", "shared", "table", "view"]
+__all__ = ["Run", "digital", "document", "provenance", "rows", "seeds", "shared", "table", "view", "warned"]
 
 FORMAT = "spikeloom.comparison"
 VERSION = 1
@@ -26,7 +28,20 @@ NO_LABELS = "no labels"
 
 def document(made: Sequence[Run]) -> dict[str, Any]:
     """Return the comparison as JSON values."""
-    return {"format": FORMAT, "version": VERSION, "runs": [asdict(run) for run in made]}
+    return {"format": FORMAT, "version": VERSION, "runs": [asdict(run) for run in made], "seeds": [_of_seeds(g) for g in groups(made)]}
+
+
+_SPREAD = ("connectivity", "accuracy", "sops", "spikes", "messages", "cores", "joules", "dynamic_joules", "seconds")
+"""What differs between seeds."""
+
+
+def _of_seeds(group: Group) -> dict[str, Any]:
+    """Return mean, standard deviation and n of a group, with what its runs share."""
+    first = group.first
+    shared = {key: getattr(first, key) for key in ("data", "net", "method", "sparsity_asked", "chip", "encoding", "weight_bits", "model")}
+    spreads = ((key, group.of(key)) for key in _SPREAD)
+    figures = {key: {"mean": one.mean, "standard_deviation": one.deviation, "n": one.n} if one else None for key, one in spreads}
+    return {"runs": [run.number for run in group.runs], "seeds": [run.seed for run in group.runs], **shared, **figures}
 
 
 def _checked(run: Run) -> str:
@@ -86,6 +101,75 @@ def table(made: Sequence[Run]) -> Table:
     best = _best(made)
     rows = (row(*(Cell(f.written(run), strong=(f.key, run.number) in best) for f in chosen)) for run in made)
     return Table(f"{len(made)} runs, figures per sample", tuple(f.column for f in chosen), tuple(rows))
+
+
+SEEDS_NOTE = "SD: standard deviation over the n seeds (n − 1 in the denominator), of the accuracy in percentage points."
+
+
+def seeds(made: Sequence[Run]) -> Table:
+    """Return a line for each setting, its runs being its seeds: means, standard deviations and n; empty if none has several seeds."""
+    found = groups(made)
+    columns = (
+        Column("runs", figure=False, wide=True),
+        Column("setting", figure=False),
+        Column("connectivity", brief="connect."),
+        Column("n"),
+        Column("accuracy"),
+        Column("SD of accuracy", brief="SD"),
+        Column("SOPs"),
+        Column("SD of SOPs", brief="SD"),
+        Column("dynamic energy", brief="dynamic"),
+        Column("SD of dynamic energy", brief="SD"),
+        Column("energy", wide=True),
+        Column("SD of energy", wide=True),
+        Column("latency", wide=True),
+        Column("SD of latency", wide=True),
+    )
+    named = {run.number: series.name for run, series in zip(made, of_runs(made), strict=True)}
+    lines = [
+        row(", ".join(str(run.number) for run in group.runs), named[group.first.number], *_means(group))
+        for group in found
+        if max(len(g.runs) for g in found) > 1
+    ]
+    return Table("Means over seeds, per sample", columns, tuple(lines), note=SEEDS_NOTE)
+
+
+def _means(group: Group) -> list[str]:
+    connectivity = group.of("connectivity")
+    written = [percent(connectivity.mean if connectivity else None), str(len(group.runs))]
+    kinds: tuple[tuple[str, Callable[[float | None], str]], ...] = (
+        ("accuracy", percent),
+        ("sops", compact),
+        ("dynamic_joules", _joules),
+        ("joules", _joules),
+        ("seconds", lambda value: si(value, "s")),
+    )
+    for key, write in kinds:
+        found = group.of(key)
+        written += mean_and_deviation(found, write, _points if key == "accuracy" else write)
+    return written
+
+
+def mean_and_deviation(found: Spread | None, write: Callable[[float | None], str], deviation: Callable[[float | None], str]) -> list[str]:
+    """Return the cells of a mean and its standard deviation; dashes where there is none."""
+    return [write(found.mean if found else None), deviation(found.deviation if found else None)]
+
+
+def _joules(value: float | None) -> str:
+    return si(value, "J")
+
+
+def _points(value: float | None) -> str:
+    return MISSING if value is None else f"{100 * value:.2f}"
+
+
+def warned(made: Sequence[Run]) -> list[tuple[str, list[int]]]:
+    """Return every warning of the runs once, with the numbers of the runs that have it."""
+    found: dict[str, list[int]] = {}
+    for run in made:
+        for text in run.warned:
+            found.setdefault(text, []).append(run.number)
+    return list(found.items())
 
 
 def _best(made: Sequence[Run]) -> set[tuple[str, int]]:
@@ -162,22 +246,24 @@ def shared(made: Sequence[Run]) -> list[tuple[str, str]]:
 
 def view(made: Sequence[Run]) -> dict[str, Any]:
     """Return the values for the page's template."""
-    series = _series(made)
+    series = of_runs(made)
     names = list(dict.fromkeys(series))
     models = list(dict.fromkeys(str(r.model) for r in made))
     one = models[0] if len(models) == 1 else None
     drawn = [
-        _figure(made, series, names, "connectivity", "Connectivity", "share of the trained weights that are left", _share),
-        _figure(made, series, names, "sops", "Synaptic operations", "SOPs per sample", compact),
+        _figure(made, series, "connectivity", "Connectivity", "share of the trained weights that are left", _share),
+        _figure(made, series, "sops", "Synaptic operations", "SOPs per sample", compact),
     ]
     for model in models[:_DRAWN]:
         label = f"dynamic energy per sample, model {shorten(model, 30)}"
-        drawn.append(_figure(made, series, names, "dynamic_joules", "Energy", label, _energy, None if one else model))
+        drawn.append(_figure(made, series, "dynamic_joules", "Energy", label, _energy, None if one else model))
     data = list(dict.fromkeys(shorten(r.data, 30) for r in made))
     return {
         "title": f"{len(made)} runs on {', '.join(data[:4])}{' and more' if len(data) > 4 else ''}",
         "shared": shared(made),
         "table": table(made),
+        "seeds": seeds(made),
+        "warned": [(text, ", ".join(map(str, numbers))) for text, numbers in warned(made)],
         "provenance": provenance(made),
         "figures": [figure for figure in drawn if figure],
         "legend": scatter.legend(names) if len(names) > 1 else None,
@@ -196,22 +282,9 @@ def _share(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def _series(made: Sequence[Run]) -> list[str]:
-    """Return the series of each run: what differs among data, network, method and chip."""
-    keys = [k for k in ("data", "net", "method", "chip", "encoding", "weight_bits") if len({str(getattr(r, k)) for r in made}) > 1]
-    chosen = keys or ["method"]
-    return [" · ".join(_named(k, getattr(r, k)) for k in chosen) for r in made]
-
-
-def _named(key: str, value: Any) -> str:
-    text = shorten(MISSING if value is None else value, 24)
-    return f"{text} bits" if key == "weight_bits" else text
-
-
 def _figure(
     made: Sequence[Run],
-    series: Sequence[str],
-    names: Sequence[str],
+    series: Sequence[Series],
     key: str,
     title: str,
     label: str,
@@ -220,10 +293,10 @@ def _figure(
 ) -> dict[str, Any] | None:
     """Return a drawing of the runs (of one model) that have `key`; None if fewer than two do."""
     marks = [
-        scatter.Mark(r.number, r.run, s, getattr(r, key), r.accuracy, r.interval, r.sparsity_asked)
+        scatter.Mark(r.number, r.run, s, getattr(r, key), r.accuracy, r.interval, r.same_but_seed)
         for r, s in zip(made, series, strict=True)
         if getattr(r, key) > 0.0 and r.accuracy is not None and r.interval and (model is None or r.model == model)
     ]
     if len(marks) < 2:
         return None
-    return {"title": title, "chart": scatter.chart(marks, names, label, written)}
+    return {"title": title, "chart": scatter.chart(marks, label, written)}

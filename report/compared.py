@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,7 +29,8 @@ class Run:
     """A row of the comparison: per sample and in SI units; None if a run does not have the figure.
 
     `joules`, `dynamic_joules` and `seconds` are those of `model`; `interval`: the 95 % interval of the accuracy; `over`: the samples in
-    words; `equal`: whether every spike matched the integer reference, None if not checked.
+    words; `equal`: whether every spike matched the integer reference, None if not checked; `same_but_seed`: equal for two runs if nothing
+    that they recorded differs but the seed of the training; `warned`: the texts of the warnings.
     """
 
     number: int
@@ -66,6 +70,8 @@ class Run:
     command: str | None
     artefact_sha256: str | None
     date: str | None
+    same_but_seed: str
+    warned: tuple[str, ...] = ()
 
     @property
     def change(self) -> float | None:
@@ -155,7 +161,25 @@ def _run(number: int, name: str, results: Document, model: str | None) -> Run:
         command=origin.command or None,
         artefact_sha256=origin.artefact_sha256,
         date=origin.date,
+        same_but_seed=_same_but_seed(number, results),
+        warned=tuple(results.warnings),
     )
+
+
+_MEASURED = ("seed", "sparsity_reached")
+"""What a training records that its seed changes."""
+
+
+def _same_but_seed(number: int, results: Document) -> str:
+    """Return what identifies a run but for its seed; of a run that names no seed, its number."""
+    origin, drawn = results.provenance, results.subset
+    if origin.trained("seed") is None:
+        return f"run {number}"
+    trained = {name: str(value) for name, value in origin.training.items() if name not in _MEASURED}
+    compiled = {name: re.sub(r"seed \d+", "seed", value) for name, value in origin.compiling.items()}
+    run = (results.data, results.backend, results.samples, *((drawn.of, drawn.chosen) if drawn else ()))
+    whole = json.dumps([trained, compiled, run, results.chip.name, results.energy.model, results.network.encoding], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def _float(value: str | None) -> float | None:

@@ -17,7 +17,7 @@ from . import svg
 from .format import count, percent, shorten
 from .sizes import ChipInUse, CoreLoad
 
-_GAP, _LEFT, _TOP = 5.0, 24.0, 18.0
+_GAP, LEFT, TOP = 5.0, 24.0, 18.0
 _DRAWN_CHIPS = 12
 _WHOLE = 256
 """Up to this many tiles the whole mesh is drawn."""
@@ -94,14 +94,14 @@ def _small(cores: Sequence[CoreLoad], chip: ChipInUse, name: str, spoken: str) -
 
     if len(_places(cores, chip)) > _DRAWN_CHIPS:
         cores, chip = _one_box_a_chip(cores, chip, lambda core: core.share(name))
-    grid = _grid(cores, chip, 230.0)
+    grid = layout(cores, chip, 230.0)
     shapes: dict[str, list[tuple[float, float, float, float]]] = {}
-    for at, tile, slot, core in _slots(cores, grid.per_tile):
+    for at, tile, slot, core in slots(cores, grid.per_tile):
         shapes.setdefault(_style(core.share(name)), []).append(grid.box(at, tile, slot))
     right, bottom = grid.extent
     parts = [_unused(grid), *(svg.boxes(boxes, style) for style, boxes in sorted(shapes.items()))]
-    shift = Markup('<g transform="translate({} {})">{}</g>').format(svg.num(2 - _LEFT), svg.num(2 - _TOP), Markup("").join(parts))
-    return svg.figure(right - _LEFT + 4, bottom - _TOP + 4, spoken, [shift])
+    shift = Markup('<g transform="translate({} {})">{}</g>').format(svg.num(2 - LEFT), svg.num(2 - TOP), Markup("").join(parts))
+    return svg.figure(right - LEFT + 4, bottom - TOP + 4, spoken, [shift])
 
 
 def label(name: str) -> str:
@@ -115,22 +115,29 @@ def chart(cores: Sequence[CoreLoad], chip: ChipInUse) -> Markup:
     if len(_places(cores, chip)) > _DRAWN_CHIPS:
         cores, chip = _one_box_a_chip(cores, chip, lambda core: core.tightest[1])
         boxed = f"Chip map: {len(cores)} chips, each by its fullest core"
-    grid = _grid(cores, chip)
+    grid = layout(cores, chip)
     parts = [_unused(grid), *_used(cores, grid), *_rulers(grid)]
     right, bottom = grid.extent
     bottom += 8
     over = any(core.tightest[1] > 1 for core in cores)
-    parts.append(svg.legend(_LEFT, bottom, [1, 2, 3, 5, 7], "0 %", "100 % of the tightest limit"))
+    parts.append(svg.legend(LEFT, bottom, [1, 2, 3, 5, 7], "0 %", "100 % of the tightest limit"))
     if over:
-        parts += [svg.rect((_LEFT, bottom + 18, 20, 11), "over"), svg.text(_LEFT + 26, bottom + 27, "over a limit", style="small")]
+        parts += [svg.rect((LEFT, bottom + 18, 20, 11), "over"), svg.text(LEFT + 26, bottom + 27, "over a limit", style="small")]
     on = f"{grid.columns} by {grid.rows} tiles" if len(grid.chips) == 1 else f"{len(grid.chips)} chips"
     spoken = boxed or f"Core map: {len(cores)} of {count(chip.cores)} cores used on {on}"
     width = max(right + 6, 330.0)
     return svg.figure(width, bottom + (36 if over else 18), spoken, parts)
 
 
+def drawn(cores: Sequence[CoreLoad], chip: ChipInUse) -> tuple[Sequence[CoreLoad], ChipInUse, bool]:
+    """Return what a map shows: the part of the mesh in use; of many chips each as one box (True), by its fullest core."""
+    if len(_places(cores, chip)) > _DRAWN_CHIPS:
+        return *_one_box_a_chip(cores, chip, lambda core: core.tightest[1]), True
+    return cores, in_use(cores, chip)[0], False
+
+
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """Tiles of a chip across and down; cores per tile, drawn `side` abreast, each `size` pixels wide; where the chips lie."""
 
     columns: int
@@ -150,8 +157,8 @@ class _Grid:
         """Where the first tile of a chip is drawn; several chips have their number above."""
         across, down = self.chips[chip] if chip < len(self.chips) else (0, 0)
         apart = (8.0, 22.0) if len(self.chips) > 1 else (0.0, 0.0)
-        x = _LEFT + across * (self.columns * self.pitch[0] + apart[0])
-        return x, _TOP + apart[1] / 2 + down * (self.rows * self.pitch[1] + apart[1])
+        x = LEFT + across * (self.columns * self.pitch[0] + apart[0])
+        return x, TOP + apart[1] / 2 + down * (self.rows * self.pitch[1] + apart[1])
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -169,7 +176,7 @@ class _Grid:
         return x + thin / 3, y + thin / 3, self.size - thin, self.size - thin
 
 
-def _grid(cores: Sequence[CoreLoad], chip: ChipInUse, room: float = 640.0) -> _Grid:
+def layout(cores: Sequence[CoreLoad], chip: ChipInUse, room: float = 640.0) -> Grid:
     """Lay out the chips, as large as about `room` pixels of width allow, a core 4 to 27 of them (1.5 where the room is small)."""
     columns, rows = _mesh(cores, chip)
     places = _places(cores, chip)
@@ -177,7 +184,7 @@ def _grid(cores: Sequence[CoreLoad], chip: ChipInUse, room: float = 640.0) -> _G
     side = math.ceil(math.sqrt(per_tile))
     abreast = 1 + max(x for x, _ in places)
     least = 1.5 if room < 640 else 5.0 if len(places) == 1 else 4.0
-    return _Grid(columns, rows, per_tile, side, min(27.0, max(least, (room / abreast / columns - _GAP) / side)), places)
+    return Grid(columns, rows, per_tile, side, min(27.0, max(least, (room / abreast / columns - _GAP) / side)), places)
 
 
 def _places(cores: Sequence[CoreLoad], chip: ChipInUse) -> list[tuple[int, int]]:
@@ -209,7 +216,7 @@ def _mesh(cores: Sequence[CoreLoad], chip: ChipInUse) -> tuple[int, int]:
     return columns, rows
 
 
-def _slots(cores: Sequence[CoreLoad], per_tile: int) -> list[tuple[int, tuple[int, int], int, CoreLoad]]:
+def slots(cores: Sequence[CoreLoad], per_tile: int) -> list[tuple[int, tuple[int, int], int, CoreLoad]]:
     """Give every used core its chip, its tile, and a place there: its number modulo the cores per tile, or the next free one."""
     taken: set[tuple[int, tuple[int, int], int]] = set()
     made: list[tuple[int, tuple[int, int], int, CoreLoad]] = []
@@ -221,7 +228,7 @@ def _slots(cores: Sequence[CoreLoad], per_tile: int) -> list[tuple[int, tuple[in
     return made
 
 
-def _unused(grid: _Grid) -> Markup:
+def _unused(grid: Grid) -> Markup:
     """Outline every place of every tile, or the whole chip where places are small; the used ones are drawn over it."""
     if grid.size < _OUTLINED:
         wide, high = grid.pitch
@@ -231,10 +238,10 @@ def _unused(grid: _Grid) -> Markup:
     return svg.boxes((grid.box(chip, (x, y), slot) for chip, y, x, slot in places), "unused")
 
 
-def _used(cores: Sequence[CoreLoad], grid: _Grid) -> list[Markup]:
+def _used(cores: Sequence[CoreLoad], grid: Grid) -> list[Markup]:
     parts: list[Markup] = []
     named = len(cores) <= _NAMED_CORES
-    for chip, tile, slot, core in _slots(cores, grid.per_tile):
+    for chip, tile, slot, core in slots(cores, grid.per_tile):
         box = grid.box(chip, tile, slot)
         share = core.tightest[1]
         style = _style(share)
@@ -259,12 +266,12 @@ def _tip(core: CoreLoad) -> str:
     return f"core {core.core}, {chip}tile {tile[0]},{tile[1]}: {inside} ({used})"
 
 
-def _rulers(grid: _Grid) -> list[Markup]:
+def _rulers(grid: Grid) -> list[Markup]:
     if len(grid.chips) > 1:
         corners = [grid.corner(chip) for chip in range(len(grid.chips))]
         return [svg.text(x, y - 5, f"chip {chip}", "start", "small") for chip, (x, y) in enumerate(corners)]
     wide, high = grid.pitch
     every = max(1, math.ceil(16 / min(wide, high)))
-    across = [svg.text(_LEFT + (x + 0.5) * wide - _GAP / 2, 12, x, "middle", "small") for x in range(0, grid.columns, every)]
-    down = [svg.text(_LEFT - 7, _TOP + (y + 0.5) * high, y, "end", "small") for y in range(0, grid.rows, every)]
+    across = [svg.text(LEFT + (x + 0.5) * wide - _GAP / 2, 12, x, "middle", "small") for x in range(0, grid.columns, every)]
+    down = [svg.text(LEFT - 7, TOP + (y + 0.5) * high, y, "end", "small") for y in range(0, grid.rows, every)]
     return across + down

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from .. import files
-from . import compare, view
+from . import colours, compare, view
 from . import format as numbers
 from .document import Document
 
@@ -61,4 +62,5 @@ def _environment() -> Environment:
     shared = (numbers.si, numbers.count, numbers.compact, numbers.percent, numbers.points)
     filters: dict[str, Any] = {function.__name__: function for function in shared}
     made.filters.update(filters)
+    made.globals["colours"] = Markup(colours.css())  # pyright: ignore[reportArgumentType]
     return made

@@ -32,7 +32,14 @@ def comparison(rows: Sequence[compare.Run]) -> str:
     said = "Figures per sample. Dynamic: energy without the static power. From float: points from the first stage to the deployed network."
     common = "; ".join(f"{name} {_text(value)}" for name, value in compare.shared(rows))
     said = " ".join(filter(None, (said, _text(compare.digital(rows)))))
-    return f"{table(compare.table(rows))}\n\n{said}" + (f" All: {common}." if common else "") + "\n"
+    blocks = [table(compare.table(rows)), said + (f" All: {common}." if common else "")]
+    seeds = compare.seeds(rows)
+    blocks += [section(seeds)] if seeds.rows else []
+    warned = (
+        f"- {'Run' if len(numbers) == 1 else 'Runs'} {', '.join(map(str, numbers))}: {_text(text)}"
+        for text, numbers in compare.warned(rows)
+    )
+    return "\n\n".join(filter(None, [*blocks, _listed("Warnings", warned)])) + "\n"
 
 
 def table(found: Table) -> str:

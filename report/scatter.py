@@ -10,12 +10,10 @@ from markupsafe import Markup
 
 from . import svg
 from .format import percent
+from .series import Series
 
-__all__ = ["STYLES", "Mark", "chart", "legend"]
+__all__ = ["Mark", "chart", "legend", "log_ticks"]
 
-STYLES = 7
-"""Styles to tell series apart: classes c1..c4, c6, c7, c5 of the style sheet, each with its own shape."""
-_COLOURS = ("c1", "c2", "c3", "c4", "c6", "c7", "c5")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 500.0, 330.0, 52.0, 18.0, 12.0, 50.0
 _NUMBERED = 20
 """Up to this many marks are numbered."""
@@ -23,31 +21,33 @@ _NUMBERED = 20
 
 @dataclass(frozen=True)
 class Mark:
-    """A run: its number, name and series, its cost `x` (above 0), its accuracy `y` (0..1), and the 95 % interval of that."""
+    """A run or the mean of several: its number, name and series, its cost `x` (above 0), its accuracy `y` (0..1), an interval of each."""
 
     number: int
     name: str
-    series: str
+    series: Series
     x: float
     y: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     group: object = None
     """Runs of one series and group differ in their seed alone: the line of the series goes through their mean."""
+    costs: tuple[float, float] | None = None
+    """The interval of `x`."""
 
 
-def chart(marks: Sequence[Mark], series: Sequence[str], label: str, written: Callable[[float], str]) -> Markup:
+def chart(marks: Sequence[Mark], label: str, written: Callable[[float], str]) -> Markup:
     """Draw the marks.
 
     Args:
         marks: at least one.
-        series: all names, in the order of their styles.
         label: of the axis of costs.
         written: formats a cost.
     """
-    across, up = _Log([m.x for m in marks]), _Linear([e for m in marks for e in m.interval])
-    parts = [*_frame(across, up, label, written), *_lines(marks, series, across, up)]
+    costs = [e for m in marks for e in (m.x, *(m.costs or ())) if e > 0]
+    across, up = _Log(costs), _Linear([e for m in marks for e in (m.y, *(m.interval or ()))])
+    parts = [*_frame(across, up, label, written), *_lines(marks, across, up)]
     for mark in marks:
-        parts.append(_mark(mark, series.index(mark.series), across, up, written))
+        parts.append(_mark(mark, across, up, written))
     parts += _numbers(marks, across, up)
     spoken = f"Accuracy against {label}: " + ", ".join(f"{m.name} {percent(m.y)} at {written(m.x)}" for m in marks[:_NUMBERED])
     return svg.figure(_WIDTH, _HEIGHT, spoken, parts)
@@ -65,11 +65,15 @@ class _Log:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (math.log10(value) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 of each decade; of many decades only 1; of less than half a decade finer ones."""
-        span = self.high - self.low
-        steps = (1,) if span > 3.2 else (1, 2, 5) if span > 0.7 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-        decades = range(math.floor(self.low), math.ceil(self.high) + 1)
-        return [s * 10.0**d for d in decades for s in steps if self.low <= math.log10(s) + d <= self.high]
+        return log_ticks(self.low, self.high)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return ticks from 10^low to 10^high: 1, 2 and 5 of each decade; of many decades only 1; of less than half a decade finer ones."""
+    span = high - low
+    steps = (1,) if span > 3.2 else (1, 2, 5) if span > 0.7 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    return [s * 10.0**d for d in decades for s in steps if low <= math.log10(s) + d <= high]
 
 
 class _Linear:
@@ -112,28 +116,32 @@ def _frame(across: _Log, up: _Linear, label: str, written: Callable[[float], str
     return [*parts, svg.text((_LEFT + right) / 2, bottom + 36, label, "middle", "small"), turned.format(svg.num(middle))]
 
 
-def _lines(marks: Sequence[Mark], series: Sequence[str], across: _Log, up: _Linear) -> list[Markup]:
+def _lines(marks: Sequence[Mark], across: _Log, up: _Linear) -> list[Markup]:
     """Join the means of each series' groups, cheapest first."""
     drawn: list[Markup] = []
-    for index, name in enumerate(series):
+    for series in dict.fromkeys(mark.series for mark in marks):
         groups: dict[object, list[Mark]] = {}
         for mark in marks:
-            if mark.series == name:
+            if mark.series == series:
                 groups.setdefault(mark.number if mark.group is None else mark.group, []).append(mark)
         means = sorted((sum(m.x for m in g) / len(g), sum(m.y for m in g) / len(g)) for g in groups.values())
         if len(means) > 1:
             path = "L".join(f"{svg.num(across.place(x))} {svg.num(up.place(y))}" for x, y in means)
-            drawn.append(Markup('<path d="M{}" class="series l-{}"/>').format(path, _COLOURS[index % STYLES]))
+            drawn.append(Markup('<path d="M{}" class="series l-{}"/>').format(path, series.colour.name))
     return drawn
 
 
-def _mark(mark: Mark, index: int, across: _Log, up: _Linear, written: Callable[[float], str]) -> Markup:
+def _mark(mark: Mark, across: _Log, up: _Linear, written: Callable[[float], str]) -> Markup:
     x, y = across.place(mark.x), up.place(mark.y)
-    low, high = (up.place(v) for v in mark.interval)
-    colour = _COLOURS[index % STYLES]
+    colour = mark.series.colour.name
     tip = f"{mark.number}. {mark.name}: {percent(mark.y)} at {written(mark.x)}"
-    shape = Markup('<path d="{}" class="mark {}"><title>{}</title></path>').format(_shape(index % STYLES, x, y), colour, tip)
-    return Markup("").join([svg.line(x, low, x, high, f"series l-{colour}"), shape])
+    parts: list[Markup] = []
+    if mark.interval:
+        parts.append(svg.line(x, up.place(mark.interval[0]), x, up.place(mark.interval[1]), f"series l-{colour}"))
+    if mark.costs and mark.costs[0] > 0:
+        parts.append(svg.line(across.place(mark.costs[0]), y, across.place(mark.costs[1]), y, f"series l-{colour}"))
+    parts.append(Markup('<path d="{}" class="mark {}"><title>{}</title></path>').format(_shape(mark.series.shape, x, y), colour, tip))
+    return Markup("").join(parts)
 
 
 def _numbers(marks: Sequence[Mark], across: _Log, up: _Linear) -> list[Markup]:
@@ -173,8 +181,8 @@ def _shape(kind: int, x: float, y: float) -> str:
     return f"M{svg.num(x)} {svg.num(y)}{outlines[kind]}"
 
 
-def legend(series: Sequence[str]) -> Markup:
+def legend(series: Sequence[Series]) -> Markup:
     """Return the names of the series with their shapes, as a list that wraps."""
     item = Markup('<li><svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true"><path d="{}" class="mark {}"/></svg>{}</li>')
-    items = [item.format(_shape(i % STYLES, 7, 7), _COLOURS[i % STYLES], name) for i, name in enumerate(series)]
+    items = [item.format(_shape(one.shape, 7, 7), one.colour.name, one.name) for one in series]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))

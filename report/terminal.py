@@ -55,7 +55,8 @@ def comparison(rows: Sequence[compare.Run]) -> RenderableType:
     models = list(dict.fromkeys(str(run.model) for run in rows if run.model))
     by = f"by the model {models[0]}" if len(models) == 1 else f"each by its own model ({', '.join(models)}), not comparable across models"
     drawn.caption = Text(f"energy {by}; dynamic: without the static power", style="dim")
-    return drawn
+    warned = [f"{'run' if len(numbers) == 1 else 'runs'} {', '.join(map(str, numbers))}: {text}" for text, numbers in compare.warned(rows)]
+    return _stack([drawn, *_all([compare.seeds(rows)]), _warnings(warned)])
 
 
 def explanation(passes: list[dict[str, Any]]) -> RenderableType:

@@ -313,7 +313,7 @@ def _deploy(grid: Grid, run: TrainedRun) -> Results:
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     split = load_dataset(settings.data, folder, settings.data_options).test
     with warnings.catch_warnings(action="ignore", category=SpikeloomWarning):  # the cell's results have them
-        results = run_network(deployed, split, check=True, data_name=settings.data)
+        results = run_network(deployed, split, check=True, data_name=settings.data, folder=run.folder)
     results.save(run.folder / "results.json")
     return results
 

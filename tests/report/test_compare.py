@@ -9,6 +9,7 @@ import copy
 import io
 import json
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,16 @@ from typing import Any
 import pytest
 from invented import HOSTILE, hostile, made, results
 from rich.console import Console
+from spikeloom import registry
 from spikeloom.errors import FormatError
 from spikeloom.files import read_json
 from spikeloom.report import compare, html, markdown, scatter, terminal
+from spikeloom.report.colours import METHODS
 from spikeloom.report.format import percent, si
+from spikeloom.report.seeds import groups
+from spikeloom.report.series import of_names
 from spikeloom.report.table import Table
+from spikeloom.train import methods
 
 Document = dict[str, Any]
 Command = Callable[..., Any]
@@ -134,13 +140,14 @@ def test_an_accuracy_on_fewer_samples_is_not_the_best() -> None:
 
 
 def test_charts_place_what_costs_more_to_the_right_and_what_is_right_more_often_above() -> None:
-    marks = [scatter.Mark(1, "x", "s", 10.0, 0.9, (0.89, 0.91)), scatter.Mark(2, "y", "s", 1000.0, 0.95, (0.94, 0.96))]
-    across, up = scatter._Log([m.x for m in marks]), scatter._Linear([e for m in marks for e in m.interval])
+    one = of_names(["s"])["s"]
+    marks = [scatter.Mark(1, "x", one, 10.0, 0.9, (0.89, 0.91)), scatter.Mark(2, "y", one, 1000.0, 0.95, (0.94, 0.96))]
+    across, up = scatter._Log([m.x for m in marks]), scatter._Linear([0.89, 0.91, 0.94, 0.96])
     assert across.place(10) < across.place(100) < across.place(1000) and up.place(0.9) > up.place(0.95)
     assert across.place(100) == pytest.approx((across.place(10) + across.place(1000)) / 2)
     assert all(any(10**across.low <= t <= 10**across.high for t in across.ticks()) for _ in (0,)) and len(across.ticks()) >= 3
     assert up.ticks()[0] <= 0.89 and up.ticks()[-1] >= 0.96
-    drawn = scatter.chart(marks, ["s"], "cost", str)
+    drawn = scatter.chart(marks, "cost", str)
     assert str(drawn).count('class="mark') == 2
 
 
@@ -148,7 +155,7 @@ def test_charts_place_what_costs_more_to_the_right_and_what_is_right_more_often_
 def test_a_single_run_of_a_round_accuracy_is_drawn(accuracy: float) -> None:
     up = scatter._Linear([accuracy, accuracy])
     assert up.low <= accuracy <= up.high and 0 < up.place(accuracy) < 330 and len(up.ticks()) > 1
-    assert "nan" not in scatter.chart([scatter.Mark(1, "x", "s", 10.0, accuracy, (accuracy, accuracy))], ["s"], "cost", str)
+    assert "nan" not in scatter.chart([scatter.Mark(1, "x", of_names(["s"])["s"], 10.0, accuracy, (accuracy, accuracy))], "cost", str)
 
 
 @pytest.mark.parametrize("count", [2, 40])
@@ -193,6 +200,82 @@ def test_markdown_of_one_run() -> None:
     assert widths and all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
     written = [line for line in markdown.report(made(hostile())).splitlines() if not line.startswith("    ")]  # code is never read as marks
     assert not re.search(r"(?<!\\)<script", "\n".join(written))
+
+
+def seeded() -> list[tuple[str, Document]]:
+    """Two settings of three seeds each, a run of one seed, and one of the first seed again."""
+    found = [
+        (f"{method}/{seed}", run(method, 0.1, accuracy, 1000.0 * accuracy + seed))
+        for method, accuracies in (("esl", (0.90, 0.92, 0.97)), ("stds", (0.8, 0.8, 0.8)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    for name, one in found:
+        one["provenance"]["training"].update(seed=name[-1], sparsity_reached=f"0.9{name[-1]}")
+    return [*found, ("dense", run("dense", 1.0, 0.98, 120_000.0)), ("again", copy.deepcopy(found[0][1]))]
+
+
+def test_runs_of_one_setting_have_mean_deviation_and_n() -> None:
+    rows = compared(seeded())
+    lines = compare.seeds(rows)
+    assert [column.heading for column in lines.columns][3:6] == ["n", "accuracy", "SD of accuracy"]
+    assert [[cell.text for cell in line][:6] for line in lines.rows] == [
+        ["1, 2, 3", "esl", "10.00 %", "3", "93.00 %", "3.61"],
+        ["4, 5, 6", "stds", "10.00 %", "3", "80.00 %", "0.00"],
+        ["7", "dense", "100.00 %", "1", "98.00 %", "–"],
+    ]
+    found = compare.document(rows)["seeds"]
+    assert found[0]["accuracy"] == {
+        "mean": pytest.approx(0.93),
+        "standard_deviation": pytest.approx(statistics.stdev((0.90, 0.92, 0.97))),
+        "n": 3,
+    }
+    assert found[0]["sops"]["standard_deviation"] > 0 and found[2]["sops"] == {"mean": 120_000.0, "standard_deviation": None, "n": 1}
+    assert found[0]["seeds"] == ["0", "1", "2"]
+    out = io.StringIO()
+    Console(file=out, width=80).print(terminal.comparison(rows))
+    for text in (out.getvalue(), markdown.comparison(rows), html.render_comparison(rows)):
+        assert "Means over seeds" in text and "standard deviation over the n seeds" in " ".join(text.split()) and "3.61" in text
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert not compare.seeds(compared(three())).rows and "Means over seeds" not in html.render_comparison(compared(three()))
+
+
+def test_what_else_differs_than_the_seed_is_no_seed() -> None:
+    runs = seeded()[:3]
+    runs[1][1]["provenance"]["training"]["epochs"] = "99"
+    del runs[2][1]["provenance"]["training"]["seed"]
+    assert [len(group.runs) for group in groups(compared(runs))] == [1, 1, 1]
+
+
+def test_a_method_has_one_colour_whatever_stands_beside_it() -> None:
+    """On every page, whatever the order and the number of methods; two methods never share one."""
+    names = [*METHODS, "mine", "theirs", "ours"]
+    alone = {name: of_names([name])[name].colour for name in names}
+    for order in (names, names[::-1], names[3:] + names[:3]):
+        found = of_names(order)
+        assert len({series.colour for series in found.values()}) == len(names)
+        assert all(found[name].colour == alone[name] for name in METHODS)
+    page = html.render_comparison(compared(three()))
+    reverse = html.render_comparison(compared(three()[::-1]))
+    marks = [set(re.findall(r'class="mark (m\d+)"><title>\d+\. (\S+):', text)) for text in (page, reverse)]
+    assert marks[0] == marks[1] == {("m1", "dense"), ("m2", "a/s0.9"), ("m2", "a/s0.99")}
+    assert all(f"--{colour.name}:{colour.light}" in page for colour in METHODS.values())
+
+
+def test_every_method_of_ours_has_a_colour() -> None:
+    assert set(registry.names(methods)) == set(METHODS)
+
+
+def test_warnings_stand_with_their_text_and_runs() -> None:
+    runs = three()
+    runs[1][1]["warnings"] = []
+    runs[0][1]["warnings"] = ["Layer a is silent.", "Both."]
+    runs[2][1]["warnings"] = ["Both."]
+    rows = compared(runs)
+    assert compare.warned(rows) == [("Layer a is silent.", [1]), ("Both.", [1, 3])]
+    out = io.StringIO()
+    Console(file=out, width=80).print(terminal.comparison(rows))
+    for text in (out.getvalue(), markdown.comparison(rows), html.render_comparison(rows)):
+        assert re.search("[Rr]uns 1, 3: Both", text) and re.search("[Rr]un 1: Layer a is silent", text)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -127,8 +128,10 @@ def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
     base = {"method": "stds", "sparsity_asked": 0.9, "connectivity": 0.1, "connectivity_unrolled": 0.2, "sparsity": 0.9}
     rows = [base | {"seed": i, "accuracy": a, "pruned": 5.0, "regrown": 3.0} for i, a in enumerate((0.90, 0.94, 0.95))]
     (point,) = page.points([*rows, base | {"seed": 9, "error": "<b>broke</b>"}])
-    assert point["seeds"] == 3 and point["accuracy"] == pytest.approx(0.93) and point["highest"] == 0.95
-    assert [cell.text for cell in page.table(rows).rows[0]][:6] == ["1", "stds", "10.00 %", "93.00 %", "2.50", "3"]
+    assert point["seeds"] == 3 and point["accuracy"] == pytest.approx(0.93)
+    assert point["accuracy_sd"] == pytest.approx(statistics.stdev((0.90, 0.94, 0.95)))
+    assert [cell.text for cell in page.table(rows).rows[0]][:7] == ["1", "stds", "10.00 %", "3", "93.00 %", "2.65", "–"]
+    assert [column.heading for column in page.table(rows).columns][3:6] == ["n", "accuracy", "SD of accuracy"]
     drawn = page.write_page([*rows, base | {"seed": 9, "error": "<b>broke</b>"}], tmp_path / "p.html", {"data": "x"}).read_text()
     assert "&lt;b&gt;broke" in drawn and "<b>broke" not in drawn and 'src="' not in drawn and 'href="http' not in drawn
     assert drawn.count("<svg class") == 1 and "stds at sparsity 0.9, 3 seeds: 93.00 % at 10 %" in drawn  # of SOPs nothing is known
