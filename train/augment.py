@@ -98,6 +98,16 @@ class Affine:
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """See `Augmentation`."""
+        return self.moved(x, generator)
+
+    def moved(self, x: Tensor, generator: torch.Generator, displaced: Tensor | None = None) -> Tensor:
+        """Return the transformed batch.
+
+        Args:
+            x, generator: see `Augmentation`.
+            displaced: (N, H, W, 2), how much further away each pixel looks in the old image, columns before rows, in -1..1 from edge to
+                edge; for smooth maps only.
+        """
         height, width = x.shape[-2:]
         u = torch.rand(4, len(x), 1, 1, generator=generator, device=generator.device, dtype=torch.float64).to(x.device)
         angle = math.radians(self.degrees) * (2 * u[0] - 1)
@@ -105,7 +115,7 @@ class Affine:
         scale = self.scale[0] + (self.scale[1] - self.scale[0]) * u[3]
         cos, sin = angle.cos() / scale, angle.sin() / scale
         if self.smooth:
-            return _mixed(x, _matrix(cos, sin, down, right, height, width))
+            return _mixed(x, _matrix(cos, sin, down, right, height, width), displaced=displaced)
         rows, columns = _axes(x)
         middle = (height - 1) / 2, (width - 1) / 2
         dy, dx = rows - middle[0] - down.round(), columns - middle[1] - right.round()
@@ -214,10 +224,12 @@ def _matrix(cos: Tensor, sin: Tensor, down: Tensor, right: Tensor, height: int, 
     return torch.stack([torch.cat(columns, 2), torch.cat(rows, 2)], 1).view(-1, 2, 3)
 
 
-def _mixed(x: Tensor, matrix: Tensor, outside: str = "zeros") -> Tensor:
-    """Sample the image at  matrix (d, 1)  (N, 2, 3) for each position d in -1..1, by bilinear interpolation."""
+def _mixed(x: Tensor, matrix: Tensor, outside: str = "zeros", displaced: Tensor | None = None) -> Tensor:
+    """Sample the image at  matrix (d, 1) + displaced(d)  (N, 2, 3) for each position d in -1..1, by bilinear interpolation."""
     images = x.flatten(1, -3) if x.dim() > 3 else x[:, None]
     grid = torch.nn.functional.affine_grid(matrix.float(), list(images.shape), align_corners=False).to(x.dtype)
+    if displaced is not None:
+        grid = grid + displaced.to(x.dtype)
     changed = torch.nn.functional.grid_sample(images, grid, padding_mode=outside, align_corners=False)
     return _like(changed.reshape(x.shape), x)
 

@@ -97,8 +97,9 @@ def fit(
         loss: mse or ce of the firing rates, or tet (docs/training.md has the equations), or one of your own: the name of a file, or a
             function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples.
         tet_lambda: weight of the second term of the loss tet, 0..1.
-        augment: none, gentle (small rotations, shifts and scalings of images) or published (what papers use on the data set), or one of
-            your own: the name of a file, or a function of a batch and a torch.Generator, which returns a batch of the same shape and type.
+        augment: none, gentle (small rotations, shifts and scalings of images), elastic (the same with elastic distortions) or published
+            (what papers use on the data set), or one of your own: the name of a file, or a function of a batch and a torch.Generator,
+            which returns a batch of the same shape and type.
             A run with functions of your own is resumed from a program that passes them again.
         hidden: neurons of the hidden layers of the network fc; short for net_options={"hidden": ...}. None: the network's own.
         weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the deployed network does not differ

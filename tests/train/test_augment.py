@@ -9,9 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from spikeloom.data.dataset import Dataset, Split
+from spikeloom.errors import UsageError
 from spikeloom.train.augment import Affine, Augmentation, CropFlip, ResizedCrop, RollFlip, gentle, nothing, published
+from spikeloom.train.augments import elastic
 
-KINDS: list[Augmentation] = [CropFlip(), RollFlip(), Affine(), ResizedCrop(), Affine(smooth=True)]
+KINDS: list[Augmentation] = [CropFlip(), RollFlip(), Affine(), ResizedCrop(), Affine(smooth=True), elastic.Elastic(elastic.Options())]
 SHAPES = [(9, 14, 12), (9, 3, 14, 12), (9, 4, 2, 14, 12)]
 
 
@@ -80,6 +83,33 @@ def test_a_smooth_affine_is_scipys(side: tuple[int, int]) -> None:
         middle = (np.array(side) - 1) / 2
         expected = ndimage.affine_transform(x[n].numpy(), matrix, middle - matrix @ (middle + shift), order=1, mode="grid-constant")
         np.testing.assert_allclose(found[n], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [(28, 28), (20, 31)])
+def test_an_elastic_distortion_is_scipys(side: tuple[int, int]) -> None:
+    """Without rotation, shift and scaling: noise, SciPy's Gaussian, the stated root mean square, SciPy's interpolation."""
+    x = torch.from_numpy(np.random.default_rng(0).random((6, *side))).float()
+    options = elastic.Options(strength=1.4, smoothness=3.0, degrees=0.0, translation=0.0, scale=0.0)
+    found = elastic.Elastic(options)(x, torch.Generator().manual_seed(5)).numpy()
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.rand(6, 2, *side, generator=generator).numpy() * 2 - 1
+    pixel = side[0] / 28
+    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float64) for n in side), indexing="ij"))
+    for n in range(6):
+        smooth = [ndimage.gaussian_filter(field.astype(np.float64), 3.0 * pixel, mode="constant", truncate=30.0) for field in noise[n]]
+        right, down = (field / np.sqrt(np.square(field).mean()) * 1.4 * pixel for field in smooth)
+        expected = ndimage.map_coordinates(x[n].numpy(), grid + np.stack([down, right]), order=1, mode="grid-constant")
+        np.testing.assert_allclose(found[n], expected, atol=1e-3)
+
+
+def test_an_elastic_distortion_is_refused_for_what_is_no_image() -> None:
+    for frames, shape in (((4,), (2, 34, 34)), ((), (64,))):
+        split = Split(np.zeros((2, *frames, *shape), np.uint8), np.zeros(2, np.int64))
+        with pytest.raises(UsageError, match=r"no elastic augmentation.*Leave out"):
+            elastic.build(Dataset("mine", split, split, 2, 1, shape, bool(frames)), elastic.Options())
+    for wrong in ({"strength": -1.0}, {"smoothness": 0.0}, {"scale": 1.5}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            elastic.Options(**wrong)
 
 
 def test_affine_keeps_the_published_bounds() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings
 from spikeloom.train.chosen import Own, loss_of, schedule_of
 from torch import Tensor
@@ -17,7 +18,7 @@ T, N, C, WEIGHT = 3, 4, 5, 0.3
 
 def example() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    output = (torch.rand(T, N, C, generator=generator, dtype=torch.float64) * 4).round() / 4  # votes of four neurons
+    output = (torch.rand(T, N, C, generator=generator, dtype=torch.float64) * 4).round() / 4  # rates of four neurons
     return output.requires_grad_(), torch.randint(C, (N,), generator=generator)
 
 
@@ -51,6 +52,15 @@ def test_losses_and_gradients_against_numpy(name: str) -> None:
         gradient[index] = (above - expected(name, moved, classes)) / (2 * step)
     assert output.grad is not None
     np.testing.assert_allclose(output.grad.numpy(), gradient, atol=1e-8)
+
+
+def test_a_scale_makes_logits_of_rates() -> None:
+    output, labels = example()
+    settings = TrainSettings("digits", loss="ce", loss_options={"scale": 12.5})
+    expected = cross_entropy(12.5 * output.detach().numpy().mean(0), labels.numpy())
+    assert loss_of(settings, Own())(output, labels).item() == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(UsageError, match="scale is 0"):
+        loss_of(TrainSettings("digits", loss="ce", loss_options={"scale": 0.0}), Own())
 
 
 @pytest.mark.parametrize("name", ["mse", "ce", "tet"])
