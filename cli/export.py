@@ -19,7 +19,7 @@ __all__ = ["add_to"]
 
 WRITER = "WriteOptions"
 GRAPHML, WORDS = "graphml", "words"  # of the cores of a compiled network
-FORMATS = "netx, nir, onnx"  # listed here, since discovering them imports them all
+FORMATS = "lava, netx, nir, onnx"  # listed here, since discovering them imports them all
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, words, netx).", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, words, lava, netx).", show_default=False)
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -36,7 +38,7 @@ def export(
             help=f"Format: {FORMATS}, or one of your own; of a compiled network also graphml: the graph of its cores, words: their memory.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="File to write [default: beside the network].")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write, for lava a folder [default: beside the network].")] = None,
     dt: Annotated[float | None, typer.Option("--dt", help="Seconds per time step, for formats in continuous time [default: 1e-4].")] = None,
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, if the source does not say.")] = None,
     chosen: Annotated[

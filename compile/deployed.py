@@ -15,7 +15,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -134,6 +134,29 @@ class DeployedNetwork:
         """
         header = {"format": FORMAT, "version": str(VERSION), "document": _text(self), "sha256": self.digest}
         return write_bytes(Path(path), save(_arrays(self), metadata=header))
+
+    @checked()
+    def to_lava(self, *, period: int | Literal["sample"] | None = "sample", first_step: int = 1, name: str | None = None) -> Any:
+        """Return a hierarchical process of Intel's Lava, to be connected to processes of your own: `s_in`, `s_out`, `spikes_LAYER`.
+
+        Its class has `encode` (from samples to what arrives at `s_in`), `spike_counts` (from what `s_out` sent to classes) and `LATENCY`.
+        Call it before you import Lava itself, whose import Python 3.11 and later need repaired. `spikeloom export --to lava` writes the
+        same process as a package.
+
+        Args:
+            period: time steps from one sample to the next, at which all neurons are set to zero; "sample": the time steps that the
+                network was compiled for; None: one sample without end.
+            first_step: time step at which the first sample starts to arrive at `s_in`.
+            name: of the process.
+
+        Raises:
+            BackendError: this interpreter has no Lava, or cannot import it.
+            NetworkError: Lava cannot compute the network exactly; the population or projection, the limit and a way out are named.
+            UsageError: a period or first step below 1, or samples longer than Lava's 32-bit integers hold.
+        """
+        from ..formats.lava import to_lava
+
+        return to_lava(self.network, period=period, first_step=first_step, name=name)
 
 
 @checked(path="Name a model.loom that spikeloom compile wrote.")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import BackendError
+from ...formats.lava.installed import INSTALL
 
 WORKER = Path(__file__).resolve().parent.parent / "lava_worker" / "main.py"
-INSTALL = "pip install asteval scikit-learn && pip install --ignore-requires-python --no-deps lava-nc==0.10.0   (or: make install)"
 LAVA_MISSING = 4  # exit code of the worker
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 LONGEST_SOCKET_FOLDER = 64  # the path of a socket has at most 104 bytes, of which multiprocessing adds 32

@@ -8,7 +8,6 @@ the compiler gave it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import sys
@@ -22,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError, NetworkError, UsageError
-from ...hwmodels.fixed_point import BIAS_BITS, BIAS_EXPONENT_MAX, NO_MEMORY, bias_registers, holds_bias
+from ...formats.lava.installed import INSTALL, missing
+from ...formats.lava.limits import obstacle
+from ...hwmodels.fixed_point import bias_registers
 from ...network.model import IntegerLIF, Network, Population, Projection
-from ._lava_child import INSTALL, run_worker
+from ._lava_child import run_worker
 from .api import BackendOptions, Recording
 
 __all__ = ["available", "simulate"]
@@ -37,27 +38,13 @@ SIDE_BY_SIDE = 100  # samples at most
 SYNAPSES_AT_ONCE = 4_000_000
 NEURONS_AT_ONCE = 1_000_000  # some 50 MB of messages in /dev/shm
 
-# Lava computes in int32: W s is taken doubled, and a << 6 is added to the current. Up to |a| = 2^18 one wrap brings the current back into
-# its 24 bits; beyond, what is left over must not add up past 32 bits.
-SUM_LIMIT = 1 << 30
-WRAP_LIMIT = 1 << 18
-CURRENT_LIMIT = (1 << 25) - (1 << 17)
-
 
 def available() -> str | None:
     """Return None if this interpreter has Lava, else what is missing and the way out. Lava itself is not imported."""
-    missing = [name for name in ("lava", "asteval", "sklearn", "scipy") if not _found(name)]
-    if not missing:
+    lacking = missing()
+    if not lacking:
         return None
-    return f"The Lava backend needs {', '.join(missing)}, which {sys.executable} does not have. Install with: {INSTALL}"
-
-
-def _found(name: str) -> bool:
-    spec = importlib.util.find_spec(name)
-    if spec is None or name != "lava":
-        return spec is not None
-    # lava is a namespace package, so any folder of that name is found, including leftovers of an uninstall
-    return any((Path(place) / "magma/compiler/var_model.py").is_file() for place in spec.submodule_search_locations or ())
+    return f"The Lava backend needs {', '.join(lacking)}, which {sys.executable} does not have. Install with: {INSTALL}"
 
 
 def simulate(network: Network, events: NDArray[Any], options: BackendOptions) -> Recording:
@@ -112,35 +99,12 @@ def _check(network: Network, events: NDArray[Any]) -> None:
         raise BackendError(f"Lava needs events as integers, (samples, {want[0]}, {want[1]}); these are {events.dtype}, {events.shape}.")
     if events.size and (events.min() < 0 or events.max() > 255):
         raise BackendError(f"The events span {events.min()}..{events.max()}; a graded spike carries 0..255.")
-    levels = int(events.max(initial=1))
-    for p in network.spiking:
-        if p.place != "chip" or not isinstance(p.neuron, IntegerLIF):
-            raise BackendError(f"Population {p.name!r} is not of integer neurons on the chip, all that Lava runs. Use --backend native.")
-        if p.neuron.soft_reset:
-            raise BackendError(f"Population {p.name!r} has a soft reset, which Lava's neurons do not have. Use --backend native.")
-        if not holds_bias(p.biases).all():
-            raise BackendError(
-                f"Population {p.name!r} has biases beyond {BIAS_BITS} bits shifted by up to {BIAS_EXPONENT_MAX}, which "
-                "Lava's neurons do not hold. Compile the network again, or use --backend native."
-            )
-        bounds = [_bounds(q, levels if q.source == inputs.name else 1) for q in network.inputs_of(p.name)]
-        current = sum(shifted for _, shifted in bounds)
-        if current > WRAP_LIMIT and p.neuron.du < NO_MEMORY:
-            current *= network.timesteps
-        if any(total >= SUM_LIMIT for total, _ in bounds) or current >= CURRENT_LIMIT:
-            raise BackendError(
-                f"The input of population {p.name!r} may add up to {current:.3g}; Lava computes in 32 bits, which hold {CURRENT_LIMIT}. "
-                "Use a smaller exponent, or --backend native."
-            )
-
-
-def _bounds(projection: Projection, levels: int) -> tuple[float, float]:
-    """Return the largest |W s| and |W s| << exponent that spikes of at most `levels` can cause."""
-    s = projection.synapses.unrolled()
-    if projection.weight_bits is None or (s.count and not -256 <= s.data.min() <= s.data.max() <= 255):
-        raise BackendError(f"Projection {projection.name!r} has weights beyond the integers -256..255 of Lava. Quantise to at most 9 bits.")
-    total = levels * float(np.bincount(s.rows, np.abs(s.data.astype(np.float64)), s.shape[0]).max(initial=0))
-    return total, math.ceil(total * 2.0**projection.exponent)
+    reason = obstacle(network, int(events.max(initial=1)))
+    if reason:
+        raise BackendError(f"{reason} Or use --backend native.")
+    soft = next((p for p in network.spiking if isinstance(p.neuron, IntegerLIF) and p.neuron.soft_reset), None)
+    if soft:
+        raise BackendError(f"Population {soft.name!r} has a soft reset, which Lava's neurons do not have. Use --backend native.")
 
 
 # --- the layout ------------------------------------------------------------------------------------------------------

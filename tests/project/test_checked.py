@@ -33,7 +33,8 @@ def functions() -> dict[str, Callable[..., Any]]:
         values = {public: getattr(package, public) for public in package.__all__}
         found |= {f"{v.__module__}.{v.__name__}": v for v in values.values() if inspect.isfunction(v) and inspect.signature(v).parameters}
     deployed, results = spikeloom.DeployedNetwork, spikeloom.Results
-    return found | {"DeployedNetwork.save": deployed.save, "Results.save": results.save, "Results.write_report": results.write_report}
+    written = {"DeployedNetwork.save": deployed.save, "DeployedNetwork.to_lava": deployed.to_lava}
+    return found | written | {"Results.save": results.save, "Results.write_report": results.write_report}
 
 
 FUNCTIONS = functions()

@@ -207,11 +207,13 @@ def test_every_writer_writes_what_its_reader_takes_or_refuses(
         except SpikeloomError as error:
             check_names(error, make())
             continue
+        written += 1
+        if not hasattr(module, "read"):  # a Lava package: tests/formats/test_lava_export.py runs it
+            continue
         again, values = read_source(path, {}).network, labelled(make()).values
         simulate = reference.simulate if made.is_integer and made.projections else reference.simulate_float
         last = simulate(made, values)[made.populations[-1].name], simulate(again, values)[again.populations[-1].name]
         assert np.array_equal(*last), odd
-        written += 1
     assert written
 
 
