@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._version import VERSION
+from ... import __version__
 from .installed import VERSION as LAVA
 from .source import Written
 
@@ -116,7 +116,7 @@ def readme(written: Written, name: str) -> str:
 
 A spiking network as a hierarchical process of Intel's Lava (`AbstractProcess` and `AbstractSubProcessModel`), to be connected to
 your own processes. {network.neurons:,} neurons, {network.synapses:,} synapses, samples of {network.timesteps} time steps.
-Written by Spikeloom {VERSION}; it needs lava-nc {LAVA} and NumPy (Lava brings SciPy), and nothing of Spikeloom.
+Written by Spikeloom {__version__}; it needs lava-nc {LAVA} and NumPy (Lava brings SciPy), and nothing of Spikeloom.
 
     python example.py                  # a source, the network, a sink
     pip install .                      # if you want to import it from anywhere; with Python 3.10
@@ -154,7 +154,8 @@ network.s_out.connect(my_sink.a_in)
   that many of its first ones.
 - `Network(period=N)`: a new sample every N steps; all neurons are set to zero there, each layer when the sample reaches it. `period=None`:
   one sample without end. `first_step=N`: the first sample starts to arrive at time step N, if your own processes take time.
-- Values at `s_in` that are no whole numbers in the range stop the run with a message: Lava itself would cut them off.
+- Values at `s_in` that are not whole numbers in the range are rounded and limited to it, with a message on the standard error.
+- Lava runs only what is connected to the process whose `run` you call, and waits for ever if one of your processes raises an exception.
 
 ## Files
 

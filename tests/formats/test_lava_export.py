@@ -378,3 +378,45 @@ def test_to_lava_in_python(digits_run: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(IN_PYTHON)
     said = run(tmp_path / "program.py", str(digits_run / "model.loom"), cwd=tmp_path).splitlines()
     assert len(said) == 3 and all("at least 1" in line for line in said[:2]) and said[2] == "equal"
+
+
+@pytest.mark.chain
+@needs_lava
+def test_the_application(digits_run: Path) -> None:
+    from spikeloom import load_dataset
+    from spikeloom import run as run_network
+
+    program = Path(__file__).parents[2] / "examples/lava_application/application.py"
+    decided, right = run(program, str(digits_run)).splitlines()
+    test = load_dataset("digits").test
+    expected = run_network(digits_run / "model.loom", test, samples="first:30").predictions
+    assert expected is not None
+    assert decided == f"decided: {' '.join(map(str, expected))}"
+    assert right == f"right: {np.count_nonzero(expected == test.labels[:30])} of 30"
+
+
+@pytest.mark.chain
+@needs_lava
+def test_values_that_the_network_does_not_take_are_reported(tmp_path: Path) -> None:
+    """An exception would leave Lava waiting for ever: they are rounded and limited, and a message says so once."""
+    network = small()
+    write_integers(network, tmp_path / "tiny")
+    program = """
+import numpy as np
+from tiny import Network
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.source import RingBuffer
+
+network, source = Network(), RingBuffer(data=np.full((3, 4), 300.4))
+source.s_out.connect(network.s_in)
+network.run(condition=RunSteps(num_steps=6), run_cfg=Loihi2SimCfg(select_tag="floating_pt"))
+network.stop()
+"""
+    (tmp_path / "tiny/program.py").write_text(program)
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path / "tiny", env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    said = [line for line in done.stderr.splitlines() if "s_in" in line]
+    assert len(said) == 1 and "from 300.4 to 300.4; the network takes whole numbers from 0 to 255" in said[0]

@@ -11,6 +11,7 @@ They are alone in their folder, because Lava executes every file beside a proces
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,11 @@ from lava.utils.weightutils import SignMode
 
 
 class Input(AbstractProcess):
-    """Checks what arrives, whole numbers from 0 to `largest`, and sends it on in the same time step."""
+    """Sends on what arrives in the same time step: whole numbers from 0 to `largest`.
+
+    Other values are rounded and limited to that range. The first time, a message on the standard error says so: an exception in a process
+    would leave Lava waiting for ever.
+    """
 
     def __init__(self, *, size: int, largest: int) -> None:
         super().__init__(size=size, largest=largest)
@@ -116,16 +121,19 @@ class PyInput(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.largest = proc_params["largest"]
+        self.told = False
 
     def run_spk(self) -> None:
         """One time step."""
         arrived = self.s_in.recv()
-        values = arrived.astype(np.int32)
-        if not np.array_equal(values, arrived) or values.min() < 0 or values.max() > self.largest:
-            raise ValueError(
-                f"At time step {self.time_step} s_in received values from {arrived.min():g} to {arrived.max():g}; "
-                f"the network takes whole numbers from 0 to {self.largest}. Scale and round them first."
+        values = np.clip(np.rint(arrived), 0, self.largest).astype(np.int32)
+        if not self.told and not np.array_equal(values, arrived):
+            self.told = True
+            sys.stderr.write(
+                f"At time step {self.time_step} s_in received values from {arrived.min():g} to {arrived.max():g}; the network takes whole "
+                f"numbers from 0 to {self.largest}. They are rounded and limited to these; scale and round them first.\n"
             )
+            sys.stderr.flush()
         self.s_out.send(values)
 
 
