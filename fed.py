@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -20,8 +20,8 @@ class Samples(Protocol):
         ...
 
     @property
-    def labels(self) -> NDArray[Any]:
-        """(samples,) classes."""
+    def labels(self) -> NDArray[Any] | None:
+        """(samples,) classes; None where they are not known."""
         ...
 
 
@@ -46,7 +46,7 @@ class Indexed(Protocol):
         ...
 
 
-OwnSamples = Whole | Indexed | Iterable[Any]  # what `data.as_dataset` takes
+OwnSamples = Whole | Indexed | Iterable[Any] | Callable[[], Iterable[Any]]  # what `data.as_dataset` takes
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ class Known:
     """What is known of a network before it receives input; None: unknown.
 
     `timesteps`; `temporal`: whether samples have a value for each step; `inputs`: numbers in a sample, or in one step of it; `levels`: the
-    integer that represents 1.
+    integer that represents 1; `classes`: the number of them.
     """
 
     timesteps: int | None = None
     temporal: bool | None = None
     inputs: int | None = None
     levels: int | None = None
+    classes: int | None = None
 
 
 SplitT_co = TypeVar("SplitT_co", bound=Samples, covariant=True)

@@ -60,7 +60,9 @@ def compile_(
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample: modules, .nir and .net files.")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Data set, .npz or .npy for the network: samples for calibration, and what a file of another tool leaves open."),
+        typer.Option(
+            help="Data set, .npz, .npy, HDF5, folder of classes, or FILE.py:NAME: for calibration, and what a foreign file leaves open."
+        ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
@@ -97,7 +99,7 @@ def compile_(
     with Bar("compiling") as bar:
         deployed = asked.deploy(effort=effort, dump_dir=dump_dir, progress=bar.stage)  # pyright: ignore[reportArgumentType]
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
-    _show(deployed, path, explain, as_json)
+    _show(deployed, path, data, explain, as_json)
 
 
 def _show_passes(stopped: PipelineResult, stop_after: str, dump_dir: Path | None, as_json: bool) -> None:
@@ -112,7 +114,7 @@ def _show_passes(stopped: PipelineResult, stop_after: str, dump_dir: Path | None
     say(f"Stopped after {stop_after}; nothing was mapped." + (f" The networks are in {dump_dir}." if dump_dir else ""))
 
 
-def _show(deployed: DeployedNetwork, path: Path, explain: bool, as_json: bool) -> None:
+def _show(deployed: DeployedNetwork, path: Path, data: str | None, explain: bool, as_json: bool) -> None:
     from ..compile.summary import summary
     from ..report.terminal import explanation, mapping_summary
 
@@ -123,4 +125,4 @@ def _show(deployed: DeployedNetwork, path: Path, explain: bool, as_json: bool) -
     if explain:
         render(explanation(document["passes"]), "")
     render(mapping_summary(document | {"cores": document["cores_table"]}))
-    say(f"Wrote {path}. {next_step('run', path, '--data', deployed.network.provenance.get('data', 'NAME'))}")
+    say(f"Wrote {path}. {next_step('run', path, '--data', deployed.network.provenance.get('data', data or 'NAME'))}")

@@ -32,7 +32,7 @@ def convert(
     data: Annotated[
         str,
         typer.Option(
-            help="Data set, .npz or .npy: training samples for calibration, test samples for the accuracies (a file serves as both)."
+            help="Data set, .npz, .npy, HDF5, folder of classes, or FILE.py:NAME: its training samples calibrate, its test samples are run."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
@@ -52,6 +52,7 @@ def convert(
 ) -> None:
     """Convert a trained ANN to integrate-and-fire neurons by data-based normalisation; prints the accuracy by time steps."""
     from ..compile.sources import Known, on_record
+    from ..data.given import labelled
     from ..data.samples import samples_of
     from ..errors import UsageError
     from ..files import make_folder
@@ -65,16 +66,16 @@ def convert(
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")
     asked_for(samples)
     ann = read_ann(source)
-    dataset = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
-    check_static(data, temporal=dataset.temporal)
-    check_axes(ann, dataset.train.values.shape[1:])
-    levels = dataset.levels or 255
+    fed = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
+    check_static(data, temporal=fed.temporal)
+    check_axes(ann, fed.train.values.shape[1:])
+    levels = fed.levels or 255
     unit = 1.0 / levels if scale is None else scale
-    calibration = calibration_samples(dataset.train.values, dataset.train.labels)
+    calibration = calibration_samples(fed.train.values, fed.train.labels)
     converted = convert_ann(ann, calibration[0], levels=levels, scale=unit, percentile=percentile, timesteps=timesteps)
     make_folder(out)
-    taken = choose(samples, len(dataset.test))
-    test = dataset.test if taken.chosen == "all" else dataset.test.take(taken.indices())
+    taken = choose(samples, len(fed.test))
+    test = labelled(fed.test if taken.chosen == "all" else fed.test.take(taken.indices()), f"The test samples of {data}")
     own = ann_accuracy(ann, test.values, test.labels, unit)
     with _progress() as bar:
         task = bar.add_task("running the spiking network", total=len(test))
@@ -82,7 +83,7 @@ def convert(
         steps = steps_of(timesteps)
         found = spiking_accuracy(converted, ann, test.values, test.labels, steps, progress=lambda n, _: done(completed=n))
     command = shlex.join(["spikeloom", *sys.argv[1:]])
-    document = write_run(out, source, converted, own, found, taken, calibration, on_record(dataset) | {"command": command}, percentile)
+    document = write_run(out, source, converted, own, found, taken, calibration, on_record(fed) | {"command": command}, percentile)
     if as_json:
         print_json(document)
         return

@@ -33,7 +33,9 @@ def estimate(
         float | None, typer.Option(help="Spikes per neuron and time step [default: measured on the run folder's calibration samples].")
     ] = None,
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, for .nir and .net files.")] = None,
-    data: Annotated[str | None, typer.Option(help="Data set, .npz or .npy on which spike rates are measured.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, .npz, .npy, HDF5, folder of classes, or FILE.py:NAME, on which spike rates are measured.")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     chosen: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the format or of the data. Repeatable.")

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..python_file import split_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..compile.sources import Data
+    from ..data.dataset import Dataset
 
-__all__ = ["fed", "module_of", "named", "only_data"]
+__all__ = ["fed", "module_of", "named", "only_data", "own_samples"]
 
 DATA = "data."
 
@@ -42,8 +44,23 @@ def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_di
         return rest, samples_of(data, labels=labels, folder=data_dir, options=own)
     if own or labels is not None:
         what = ", ".join([f"--set {DATA}{name}=" for name in own] + ([] if labels is None else ["--labels"]))
-        raise UsageError(f"{what} needs data, and none is named. Add --data NAME, SAMPLES.npz or SAMPLES.npy.")
+        raise UsageError(
+            f"{what} needs data, and none is named. Add --data NAME, or --data SAMPLES (.npz, .npy, HDF5, a folder, FILE.py:NAME)."
+        )
     return rest, None
+
+
+def own_samples(data: str, labels: Path | None, options: Mapping[str, Any]) -> Dataset | None:
+    """Return the user's own samples as a data set for training; None where `data` names a data set.
+
+    Raises:
+        UsageError: labels for a data set, no test samples, or an option that samples do not have.
+        SpikeloomError: samples that cannot be read.
+    """
+    from ..data.samples import Loaded, Own, samples_of
+
+    made = samples_of(data, labels=labels, options=options)
+    return made.dataset if isinstance(made, Loaded) else made.dataset() if isinstance(made, Own) else None
 
 
 def module_of(source: Path, weights: Path | None) -> Any:
@@ -53,11 +70,11 @@ def module_of(source: Path, weights: Path | None) -> Any:
         UsageError: a Python file without a name, no such module, weights for another source, or weights that are a pickle.
         FormatError: weights that are damaged or belong to another module.
     """
-    file, colon, name = str(source).rpartition(":")
-    if colon and file.endswith(".py"):
+    code = split_name(str(source))
+    if code is not None:
         from ..formats.torch.load import load_module, load_weights
 
-        module = load_module(Path(file), name)
+        module = load_module(*code)
         if weights is not None:
             load_weights(module, weights)
         return module

@@ -29,7 +29,9 @@ def run(
     network: Annotated[Path, typer.Argument(help="Compiled network (model.loom).", show_default=False)],
     data: Annotated[
         str | None,
-        typer.Option(help="Data set (its test split is run), .npz or .npy [default: the data it was trained on]."),
+        typer.Option(
+            help="Data set (its test split is run), .npz, .npy, HDF5, folder of classes, or FILE.py:NAME [default: what it was trained on]."
+        ),
     ] = None,
     chosen: Annotated[
         list[str] | None,

@@ -57,7 +57,7 @@ def threads_each(threads: int | None, backend: str) -> int | None:
 def what_to_run(
     network: Path, data: str | None, labels: Path | None, data_dir: Path | None, options: Mapping[str, Any]
 ) -> tuple[DeployedNetwork, str, Samples]:
-    """Load the network and its samples: a data set's test split, or a mapped file with or without one of labels; also return its name.
+    """Load the network and its samples: a data set's test split, or the user's own with or without labels; also return their name.
 
     Recordings are cut into as many frames as the network has time steps. `options`: those of the data set, taking precedence over the ones
     used in training.
@@ -69,14 +69,6 @@ def what_to_run(
     from ..compile.deployed import load
 
     deployed = load(network)
-    if data is not None and data.endswith(".npy"):
-        from ..runtime.streaming import open_samples
-
-        if options:
-            raise UsageError(
-                f"--set data.{next(iter(options))}= is an option of data sets; samples in {data} are run as they are. Leave it out."
-            )
-        return deployed, data, open_samples(Path(data), labels, deployed.network.classes)
     from ..data.samples import samples_of
 
     data = data or _trained_on(deployed.network.provenance)
@@ -85,8 +77,14 @@ def what_to_run(
 
 
 def _trained_on(provenance: Mapping[str, str]) -> str:
+    from ..data.dataset import OWN
+
     if "data" not in provenance:
         raise UsageError("The network does not say what data it was trained on. Name a data set with --data.")
+    if provenance["data"].startswith(OWN):
+        raise UsageError(
+            f"The network was trained on samples of your own ({provenance['data']}), which it does not hold. Name them with --data."
+        )
     return provenance["data"]
 
 

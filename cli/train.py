@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
+from .foreign import own_samples
 from .progress import Bar
 from .shared import AsJson, DataDir, listed, next_step, print_json, said, say
 
@@ -23,7 +25,11 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to create.")],
-    data: Annotated[str | None, typer.Option(help=f"Data set: {listed('data.sets')}.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help=f"Data set: {listed('data.sets')}; or your own: .npz, .npy, HDF5, a folder of classes, or FILE.py:NAME."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
     net: Annotated[str | None, typer.Option(help=f"Network: {listed('train.networks')} [default: fc].")] = None,
     method: Annotated[str | None, typer.Option(help=f"Pruning rule: {listed('train.methods')} [default: dense].")] = None,
     sparsity: Annotated[
@@ -114,12 +120,18 @@ def train(
         "data_dir": None if data_dir is None else str(data_dir),
     }
     settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
-    settings.check_names()  # before torch is imported, which takes seconds
+    dataset = own_samples(settings.data, labels, settings.data_options)
+    if dataset is None:
+        settings.check_names()  # before torch is imported, which takes seconds
+    elif download:
+        raise UsageError(f"--download is for data sets by name, and {settings.data} is yours. Leave it out.")
+    else:
+        settings = replace(settings, data=dataset.identity, data_options={})
     from ..train.fitting import train_run
 
     bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun only the first process prints
     with said(), bar if speaks else nullcontext():
-        done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch)
+        done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch, dataset=dataset)
     if not speaks:
         return
     if as_json:

@@ -61,7 +61,7 @@ class Compilation:
     encoding: Encoding | None = None
     weight_bits: int | str = 8
     granularity: str = "layer"
-    calibration: Calibration | OwnSamples | None = None
+    calibration: Calibration | OwnSamples | Path | str | None = None
     seed: int = 0
     max_chips: int | None = None
     mode: str | None = None
@@ -154,7 +154,7 @@ def compile_network(
     encoding: Encoding | None = None,
     weight_bits: int | str = 8,
     granularity: str = "layer",
-    calibration: Calibration | OwnSamples | None = None,
+    calibration: Calibration | OwnSamples | Path | str | None = None,
     effort: Effort = "default",
     seed: int = 0,
     max_chips: int | None = None,
@@ -232,13 +232,16 @@ def _data(data: Data | Dataset | OwnSamples | Path | str, value_range: tuple[flo
     return samples_of(data, options={} if value_range is None else {"value_range": value_range})
 
 
-def _calibrating(given: Calibration | OwnSamples, network: Network, value_range: tuple[float, float] | None) -> Calibration:
+def _calibrating(given: Calibration | OwnSamples | Path | str, network: Network, value_range: tuple[float, float] | None) -> Calibration:
     """Return calibration samples as integers, recordings as frames; evenly spaced, no more than calibration uses."""
     if isinstance(given, Calibration):
         return given
-    held = collect(given, Form(value_range=value_range, name="the calibration samples").known(network.takes))
+    if isinstance(given, str | Path):
+        held: Any = _data(given, value_range).load(network.takes).train
+    else:
+        held = collect(given, Form(value_range=value_range, name="the calibration samples").known(network.takes), whole=False)
     chosen = choose(CALIBRATION_SAMPLES, len(held.values)).indices()
-    values = held.values[chosen]
+    values = np.asarray(held.values[chosen])
     reference.check_values(network, values)
     labels = np.zeros(len(values), np.int64) if held.labels is None else held.labels[chosen]  # calibration does not read them
     return Calibration(values.reshape(len(values), -1), labels)

@@ -80,7 +80,7 @@ def stages(source: Network, integers: Network, fed: Fed[Samples], seed: int) -> 
     Uses the evenly spread samples that run within a few seconds. None for a network that was read in integers, or whose accuracy
     was already measured in training.
     """
-    if source.stages or source.is_integer:
+    if source.stages or source.is_integer or fed.test.labels is None:
         return ()
     step = source.synapses + 20 * source.neurons
     count = min(len(fed.test.labels), max(LEAST_SAMPLES, int(STAGE_WORK / (step * source.timesteps))))
@@ -131,7 +131,7 @@ def _check(network: Network, fed: Fed[Samples], where: str) -> None:
             f"The samples of {fed.name} are integers 0..{fed.levels}; the network {where} takes 0..{network.input.levels}. Say which with "
             f"--set levels= or, of recordings, --set data.clip=."
         )
-    labels = np.asarray(fed.train.labels)
+    labels = np.asarray([] if fed.train.labels is None else fed.train.labels)
     if len(labels) and not 0 <= labels.min() <= labels.max() < network.classes:
         raise UsageError(
             f"{fed.name} has labels {labels.min()}..{labels.max()}; the network {where} tells {network.classes} classes apart. "
@@ -147,11 +147,12 @@ def _check_time(fed: Fed[Samples], temporal: bool | None, where: str) -> None:
 
 
 def _calibration(network: Network, fed: Fed[Samples]) -> Calibration:
-    labels = np.asarray(fed.train.labels)
-    chosen = choose(CALIBRATION_SAMPLES, len(labels)).indices()
+    chosen = choose(CALIBRATION_SAMPLES, len(fed.train.values)).indices()
     values = np.asarray(fed.train.values[chosen])
     reference.check_values(network, values)
-    return Calibration(np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.uint8, copy=False), labels[chosen].astype(np.int64))
+    flat = np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.uint8, copy=False)
+    labels = np.zeros(len(values), np.int64) if fed.train.labels is None else np.asarray(fed.train.labels)[chosen]  # calibration needs none
+    return Calibration(flat, labels.astype(np.int64))
 
 
 def _named(network: Network, fed: Fed[Samples], *, foreign: bool) -> Network:

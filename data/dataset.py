@@ -18,7 +18,7 @@ from ..checked import check_fields, checked
 from ..errors import DataError, MissingFilesError
 from ..subset import choose
 
-__all__ = ["Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
+__all__ = ["OWN", "Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
 
 OWN = "own:"  # prefix of the identity of user-supplied samples
 

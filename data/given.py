@@ -6,8 +6,8 @@ rounded to the nearest level; nothing is rescaled by its largest value, and no s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,74 +16,44 @@ from numpy.typing import NDArray
 
 from ..checked import checked
 from ..errors import DAMAGE, DataError, UsageError
-from ..fed import Known, OwnSamples
-from .dataset import Dataset, Split
-from .events import Binning, bin_events
+from ..fed import OwnSamples
+from .dataset import Dataset, Split, load_dataset
+from .form import WAYS, Form, array_of, levels_of
+from .iterables import gathered, makes
+from .rows import Converted
+from .stored import SUFFIXES, read_stored
 
-__all__ = ["Form", "Given", "as_dataset", "collect", "holds_whole", "is_collection", "labelled"]
-
-MOST_BYTES = 64 << 30  # limit for samples as bytes; more has to be read batch by batch, from a mapped .npy or an HDF5 file
-EVENT_FIELDS = ("x", "y", "t", "p")  # of events in Tonic's form
+__all__ = ["Form", "Given", "as_dataset", "collect", "held_out", "holds_whole", "is_collection", "is_stored", "labelled"]
 
 
 @dataclass(frozen=True)
 class Given:
-    """Samples as bytes, (N, ...) or, with a value for each time step, (N, T, ...), and their classes (N,), None where there are none."""
+    """Samples as bytes, (N, ...) or, with a value for each time step, (N, T, ...), and their classes (N,), None where there are none.
 
-    values: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-
-
-@dataclass(frozen=True)
-class Form:
-    """How user-supplied samples are read.
-
-    Args:
-        levels: the integer that stands for 1; None: taken from the network. True stands for 1, whatever the levels.
-        value_range: of floats, (0, 1), or (0, levels) where they hold whole numbers; None: floats are refused.
-        timesteps: the number of frames into which recordings of events are divided.
-        name: of the samples, for messages.
+    `values` is an array, or one of `data.rows`, which reads samples when they are needed.
     """
 
-    levels: int | None = None
-    value_range: tuple[float, float] | None = None
-    timesteps: int | None = None
-    name: str = "the samples"
+    values: Any
+    labels: NDArray[np.int64] | None
 
-    def __post_init__(self) -> None:
-        if self.levels is not None and not 1 <= self.levels <= 255:
-            raise UsageError(f"levels is {self.levels}; it must lie in 1..255.")
-        if self.value_range is not None and tuple(self.value_range) not in ((0, 1), (0, self.most)):
-            raise UsageError(
-                f"value_range is {tuple(self.value_range)}; it must be (0, 1), or (0, {self.most}) for whole numbers. Bring "
-                f"other samples to 0..1, and take their factor and offset into the first layer, whose weights are trained with them."
-            )
-        if self.timesteps is not None and self.timesteps < 1:
-            raise UsageError(f"timesteps is {self.timesteps}; it must be at least 1.")
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.values)
 
-    def known(self, known: Known) -> Form:
-        """Return this with unset options filled in from the network."""
-        return replace(self, levels=self.levels or known.levels, timesteps=self.timesteps or known.timesteps)
-
-    @property
-    def title(self) -> str:
-        """The name as the start of a sentence."""
-        return f"{self.name[:1].upper()}{self.name[1:]}"
-
-    @property
-    def most(self) -> int:
-        """The largest integer that a sample may hold."""
-        return self.levels or 255
+    def take(self, indices: NDArray[np.int64]) -> Given:
+        """Return the samples at `indices`, ascending, in memory."""
+        return Given(np.asarray(self.values[indices]), None if self.labels is None else self.labels[indices])
 
 
-@checked(
-    train="Give a pair (samples, labels) of arrays, or a torch Dataset.",
-    test="Give a pair (samples, labels) of arrays, or a torch Dataset.",
-)
+TAKES = "Give a pair (samples, labels) of arrays, a torch Dataset, a file or a folder."
+
+
+@checked(train=TAKES, test=TAKES)
 def as_dataset(
-    train: Dataset | OwnSamples,
-    test: OwnSamples | None = None,
+    train: Dataset | OwnSamples | Path | str,
+    test: OwnSamples | Path | str | None = None,
     *,
+    labels: Path | str | None = None,
     name: str = "own",
     levels: int = 255,
     value_range: tuple[float, float] | None = None,
@@ -96,8 +66,10 @@ def as_dataset(
 
     Args:
         train: training samples with their classes: a pair (samples, labels) of arrays or tensors; any object with `values` and `labels`; a
-            torch Dataset or DataLoader, a Tonic data set, or any iterable of pairs (sample, label); or a `Dataset`, returned as it is.
-        test: test samples in one of these forms; None: `test_fraction` of the training samples.
+            torch Dataset or DataLoader, a Tonic data set, any iterable of pairs (sample, label), or a function without arguments that
+            returns one; an .npz, .npy or HDF5 file, or a folder of classes; or a `Dataset`, or the name of one, which is returned as it is.
+        test: test samples in one of these forms; None: those that the file has for testing, or `test_fraction` of the training samples.
+        labels: the .npy of classes, where `train` is an .npy.
         name: for messages and the record.
         levels: the integer that stands for 1: 255 for images, 1 for binary frames of events.
         value_range: of float samples, (0, 1), or (0, levels) where they hold whole numbers.
@@ -112,26 +84,60 @@ def as_dataset(
 
     Example:
         >>> data = as_dataset((x_train, y_train), (x_test, y_test), value_range=(0, 1))  # doctest: +SKIP
+        >>> data = as_dataset("photos/", test_fraction=0.2)  # doctest: +SKIP
     """
     if isinstance(train, Dataset):
         return train
+    if isinstance(train, str) and not is_stored(train):
+        return load_dataset(train)
+    read, own = _opened(train, labels)
+    if own is not None and test is not None:
+        raise UsageError(f"{train} has test samples of its own, and others are given. Leave them out, or name a file without.")
     form = Form(levels, value_range, timesteps, f"the training samples of {name}")
-    first = labelled(collect(train, form), form.name)
-    if test is None:
-        first, second = _held_out(first, test_fraction, name)
+    first = labelled(collect(read, form), form.name)
+    tested = own if test is None else _opened(test, None)[0]
+    if tested is None:
+        first, second = _apart(first, test_fraction, name)
+    elif test_fraction is not None:
+        raise UsageError(f"{name} has test samples, and test_fraction would hold out others. Leave it out.")
     else:
         form = Form(levels, value_range, timesteps, f"the test samples of {name}")
-        second = labelled(collect(test, form), form.name)
+        second = labelled(collect(tested, form), form.name)
     temporal = temporal or timesteps is not None
+    if timesteps is not None and first.values.shape[1] != timesteps:
+        raise UsageError(f"timesteps is {timesteps}, and the samples of {name} have the shape {first.values.shape[1:]}. Leave it out.")
     found = 1 + int(max(first.labels.max(initial=0), second.labels.max(initial=0)))
     return Dataset(name, first, second, classes or found, levels, first.values.shape[1 + temporal :], temporal)
+
+
+def is_stored(data: Any) -> bool:
+    """Whether samples are in a file or a folder of the user's: a known suffix, a path with a separator, or a folder that exists."""
+    if isinstance(data, str):
+        return Path(data).suffix in SUFFIXES or "/" in data or (Path(data).is_dir() and data not in _names())
+    return isinstance(data, Path)
+
+
+def _names() -> list[str]:
+    from .dataset import names
+
+    return names()
+
+
+def _opened(data: Any, labels: Path | str | None) -> tuple[Any, Any]:
+    """Return samples, of a file opened, and those that it has for testing."""
+    if not isinstance(data, str | Path):
+        if labels is not None:
+            raise UsageError("labels is for samples in an .npy, which train names. Give a pair (samples, labels).")
+        return data, None
+    read = read_stored(Path(data), None if labels is None else Path(labels))
+    return read, read.test
 
 
 def is_collection(data: Any) -> bool:
     """Whether `data` may hold samples, rather than name a data set or a path."""
     if isinstance(data, str | bytes | Path | Mapping):
         return False
-    return holds_whole(data) or hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+    return holds_whole(data) or hasattr(data, "__iter__") or hasattr(data, "__getitem__") or makes(data)
 
 
 def holds_whole(data: Any) -> bool:
@@ -139,8 +145,13 @@ def holds_whole(data: Any) -> bool:
     return hasattr(data, "values") and not callable(data.values)
 
 
-def collect(data: Any, form: Form) -> Given:
+def collect(data: Any, form: Form, *, whole: bool = True) -> Given:
     """Return the samples of `data` as bytes, and its labels; it may be anything that `as_dataset` takes, with labels or without.
+
+    Args:
+        data: the samples.
+        form: how they are read.
+        whole: as arrays; otherwise what is in a file, or is larger than `KEPT_BYTES`, is read when it is needed.
 
     Raises:
         UsageError, DataError: see `as_dataset`.
@@ -149,18 +160,31 @@ def collect(data: Any, form: Form) -> Given:
         raise UsageError(f"{form.title} are of the type {type(data).__name__}. {WAYS}")
     values, labels = _parts(data)
     if values is None:
-        made, labels = _gathered(cast("Iterable[Any]", data), form)
+        made, labels = gathered(data, form, whole)
     else:
-        made = _levels(_array(values, form), form)
+        made = levels_of(array_of(values, form), form) if whole or not _lies_outside(values) else _when_read(values, form)
     if made.ndim < 2 or not len(made):
         raise DataError(f"{form.title} have the shape {made.shape}; they are (N, ...) with at least one sample, e.g. (N, 784).")
     return Given(made, None if labels is None else _classes(labels, len(made), form))
 
 
-WAYS = (
-    "Give a pair (samples, labels) of arrays or tensors, a torch Dataset or DataLoader, an iterable of pairs (sample, label), or name a "
-    "data set or a file."
-)
+def _lies_outside(values: Any) -> bool:
+    """Whether an array's numbers are not in memory, such as a mapped file's, those of an h5py data set or a folder's."""
+    if isinstance(values, np.memmap):
+        return True
+    return (
+        hasattr(values, "shape")
+        and hasattr(values, "dtype")
+        and not isinstance(values, np.ndarray | list)
+        and not hasattr(values, "detach")
+    )
+
+
+def _when_read(values: Any, form: Form) -> Any:
+    """Return an array-like, whose rows become integers when they are read; a mapped file of bytes stays what it is."""
+    if isinstance(values, np.memmap) and values.dtype == np.uint8 and form.most == 255:
+        return values
+    return Converted(values, lambda rows: levels_of(array_of(rows, form), form))
 
 
 def _parts(data: Any) -> tuple[Any, Any]:
@@ -180,121 +204,9 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) > 0 and getattr(value.dtype, "names", None) is None
 
 
-def _gathered(data: Iterable[Any], form: Form) -> tuple[NDArray[np.uint8], list[Any] | None]:
-    """Iterate over samples one by one, or batch by batch; return them as integers 0..levels."""
-    samples: list[NDArray[np.uint8]] = []
-    labels: list[Any] = []
-    size, shape = 0, None
-    batched = getattr(data, "batch_size", None) is not None
-    for number, item in enumerate(_items(data)):
-        sample, label = _pair(item)
-        rows = _array(sample, form) if batched else _frames(sample, data, form)[None]
-        shape = rows.shape[1:] if shape is None else shape
-        if rows.shape[1:] != shape:
-            raise DataError(
-                f"Sample {number} of {form.name} has the shape {rows.shape[1:]}, the first {shape}. Cut or pad them to one length."
-            )
-        size += rows.size
-        if size > MOST_BYTES:
-            raise DataError(f"{form.title} take more than {MOST_BYTES >> 30} GiB. Save them as an .npy, which is read batch by batch.")
-        samples.append(_levels(rows, form))
-        labels.extend(_list(label) if batched and label is not None else [label])
-    if not samples:
-        raise DataError(f"{form.title} are none. {WAYS}")
-    return np.concatenate(samples), None if any(label is None for label in labels) else labels
-
-
-def _items(data: Any) -> Iterator[Any]:
-    """Iterate over a data set by its length if it has one: a class with only __getitem__ need not end with an IndexError."""
-    if not hasattr(data, "__iter__") or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "batch_size")):
-        return (data[i] for i in range(len(data)))
-    return iter(data)
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    """Return a sample and its label, None where there is none."""
-    if isinstance(item, tuple | list):
-        parts = cast("Sequence[Any]", item)
-        if len(parts) == 2:
-            return parts[0], parts[1]
-        return parts[0] if len(parts) == 1 else item, None
-    return item, None
-
-
-def _frames(sample: Any, data: Any, form: Form) -> NDArray[Any]:
-    """Return a sample as an array; events as frames (T, polarities, height, width)."""
-    names = getattr(getattr(sample, "dtype", None), "names", None)
-    if names is None:
-        return _array(sample, form)
-    sensor = getattr(data, "sensor_size", None)
-    if form.timesteps is None or sensor is None or not set(EVENT_FIELDS) <= set(names):
-        raise UsageError(
-            f"{form.title} are recordings with the fields {', '.join(names)}. Say timesteps=T, and give a data set with sensor_size, whose "
-            f"events have x, y, t and p; or turn them into frames first, e.g. with tonic.transforms.ToFrame."
-        )
-    width, height, polarities = (int(n) for n in sensor)
-    x, y, t, p = (np.asarray(sample[name]).astype(np.int64) for name in EVENT_FIELDS)
-    for what, found, most in (("x", x, width), ("y", y, height), ("p", p, polarities)):
-        if found.size and not 0 <= found.min() <= found.max() < most:
-            raise DataError(f"{form.title} have {what} from {found.min()} to {found.max()}; the sensor has 0..{most - 1}.")
-    binning = Binning(timesteps=form.timesteps, clip=form.levels or 1, by="time")
-    flat = bin_events(t, (p * height + y) * width + x, polarities * height * width, binning)
-    return flat.reshape(form.timesteps, polarities, height, width)
-
-
-def _array(values: Any, form: Form) -> NDArray[Any]:
-    """Return a numeric array from an array, a tensor on any device, an image or a list."""
-    try:
-        if hasattr(values, "detach"):
-            values = values.detach().cpu().numpy()
-        made = np.asarray(values)
-    except (RuntimeError, *DAMAGE) as error:
-        raise UsageError(f"{form.title} are no array: {error}. {WAYS}") from error
-    if made.dtype.kind not in "biuf":
-        raise UsageError(f"{form.title} are of the kind {made.dtype}, not numbers of one shape. {WAYS}")
-    return made
-
-
-def _levels(values: NDArray[Any], form: Form) -> NDArray[np.uint8]:
-    """Return samples as integers 0..levels."""
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(form.levels or 1)
-    low, high = (values.min(), values.max()) if values.size else (0, 0)
-    if values.dtype.kind == "f":
-        return _rounded(values, float(low), float(high), form)
-    if low < 0 or high > form.most:
-        raise DataError(f"{form.title} hold {low}..{high}; they are integers 0..{form.most}. Say levels= if another integer stands for 1.")
-    return values.astype(np.uint8, copy=False)
-
-
-def _rounded(values: NDArray[Any], low: float, high: float, form: Form) -> NDArray[np.uint8]:
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(f"{form.title} hold values that are not finite. Remove them.")
-    if form.value_range is None:
-        raise UsageError(
-            f"{form.title} are {values.dtype} from {low:g} to {high:g}, and nothing says what stands for 1. Say value_range=(0, 1) (--set "
-            f"data.value_range=0,1), or give "
-            f"integers 0..{form.most}."
-        )
-    most = float(form.value_range[1])
-    if low < 0.0 or high > most:
-        raise DataError(
-            f"{form.title} hold values from {low:g} to {high:g}; their range is said to be 0 to {most:g}. A chip's input has no sign: "
-            f"leave out a normalisation of the samples, and let the first layer learn it."
-        )
-    scaled = values * (form.most / most) if most == 1.0 else values
-    if most != 1.0 and (scaled != np.rint(scaled)).any():
-        raise DataError(f"{form.title} hold values that are no whole numbers; their range is said to be 0 to {most:g}. Round them.")
-    return np.rint(scaled).astype(np.uint8)
-
-
-def _list(labels: Any) -> list[Any]:
-    return list(np.asarray(labels.detach().cpu().numpy() if hasattr(labels, "detach") else labels).tolist())
-
-
 def _classes(labels: Any, count: int, form: Form) -> NDArray[np.int64]:
     try:
-        found = np.asarray([int(x) if np.ndim(x) == 0 else x for x in labels] if isinstance(labels, list) else _array(labels, form))
+        found = np.asarray([int(x) if np.ndim(x) == 0 else x for x in labels] if isinstance(labels, list) else array_of(labels, form))
     except DAMAGE as error:
         raise DataError(f"The labels of {form.name} are no classes: {error}. Give one integer from 0 on a sample.") from error
     if found.shape != (count,) or found.dtype.kind not in "iu" or (count and int(found.min()) < 0):
@@ -305,24 +217,41 @@ def _classes(labels: Any, count: int, form: Form) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def labelled(given: Given, name: str) -> Split:
+def labelled(given: Given | Split, name: str) -> Split:
     """Return labelled samples; refuse samples without labels."""
     if given.labels is None:
-        raise UsageError(f"{name} have no labels, and these are needed here. Give a pair (samples, labels).")
-    return Split(given.values, given.labels)
+        raise UsageError(
+            f"{name[:1].upper()}{name[1:]} have no labels, and these are needed here. Give a pair (samples, labels), y beside x in a file, "
+            f"or --labels LABELS.npy for an .npy."
+        )
+    return Split(np.asarray(given.values[:]), given.labels)
 
 
-def _held_out(split: Split, fraction: float | None, name: str) -> tuple[Split, Split]:
-    """Return the remaining training samples, and every k-th sample for testing."""
-    if fraction is None or not 0.0 < fraction < 1.0:
+def _apart(split: Split, fraction: float | None, name: str) -> tuple[Split, Split]:
+    """Return the remaining training samples, and those held out for testing."""
+    if fraction is None:
         raise UsageError(
             f"{name} has no test samples, and those that a network was trained on say nothing of its accuracy. Give them as the second "
-            f"argument, or say test_fraction=0.1{'' if fraction is None else f' (it is {fraction}; it must lie between 0 and 1)'}."
+            f"argument, or say test_fraction=0.1 (--set data.test_fraction=0.1)."
         )
-    count = len(split)
+    kept, held = held_out(len(split), fraction, name)
+    return split.take(kept), split.take(held)
+
+
+def held_out(count: int, fraction: float, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the samples that remain for training, and of those held out for testing: evenly spread, always the same.
+
+    Held out are  round(fraction count)  samples, at least one:  floor((i + 1/2) count / held),  i = 0..held - 1.
+
+    Raises:
+        UsageError: a fraction that is not between 0 and 1.
+        DataError: fewer than two samples.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise UsageError(f"test_fraction is {fraction}; it must lie between 0 and 1.")
     held = min(max(round(count * fraction), 1), count - 1) if count > 1 else 0
     if not held:
         raise DataError(f"{name} has {count} samples, too few to hold any out. Give test samples.")
     chosen = np.zeros(count, np.bool_)
     chosen[np.floor((np.arange(held) + 0.5) * count / held).astype(np.int64)] = True
-    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)

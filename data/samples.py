@@ -1,31 +1,27 @@
-"""Data for a network: a data set by its name, samples in files, or a `Dataset`; loaded when the network's time steps are known."""
+"""Data for a network: a data set by its name, the user's own samples, or a `Dataset`; loaded when the network's time steps are known."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import registry
 from ..checked import checked
-from ..errors import DAMAGE, DataError, UsageError
+from ..errors import UsageError
 from ..fed import Fed, Known, OwnSamples
-from ..files import require_readable
-from ..hdf5 import read_tree
+from ..python_file import named_in, split_name
 from .dataset import Dataset, Split, load_dataset
-from .given import Form, collect, is_collection, labelled
+from .form import Form
+from .given import Given, as_dataset, collect, held_out, is_collection, is_stored
+from .rows import Chosen
+from .stored import Stored, read_stored
 
-__all__ = ["is_file", "samples_of"]
-
-HDF5 = (".h5", ".hdf5")
-SUFFIXES = (".npy", ".npz", *HDF5)
-KEYS = (("x", "y"), ("values", "labels"))
+__all__ = ["samples_of"]
 
 
 @checked(
@@ -37,57 +33,75 @@ def samples_of(
     labels: Path | str | None = None,
     folder: Path | str | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Named | Files | Loaded | Own:
+) -> Named | Loaded | Own:
     """Describe the data for a network, as `compile_network(..., data=)` and the commands take it.
 
     Args:
-        data: name of a data set; an `.npz` or HDF5 file with samples x (N, ...) and classes y (N,); an `.npy` of samples; a `Dataset`; or
-            whatever else `as_dataset` takes, such as a pair (samples, labels) or a torch Dataset.
+        data: name of a data set; an `.npz` or HDF5 file with samples x (N, ...) and classes y (N,); an `.npy` of samples; a folder of
+            classes; FILE.py:NAME, a function or variable of the user's that gives samples; a `Dataset`; or whatever else `as_dataset`
+            takes, such as a pair (samples, labels) or a torch Dataset.
         labels: the `.npy` of classes, for samples in an `.npy`.
         folder: folder of the data set's files; see `load_dataset`.
-        options: options of the data set by name; of your own samples, those of `FileOptions`.
+        options: options of the data set by name; of your own samples, those of `OwnOptions`.
 
     Raises:
-        UsageError: there is no such data set or option, labels are missing, or labels are given where the data has its own.
+        UsageError: there is no such data set or option, or labels are given where the data has its own.
     """
     given = dict(options or {})
+    code = split_name(data) if isinstance(data, str) else None
+    if code is not None:
+        data = named_in(*code, _samples_from, "your samples")
     if isinstance(data, Dataset):
         if labels is not None or given:
             raise UsageError(f"The data set {data.name} is already loaded, so it takes neither labels nor options.")
         return Loaded(data)
     if is_collection(data):
-        own = registry.build(FileOptions, given, "samples of your own")
-        return Own((data, labels) if labels is not None else data, Form(own.levels, own.value_range, own.timesteps))
-    if not is_file(data):
+        if labels is not None and code is not None:
+            raise UsageError(f"--labels {labels} is for samples in an .npy; those of {code[0]}:{code[1]} have labels of their own.")
+        return Own((data, labels) if labels is not None else data, registry.build(OwnOptions, given, "samples of your own"))
+    if not is_stored(data):
         if labels is not None:
             raise UsageError(f"--labels {labels} is for samples in a file (--data SAMPLES.npy); data sets have labels of their own.")
         return Named(str(data), folder, given)
-    read = registry.build(FileOptions, given, f"samples in {data}")
-    return Files(Path(cast("str | Path", data)), None if labels is None else Path(labels), read.levels, read.value_range)
+    read = registry.build(OwnOptions, given, f"samples in {data}")
+    return Own(Path(str(data)), read, None if labels is None else Path(labels))
 
 
-def is_file(data: Any) -> bool:
-    """Whether samples are in a file of the user's."""
-    return isinstance(data, str | Path) and Path(data).suffix in SUFFIXES
+def _samples_from(found: Any) -> Any:
+    """Return the samples that a user's function returns, or itself where that is an iterator: each pass then begins a new one."""
+    if is_collection(found) and not callable(found):
+        return found
+    made = found() if callable(found) else found
+    if isinstance(made, Dataset) or (is_collection(made) and not hasattr(made, "__next__")):
+        return made
+    if hasattr(made, "__next__"):
+        return found
+    raise UsageError(f"It gives a {type(made).__name__}, and no samples: return a Dataset, a pair of arrays or an iterator.")
 
 
 @dataclass(frozen=True)
-class FileOptions:
+class OwnOptions:
     """Options of your own samples.
 
     Args:
-        levels: the integer that stands for 1; None: the network's.
+        levels: the integer that stands for 1; None: the network's, or 255 in training.
         value_range: the range of floats, 0,1, or 0,levels for whole numbers; None: floats are refused.
         timesteps: the number of frames into which recordings of events are divided.
+        temporal: whether samples have a value for each time step, (N, T, ...); None: as the network takes them, or no in training.
+        test_fraction: fraction of the samples, evenly spread, that is held out for testing; None: all samples are for both.
+        classes: the number of classes in training; None: the largest label + 1.
     """
 
     levels: int | None = None
     value_range: tuple[float, float] | None = None
     timesteps: int | None = None
+    temporal: bool | None = None
+    test_fraction: float | None = None
+    classes: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.levels is not None and not 1 <= self.levels <= 255:
-            raise UsageError(f"levels is {self.levels}; it must lie in 1..255.")
+    def form(self, name: str) -> Form:
+        """Return how the samples are read."""
+        return Form(self.levels, self.value_range, self.timesteps, name)
 
 
 @dataclass(frozen=True)
@@ -147,63 +161,76 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Own:
-    """Samples that a program holds: arrays, a torch Dataset, ...; all of them are the training samples, and the test samples too."""
+    """Samples of the user's: arrays, a torch Dataset, a file, ...; those held out for testing are apart, if any are."""
 
     data: Any
-    form: Form
+    options: OwnOptions
+    labels: Path | None = None
 
     @property
     def timesteps(self) -> int | None:
         """The number of frames into which recordings are divided."""
-        return self.form.timesteps
-
-    def load(self, known: Known) -> Fed[Split]:
-        """Read the samples; see `as_dataset` for the errors."""
-        return _as_fed(labelled(collect(self.data, self.form.known(known)), self.form.name), self.form, known)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Samples and classes in an `.npz`, or in two `.npy`; all of them are the training samples, and the test samples too."""
-
-    path: Path
-    labels: Path | None = None
-    levels: int | None = None
-    value_range: tuple[float, float] | None = None
+        return self.options.timesteps
 
     @property
-    def timesteps(self) -> int | None:
-        """None: the network determines which axis is time."""
-        return None
+    def _recorded(self) -> bool:
+        """Whether samples have a value for each time step, by their own options."""
+        return self.options.timesteps is not None if self.options.temporal is None else self.options.temporal
 
-    def load(self, known: Known) -> Fed[Split]:
-        """Read the files, without unpickling anything."""
-        form = Form(self.levels, self.value_range, name=f"the samples in {self.path}")
-        return _as_fed(labelled(collect(self._arrays(), form.known(known)), form.name), form, known, str(self.path))
+    @property
+    def name(self) -> str:
+        """What messages call the samples."""
+        return f"the samples in {self.data}" if isinstance(self.data, Path) else "the samples"
 
-    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        if self.path.suffix == ".npz":
-            if self.labels is not None:
-                raise UsageError(f"--labels {self.labels} is for samples in an .npy; {self.path} has labels of its own, as y.")
-            return _of_archive(self.path)
-        if self.path.suffix in HDF5:
-            return _of_hdf5(self.path)
-        if self.labels is None:
-            raise UsageError(f"--data {self.path} has samples only. Name the file of their labels with --labels LABELS.npy.")
-        return _loaded(self.path), _loaded(self.labels)
+    def load(self, known: Known) -> Fed[Given]:
+        """Read the samples, those in files as they are needed; see `as_dataset` for the errors."""
+        form = self.options.form(self.name).known(known)
+        data = read_stored(self.data, self.labels) if isinstance(self.data, Path) else self.data
+        first = collect(data, form, whole=False)
+        second = first if not isinstance(data, Stored) or data.test is None else collect(data.test, form, whole=False)
+        fraction = self.options.test_fraction
+        if fraction is not None:
+            if second is not first:
+                raise UsageError(f"{form.title} have test samples of their own, and test_fraction would hold out others. Leave it out.")
+            kept, held = held_out(len(first), fraction, self.name)
+            second, first = _chosen(first, held), _chosen(first, kept)
+        return self._fed(first, second, known)
 
+    def _fed(self, first: Given, second: Given, known: Known) -> Fed[Given]:
+        """Return samples as a network takes them; the size of the network's input determines which axis is time."""
+        where = str(self.data) if isinstance(self.data, Path) else self.name
+        shape = first.values.shape
+        temporal = self._recorded if known.temporal is None and known.inputs is None else _is_temporal(shape, known, where)
+        if self.options.temporal not in (None, temporal):
+            has = "a value for each time step" if temporal else "one value for all time steps"
+            raise UsageError(f"data.temporal is {self.options.temporal}; the network takes {has}. Leave it out.")
+        steps = int(shape[1]) if temporal else None
+        if steps is not None and known.timesteps not in (None, steps):
+            raise UsageError(
+                f"The samples of {where} have the shape {shape[1:]}, {steps} time steps each; the network has "
+                f"{known.timesteps}. Give it -T {steps}, or other samples."
+            )
+        return Fed(where, first, second, self.options.levels, temporal, steps, again=False)
 
-def _as_fed(split: Split, form: Form, known: Known, name: str | None = None) -> Fed[Split]:
-    """Return samples as a network takes them; the size of the network's input determines which axis is time."""
-    where = name or form.name
-    temporal = _is_temporal(split.values.shape, known, where)
-    steps = int(split.values.shape[1]) if temporal else None
-    if steps is not None and known.timesteps not in (None, steps):
-        raise UsageError(
-            f"The samples of {where} have the shape {split.values.shape[1:]}, {steps} time steps each; the network has "
-            f"{known.timesteps}. Give it -T {steps}, or other samples."
+    def dataset(self) -> Dataset:
+        """Return the samples as a data set for training; see `as_dataset` for the errors."""
+        options = self.options
+        return as_dataset(
+            self.data,
+            labels=self.labels,
+            name=self.data.stem if isinstance(self.data, Path) else "own",
+            levels=options.levels or 255,
+            value_range=options.value_range,
+            timesteps=options.timesteps,
+            temporal=bool(options.temporal),
+            classes=options.classes,
+            test_fraction=options.test_fraction,
         )
-    return Fed(where, split, split, form.levels, temporal, steps, again=False)
+
+
+def _chosen(given: Given, indices: NDArray[np.int64]) -> Given:
+    labels = None if given.labels is None else given.labels[indices]
+    return Given(Chosen(given.values, indices), labels)
 
 
 def _is_temporal(shape: tuple[int, ...], known: Known, where: str) -> bool:
@@ -220,42 +247,3 @@ def _is_temporal(shape: tuple[int, ...], known: Known, where: str) -> bool:
 
 def _fed(dataset: Dataset, options: Mapping[str, Any]) -> Fed[Split]:
     return Fed(dataset.name, dataset.train, dataset.test, dataset.levels, dataset.temporal, dataset.timesteps, options)
-
-
-def _loaded(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise DataError(f"Cannot read the samples {path}: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, *DAMAGE) as error:
-        raise DataError(
-            f"{path} is not a valid {path.suffix} file of numbers: {error}. Write it with numpy.save or numpy.savez."
-        ) from error
-
-
-def _of_archive(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    with _loaded(path) as held:
-        keys = next((pair for pair in KEYS if set(pair) <= set(held.files)), None)
-        if keys is None:
-            raise DataError(
-                f"{path} holds {', '.join(held.files[:8]) or 'nothing'}; samples are expected as x (N, ...) and classes as y (N,). "
-                f"Write it with numpy.savez(path, x=samples, y=labels)."
-            )
-        try:
-            return held[keys[0]], held[keys[1]]
-        except (OSError, zlib.error, zipfile.BadZipFile, *DAMAGE) as error:
-            raise DataError(f"{path} is damaged or contains Python objects: {error}. Write it again with numpy.savez.") from error
-
-
-def _of_hdf5(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the arrays of an HDF5 file, which a process of its own reads."""
-
-    def refuse(what: str) -> DataError:
-        return DataError(f"{path} cannot be read: {what}. Write x and y into it with h5py.")
-
-    require_readable(path, "the samples")
-    held = read_tree(path, [key for pair in KEYS for key in pair], refuse)
-    keys = next((pair for pair in KEYS if set(pair) <= set(held)), None)
-    if keys is None or not all(isinstance(held[key], np.ndarray) for key in keys):
-        raise DataError(f"{path} has no arrays x (N, ...) and y (N,), nor values and labels. Write them with h5py.")
-    return held[keys[0]], held[keys[1]]

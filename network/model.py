@@ -172,7 +172,7 @@ class Network:
     @property
     def takes(self) -> Known:
         """The samples that the network takes."""
-        return Known(self.timesteps, self.input.is_temporal, self.populations[0].size, self.input.levels)
+        return Known(self.timesteps, self.input.is_temporal, self.populations[0].size, self.input.levels, self.classes)
 
     @property
     def classes(self) -> int:

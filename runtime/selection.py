@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.given import Form, collect
 from ..data.samples import samples_of
+from ..errors import UsageError
 from ..fed import Known
 from ..subset import Subset, asked_for, choose
 from .streaming import lies_whole, opened
@@ -40,7 +41,8 @@ def take(
 ) -> tuple[Any, NDArray[np.int64] | None, Subset]:
     """Return the samples without reading them, the labels (if any) of those that are run, and the indices of these.
 
-    Arrays and files are read batch by batch; a torch Dataset, a DataLoader or another iterable is read in full at once.
+    Arrays and files are read batch by batch. A torch Dataset, a DataLoader or another iterable is gone through once, and again for each
+    pass over the samples if it is too large to be kept (`data.iterables.KEPT_BYTES`).
 
     Raises:
         UsageError: no samples, a different number of labels, or `samples` that do not describe a subset.
@@ -48,6 +50,7 @@ def take(
     """
     asked_for(samples)
     values, labels = _found(data, known, value_range)
+    _check_labels(labels, known)
     taken = choose(samples, len(values))
     return values, None if labels is None else labels[taken.indices()].astype(np.int64), taken
 
@@ -59,8 +62,19 @@ def _found(data: Any, known: Known, value_range: tuple[float, float] | None) -> 
         return opened(test)
     if value_range is None and lies_whole(data):
         return opened(data)
-    held = collect(data, Form(value_range=value_range).known(known))
+    held = collect(data, Form(value_range=value_range).known(known), whole=False)
     return held.values, held.labels
+
+
+def _check_labels(labels: NDArray[Any] | None, known: Known) -> None:
+    """Refuse labels that are none of the network's classes."""
+    if labels is None or known.classes is None:
+        return
+    if not 0 <= labels.min() <= labels.max() < known.classes:
+        raise UsageError(
+            f"The labels run from {labels.min()} to {labels.max()}; the network tells classes 0..{known.classes - 1} apart. Leave them out "
+            f"to have predictions alone."
+        )
 
 
 def range_warning(levels: int, low: int, high: int) -> list[str]:

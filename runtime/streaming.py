@@ -1,34 +1,24 @@
 """Samples that need not fit in memory: batches are read from a memory-mapped file, whose pages are released after each.
 
 Anything with a length that can be sliced serves as the samples of a run, such as an h5py data set; the command line offers
-a mapped `.npy`.
+a mapped `.npy` and a folder of classes.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.given import holds_whole, is_collection
-from ..errors import DAMAGE, DataError, UsageError
+from ..errors import DAMAGE, UsageError
 
-__all__ = ["Mapped", "batches", "lies_whole", "open_samples", "opened"]
+__all__ = ["batches", "lies_whole", "opened"]
 
 Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """A split whose samples lie in a file; `labels` is None where they are not known."""
-
-    values: Any
-    labels: NDArray[np.int64] | None
 
 
 def opened(data: Any) -> tuple[Any, NDArray[Any] | None]:
@@ -77,41 +67,6 @@ def _array(values: Any, what: str) -> NDArray[Any]:
         raise UsageError(f"The {what} are not an array: {error}. Make one of them with numpy.asarray.") from error
 
 
-def open_samples(samples: Path, labels: Path | None, classes: int) -> Mapped:
-    """Map a `.npy` of samples (N, ...), integers, and read one of labels (N,), integers 0..classes - 1, if any. Pickled data is never read.
-
-    Raises:
-        DataError: a file that is missing, not an `.npy`, truncated, or of the wrong type or shape; or labels out of range.
-    """
-    values = _open(samples, "samples")
-    if values.ndim < 2:
-        raise DataError(f"{samples} has shape {values.shape}; samples are (N, ...), e.g. (N, 784).")
-    if not values.flags.c_contiguous:
-        raise DataError(f"{samples} lies column by column, so that each sample is all over it. Save np.ascontiguousarray(...) of it.")
-    if labels is None:
-        return Mapped(values, None)
-    classes_of = _open(labels, "labels")
-    if classes_of.shape != values.shape[:1]:
-        raise DataError(f"{labels} has shape {classes_of.shape}; {samples} holds {len(values)} samples, which need as many labels.")
-    read = np.array(classes_of, np.int64)
-    if read.size and not 0 <= read.min() <= read.max() < classes:
-        raise DataError(f"{labels} holds labels {read.min()}..{read.max()}; the network tells classes 0..{classes - 1} apart.")
-    return Mapped(values, read)
-
-
-def _open(path: Path, what: str) -> NDArray[Any]:
-    try:
-        with np.errstate(over="raise"):  # for sizes beyond any machine
-            array = np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise DataError(f"Cannot read the {what} {path}: {error.strerror or error}.") from error
-    except DAMAGE as error:  # not an .npy, contains objects, or shorter than its header says
-        raise DataError(f"{path} is not an .npy of {what} that can be mapped: {error}. Write it with numpy.save.") from error
-    if not (np.issubdtype(array.dtype, np.integer) or (what == "samples" and array.dtype == np.bool_)):
-        raise DataError(f"{path} holds {array.dtype}; {what} are integers.")
-    return array
-
-
 def batches(values: Any, numbers: Numbers, size: int, begin: int | None = None) -> Iterator[tuple[Numbers, NDArray[Any]]]:
     """Yield the samples with these indices, at most `size` at once, with their indices; pages of a mapped file are released.
 
@@ -123,8 +78,8 @@ def batches(values: Any, numbers: Numbers, size: int, begin: int | None = None) 
             return
         part = numbers[first:end]
         yield part, _rows(values, part)
-        if isinstance(values, np.memmap):
-            _give_back(values)
+        if isinstance(source := getattr(values, "values", values), np.memmap):
+            _give_back(source)
 
 
 def _rows(values: Any, numbers: Numbers) -> NDArray[Any]:

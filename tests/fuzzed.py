@@ -38,6 +38,7 @@ from safetensors.numpy import save
 from spikeloom.cli import report as cli_report
 from spikeloom.compile import compile_network, deployed, dump
 from spikeloom.data.dataset import load_dataset
+from spikeloom.data.stored import read_stored
 from spikeloom.errors import SpikeloomError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.formats.ann import read_ann
@@ -46,7 +47,6 @@ from spikeloom.formats.nir import reader as nir_reader
 from spikeloom.hwmodels import chip as chips
 from spikeloom.runtime import results as results_file
 from spikeloom.runtime import run as run_network
-from spikeloom.runtime.streaming import open_samples
 from spikeloom.train.recipe import merged, read_recipe
 from spikeloom.train.settings import TrainSettings
 
@@ -216,7 +216,7 @@ def _npy(folder: Path) -> Path:
 
 
 def _read_npy(path: Path) -> object:
-    mapped = open_samples(path, path.with_name("labels.npy"), 10)
+    mapped = read_stored(path, path.with_name("labels.npy"))
     return np.asarray(mapped.values[:2]).sum()
 
 

@@ -32,11 +32,12 @@ def check_static(data: str, *, temporal: bool) -> None:
         raise UsageError(f"The samples of {data} are recorded events; an ANN's inputs are constant. Name a data set of images.")
 
 
-def calibration_samples(values: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
-    """Return evenly spaced training samples, (samples, inputs), and their labels."""
+def calibration_samples(values: Any, labels: NDArray[np.int64] | None) -> Calibration:
+    """Return evenly spaced training samples, (samples, inputs), and their labels; 0 where there are none."""
     chosen = choose(CALIBRATION_SAMPLES, len(values)).indices()
     picked = np.asarray(values[chosen])
-    return np.ascontiguousarray(picked.reshape(len(picked), -1)), np.ascontiguousarray(labels[chosen])
+    known = np.zeros(len(picked), np.int64) if labels is None else np.ascontiguousarray(labels[chosen])
+    return np.ascontiguousarray(picked.reshape(len(picked), -1)), known
 
 
 def write_run(

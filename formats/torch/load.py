@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ...errors import DAMAGE, FormatError, UsageError, nearest
+from ...errors import DAMAGE, FormatError, UsageError
+from ...python_file import named_in
 
 __all__ = ["load_module", "load_weights"]
 
@@ -25,26 +24,7 @@ def load_module(path: Path, name: str) -> torch.nn.Module:
     Raises:
         UsageError: no such file or name, a file that raises, or something that is no module.
     """
-    if not path.is_file():
-        raise UsageError(f"There is no file {path}. Name the Python file that makes your module, FILE.py:NAME.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} cannot be loaded as a Python file.")
-    found = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, found)  # what a dataclass or a pickle in it looks up
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(found)
-        made = getattr(found, name, None)
-        if made is not None and not isinstance(made, torch.nn.Module):
-            made = made()
-    except Exception as error:  # the user's own code
-        raise UsageError(f"{path}:{name} raises {type(error).__name__}: {error}. It must run without arguments.") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
-    if made is None:
-        near = nearest(name, [n for n in vars(found) if not n.startswith("_")])
-        raise UsageError(f"{path} has no {name}.{f' Did you mean {near[0]!r}?' if near else ''}")
+    made = named_in(path, name, lambda found: found if isinstance(found, torch.nn.Module) else found(), "your module")
     if not isinstance(made, torch.nn.Module):
         raise UsageError(f"{path}:{name} makes a {type(made).__name__}, not a torch.nn.Module. Return the module.")
     return made.eval()

@@ -188,5 +188,5 @@ def test_samples_of_another_size_are_never_reshaped(tmp_path: Path) -> None:
         runtime.run(compile_network(network), np.zeros((4, network.populations[0].size + 1), np.uint8))
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file["a"] = X
-    with pytest.raises(DataError, match=r"s\.h5 has no arrays x \(N, ...\) and y"):
+    with pytest.raises(DataError, match=r"s\.h5 holds no arrays of these names; expected are samples as x"):
         samples_of(tmp_path / "s.h5").load(network.takes)

@@ -16,7 +16,22 @@ from spikeloom.hwmodels import chip as chips
 
 HEAVY = ("torch", "spikingjelly", "torchvision", "torchaudio", "numba", "lava")
 ROOT = Path(spikeloom.__file__).resolve().parent
-GROUND = {"checked", "display", "errors", "fed", "files", "hdf5", "jit", "lazy", "registry", "reproducible", "subset", "_version", ""}
+GROUND = {
+    "checked",
+    "display",
+    "errors",
+    "fed",
+    "files",
+    "hdf5",
+    "jit",
+    "lazy",
+    "python_file",
+    "registry",
+    "reproducible",
+    "subset",
+    "_version",
+    "",
+}
 ALLOWED = {
     "hwmodels": {"hwmodels"},
     "data": {"data"},

@@ -23,12 +23,11 @@ from safetensors.numpy import load, save
 from spikeloom.compile import compile_network, deployed
 from spikeloom.compile.bits import Bits
 from spikeloom.data.dataset import load_dataset
-from spikeloom.data.samples import _of_archive
+from spikeloom.data.stored import read_stored
 from spikeloom.errors import DataError, FormatError, UsageError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.formats.nir.graph import Node, whole
 from spikeloom.hwmodels import chip as chips
-from spikeloom.runtime.streaming import open_samples
 from spikeloom.train import checkpoint, fit
 from spikeloom.train.recipe import merged, read_recipe
 from spikeloom.train.settings import TrainSettings
@@ -169,7 +168,7 @@ def test_headers_of_npy_files_are_refused(header: str, suffix: str, tmp_path: Pa
     else:
         path.write_bytes(content)
     with pytest.raises(DataError, match="values"):
-        open_samples(path, None, 10) if suffix == ".npy" else _of_archive(path)
+        read_stored(path)
 
 
 def test_labels_that_are_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
