@@ -50,7 +50,7 @@ def take(
     """
     asked_for(samples)
     values, labels = _found(data, known, value_range)
-    _check_labels(labels, known)
+    _check_labels(values, labels, known)
     taken = choose(samples, len(values))
     return values, None if labels is None else labels[taken.indices()].astype(np.int64), taken
 
@@ -66,11 +66,13 @@ def _found(data: Any, known: Known, value_range: tuple[float, float] | None) -> 
     return held.values, held.labels
 
 
-def _check_labels(labels: NDArray[Any] | None, known: Known) -> None:
-    """Refuse labels that are none of the network's classes."""
-    if labels is None or known.classes is None:
+def _check_labels(values: Any, labels: NDArray[Any] | None, known: Known) -> None:
+    """Refuse labels that are none of the network's classes; samples of another size are another network's, which is said of them first."""
+    if labels is None or known.classes is None or known.inputs is None:
         return
-    if not 0 <= labels.min() <= labels.max() < known.classes:
+    size = int(np.prod(getattr(values, "shape", (0, 0))[1:]))
+    fitting = size == known.inputs * ((known.timesteps or 1) if known.temporal else 1)
+    if fitting and not 0 <= labels.min() <= labels.max() < known.classes:
         raise UsageError(
             f"The labels run from {labels.min()} to {labels.max()}; the network tells classes 0..{known.classes - 1} apart. Leave them out "
             f"to have predictions alone."
