@@ -15,7 +15,7 @@ import functools
 import inspect
 import numbers
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import UsageError
@@ -113,6 +113,8 @@ def _fits_container(value: object, kind: Any, members: tuple[Any, ...]) -> bool:
         return isinstance(value, Mapping) and _all_fit(cast("Mapping[object, object]", value), members)
     if kind is Callable:
         return callable(value)
+    if kind is Sequence and members == (str,):  # of other members reading one may take long
+        return isinstance(value, Sequence) and all(isinstance(v, str) for v in cast("Sequence[object]", value))
     return _fits_plain(value, kind)
 
 

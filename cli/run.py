@@ -53,6 +53,14 @@ def run(
     lava_python: Annotated[str | None, typer.Option(help="Python interpreter with lava-nc [default: this one].")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
     by_step: Annotated[bool, typer.Option("--by-step", help="Also count per core and time step, into results.json.")] = False,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER.STATE", help="Record spikes, v (potential) or u (current) of a layer at every step. Repeatable."),
+    ] = None,
+    probe_samples: Annotated[
+        str | None, typer.Option(metavar="N", help="Record N of the samples, evenly spread, or first:N [default: all].")
+    ] = None,
+    probe_megabytes: Annotated[int | None, typer.Option(help="MiB that the probes may fill [default: 256].")] = None,
     out: Annotated[Path | None, typer.Option(help="File for the results [default: results.json beside the network].")] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
@@ -64,7 +72,8 @@ def run(
     """
     from ..runtime import BackendOptions
     from ..runtime import run as run_network
-    from ..runtime.arrays import INLINE
+    from ..runtime.arrays import INLINE, beside
+    from ..runtime.probes import LIMIT
     from ..runtime.shards import together
 
     if device is not None and backend != "torch":
@@ -91,6 +100,9 @@ def run(
             progress=bar.samples,
             peers=all_,
             folder=network.parent,
+            probes=probe or (),
+            probe_samples=probe_samples,
+            probe_megabytes=LIMIT if probe_megabytes is None else probe_megabytes,
         )
         if all_.rank > 0:
             return
@@ -101,4 +113,7 @@ def run(
     from ..report.terminal import summary
 
     render(summary(results))
+    if results.probed is not None:
+        recorded = ", ".join(f"{p.name} {' x '.join(f'{n:,}' for n in p.shape)}" for p in results.probed.probes)
+        say(f"Wrote {beside(path, 'probes')}: {recorded} (samples x time steps x neurons).")
     say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")

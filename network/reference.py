@@ -20,6 +20,7 @@ from .coding import rate_code
 from .model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshold
 
 Spikes = dict[str, NDArray[np.bool_]]
+Registers = dict[str, NDArray[np.int32]]
 
 
 def check_values(network: Network, values: NDArray[Any]) -> NDArray[Any]:
@@ -95,25 +96,35 @@ def encode(
     return events
 
 
-def simulate(network: Network, events: NDArray[Any], *, active: dict[str, NDArray[np.int64]] | None = None) -> Spikes:
+def simulate(
+    network: Network,
+    events: NDArray[Any],
+    *,
+    active: dict[str, NDArray[np.int64]] | None = None,
+    registers: Registers | None = None,
+) -> Spikes:
     """Run the integer network; state starts at zero.
 
     Args:
         events: (samples, timesteps, inputs) payloads, as `encode` gives them.
         active: filled per population: for each neuron, the updates over all samples with a nonzero state, before or after, or a spike.
+        registers: arrays (samples, timesteps, neurons), named population.v and population.u, to be filled with the membrane potential and
+            the synaptic current after each step, a spike's reset included; 0 of removed neurons. Those that are not named are not kept.
 
     Returns:
         Per population, its spikes (samples, timesteps, neurons).
     """
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     for group in network.components():
-        streams |= component(network, group, streams, active)
+        streams |= component(network, group, streams, active, registers)
     return {p.name: streams[p.name] for p in network.spiking}
 
 
-def layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def layer(
+    network: Network, population: Population, streams: dict[str, NDArray[Any]], registers: Registers | None = None
+) -> NDArray[np.bool_]:
     """Run one population of an integer network on its sources' (samples, timesteps, neurons) streams."""
-    return component(network, (population,), streams)[population.name]
+    return component(network, (population,), streams, registers=registers)[population.name]
 
 
 def component(
@@ -121,6 +132,7 @@ def component(
     populations: Sequence[Population],
     streams: dict[str, NDArray[Any]],
     active: dict[str, NDArray[np.int64]] | None = None,
+    registers: Registers | None = None,
 ) -> Spikes:
     """Run populations of an integer network step by step together, in their order, on the streams of the others that they receive."""
     neurons: list[_Neurons] = []
@@ -131,7 +143,7 @@ def component(
             neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
         else:
             raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
-    return _run_together(network, populations, neurons, streams, active)
+    return _run_together(network, populations, neurons, streams, active, registers)
 
 
 class _Neurons(Protocol):
@@ -184,6 +196,7 @@ def _run_together(
     neurons: Sequence[_Neurons],
     streams: dict[str, NDArray[Any]],
     active: dict[str, NDArray[np.int64]] | None = None,
+    registers: Registers | None = None,
 ) -> Spikes:
     samples, steps = next(iter(streams.values())).shape[:2]
     spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_) for p in populations}
@@ -197,6 +210,9 @@ def _run_together(
                 busy = fired | (cells.v != 0).T | (getattr(cells, "u", np.zeros(())) != 0).T
                 counted = np.count_nonzero(busy & population.living, axis=0)
                 active[population.name] = active.get(population.name, np.zeros(population.size, np.int64)) + counted
+            for state in ("u", "v") if registers else ():
+                if (kept := (registers or {}).get(f"{population.name}.{state}")) is not None:
+                    kept[:, t] = getattr(cells, state).T * population.living
     return spikes
 
 

@@ -25,6 +25,8 @@ __all__ = [
     "Histograms",
     "NeuroBench",
     "NumberFormat",
+    "Probe",
+    "Probed",
     "Provenance",
     "Raster",
     "RasterOfPopulation",
@@ -233,6 +235,29 @@ class SubsetRun(Section):
     chosen: str
 
 
+class Probe(Section):
+    """What one probe recorded: `population`.`state`, with the shape, type and unit of its array; `threshold` in the unit of v."""
+
+    name: str
+    population: str
+    state: str
+    shape: list[Whole]
+    dtype: str
+    unit: str
+    threshold: int | None = None
+
+
+class Probed(Section):
+    """The probes of a run. `axes`: of every array; `sample_ids`: which sample of the data each row is; `file`: the safetensors file that
+    holds the arrays, with its SHA-256."""
+
+    axes: list[str]
+    sample_ids: PerSample
+    probes: list[Probe]
+    file: str | None = None
+    sha256: str | None = None
+
+
 class Document(BaseModel):
     """The results of one run.
 
@@ -242,7 +267,7 @@ class Document(BaseModel):
     `sample_ids`: (samples,) int64, which sample of the data each row is. All three are None in older results, which did not store them.
     `labels`: (samples,) int64, the class of each sample; None without labels, and in older results, which did not store them.
     `crossbar_events_per_sample`: set bits under a spike, of crossbars. `check`, `checks`: the first and all comparisons with the integer
-    reference, where results of several backends were gathered.
+    reference, where results of several backends were gathered. `probed`: what the probes recorded, and where it is.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -286,6 +311,7 @@ class Document(BaseModel):
     check: Check | None = None
     checks: list[Check] = Field(default_factory=list[Check])
     raster: Raster | None = None
+    probed: Probed | None = None
     arithmetic: Arithmetic | None = None
     warnings: list[str] = Field(default_factory=list[str])
     provenance: Provenance = Field(default_factory=Provenance)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from ..checked import checked
 from ..display import short, table
 from ..errors import FormatError, UsageError
 from ..files import read_json, write_json
-from ..report.document import FORMAT, VERSION, Document
+from ..report.document import FORMAT, VERSION, Document, Probed
 from . import arrays, frames
+from .arrays import ProbeArrays
 
 __all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
 
@@ -25,6 +26,19 @@ class Results(Document):
 
     Two results are equal if they would be written as the same document.
     """
+
+    _probes: ProbeArrays = PrivateAttr(default_factory=lambda: ProbeArrays({}))
+
+    @property
+    def probes(self) -> ProbeArrays:
+        """What the probes of the run recorded, by name: `results.probes["hidden1.v"]`, (samples, timesteps, neurons)."""
+        return self._probes
+
+    def with_probes(self, probes: ProbeArrays) -> Self:
+        """Return these results with the arrays of their probes."""
+        made = self.model_copy()
+        made._probes = probes
+        return made
 
     def __eq__(self, other: object) -> bool:
         return self.document() == other.document() if isinstance(other, Results) else NotImplemented
@@ -130,10 +144,17 @@ class Results(Document):
 
     @checked()
     def save(self, path: Path | str) -> Path:
-        """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it."""
+        """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it, and
+        what probes recorded into another, results-probes.safetensors."""
         place = Path(path)
         said = arrays.write(place, self._large(arrays.INLINE))
-        return write_json(place, self.document(arrays.INLINE) | ({} if said is None else {"arrays": said}))
+        document = self.document(arrays.INLINE) | ({} if said is None else {"arrays": said})
+        if self.probed is None:
+            arrays.beside(place, "probes").unlink(missing_ok=True)
+        else:
+            units = {probe.name: probe.unit for probe in self.probed.probes}
+            document["probed"] |= self.probes.write(place, self.probed.sample_ids, units)
+        return write_json(place, document)
 
     @checked()
     def write_report(self, path: Path | str) -> Path:
@@ -162,9 +183,19 @@ def load(path: Path | str) -> Results:
         raise FormatError(f"{path} has format version {document.get('version')!r}; this spikeloom reads {VERSION}. Update spikeloom.")
     try:
         found: dict[str, Any] = {name: value for name, value in document.items() if name != "arrays"}
-        return Results.model_validate(found | arrays.read(Path(path), document.get("arrays")))
+        results = Results.model_validate(found | arrays.read(Path(path), document.get("arrays")))
     except ValidationError as error:
         raise FormatError(f"{path} is damaged: {_fault(error)}. Run the network again.") from error
+    return results if results.probed is None else _with_file(results, Path(path), results.probed)
+
+
+def _with_file(results: Results, path: Path, probed: Probed) -> Results:
+    """Return results that read what their probes recorded from the file beside `path`."""
+    names = tuple(probe.name for probe in probed.probes)
+    held = ProbeArrays({}, arrays.beside(path, "probes"), names, probed.sha256 or "")
+    where = {"file", "sha256"}  # of this file alone, so that results read are equal to those written
+    kept = {name: getattr(probed, name) for name in probed.model_fields_set - where} | (probed.model_extra or {})
+    return results.model_copy(update={"probed": Probed(**kept)}).with_probes(held)
 
 
 def _fault(error: ValidationError) -> str:

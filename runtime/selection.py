@@ -88,14 +88,16 @@ def range_warning(levels: int, low: int, high: int) -> list[str]:
     return [f"Sample values run from {low} to {high}; the network takes integers 0..{levels}, where {levels} stands for 1.{way_out}"]
 
 
-def order_of(samples: int, begin: int, end: int, *, ahead: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def order_of(
+    samples: int, begin: int, end: int, *, ahead: bool, probed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the positions `begin` to `end` of a run's samples in the order they are run, and which of them have their rates recorded.
 
-    `ahead`: these come first, so that the others can be run without recording spikes, which is faster.
+    `ahead`: these come first, so that the others can be run without recording spikes, which is faster. `probed`: of all samples, those that
+    probes record; they come before all others.
     """
     places = np.arange(begin, end)
     rated = np.isin(places, choose(RATED, samples).indices())
-    if ahead:
-        order = np.argsort(~rated, kind="stable")
-        return places[order], rated[order]
-    return places, rated
+    later = np.zeros(len(places), np.int64) if probed is None else 2 * ~probed[begin:end]
+    order = np.argsort(later + (~rated if ahead else 0), kind="stable")
+    return places[order], rated[order]

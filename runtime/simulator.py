@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, registry
+from .. import registry
 from ..checked import checked
-from ..compile import summary
 from ..compile.deployed import DeployedNetwork, load
 from ..compile.targets import api as targets
 from ..errors import MismatchError, SpikeloomWarning, UsageError
 from ..fed import OwnSamples
 from ..hwmodels import chip as chips
 from ..network import reference
-from ..network.model import Network, Stage
-from ..report.document import Check, Provenance, Raster, RasterOfPopulation, StageResult
-from ..report.sizes import ChipInUse, Core, Layer, MappingFound, NetworkSize
+from ..network.model import Network
 from ..subset import Subset, asked_for
-from . import backends, cautions, energy, host, neurobench, pricing, shards, weights
+from . import backends, cautions, documented, energy, host, neurobench, pricing, shards, weights
+from . import probes as probing
+from .arrays import ProbeArrays
 from .backends import native
-from .backends.api import BackendOptions
+from .backends.api import BackendOptions, empty_registers
 from .baselines import baselines
 from .by_step import StepTally, table
 from .clock import Clock
-from .counts import Counts, Tally, count, traffic_table
+from .counts import Tally, count
 from .encoding import encode
 from .rates import StepRates
 from .results import Results
@@ -42,7 +39,6 @@ from .selection import order_of, range_warning, take
 from .shards import ALONE, Peers
 from .streaming import batches
 
-RASTER_NEURONS = 2000
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
 LEAST_BATCH = 64  # the lanes of the native simulator
 Progress = Callable[[int, int], None]
@@ -63,6 +59,7 @@ class _Run:
     seen: tuple[int, int]  # the smallest and the largest value of the samples
     compiling: float  # seconds spent compiling kernels, not part of `seconds`
     plain: bool  # whether the native backend ran without kernels
+    record: probing.Record | None
 
 
 @checked(
@@ -86,6 +83,9 @@ def run(
     peers: Peers = ALONE,
     folder: Path | str | None = None,
     value_range: tuple[float, float] | None = None,
+    probes: str | Sequence[str] = (),
+    probe_samples: int | str | None = None,
+    probe_megabytes: int = probing.LIMIT,
 ) -> Results:
     """Run a compiled network.
 
@@ -94,7 +94,7 @@ def run(
         data: an array of samples (N, ...), a pair (samples, labels), a split such as `spikeloom.load_dataset("digits").test`, a torch
             Dataset or DataLoader, the name of a data set or file, or anything else that `spikeloom.data.as_dataset` takes.
             Without labels there is no accuracy.
-        backend: native, torch, onnx, lava or truenorth.
+        backend: native, torch, onnx, lava, truenorth or reference.
         samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. If there are fewer, all are run, with
             a warning. `subset.choose` has the rule.
         check: compare every spike of every population with the integer reference.
@@ -107,6 +107,10 @@ def run(
         peers: the process group that shares the samples; each process calls this function with the same arguments.
         value_range: the range of float samples, (0, 1), or (0, levels) for whole numbers.
         folder: folder of the float weights, which reports show too; that of the `.loom` if None.
+        probes: what to record at every step, as layer.state: "hidden1.v", "hidden1.u", "output.spikes". `results.probes["hidden1.v"]` has
+            it: (samples, timesteps, neurons), spikes as bool, registers as int32 in the chip's units. With `check`, registers are compared.
+        probe_samples: how many samples are recorded, of those that are run, by the rule of `samples`; all if None.
+        probe_megabytes: MiB that the probes may fill.
 
     Returns:
         The results, the same in all processes except for the raster, which only the first has; `.save(path)` and
@@ -117,16 +121,30 @@ def run(
             samples than requested. `results.warnings` has them as well.
 
     Raises:
-        UsageError: unknown backend or chip, or samples that do not fit the network.
+        UsageError: unknown backend, chip or probe, samples that do not fit the network, or probes that exceed their limit.
         MismatchError: with `check`, the first spike that differs.
-        BackendError: a backend that is missing, hangs or dies.
+        BackendError: a backend that is missing, hangs or dies, or does not record what is probed.
     """
-    module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model))
+    module, deployed, model = shards.together(peers, partial(_load, network, backend, energy_model, check))
     values, labels, taken = shards.together(peers, partial(take, data, samples, deployed.network.takes, value_range))
     size = taken.samples
+    record = shards.together(peers, partial(probing.wanted, probes, deployed.network, backend, size, probe_samples, probe_megabytes))
     start, stop = shards.together(peers, partial(shards.part, size, peers))
     work = partial(
-        _run_batches, deployed, values, taken, start, stop, module, backend, check, seed, options or BackendOptions(), progress, peers
+        _run_batches,
+        deployed,
+        values,
+        taken,
+        start,
+        stop,
+        module,
+        backend,
+        check,
+        seed,
+        options or BackendOptions(),
+        progress,
+        peers,
+        record,
     )
     done = _of_all(shards.together(peers, work), start, size, peers)
     predictions, levels = done.counts.argmax(axis=1), deployed.network.input.levels
@@ -136,8 +154,12 @@ def run(
     if folder is None and not isinstance(network, DeployedNetwork):
         folder = Path(network).parent
     folder = None if folder is None else Path(folder)
-    found = [*cautions.of_run(deployed, accuracy, done.counts), *_fewer(asked_for(samples), size), *range_warning(levels, *done.seen)]
-    document = _figures(deployed, counts) | {
+    found = [
+        *cautions.of_run(deployed, accuracy, done.counts),
+        *documented.fewer(asked_for(samples), size),
+        *range_warning(levels, *done.seen),
+    ]
+    document = documented.figures(deployed, counts) | {
         "data": data_name,
         "backend": backend,
         "samples": size,
@@ -158,21 +180,27 @@ def run(
         "weights": weights.tables(deployed, folder),
         "rates": done.rates.document(deployed.network),
         "by_step": None if done.steps is None else table(deployed, done.steps),
-        "stages": _stages(deployed, backend, accuracy, taken),
-        "check": _check_row(deployed, backend, size, done.compared) if check else None,
-        "raster": _raster(deployed, done, labels, taken) if peers.rank == 0 else None,
+        "stages": documented.stages(deployed, backend, accuracy, taken),
+        "check": documented.check_row(deployed, backend, size, done.compared) if check else None,
+        "raster": documented.raster(deployed, done.first, int(predictions[0]), labels, taken) if peers.rank == 0 else None,
         "arithmetic": done.arithmetic,
+        "probed": None if record is None else record.document(taken.indices()),
         "warnings": [*deployed.warnings, *found],
-        "provenance": _provenance(deployed, command, seed, _form(backend, done.plain, peers)),
+        "provenance": documented.provenance(deployed, command, seed, _form(backend, done.plain, peers)),
     }
     for text in found if peers.rank == 0 else ():
         warnings.warn(text, SpikeloomWarning, stacklevel=3)  # the caller's line, outside the type check
-    return Results.model_validate(document)
+    results = Results.model_validate(document)
+    return results if done.record is None else results.with_probes(ProbeArrays(done.record.arrays))
 
 
-def _load(network: DeployedNetwork | Path | str, backend: str, energy_model: str | None) -> tuple[Any, DeployedNetwork, chips.Chip]:
+def _load(
+    network: DeployedNetwork | Path | str, backend: str, energy_model: str | None, check: bool
+) -> tuple[Any, DeployedNetwork, chips.Chip]:
     """Return the backend's module, the network, and the chip of the energy model."""
     module = registry.load(backends, "backend", backend)
+    if check and backend == "reference":
+        raise UsageError("--check compares a backend with the reference, and the backend is the reference. Leave out one of the two.")
     deployed = network if isinstance(network, DeployedNetwork) else load(network)
     return module, deployed, deployed.chip if energy_model is None else _model(deployed, energy_model)
 
@@ -201,35 +229,43 @@ def _run_batches(
     options: BackendOptions,
     progress: Progress | None,
     peers: Peers,
+    probes: probing.Probes | None,
 ) -> _Run:
     """Run the selected samples, from the `begin`-th to the `end`-th."""
     network = deployed.network
     entry, output = network.populations[0].name, network.populations[-1].name
     tally, output_counts, compared, clock = Tally(deployed), [], 0, Clock()
-    options = native.ready(network, end - begin, options, named=backend == "native")
+    recorded = probes is not None and probes.kept.all() and bool(probes.registers)
+    options = native.ready(network, end - begin, options, named=backend == "native", recorded=bool(recorded))
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
     rates = StepRates(network)
     arithmetic: dict[str, Any] | None = None
     seen: list[int] = []
     size = _batch_size(network, module.BATCH)
-    places, rated = order_of(taken.samples, begin, end, ahead=not check and size is not None)
-    few = None if check or size is None else int(rated.sum())
-    numbers, done = taken.indices()[places], 0
-    for chosen, batch in batches(values, numbers, size or end - begin, few):
+    record = None if probes is None else probing.Record(probes, begin, end)
+    places, found = _in_order(values, taken, begin, end, size, not check and size is not None, probes)
+    done = 0
+    for chosen, batch, watched, here in found:
         shards.go_on(peers)
         seen += [int(batch.min()), int(batch.max())]
-        watched = rated[done : done + len(batch)]
+        named = () if probes is None or here is None else probes.registers
+        rasters = check or bool(watched.any()) or here is not None
         with clock:
             events = encode(network, batch, seed=seed, numbers=chosen, threads=options.threads, plain=options.plain)
-            part = host.split(network, events)
+            part = host.split(network, events, named)
+            own = tuple(name for name in named if name not in part.host_registers)
             recording = module.simulate(
-                part.network, part.events, replace(options, rasters=check or bool(watched.any()), crossbars=deployed.crossbars)
+                part.network, part.events, replace(options, rasters=rasters, registers=own, crossbars=deployed.crossbars)
             )
-            spikes = part.host_spikes | recording.spikes
+            spikes, registers = part.host_spikes | recording.spikes, part.host_registers | (recording.registers or {})
             active = recording.active or native.simulate(part.network, part.events, options).active or {}
         if check:
-            compared += compare(reference.simulate(network, events), spikes, backend, numbers=chosen)
+            expected = empty_registers(named, network, len(batch))
+            compared += compare(reference.simulate(network, events, registers=expected), spikes, backend, numbers=chosen)
+            probing.compare(expected, registers, backend, chosen)
+        if record is not None and here is not None:
+            record.add(here, spikes, registers)
         fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()} | (recording.fired or {})
         tally.add(events[:, :1] if network.input.is_once else events, fired, active, entry)
         if steps is not None:
@@ -244,8 +280,44 @@ def _run_batches(
             progress(done, end - begin)
     counts = np.concatenate(output_counts)[np.argsort(places)]
     return _Run(
-        tally, counts, first, clock.working, compared, arithmetic, steps, rates, (min(seen), max(seen)), clock.compiling, options.plain
+        tally,
+        counts,
+        first,
+        clock.working,
+        compared,
+        arithmetic,
+        steps,
+        rates,
+        (min(seen), max(seen)),
+        clock.compiling,
+        options.plain,
+        record,
     )
+
+
+def _in_order(
+    values: Any, taken: Subset, begin: int, end: int, size: int | None, ahead: bool, probes: probing.Probes | None
+) -> tuple[NDArray[np.int64], Iterator[tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_], NDArray[np.int64] | None]]]:
+    """Return the positions of a run's samples in the order in which they are run, and the batches.
+
+    A batch: the samples' indices in the data set, their values, which have their rates by step recorded, and their positions in the run if
+    probes record them, else None. Those that probes record are in batches of their own, which fit the memory.
+    """
+    places, rated = order_of(taken.samples, begin, end, ahead=ahead, probed=None if probes is None else probes.kept)
+    numbers, whole = taken.indices()[places], size or max(end - begin, 1)
+    recorded = 0 if probes is None else int(probes.kept[begin:end].sum())
+    most = whole if probes is None or size is None else min(size, probes.at_once)
+    few = int(rated[recorded:].sum()) if ahead else None
+    parts = chain(batches(values, numbers[:recorded], most), batches(values, numbers[recorded:], whole, few))
+
+    def found() -> Iterator[tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_], NDArray[np.int64] | None]]:
+        done = 0
+        for chosen, batch in parts:
+            now = slice(done, done + len(batch))
+            yield chosen, batch, rated[now], places[now] if done < recorded else None
+            done = now.stop
+
+    return places, found()
 
 
 def _form(backend: str, plain: bool, peers: Peers) -> dict[str, Any]:
@@ -262,6 +334,8 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
     if done.steps is not None:
         shards.add_up(done.steps, peers)
     shards.add_up(done.rates, peers)
+    if done.record is not None:
+        done.record.gather(peers)
     counts = shards.gather_rows(done.counts, start, samples, peers)
     own = np.zeros((peers.size, 3), np.int64)
     own[peers.rank] = round(done.seconds * 1e9), *done.seen
@@ -306,109 +380,3 @@ def compare(
                 f"neuron {neuron}: the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."
             )
     return sum(r.size for r in expected.values())
-
-
-def _figures(deployed: DeployedNetwork, counts: Counts) -> dict[str, Any]:
-    network = deployed.network
-    sent = np.asarray(counts.between.sum(axis=1)).ravel()
-    updates = {p.name: float(p.count * network.timesteps) for p in network.on_chip}
-    layers = [
-        Layer(
-            **row,
-            spikes_per_sample=counts.spikes[row["name"]],
-            spike_rate=counts.spikes[row["name"]] / (row["neurons"] * network.timesteps),
-            sops_per_sample=counts.sops[row["name"]],
-            messages_per_sample=counts.messages_of.get(row["name"], 0.0),
-            hops_per_sample=counts.hops_of.get(row["name"], 0.0),
-            neuron_updates_per_sample=updates.get(row["name"], 0.0),
-        )
-        for row in summary.layers(deployed)
-    ]
-    cores = [
-        Core(
-            **row,
-            spikes_per_sample=float(counts.core_spikes[row["core"]]),
-            sops_per_sample=float(counts.core_sops[row["core"]]),
-            neuron_updates_per_sample=float(counts.core_updates[row["core"]]),
-            messages_per_sample=float(sent[row["core"]]),
-            hops_per_sample=float(counts.core_hops[row["core"]]),
-        )
-        for row in summary.cores(deployed)
-    ]
-    return {
-        "network": NetworkSize(**summary.network_summary(deployed)),
-        "mapping": MappingFound(**summary.mapping_summary(deployed)),
-        "chip": ChipInUse(**summary.chip_summary(deployed)),
-        "layers": layers,
-        "cores": cores,
-        "traffic": traffic_table(deployed, counts),
-        "sops_per_sample": sum(counts.sops.values()),
-        "crossbar_events_per_sample": None if deployed.crossbars is None else float(counts.core_sops.sum()),
-        "spikes_per_sample": sum(counts.spikes[p.name] for p in network.spiking),
-        "neuron_updates_per_sample": float(counts.core_updates.sum()),
-        "messages_per_sample": counts.messages,
-        "hops_per_sample": sum(counts.hops),
-        "host_macs_per_sample": counts.host_macs,
-    }
-
-
-def _stages(deployed: DeployedNetwork, backend: str, accuracy: float | None, taken: Subset) -> list[StageResult]:
-    here = [] if accuracy is None else [Stage.on(f"deployed ({backend})", accuracy, taken)]
-    return [StageResult(**asdict(stage)) for stage in (*deployed.network.stages, *here)]
-
-
-def _fewer(wanted: int | None, found: int) -> list[str]:
-    """Warn if fewer samples were run than requested."""
-    return [] if wanted is None or wanted <= found else [f"--samples asks for {wanted:,}; the data holds {found:,}, which were all run."]
-
-
-def _check_row(deployed: DeployedNetwork, backend: str, samples: int, compared: int) -> Check:
-    populations = [p.name for p in deployed.network.spiking]
-    return Check(
-        reference="integer reference",
-        backend=backend,
-        samples=samples,
-        populations=populations,
-        spikes_compared=compared,
-        equal=True,
-    )
-
-
-def _raster(deployed: DeployedNetwork, done: _Run, labels: NDArray[np.int64] | None, taken: Subset) -> Raster:
-    populations: list[RasterOfPopulation] = []
-    for population in deployed.network.spiking:
-        every = -(-population.size // RASTER_NEURONS)  # of many neurons, only every n-th, over the whole layer
-        times, ids = np.nonzero(done.first[population.name][:, ::every])
-        shown: dict[str, Any] = {"every": every, "times": times.tolist(), "ids": (ids * every).tolist()}
-        populations.append(RasterOfPopulation(name=population.name, neurons=population.size, **shown))
-    return Raster(
-        sample=int(taken.indices()[0]),
-        label=None if labels is None else int(labels[0]),
-        prediction=int(done.counts[0].argmax()),
-        timesteps=deployed.network.timesteps,
-        populations=populations,
-    )
-
-
-def _provenance(deployed: DeployedNetwork, command: str, seed: int, form: dict[str, Any]) -> Provenance:
-    versions = {d.name: d.version for d in map(_distribution, ("numpy", "scipy", "numba", "onnx", "onnxruntime")) if d is not None}
-    return Provenance(
-        command=command,
-        spikeloom=__version__,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        python=platform.python_version(),
-        seed=seed,
-        versions=versions,
-        artefact_sha256=deployed.digest,
-        chip_sha256=deployed.chip.digest,
-        compiling={"target": deployed.target} | {r.name: ", ".join(r.options) for r in deployed.passes if r.options},
-        training=dict(deployed.network.provenance),
-        **form,
-    )
-
-
-def _distribution(name: str) -> importlib.metadata.Distribution | None:
-    try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

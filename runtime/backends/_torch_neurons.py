@@ -12,7 +12,7 @@ from torch import Tensor
 from ...hwmodels.crossbar import STATE_MAX
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NO_MEMORY, STATE_LIMIT
 
-__all__ = ["STEPS_AT_ONCE", "Crossbar", "Fuser", "Lif", "Neurons"]
+__all__ = ["STEPS_AT_ONCE", "Crossbar", "Fuser", "Lif", "Neurons", "State"]
 
 DECAY_BITS = 12
 INT32 = 1 << 31

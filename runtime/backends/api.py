@@ -1,7 +1,12 @@
-"""The interface of backends: `runtime.run` calls `simulate(network, events, options)` of the module found by name."""
+"""The interface of backends: `runtime.run` calls `simulate(network, events, options)` of the module found by name.
+
+A backend that records registers names them in `RECORDS`, e.g. ("u", "v"), and returns those that `BackendOptions.registers` names. Spikes
+are recorded by every backend.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +16,9 @@ from numpy.typing import NDArray
 from ...checked import check_fields
 from ...compile.crossbar.artefact import Crossbars
 from ...errors import UsageError
-from ...network.model import Flat
+from ...network.model import Flat, Network
+
+__all__ = ["BackendOptions", "Recording", "empty_registers", "population_of"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class BackendOptions:
     `crossbars`: the cores of a network that was compiled for crossbars; the run sets them.
     `plain`: the native backend computes in NumPy, without compiling kernels; a run sets it where that is faster.
     `rasters`: False lets a backend that counts spikes by neuron leave out those of hidden layers; `by_step`: it counts them by step too.
+    `registers`: those to record at every step, as population.v and population.u; a run sets them from its probes.
     Of the torch backend: `device`: auto, cpu or cuda; `formats`: number formats that may be chosen from, best first, None for the device's;
     `compile_neurons`: whether torch.compile makes kernels of the neurons, None where a run is long enough.
     """
@@ -34,6 +42,7 @@ class BackendOptions:
     rasters: bool = True
     plain: bool = False
     by_step: bool = False
+    registers: tuple[str, ...] = ()
     crossbars: Crossbars | None = None
     device: str | None = None
     formats: tuple[str, ...] | None = None
@@ -57,6 +66,7 @@ class Recording:
     counts them; `fired` of the input, if present: non-zero payloads;
     `by_step`: spikes (timesteps, neurons) of the populations for which they were requested and counted.
     `arithmetic`: from a backend that chooses formats: the device, and each projection's number format with its proof.
+    `registers`: those of `BackendOptions.registers` after each step, (samples, timesteps, neurons) int32; 0 of removed neurons.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -64,6 +74,7 @@ class Recording:
     fired: dict[str, NDArray[np.int64]] | None = None
     by_step: dict[str, NDArray[np.int64]] | None = None
     arithmetic: dict[str, Any] | None = None
+    registers: dict[str, NDArray[np.int32]] | None = None
 
     def spread(self, flat: Flat) -> Recording:
         """Return the recording of a flattened network in the original's neuron indices, with removed neurons silent."""
@@ -71,7 +82,20 @@ class Recording:
         counts = (
             None if c is None else {n: _spread(v, flat.living[n]) for n, v in c.items()} for c in (self.active, self.fired, self.by_step)
         )
-        return Recording(spikes, *counts, arithmetic=self.arithmetic)
+        registers = {n: _spread(values, flat.living[population_of(n)]) for n, values in (self.registers or {}).items()}
+        return Recording(spikes, *counts, arithmetic=self.arithmetic, registers=registers or None)
+
+
+def population_of(register: str) -> str:
+    """Return the population of a register's name: "hidden1" of "hidden1.v". Populations may have dots in their names."""
+    return register.rpartition(".")[0]
+
+
+def empty_registers(names: Iterable[str], network: Network, samples: int) -> dict[str, NDArray[np.int32]]:
+    """Return zeros, (samples, timesteps, neurons), for those of the registers `names` whose populations `network` holds."""
+    sizes = {p.name: p.size for p in network.spiking}
+    held = [name for name in names if population_of(name) in sizes]
+    return {name: np.zeros((samples, network.timesteps, sizes[population_of(name)]), np.int32) for name in held}
 
 
 def _spread(values: NDArray[Any], living: NDArray[np.bool_]) -> NDArray[Any]:

@@ -26,10 +26,11 @@ from ...formats.lava.limits import obstacle
 from ...hwmodels.fixed_point import bias_registers
 from ...network.model import IntegerLIF, Network, Population, Projection
 from ._lava_child import run_worker
-from .api import BackendOptions, Recording
+from .api import BackendOptions, Recording, empty_registers, population_of
 
 __all__ = ["available", "simulate"]
 
+RECORDS = ("u", "v")
 BATCH = None  # all in one call: starting Lava takes longer than most runs
 
 # The layout of the samples. Measured on 784-800-10 at 5 % (31,760 synapses), T 8: images/s grow from 460 at B = 8 to 2,000 at 100 (3,000
@@ -56,7 +57,7 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
         options: `time_limit` covers the whole call; `batch_size` samples run side by side.
 
     Returns:
-        Every spike of every population.
+        Every spike of every population, and the registers of `options.registers`, which probes in the child read from Lava's own variables.
 
     Raises:
         BackendError: Lava is missing, dies or exceeds the time limit, or cannot compute the network exactly.
@@ -69,13 +70,15 @@ def simulate(network: Network, events: NDArray[Any], options: BackendOptions) ->
     _check(network, events)
     if not len(events):
         return Recording({p.name: np.zeros((0, network.timesteps, p.size), np.bool_) for p in network.spiking}).spread(flat)
-    plan = _make_plan(network, len(events), options.batch_size)
+    registers = empty_registers(options.registers, network, len(events))
+    plan = _make_plan(network, len(events), options.batch_size, {population_of(name) for name in registers})
     try:
         with tempfile.TemporaryDirectory(prefix="loom-lava-") as name:
-            _write_job(network, events, plan, Path(name))
+            _write_job(network, events, plan, Path(name), [*registers])
             if len(plan.depth) > 1:
                 run_worker(options.lava_python or sys.executable, Path(name), deadline, options.time_limit)
-            return Recording(_read_spikes(network, plan, len(events), Path(name))).spread(flat)
+            _read_registers(plan, Path(name), registers)
+            return Recording(_read_spikes(network, plan, len(events), Path(name)), registers=registers).spread(flat)
     except OSError as error:
         raise BackendError(f"Lava's files cannot be kept in {tempfile.gettempdir()}: {error}. Free space or set TMPDIR.") from error
 
@@ -113,7 +116,8 @@ def _check(network: Network, events: NDArray[Any]) -> None:
 @dataclass(frozen=True)
 class _Plan:
     """`copies` samples side by side, `batches` one after another; `depth`: steps by which a population lags the input, by its delays;
-    `live`: the projections that can carry a spike. One without depth can never spike: it has no live input and no positive bias."""
+    `live`: the projections that can carry a spike. A population without depth can never spike: it has no live input and no positive
+    bias. It is left out unless its registers are recorded."""
 
     copies: int
     batches: int
@@ -121,14 +125,14 @@ class _Plan:
     live: tuple[Projection, ...]
 
 
-def _make_plan(network: Network, samples: int, batch_size: int | None) -> _Plan:
+def _make_plan(network: Network, samples: int, batch_size: int | None, probed: set[str]) -> _Plan:
     able = {network.populations[0].name, *(p.name for p in network.spiking if (p.biases > 0).any())}
     found: set[str] = set()
     while found != able:
         found = set(able)
         able |= {q.target for q in network.projections if q.source in found and q.synapses.weights}
     live = [q for q in network.projections if q.source in able and q.synapses.weights]
-    depth = {name: steps for name, steps in _arrivals(network).items() if name in able}
+    depth = {name: steps for name, steps in _arrivals(network).items() if name in able | probed}  # silent ones have potentials too
     synapses = max(1, sum(q.synapses.count for q in live))
     neurons = sum(p.size for p in network.populations)
     room = batch_size or max(1, min(SIDE_BY_SIDE, SYNAPSES_AT_ONCE // synapses, NEURONS_AT_ONCE // neurons))
@@ -146,7 +150,7 @@ def _arrivals(network: Network) -> dict[str, int]:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _write_job(network: Network, events: NDArray[Any], plan: _Plan, folder: Path) -> None:
+def _write_job(network: Network, events: NDArray[Any], plan: _Plan, folder: Path, registers: list[str]) -> None:
     """Write what `lava_worker/lava_stream.py` reads: spec.json, events.bin and the weights."""
     for index, projection in enumerate(plan.live):
         s = projection.synapses.unrolled()
@@ -165,6 +169,9 @@ def _write_job(network: Network, events: NDArray[Any], plan: _Plan, folder: Path
         "rows": rows,
         "total_steps": rows + max(plan.depth.values()),
         "populations": [_describe(p, i, plan) for i, p in enumerate(network.spiking) if p.name in plan.depth],
+        "probes": [
+            {"population": population_of(name), "variable": name[-1], "values": f"values_{i}.bin"} for i, name in enumerate(registers)
+        ],
     }
     (folder / "spec.json").write_text(json.dumps(spec, default=int))
 
@@ -218,6 +225,17 @@ def _read_spikes(network: Network, plan: _Plan, samples: int, folder: Path) -> d
         if p.name in plan.depth:
             _read_rows(folder / f"spikes_{index}.bin", plan, spikes[p.name])
     return spikes
+
+
+def _read_registers(plan: _Plan, folder: Path, registers: dict[str, NDArray[np.int32]]) -> None:
+    """Undo the layout of the probes' files: one row of 32-bit integers for each step of the stream."""
+    for index, out in enumerate(registers.values()):
+        samples, timesteps, size = out.shape
+        values, due = np.fromfile(folder / f"values_{index}.bin", np.int32), plan.batches * timesteps * plan.copies * size
+        if values.size != due:
+            raise BackendError(f"Lava wrote {values.size} values of a register where {due} were due. Run it again.")
+        rows = values.reshape(plan.batches, timesteps, plan.copies, size).transpose(0, 2, 1, 3)
+        out[:] = rows.reshape(-1, timesteps, size)[:samples]
 
 
 def _read_rows(path: Path, plan: _Plan, out: NDArray[np.bool_]) -> None:

@@ -14,6 +14,7 @@ from ..native import crossbar, plain
 from .api import BackendOptions, Recording
 
 BATCH = 4096
+RECORDS = ("u", "v")
 IMPORTING, COMPILING = 0.3, 8.0  # seconds to import numba, and to compile the kernels of a network
 
 
@@ -41,12 +42,12 @@ def plain_is_enough(network: Network, samples: int) -> bool:
     return not has_code(layers.run_rows)
 
 
-def ready(network: Network, samples: int, options: BackendOptions, *, named: bool = True) -> BackendOptions:
+def ready(network: Network, samples: int, options: BackendOptions, *, named: bool = True, recorded: bool = False) -> BackendOptions:
     """Choose the form for a run of this many samples, and import what it needs before any timing starts.
 
-    `named`: whether this backend was requested; others take counts from it.
+    `named`: whether this backend was requested; others take counts from it. `recorded`: whether registers of all samples are recorded.
     """
-    if plain_is_enough(network, samples):
+    if (named and recorded and not crossbar.holds(network) and plain.independent(network)) or plain_is_enough(network, samples):
         return replace(options, plain=True)
     if named and compiled() and not crossbar.holds(network):
         importlib.import_module("..native.lanes", __package__)
@@ -54,10 +55,11 @@ def ready(network: Network, samples: int, options: BackendOptions, *, named: boo
 
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
-    """Run the integer network; see `backends.api` for the interface."""
+    """Run the integer network; see `backends.api` for the interface. Registers are recorded where they lie step by step in memory: in the
+    NumPy form, and in the kernels of networks with lags."""
     if crossbar.holds(network):
         return crossbar.simulate(network, events, options)
-    if options.plain or not compiled():
+    if options.plain or not compiled() or (options.registers and plain.independent(network)):
         return plain.simulate(network, events, options)
     from ..native import lanes  # numba takes a while to import
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ...errors import BackendError, SpikeloomError
 from ...formats import onnx as model_onnx
 from ...network.model import Network, Synapses
-from .api import BackendOptions, Recording
+from .api import BackendOptions, Recording, empty_registers, population_of
 
 BATCH = 1024
+RECORDS = ("u", "v")
 MOST_WEIGHTS = 100_000_000  # of all projections, zeros included: onnxruntime makes them dense, 12 bytes each with the cast to 64 bits
 
 
@@ -26,11 +27,15 @@ def session(model: bytes, threads: int | None = None) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: int) -> dict[str, NDArray[np.bool_]]:
+def step_through(
+    model: ort.InferenceSession, inputs: NDArray[Any], timesteps: int, states_kept: dict[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[np.bool_]]:
     """Step an exported model over time, feeding its state back.
 
     Args:
         inputs: (samples, timesteps, inputs), float32 or castable: the input at each step.
+        states_kept: arrays (samples, timesteps, neurons), by the names of the model's states, v_<population> and u_<population>, to be
+            filled with them after each step.
 
     Returns:
         By population, its spikes (samples, timesteps, neurons).
@@ -42,6 +47,8 @@ def step_through(model: ort.InferenceSession, inputs: NDArray[Any], timesteps: i
     for t in range(timesteps):
         outputs: dict[str, Any] = dict(zip(names, model.run(None, {"input": inputs[:, t].astype(np.float32), **states}), strict=True))
         states = {name: outputs[f"{name}_out"] for name in states}
+        for name, kept in (states_kept or {}).items():
+            kept[:, t] = states[name]
         for name, raster in rasters.items():
             raster.append(outputs[f"s_{name}"])
     return {name: np.stack(raster, axis=1) for name, raster in rasters.items()}
@@ -69,7 +76,9 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     names = {p.name: f"p{i}" for i, p in enumerate(network.populations)}  # unique value names in the file, whatever the layers are called
     try:
         model = session(model_onnx.to_bytes(_renamed(network, names)), options.threads)
-        found = step_through(model, events, network.timesteps)
+        registers = empty_registers(options.registers, network, len(events))
+        kept = {f"{name[-1]}_{names[population_of(name)]}": array for name, array in registers.items()}
+        found = step_through(model, events, network.timesteps, kept)
     except SpikeloomError:
         raise
     except Exception as error:  # onnxruntime's own exception classes share no base that it exports
@@ -77,7 +86,9 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
             f"onnxruntime does not run the network of the layers {', '.join(p.name for p in network.spiking)} ({type(error).__name__}). "
             f"Use --backend native."
         ) from error
-    return Recording({name: found[names[name]] for name in (p.name for p in network.spiking)})
+    for name in registers:
+        registers[name] *= network.population(population_of(name)).living
+    return Recording({name: found[names[name]] for name in (p.name for p in network.spiking)}, registers=registers or None)
 
 
 def _renamed(network: Network, names: dict[str, str]) -> Network:

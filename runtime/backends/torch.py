@@ -20,13 +20,13 @@ from ...errors import BackendError, UsageError
 from ...hwmodels.fixed_point import ALIGN, STATE_LIMIT
 from ...network.model import CrossbarLIF, IntegerLIF, Network, Population
 from ..native.exact import Shape, maps
-from .api import BackendOptions, Recording
+from .api import BackendOptions, Recording, empty_registers, population_of
 
 try:
     import torch
     from torch import Tensor
 
-    from ._torch_neurons import STEPS_AT_ONCE, Crossbar, Fuser, Lif, Neurons
+    from ._torch_neurons import STEPS_AT_ONCE, Crossbar, Fuser, Lif, Neurons, State
     from ._torch_sums import Arriving, arriving, places
 except ModuleNotFoundError as error:
     raise BackendError(
@@ -34,6 +34,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 BATCH = 1024
+RECORDS = ("u", "v")
 ORDERS = {"cpu": ("int8", "float32", "float64"), "cuda": ("int8", "float16", "float32", "float64")}  # fastest first
 CPU_MEMORY = 1 << 25  # bytes of the samples that run at once: beyond it, tensors leave the cache (half the speed at 2^29)
 
@@ -137,19 +138,22 @@ class _Program:
         spikes = {p.name: np.empty((len(events), network.timesteps, p.size), np.bool_) for p in wanted}
         totals = {p.name: np.zeros((2, p.size), np.int64) for p in network.spiking}
         by_step = {p.name: np.zeros((network.timesteps, p.size), np.int64) for p in network.spiking if options.by_step}
+        registers = empty_registers(options.registers, network, len(events))
         for start in range(0, len(events), size):
-            streams, active = self._run_block(events[start : start + size])
+            streams, active, kept = self._run_block(events[start : start + size], frozenset(registers))
             for name, counted in active.items():
                 fired = streams[name].sum(1, dtype=torch.int64)
                 totals[name][:, places(self.shapes[name])] += torch.stack([fired.sum(0), counted]).cpu().numpy()
                 if options.by_step:
                     by_step[name][:, places(self.shapes[name])] += fired.cpu().numpy()
             for name, raster in spikes.items():
-                raster[start : start + size] = self._raster(name, streams[name])
+                raster[start : start + size] = self._raster(name, streams[name]).view(np.bool_)
+            for name, values in registers.items():
+                values[start : start + size] = self._raster(population_of(name), kept[name])
         spiked, active = ({name: total[kind] for name, total in totals.items()} for kind in (0, 1))
         rows = [a.row for group in self.groups for layer in group for a in layer.arriving]
         arithmetic = {"device": _name(self.device), "torch": torch.__version__, "neurons": self.fuser.said, "projections": rows}
-        return Recording(spikes, active, spiked, by_step or None, arithmetic)
+        return Recording(spikes, active, spiked, by_step or None, arithmetic, registers or None)
 
     def _samples_at_once(self, most: int | None) -> int:
         """Return how many samples' streams, currents and states fit a third of the free memory."""
@@ -158,28 +162,33 @@ class _Program:
         room = torch.cuda.mem_get_info(self.device)[0] // 3 if self.device.type == "cuda" else CPU_MEMORY
         return max(1, min(room // each, most or BATCH))
 
-    def _raster(self, name: str, stream: Tensor) -> NDArray[np.bool_]:
-        """Return a stream as (samples, steps, neurons), channels first."""
+    def _raster(self, name: str, stream: Tensor) -> NDArray[Any]:
+        """Return a population's stream of spikes or of a register as (samples, steps, neurons), channels first."""
         steps, samples, _ = stream.shape
         channels, rows, columns = self.shapes[name]
         maps_ = stream.view(steps, samples, rows, columns, channels).permute(1, 0, 4, 2, 3)
-        return maps_.reshape(samples, steps, -1).cpu().numpy().view(np.bool_)
+        return maps_.reshape(samples, steps, -1).cpu().numpy()
 
-    def _run_block(self, events: NDArray[np.uint8]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the streams of all populations, and the active updates of each neuron."""
+    def _run_block(
+        self, events: NDArray[np.uint8], registers: frozenset[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Return the streams of all populations, the active updates of each neuron, and the registers (steps, samples, neurons)."""
         entry = self.network.populations[0].name
         given = np.ascontiguousarray(events[:, : self.live].transpose(1, 0, 2)[:, :, places(self.shapes[entry])])
         streams = {entry: torch.from_numpy(given).to(self.device)}
         active: dict[str, Tensor] = {}
+        shapes = {name: (self.network.timesteps, len(events), self.network.population(population_of(name)).size) for name in registers}
+        kept = {name: torch.zeros(shape, dtype=torch.int32, device=self.device) for name, shape in shapes.items()}
         for group in self.groups:
-            active |= self._run_group(group, streams, len(events))
-        return streams, active
+            active |= self._run_group(group, streams, len(events), kept)
+        return streams, active, kept
 
-    def _run_group(self, group: tuple[_Layer, ...], streams: dict[str, Tensor], samples: int) -> dict[str, Tensor]:
+    def _run_group(self, group: tuple[_Layer, ...], streams: dict[str, Tensor], samples: int, kept: dict[str, Tensor]) -> dict[str, Tensor]:
         """Run the populations of a cycle, or a single one: first input from others, at all steps; then, step by step, from each other."""
         inside, steps = {layer.name for layer in group}, self.network.timesteps
         currents = [_currents(layer, streams, inside, steps) for layer in group]
-        if not any(a.source in inside for layer in group for a in layer.arriving):
+        recorded = {f"{layer.name}.{state}" for layer in group for state in RECORDS} & kept.keys()
+        if not recorded and not any(a.source in inside for layer in group for a in layer.arriving):
             (layer,) = group
             streams[layer.name], active = self._run_alone(layer, currents[0], samples)
             return {layer.name: _counted(layer, active)}
@@ -193,6 +202,7 @@ class _Program:
                 states[i], fired, busy = layer.neurons.step(states[i], a, layer.bias)
                 active_of[i] += busy
                 streams[layer.name][t] = fired if layer.alive is None else fired & layer.alive
+                _keep(layer, states[i], t, kept)
         return {layer.name: _counted(layer, active) for layer, active in zip(group, active_of, strict=True)}
 
     def _run_alone(self, layer: _Layer, currents: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
@@ -213,6 +223,13 @@ def _counted(layer: _Layer, active: Tensor) -> Tensor:
     """Return the active updates of each neuron that was not removed, over all samples."""
     total = active.sum(0, dtype=torch.int64)
     return total if layer.alive is None else total * layer.alive
+
+
+def _keep(layer: _Layer, state: State, t: int, kept: dict[str, Tensor]) -> None:
+    """Write those registers of a step that are recorded; crossbars have no u."""
+    for register, values in zip(RECORDS[-len(state) :], state, strict=True):
+        if (into := kept.get(f"{layer.name}.{register}")) is not None:
+            into[t] = values if layer.alive is None else values * layer.alive
 
 
 def _heard(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], inside: set[str], t: int) -> Tensor | None:

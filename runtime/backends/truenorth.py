@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,11 @@ from ...errors import BackendError
 from ...hwmodels.crossbar import STATE_MAX
 from ...jit import jit_allocating
 from ...network.model import Network
-from .api import BackendOptions, Recording
+from .api import BackendOptions, Recording, empty_registers, population_of
 
 BATCH = 256
+RECORDS = ("v",)
+_Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 RING = 16  # ticks that a spike may be in flight, and the current one
 
 
@@ -41,10 +44,12 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     network = flat.network
     depth = network.depth()
     ticks = network.timesteps + max(depth.values())
-    rows = _rows(crossbars)
+    rows, places = _rows(crossbars), _places(network, crossbars)
+    registers = empty_registers(options.registers, network, len(events))
+    kept = {name: (places[population_of(name)], depth[population_of(name)], array) for name, array in registers.items()}
     with ThreadPoolExecutor(options.threads or os.cpu_count() or 1) as pool:
-        rasters = list(pool.map(lambda sample: _run_sample(sample, crossbars, rows, ticks), events))
-    return _recording(network, crossbars, rasters, depth).spread(flat)
+        rasters = list(pool.map(lambda i: _run_sample(events[i], crossbars, rows, ticks, i, kept), range(len(events))))
+    return replace(_recording(network, places, rasters, depth), registers=registers).spread(flat)
 
 
 def _rows(crossbars: Crossbars) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -54,26 +59,37 @@ def _rows(crossbars: Crossbars) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _run_sample(
-    sample: NDArray[np.uint8], c: Crossbars, rows: tuple[NDArray[np.int64], NDArray[np.int64]], ticks: int
+    sample: NDArray[np.uint8],
+    c: Crossbars,
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ticks: int,
+    number: int,
+    kept: dict[str, tuple[_Places, int, NDArray[np.int32]]],
 ) -> NDArray[np.uint8]:
+    """Return the spikes of every physical neuron at every tick; write the recorded potentials of this sample, the `number`-th."""
     out = np.zeros((ticks, c.cores, SLOTS), np.uint8)
-    _run(sample, c.inputs, c.axon_type, c.axon_delay, rows[0], rows[1], c.levels, c.threshold, c.leak, c.target, out)
+    potentials = np.zeros((ticks if kept else 0, c.cores, SLOTS), np.int32)
+    _run(sample, c.inputs, c.axon_type, c.axon_delay, rows[0], rows[1], c.levels, c.threshold, c.leak, c.target, out, potentials)
+    for (cores, slots), late, array in kept.values():
+        array[number] = potentials[late : late + array.shape[1], cores, slots]
     return out
 
 
-def _recording(network: Network, crossbars: Crossbars, rasters: list[NDArray[np.uint8]], depth: dict[str, int]) -> Recording:
-    """Read each logical neuron from its first copy, in the local time of its layer."""
+def _places(network: Network, crossbars: Crossbars) -> dict[str, _Places]:
+    """Return the core and the slot of each logical neuron's first copy, by population."""
     cores, slots = np.nonzero(crossbars.logical >= 0)
-    logical = crossbars.logical[cores, slots]
-    order = np.unique(logical, return_index=True)[1]
+    order = np.unique(crossbars.logical[cores, slots], return_index=True)[1]
+    ends = np.cumsum([p.size for p in network.on_chip])
+    return {p.name: (cores[mine], slots[mine]) for p, mine in zip(network.on_chip, np.split(order, ends)[:-1], strict=True)}
+
+
+def _recording(network: Network, places: dict[str, _Places], rasters: list[NDArray[np.uint8]], depth: dict[str, int]) -> Recording:
+    """Read each logical neuron from its first copy, in the local time of its layer."""
     spikes: dict[str, NDArray[np.bool_]] = {}
-    start = 0
     for p in network.on_chip:
-        mine = order[start : start + p.size]
-        late = depth[p.name]
-        parts = [r[late : late + network.timesteps, cores[mine], slots[mine]] for r in rasters]
+        (cores, slots), late = places[p.name], depth[p.name]
+        parts = [r[late : late + network.timesteps, cores, slots] for r in rasters]
         spikes[p.name] = np.stack(parts).astype(np.bool_) if parts else np.zeros((0, network.timesteps, p.size), np.bool_)
-        start += p.size
     return Recording(spikes)
 
 
@@ -90,8 +106,9 @@ def _run(
     leaks: Any,
     targets: Any,
     out: Any,
+    potentials: Any,
 ) -> None:
-    """Write the spikes of every physical neuron at every tick, (ticks, cores, 256)."""
+    """Write the spikes and, if there is room, the potentials of every physical neuron at every tick, (ticks, cores, 256)."""
     ticks, cores, neurons = out.shape
     due = np.zeros((RING, cores, AXONS), np.uint8)
     v = np.zeros((cores, neurons), np.int64)
@@ -120,3 +137,5 @@ def _run(
                     if goal >= 0:
                         due[(tick + delays[goal, axon]) % RING, goal, axon] = 1
                 v[core, n] = state
+                if potentials.shape[0]:
+                    potentials[tick, core, n] = state

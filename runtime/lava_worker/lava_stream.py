@@ -19,7 +19,7 @@ from lava.magma.core.run_configs import Loihi1SimCfg
 from lava.proc.lif.process import LIFReset
 from lava.proc.sparse.process import Sparse
 from lava.utils.weightutils import SignMode
-from processes.streams import Delay, Sink, Source
+from processes.streams import Delay, Probe, Sink, Source
 from scipy.sparse import csr_matrix, kron
 
 # Messages that a channel of Lava holds. All processes meet after every step, so two are enough; the default of 64 fills a small /dev/shm.
@@ -39,6 +39,8 @@ class Stream:
         neurons = {p["name"]: self._add(p) for p in spec["populations"]}
         for population in spec["populations"]:
             self._connect(population, neurons[population["name"]])
+        for probe in spec["probes"]:
+            self._probe(probe, neurons[probe["population"]])
 
     def start(self) -> list[Any]:
         """Fork Lava's processes. Returns them (multiprocessing.Process)."""
@@ -75,10 +77,22 @@ class Stream:
         return neurons
 
     def _connect(self, population: dict[str, Any], neurons: Any) -> None:
+        if not population["inputs"]:  # Lava runs what is connected, so such neurons get a synapse of weight 0
+            size = neurons.s_out.shape[0]
+            nothing = csr_matrix((np.zeros(1, np.int32), ([0], [0])), shape=(size, self.source.s_out.shape[0]))
+            sparse = Sparse(weights=nothing, sign_mode=SignMode.MIXED, num_message_bits=8)
+            self.source.s_out.connect(sparse.s_in)
+            sparse.a_out.connect(neurons.a_in)
         for projection in population["inputs"]:
             sparse = self._sparse(projection)
             self._delayed(projection["source"], projection["delay"], projection["lag"]).connect(sparse.s_in)
             sparse.a_out.connect(neurons.a_in)
+
+    def _probe(self, probe: dict[str, Any], neurons: Any) -> None:
+        """Write a variable of a population to a file, at the steps of its samples."""
+        first = self.depths[probe["population"]] + 1
+        shape, path = neurons.s_out.shape, str(self.folder / probe["values"])
+        Probe(path=path, shape=shape, first=first, steps=self.spec["rows"]).variable.connect_var(getattr(neurons, probe["variable"]))
 
     def _bias(self, population: dict[str, Any]) -> tuple[Any, Any]:
         """Return mantissas and exponents of the biases. They act from the first time step; the reset before a population's own first

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import BackendError
 from ...hwmodels.crossbar import crossbar_step
 from ...network.model import CrossbarLIF, Network, Population
-from ..backends.api import BackendOptions, Recording
+from ..backends.api import BackendOptions, Recording, empty_registers
 
 
 def holds(network: Network) -> bool:
@@ -24,20 +24,23 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     Raises:
         BackendError: lags, or layers with other neurons.
     """
-    del options
     if any(p.lag for p in network.projections):
         raise BackendError("Crossbar networks with lags are not simulated.")
     flat = network.flat
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     active: dict[str, NDArray[np.int64]] = {}
+    registers = empty_registers(options.registers, flat.network, len(events))
     for population in flat.network.spiking:
-        streams[population.name], active[population.name] = _layer(flat.network, population, streams)
+        kept = registers.get(f"{population.name}.v")
+        streams[population.name], active[population.name] = _layer(flat.network, population, streams, kept)
     spikes = {p.name: streams[p.name] for p in network.spiking}
     fired = {name: np.count_nonzero(raster, axis=(0, 1)) for name, raster in spikes.items()}
-    return Recording(spikes, active, fired).spread(flat)
+    return Recording(spikes, active, fired, registers=registers).spread(flat)
 
 
-def _layer(network: Network, population: Population, streams: dict[str, NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _layer(
+    network: Network, population: Population, streams: dict[str, NDArray[Any]], kept: NDArray[np.int32] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     neuron = population.neuron
     if not isinstance(neuron, CrossbarLIF):
         raise BackendError(f"Layer {population.name} is not one of crossbar neurons.")
@@ -50,4 +53,6 @@ def _layer(network: Network, population: Population, streams: dict[str, NDArray[
         v, fired = crossbar_step(v, np.asarray(a, np.int64), threshold=neuron.threshold, leak=neuron.leak)
         active += ((v != 0) | fired).sum(axis=1)
         spikes[:, t] = fired.T
+        if kept is not None:
+            kept[:, t] = v.T
     return spikes, active

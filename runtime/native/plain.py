@@ -16,7 +16,7 @@ from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, STATE_LIMIT
 from ...network import reference
 from ...network.model import IntegerLIF, Network, Population, Projection
-from ..backends.api import BackendOptions, Recording
+from ..backends.api import BackendOptions, Recording, empty_registers
 from .exact import bounds
 
 VALUES_AT_ONCE = 1 << 22  # of a layer's sums: 32 MiB
@@ -40,19 +40,21 @@ def seconds(network: Network, samples: int) -> float:
 
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends.api` for the interface."""
-    del options
+    registers = empty_registers(options.registers, network, len(events))
     streams: dict[str, Array] = {network.populations[0].name: events}
     active: dict[str, NDArray[np.int64]] = {}
     for group in network.components():
         if any(p.lag for member in group for p in network.inputs_of(member.name)):
-            streams |= reference.component(network, group, streams, active)
+            streams |= reference.component(network, group, streams, active, registers)
             continue
         for population in group:
-            streams[population.name], active[population.name] = _layer(network, population, streams)
-    return Recording({p.name: streams[p.name] for p in network.spiking}, active)
+            streams[population.name], active[population.name] = _layer(network, population, streams, registers)
+    return Recording({p.name: streams[p.name] for p in network.spiking}, active, registers=registers or None)
 
 
-def _layer(network: Network, population: Population, streams: dict[str, Array]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _layer(
+    network: Network, population: Population, streams: dict[str, Array], registers: reference.Registers
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return a population's spikes (samples, timesteps, neurons), and of each neuron the updates with a state or a spike."""
     neuron = population.neuron
     if not isinstance(neuron, IntegerLIF):
@@ -65,7 +67,8 @@ def _layer(network: Network, population: Population, streams: dict[str, Array]) 
         sums = np.zeros((steps, population.size, part.stop - part.start), np.int64)
         for product in arriving:
             product.add(streams[product.source][part], sums)
-        active += _run_neurons(neuron, population, sums, spikes[part])
+        kept = {state: registers[name][part] for state in "uv" if (name := f"{population.name}.{state}") in registers}
+        active += _run_neurons(neuron, population, sums, spikes[part], kept)
     return spikes, active
 
 
@@ -93,8 +96,10 @@ class _Product:
         sums[: self.steps] += shifted.transpose(1, 0, 2)
 
 
-def _run_neurons(neuron: IntegerLIF, population: Population, sums: NDArray[np.int64], spikes: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Step the neurons on their sums, write (samples, timesteps, neurons) spikes and count the busy updates of each neuron."""
+def _run_neurons(
+    neuron: IntegerLIF, population: Population, sums: NDArray[np.int64], spikes: NDArray[np.bool_], kept: reference.Registers | None = None
+) -> NDArray[np.int64]:
+    """Step the neurons on their sums, write (samples, timesteps, neurons) spikes and registers, count the busy updates of each neuron."""
     u, v = np.zeros_like(sums[0]), np.zeros_like(sums[0])
     bias, living = population.biases.astype(np.int64)[:, None], population.living[:, None]
     threshold = neuron.vth << ALIGN
@@ -113,6 +118,8 @@ def _run_neurons(neuron: IntegerLIF, population: Population, sums: NDArray[np.in
         v -= np.where(fired, threshold if neuron.soft_reset else v, 0)
         busy += np.count_nonzero((fired | (v != 0) | (u != 0)) & living, axis=1)
         spikes[:, t] = (fired & living).T
+        for state, values in (kept or {}).items():
+            values[:, t] = ((u if state == "u" else v) * living).T
     return busy
 
 

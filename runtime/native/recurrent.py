@@ -18,11 +18,12 @@ from ...errors import BackendError
 from ...hwmodels.fixed_point import ALIGN
 from ...jit import jit_allocating
 from ...network.model import IntegerLIF, Network, Population
-from ..backends.api import BackendOptions, Recording
+from ..backends.api import BackendOptions, Recording, empty_registers
 from .kernels.step import lif_step
 
 LANES = 64
 Int64 = NDArray[np.int64]
+Registers = dict[str, NDArray[np.int32]]
 Lanes = NDArray[np.uint8]  # (neurons, steps, LANES)
 
 
@@ -42,11 +43,12 @@ def simulate(network: Network, events: NDArray[np.uint8], options: BackendOption
     network = flat.network
     groups = [[_prepare(network, p) for p in group] for group in network.components()]
     spikes = {p.name: np.zeros((samples, network.timesteps, p.size), np.bool_) for p in network.spiking}
+    registers = empty_registers(options.registers, network, samples)
     starts = range(0, samples, LANES)
     with ThreadPoolExecutor(options.threads or os.cpu_count() or 1) as pool:
-        counted = list(pool.map(lambda start: _run_block(network, groups, events[start : start + LANES], spikes, start), starts))
+        counted = list(pool.map(lambda start: _run_block(network, groups, events[start : start + LANES], spikes, registers, start), starts))
     active = {p.name: sum((c[p.name] for c in counted), np.zeros(p.size, np.int64)) for p in network.spiking}
-    return Recording(spikes, active).spread(flat)
+    return Recording(spikes, active, registers=registers).spread(flat)
 
 
 def _prepare(network: Network, population: Population) -> _Layer:
@@ -58,22 +60,27 @@ def _prepare(network: Network, population: Population) -> _Layer:
 
 
 def _run_block(
-    network: Network, groups: list[list[_Layer]], events: NDArray[np.uint8], spikes: dict[str, NDArray[np.bool_]], start: int
+    network: Network,
+    groups: list[list[_Layer]],
+    events: NDArray[np.uint8],
+    spikes: dict[str, NDArray[np.bool_]],
+    registers: Registers,
+    start: int,
 ) -> dict[str, Int64]:
-    """Run up to LANES samples, write their spikes into place, return active updates by neuron."""
+    """Run up to LANES samples, write their spikes and registers into place, return active updates by neuron."""
     filled = len(events)
     entry = np.zeros((events.shape[2], network.timesteps, LANES), np.uint8)
     entry[:, :, :filled] = events.transpose(2, 1, 0)
     streams: dict[str, Lanes] = {network.populations[0].name: entry}
     active: dict[str, Int64] = {}
     for group in groups:
-        active |= _run_group(group, network.timesteps, streams, filled)
+        active |= _run_group(group, network.timesteps, streams, filled, {n: a[start : start + filled] for n, a in registers.items()})
         for layer in group:
             spikes[layer.name][start : start + filled] = streams[layer.name][:, :, :filled].transpose(2, 1, 0)
     return active
 
 
-def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], filled: int) -> dict[str, Int64]:
+def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], filled: int, kept: Registers) -> dict[str, Int64]:
     """Run the populations of a cycle, or one: first the sums of input from others, all steps at once; then step by step the cycle's own."""
     names = {layer.name for layer in group}
     shapes = {layer.name: (layer.biases.size, timesteps, LANES) for layer in group}
@@ -93,6 +100,9 @@ def _run_group(group: list[_Layer], timesteps: int, streams: dict[str, Lanes], f
                     _accumulate(*matrix, exponent, streams[source][:, t - lag : t - lag + 1], current[:, t : t + 1])
             registers = (layer.biases, n.du, n.dv, n.vth, n.soft_reset, filled)
             _step(current[:, t], *registers, state[0], state[1], streams[layer.name][:, t], active[layer.name])
+            for name, values in zip("uv", state, strict=True):
+                if (taken := kept.get(f"{layer.name}.{name}")) is not None:
+                    taken[:, t] = values[:, :filled].T
     return active
 
 

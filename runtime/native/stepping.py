@@ -157,7 +157,10 @@ def advance(program: Program, state: State, t: int) -> None:
             state.u[cells], state.v[cells], fired = fixed_point.lif_step(
                 state.u[cells], state.v[cells], a, du=du, dv=dv, vth=vth, bias=program.bias[cells], soft_reset=bool(soft)
             )
-        state.sent[t % program.depth, cells] = fired & program.alive[cells]
+        alive = program.alive[cells]
+        state.u[cells] *= alive
+        state.v[cells] *= alive
+        state.sent[t % program.depth, cells] = fired & alive
 
 
 def _add(program: Program, state: State, t: int, row: list[int], a: Int) -> None:

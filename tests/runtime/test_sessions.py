@@ -62,7 +62,7 @@ def registers(network: Network, sent: dict[str, NDArray[Any]]) -> dict[str, tupl
                 u, v, _ = fixed_point.lif_step(
                     u, v, a, du=n.du, dv=n.dv, vth=n.vth, bias=population.biases.astype(np.int64), soft_reset=n.soft_reset
                 )
-        found[population.name] = u, v
+        found[population.name] = u * population.living, v * population.living  # removed neurons have no state
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where spikes enter, wait and leave: a source that reads a file, a delay line, and a sink that writes a file.
+"""Where spikes enter, wait and leave: a source that reads a file, a delay line, a sink and a probe that write files.
 
 Files, because reading one element of a Lava variable costs a message. All values are passed through as they are.
 """
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort, PyRefPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.ports.ports import InPort, OutPort, RefPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
@@ -48,6 +48,14 @@ class Sink(AbstractProcess):
     def __init__(self, *, path: str, size: int, first: int, steps: int) -> None:
         super().__init__(path=path, first=first, steps=steps)
         self.s_in = InPort(shape=(size,))
+
+
+class Probe(AbstractProcess):
+    """Appends a variable of another process, as time steps first .. first + steps - 1 leave it, to a file: 32-bit integers."""
+
+    def __init__(self, *, path: str, shape: tuple[int, ...], first: int, steps: int) -> None:
+        super().__init__(path=path, first=first, steps=steps)
+        self.variable = RefPort(shape=shape)
 
 
 @implements(proc=Source, protocol=LoihiProtocol)
@@ -112,3 +120,28 @@ class PySink(PyLoihiProcessModel):
             row = np.packbits(spikes != 0).tobytes()
             if self.file.write(row) != len(row):
                 raise OSError("the disk is full")
+
+
+@implements(proc=Probe, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyProbe(PyLoihiProcessModel):
+    """Reads after all processes have made their step, in the phase that Lava has for that; a whole vector is one message."""
+
+    variable: Any = LavaPyType(PyRefPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.first = proc_params["first"]
+        self.end = self.first + proc_params["steps"]
+        self.file = Path(proc_params["path"]).open("wb", buffering=0)  # noqa: SIM115  (open as long as the process lives)
+
+    def post_guard(self) -> Any:
+        """Return whether there is something to read after this time step."""
+        return self.first <= self.time_step < self.end
+
+    def run_post_mgmt(self) -> None:
+        """Read the variable after a time step."""
+        row = np.asarray(self.variable.read(), np.int32).tobytes()
+        if self.file.write(row) != len(row):
+            raise OSError("the disk is full")

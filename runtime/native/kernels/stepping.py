@@ -74,8 +74,10 @@ def _step_neurons(layer: Any, bias: Any, alive: Any, sums: Any, u: Any, v: Any, 
     one = np.int64(1)
     keep_u, keep_v, bar, soft = 4095 * one - layer[3], 4096 * one - layer[4], layer[5] << ALIGN, layer[6] == 1
     for j in range(layer[0], layer[1]):
-        u[j], _, fired, v[j] = lif_step(u[j], v[j], sums[j] << ALIGN, bias[j], keep_u, keep_v, bar, soft)
-        row[j] = fired & alive[j]
+        if alive[j]:
+            u[j], _, row[j], v[j] = lif_step(u[j], v[j], sums[j] << ALIGN, bias[j], keep_u, keep_v, bar, soft)
+        else:
+            row[j] = 0
 
 
 @jit
@@ -85,5 +87,5 @@ def _step_crossbars(layer: Any, alive: Any, sums: Any, v: Any, row: Any) -> None
         x = min(max(v[j] + sums[j], -limit), limit)
         x = max(x - leak, np.int64(0)) if x > 0 else min(x + leak, np.int64(0))
         fired = x >= threshold
-        v[j] = np.int64(0) if fired else x
+        v[j] = np.int64(0) if fired or not alive[j] else x
         row[j] = fired & alive[j]
