@@ -118,7 +118,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tutorial(tutorial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tutorial)
     assert (tutorial / "runs/tutorial/report.html").exists() and (tutorial / "runs/tutorial/loihi.loom").exists()
-    for block in ("\n".join(blocks("sessions.md")), *blocks("tutorial.md"), *blocks("files.md")):
+    for block in ("\n".join(blocks("sessions.md")), *blocks("tutorial.md"), *blocks("files.md"), *blocks("probes.md")):
         exec(block, {})
     assert "synaptic operations a digit" in capsys.readouterr().out
 
