@@ -47,7 +47,8 @@ class Results(Document):
 
     def document(self, most: int | None = None) -> dict[str, Any]:
         """Return the results as a dictionary of JSON values; arrays of more than `most` numbers are left out."""
-        return self.model_dump(mode="json", exclude=set(self._large(most)))
+        unused = {"probed"} if self.probed is None else set[str]()
+        return self.model_dump(mode="json", exclude=set(self._large(most)) | unused)
 
     def _large(self, most: int | None) -> dict[str, Any]:
         """Return the arrays of more than `most` numbers, by name."""
