@@ -18,7 +18,7 @@ from .seeds import Group, Spread, groups
 from .series import Series, of_runs
 from .table import Cell, Column, Table, row
 
-__all__ = ["Run", "digital", "document", "provenance", "rows", "seeds", "shared", "table", "view", "warned"]
+__all__ = ["SPREAD", "Run", "digital", "document", "provenance", "rows", "seeds", "shared", "table", "view", "warned"]
 
 FORMAT = "spikeloom.comparison"
 VERSION = 1
@@ -31,7 +31,7 @@ def document(made: Sequence[Run]) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "runs": [asdict(run) for run in made], "seeds": [_of_seeds(g) for g in groups(made)]}
 
 
-_SPREAD = ("connectivity", "accuracy", "sops", "spikes", "messages", "cores", "joules", "dynamic_joules", "seconds")
+SPREAD = ("connectivity", "accuracy", "sops", "spikes", "messages", "cores", "joules", "dynamic_joules", "seconds")
 """What differs between seeds."""
 
 
@@ -39,7 +39,7 @@ def _of_seeds(group: Group) -> dict[str, Any]:
     """Return mean, standard deviation and n of a group, with what its runs share."""
     first = group.first
     shared = {key: getattr(first, key) for key in ("data", "net", "method", "sparsity_asked", "chip", "encoding", "weight_bits", "model")}
-    spreads = ((key, group.of(key)) for key in _SPREAD)
+    spreads = ((key, group.of(key)) for key in SPREAD)
     figures = {key: {"mean": one.mean, "standard_deviation": one.deviation, "n": one.n} if one else None for key, one in spreads}
     return {"runs": [run.number for run in group.runs], "seeds": [run.seed for run in group.runs], **shared, **figures}
 

@@ -14,8 +14,9 @@ from ..checked import checked
 from ..display import short, table
 from ..errors import FormatError, UsageError
 from ..files import read_json, write_json
+from ..report import frames
 from ..report.document import FORMAT, VERSION, Document, Probed
-from . import arrays, frames
+from . import arrays
 from .arrays import ProbeArrays
 
 __all__ = ["FORMAT", "VERSION", "Results", "gather", "load"]
@@ -126,7 +127,7 @@ class Results(Document):
         Raises:
             UsageError: see `records`, or pandas is not installed.
         """
-        return frames.to_frame(self, kind)
+        return frames.frame(self, kind)
 
     def __repr__(self) -> str:
         right = "no labels, " if self.accuracy is None else f"{self.accuracy:.2%} of "

@@ -100,7 +100,7 @@ def test_the_chain_from_the_package_alone(tmp_path: Path) -> None:
 
 def test_reports_that_cannot_be_written_say_why(tmp_path: Path) -> None:
     found = made(results())
-    with pytest.raises(UsageError, match=r"written as \.html, \.md, \.json, \.csv, \.tex; .*one\.pdf"):
+    with pytest.raises(UsageError, match=r"written as \.html, \.md, \.json, \.csv, \.tex, \.parquet; .*one\.pdf"):
         spikeloom.report.write(found, tmp_path / "one.pdf")
     for wrong in (tmp_path, {"a": 3}):
         with pytest.raises(UsageError, match=r"spikeloom\.load_results"):

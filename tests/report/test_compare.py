@@ -10,15 +10,17 @@ import io
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from extras import library
 from invented import HOSTILE, hostile, made, results
 from rich.console import Console
-from spikeloom import registry
-from spikeloom.errors import FormatError
+from spikeloom import load_results, registry, report
+from spikeloom.errors import FormatError, UsageError
 from spikeloom.files import read_json
 from spikeloom.report import compare, html, markdown, scatter, terminal
 from spikeloom.report.colours import METHODS
@@ -337,16 +339,59 @@ def test_the_command_writes_one_table(spikeloom: Command, folders: Path, tmp_pat
     assert spikeloom("report", one, two, "--format", "csv").out.splitlines()[0].startswith("#,run,")
     for words, said in (
         ((one, "--format", "csv", "--table", "energies"), "Did you mean 'energy'"),
-        ((one, "--table", "energy"), "--table chooses the table of --format csv or latex"),
-        ((one, two, "--format", "csv", "--table", "energy"), "there are 2"),
+        ((one, "--table", "energy"), "--table chooses the table of --format csv, latex or parquet"),
+        ((one, two, "--format", "csv", "--table", "energy"), "no table of several runs called 'energy'"),
+        ((one, two, "--format", "csv", "--table", "seeds"), "No two of these runs differ in their seed alone"),
     ):
         ended = spikeloom("report", *words)
         assert ended.code == 2 and said in " ".join(ended.err.split()), ended.err
 
 
+def test_the_table_of_seeds_in_csv_latex_and_markdown(spikeloom: Command, tmp_path: Path) -> None:
+    for name, found in seeded():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "results.json").write_text(json.dumps(found))
+    lines = spikeloom("report", tmp_path, "--format", "csv", "--table", "seeds").out.splitlines()
+    assert lines[0].startswith("runs,setting,connectivity,n,accuracy,SD of accuracy,SOPs,SD of SOPs,dynamic energy,SD of dynamic energy,")
+    assert len(lines) == 4 and any("esl,10.00 %,3,93.00 %,3.61," in line for line in lines)
+    assert "SD of accuracy" in spikeloom("report", tmp_path, "--format", "latex", "--table", "seeds").out
+    assert "| SD of accuracy |" in spikeloom("report", tmp_path, "--format", "md").out
+    results = {name: made(found) for name, found in seeded()}
+    assert len(report.write(results, tmp_path / "a.csv", table="seeds").read_text().splitlines()) == 4
+
+
+def test_several_runs_as_a_frame() -> None:
+    pandas = library("pandas")
+    found = {name: made(one) for name, one in seeded()}
+    frame, seeds = report.to_frame(found), report.to_frame(found, "seeds")
+    assert isinstance(frame, pandas.DataFrame) and frame["run"].tolist() == list(found) and frame["sops"].tolist()[6] == 120_000.0
+    assert seeds["accuracy_n"].tolist() == [3, 3, 1] and seeds["accuracy_standard_deviation"].isna().tolist() == [False, False, True]
+    with pytest.raises(UsageError, match="Did you mean 'seeds'"):
+        report.to_frame(found, "seed")
+
+
+def test_parquet_has_the_rows_at_full_precision(spikeloom: Command, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = library("pyarrow.parquet")
+    one = folders / "one"
+    ended = spikeloom("report", one, "--format", "parquet")
+    assert ended.out.strip() == str(one / "layers.parquet"), ended.err
+    assert parquet.read_table(one / "layers.parquet").to_pylist() == load_results(one).records("layers")
+    ended = spikeloom("report", folders, "--format", "parquet", "--out", folders / "all.parquet")
+    rows = parquet.read_table(folders / "all.parquet").to_pylist()
+    assert [row["run"] for row in rows] == ["one", "sweep/a/seed0", "sweep/b/seed0", "two"] and rows[0]["accuracy"] == 0.98
+    assert report.write({"a": made(results())}, folders / "b.parquet").exists()
+    ended = spikeloom("report", one, "--format", "parquet", "--table", "headlines")
+    assert ended.code == 2 and "Known: cores, energy" in ended.err
+    with pytest.raises(UsageError, match="no rows in that table"):
+        report.write(made(results() | {"cores": []}), folders / "c.parquet", table="cores")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ended = spikeloom("report", one, "--format", "parquet")
+    assert ended.code == 2 and "pip install 'spikeloom[parquet]'" in ended.err
+
+
 def test_the_command_explains_what_is_wrong(spikeloom: Command, folders: Path) -> None:
     ended = spikeloom("report", folders / "one", "--format", "pdf")
-    assert ended.code == 2 and "Known: csv, html, json, latex, md, text" in ended.err
+    assert ended.code == 2 and "Known: csv, html, json, latex, md, parquet, text" in ended.err
     ended = spikeloom("report", folders / "empty")
     assert ended.code == 2 and "no results.json in or below it" in ended.err
     (folders / "two/results.json").write_text("{")

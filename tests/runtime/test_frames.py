@@ -16,7 +16,8 @@ from spikeloom import display
 from spikeloom.compile import compile_network
 from spikeloom.errors import UsageError
 from spikeloom.network import Stage
-from spikeloom.runtime import frames, run
+from spikeloom.report import frames
+from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, TrainSettings
 
 DEPLOYED = compile_network(float_network(6, sizes=(40, 30, 10)), encoding="graded")
