@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .runtime.results import load as load_results
     from .runtime.sessions import session
     from .runtime.simulator import run
+    from .train.fitting import fit
 
 __all__ = [
     "DeployedNetwork",
@@ -40,6 +41,7 @@ __all__ = [
     "data",
     "errors",
     "figure",
+    "fit",
     "formats",
     "hwmodels",
     "load",
@@ -71,6 +73,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "Results": ".runtime.results",
             "SpikeloomError": ".errors",
             "SpikeloomWarning": ".errors",
+            "fit": ".train.fitting",
             "compile_network": ".compile.compiler",
             "figure": ".report.drawing",
             "load": ".compile.deployed",

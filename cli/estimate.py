@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .foreign import fed, named
+from .foreign import fed, module_of, named
 from .shared import AsJson, DataDir, Seed, print_json, render
 
 if TYPE_CHECKING:
@@ -25,14 +25,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def estimate(
-    source: Annotated[Path, typer.Argument(help="Run folder, or a network file.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="Run folder, network file, or FILE.py:NAME, what makes your own torch module.", show_default=False)
+    ],
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2].")] = None,
     encoding: Annotated[str | None, typer.Option(help="How samples enter: current, graded, rate, host or events.")] = None,
     weight_bits: Annotated[str, typer.Option(help="2..8 or ternary, also per layer: 8,hidden1=4.")] = "8",
     rate: Annotated[
         float | None, typer.Option(help="Spikes per neuron and time step [default: measured on the run folder's calibration samples].")
     ] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample, for .nir and .net files.")] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="Time steps per sample: modules, .nir and .net files.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights (.safetensors) of the module of FILE.py:NAME, by the names of its state_dict.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Data set, .npz, .npy, HDF5, folder of classes, or FILE.py:NAME, on which spike rates are measured.")
     ] = None,
@@ -53,7 +58,7 @@ def estimate(
     model = chips.load(chip or "loihi2")
     reader, samples = fed(named({"timesteps": timesteps}, chosen or []), data, labels, data_dir)
     asked = Compilation(
-        source,
+        module_of(source, weights),
         chip=chip,
         encoding=encoding,  # pyright: ignore[reportArgumentType]
         weight_bits=weight_bits,

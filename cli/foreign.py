@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..compile.sources import Data
     from ..data.dataset import Dataset
 
-__all__ = ["fed", "module_of", "named", "only_data", "own_samples"]
+__all__ = ["fed", "is_module", "module_of", "named", "only_data", "own_samples"]
 
 DATA = "data."
 
@@ -61,6 +61,11 @@ def own_samples(data: str, labels: Path | None, options: Mapping[str, Any]) -> D
 
     made = samples_of(data, labels=labels, options=options)
     return made.dataset if isinstance(made, Loaded) else made.dataset() if isinstance(made, Own) else None
+
+
+def is_module(source: str) -> bool:
+    """Return whether a source is of the form FILE.py:NAME, or at least a Python file."""
+    return split_name(source) is not None or source.endswith(".py")
 
 
 def module_of(source: Path, weights: Path | None) -> Any:

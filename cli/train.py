@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .foreign import own_samples
+from .foreign import is_module, module_of, own_samples
 from .progress import Bar
 from .shared import AsJson, DataDir, listed, next_step, print_json, said, say
 
@@ -30,7 +30,10 @@ def train(
         typer.Option(help=f"Data set: {listed('data.sets')}; or your own: .npz, .npy, HDF5, a folder of classes, or FILE.py:NAME."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels (.npy) of the samples in --data SAMPLES.npy.")] = None,
-    net: Annotated[str | None, typer.Option(help=f"Network: {listed('train.networks')} [default: fc].")] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(help=f"Network: {listed('train.networks')}, or FILE.py:NAME, what makes your own torch module [default: fc]."),
+    ] = None,
     method: Annotated[str | None, typer.Option(help=f"Pruning rule: {listed('train.methods')} [default: dense].")] = None,
     sparsity: Annotated[
         float | None, typer.Option(help="Share of weights to prune, 0 <= S < 1, reached within 0.1 points [default: 0].")
@@ -120,18 +123,25 @@ def train(
         "data_dir": None if data_dir is None else str(data_dir),
     }
     settings = TrainSettings.read(merged({} if recipe is None else read_recipe(recipe), flags, chosen or []))
-    dataset = own_samples(settings.data, labels, settings.data_options)
-    if dataset is None:
-        settings.check_names()  # before torch is imported, which takes seconds
-    elif download:
+    dataset, module = own_samples(settings.data, labels, settings.data_options), None
+    settings.check_names(data=dataset is None, net=not is_module(settings.net))  # before torch is imported, which takes seconds
+    if dataset is not None and download:
         raise UsageError(f"--download is for data sets by name, and {settings.data} is yours. Leave it out.")
-    else:
+    if dataset is not None:
         settings = replace(settings, data=dataset.identity, data_options={})
+    if is_module(settings.net):
+        from ..train.own_module import identity_of, made
+
+        source = Path(settings.net)
+        module = made(lambda: module_of(source, None), settings.seed)
+        settings = replace(settings, net=identity_of(module))
     from ..train.fitting import train_run
 
     bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun only the first process prints
     with said(), bar if speaks else nullcontext():
-        done = train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch, dataset=dataset)
+        done = train_run(
+            settings, out, resume=resume, download=download, time_limit=time_limit, progress=bar.epoch, dataset=dataset, module=module
+        )
     if not speaks:
         return
     if as_json:
@@ -143,6 +153,8 @@ def train(
     say("connectivity: " + "   ".join(f"{name} {share:.2%}" for name, share in counts if share is not None))
     for warning in done.warnings:
         say(f"Warning: {warning}")
+    if not done.model.exists():
+        return
     say(f"Wrote {out}/model.onnx. {next_step('compile', out, '--target', 'lava')}")
 
 

@@ -142,26 +142,12 @@ def read_module(module: Any, given: Given, data: Data | None) -> Source:
 
 def _read_on(module: Any, fed: Fed[Samples], timesteps: int, given: Given) -> Network:
     """Read a module on samples of a data set: as they are, with an axis for one channel, or flat, whichever it runs on."""
-    from ..formats import torch
+    from ..formats.torch.module import proven_on
 
     levels = given.levels or fed.levels or 255
     scale = given.scale or (1.0 if fed.temporal else 1.0 / levels)
     values = np.asarray(fed.train.values[:CHECKED])
-    lead = 2 if fed.temporal else 1
-    shape = values.shape[lead:]
-    values = np.moveaxis(values, 1, 0) if fed.temporal else values
-    front = values.shape[:lead]
-    shapes = [shape, (int(np.prod(shape)),)] if len(shape) != 2 else [(1, *shape), shape, (int(np.prod(shape)),)]
-    first: UsageError | None = None
-    for each in dict.fromkeys(shapes):
-        sample = values.reshape(*front, *each) * scale
-        try:
-            return torch.read_module(module, sample=sample, timesteps=timesteps, events=fed.temporal, levels=levels, scale=scale)
-        except UsageError as error:
-            if "cannot be run on a sample" not in str(error):
-                raise
-            first = first or error
-    raise first or UsageError("The data has no samples.")
+    return proven_on(module, values, timesteps, events=fed.temporal, levels=levels, scale=scale).network
 
 
 def range_of(network: Network) -> tuple[float, float]:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..errors import SpikeloomError
-from .layers import SpikingNetwork
+from .model import Model
 
 __all__ = ["compiled"]
 
 
-def compiled(model: SpikingNetwork) -> Callable[[Tensor], Tensor]:
+def compiled(model: Model) -> Callable[[Tensor], Tensor]:
     """Return  x -> model(x)  run by torch.compile: the same parameters, the same buffers.
 
     The CPU's fused neuron (`neurons.FusedLIFNode`) is machine code already: torch.compile works on everything in between.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from ..data.dataset import Split
 from .distributed import World
-from .layers import SpikingNetwork
+from .model import Model
 from .quantise import IntegerArithmetic
 
+ModelT = TypeVar("ModelT", bound=Model)
 __all__ = ["accuracy", "inputs_of", "is_silent", "with_weights"]
 
 BATCH = 500
@@ -28,7 +28,7 @@ def inputs_of(values: Tensor, levels: int, *, integer: bool, dtype: torch.dtype 
 
 
 def accuracy(
-    model: SpikingNetwork, split: Split, levels: int, world: World | None = None, context: AbstractContextManager[object] | None = None
+    model: Model, split: Split, levels: int, world: World | None = None, context: AbstractContextManager[object] | None = None
 ) -> float:
     """Return the share (0..1) of samples that are predicted correctly, in the precision of the model's weights, dropout off.
 
@@ -46,13 +46,13 @@ def accuracy(
     return int(world.total(right)) / len(split)
 
 
-def is_silent(model: SpikingNetwork, split: Split, levels: int) -> bool:
+def is_silent(model: Model, split: Split, levels: int) -> bool:
     """Return whether no neuron of the output spikes on any sample, in which case every prediction is class 0; see `accuracy`."""
     return not any(bool(counts.any()) for counts, _ in _run(model, split, levels, range(len(split)), None))
 
 
 def _run(
-    model: SpikingNetwork, split: Split, levels: int, mine: range, context: AbstractContextManager[object] | None
+    model: Model, split: Split, levels: int, mine: range, context: AbstractContextManager[object] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the output spikes by class (n, classes) and the labels of the samples `mine`, batch by batch, with dropout off."""
     weight, training, size = next(model.parameters()), model.training, _batch_size(model)
@@ -64,24 +64,16 @@ def _run(
                 part = slice(chosen.start, chosen.stop, chosen.step)
                 values, labels = torch.from_numpy(split.values[part].copy()), torch.from_numpy(split.labels[part].copy())
                 output = model(inputs_of(values.to(weight.device), levels, integer=model.is_integer, dtype=weight.dtype))
-                yield _counts(output, model.votes), labels
+                yield model.counts(output), labels
     finally:
         model.train(training)
 
 
-def _batch_size(model: SpikingNetwork) -> int:
-    largest = max((math.prod(layer.shape) for _, layer in model.named_layers()), default=1)
-    return min(max(BATCH_SPIKES // (largest * model.timesteps), 1), BATCH)
+def _batch_size(model: Model) -> int:
+    return min(max(BATCH_SPIKES // (model.largest * model.timesteps), 1), BATCH)
 
 
-def _counts(output: Tensor, votes: int) -> Tensor:
-    """Count the spikes of each class (N, classes): whole numbers, so that ties are exact, as on a chip."""
-    return (output.to(torch.float64) * votes).round().sum(0)
-
-
-def with_weights(
-    model: SpikingNetwork, state: Mapping[str, Tensor], arithmetic: Mapping[str, IntegerArithmetic] | None = None
-) -> SpikingNetwork:
+def with_weights(model: ModelT, state: Mapping[str, Tensor], arithmetic: Mapping[str, IntegerArithmetic] | None = None) -> ModelT:
     """Return a copy of `model` in this state: float64, or the chip's integers where `arithmetic` is given.
 
     Args:
@@ -89,8 +81,7 @@ def with_weights(
         state: the whole `state_dict` of such a model.
         arithmetic: the integer arithmetic by layer.
     """
-    copied = copy.deepcopy(model)
+    copied = model.copied()
     copied.load_state_dict(dict(state))
-    for name, layer in copied.named_layers():
-        layer.integer = arithmetic[name] if arithmetic else None
-    return copied.double().eval()
+    copied.use_integers(arithmetic)
+    return cast(ModelT, copied.eval())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -15,15 +16,17 @@ from safetensors.torch import save
 from .. import __version__
 from ..data.dataset import OWN
 from ..display import short, table
-from ..errors import DAMAGE, FormatError
+from ..errors import DAMAGE, FormatError, SpikeloomError, SpikeloomWarning
 from ..files import read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
-from ..network.model import Stage
+from ..network.model import Network, Stage
 from . import export, platform, reachable
 from .distributed import World
 from .evaluate import accuracy, is_silent, with_weights
 from .layers import SpikingNetwork, has_norms
 from .loop import CHECKPOINT, Trainer
+from .model import Model
+from .own_module import OwnModule, network_of
 from .parts import WEIGHTS
 from .quantise import integer_weights
 from .settings import TrainSettings
@@ -100,11 +103,13 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
             raise FormatError(f"{trainer.folder / CHECKPOINT} is damaged: it has no best {stage} weights. Train again, with another --out.")
     last = trainer.best[needed[-1]]
     stages = [_stage("float", trainer, with_weights(trainer.model, trainer.best["float"].state))]
-    model = with_weights(trainer.model, last.state, trainer.arithmetic)
-    connected = (reachable.unrolled_connectivity(model), reachable.connectivity(model))
+    model: Model = with_weights(trainer.model, last.state, trainer.arithmetic)
+    connected: tuple[float | None, float | None] = (None, None)
+    if isinstance(model, SpikingNetwork):
+        connected = (reachable.unrolled_connectivity(model), reachable.connectivity(model))
     if trainer.arithmetic:
         stages.append(_stage("integer (torch)", trainer, model))
-    else:
+    elif isinstance(model, SpikingNetwork):
         model = export.fold(model)
         if has_norms(trainer.model):
             stages.append(_stage("folded", trainer, model.double()))
@@ -121,42 +126,67 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
         _warnings(trainer, model),
         *connected,
     )
+    if isinstance(trainer.model, OwnModule):
+        trainer.model.load_state_dict(last.state)  # the user goes on with what was chosen
     if world.is_first:
-        _hand_over(trainer, model, last, run, platform.record(world.size))
+        run = _hand_over(trainer, model, last, run, platform.record(world.size))
     world.wait()
     return run
 
 
-def _hand_over(trainer: Trainer, model: SpikingNetwork, best: Best, run: TrainedRun, where: Mapping[str, str]) -> None:
+def _hand_over(trainer: Trainer, model: Model, best: Best, run: TrainedRun, where: Mapping[str, str]) -> TrainedRun:
+    """Write the exported files; return the run with what is to be said of them."""
     folder, dataset = run.folder, trainer.dataset
-    provenance = _provenance(run) | ({UNCOUNTED: json.dumps(model.uncounted)} if model.uncounted else {})
-    network = export.network(model.float().cpu(), trainer.arithmetic, dataset, run.stages, provenance)
     write_bytes(folder / WEIGHTS, save({name: t.cpu().contiguous() for name, t in best.state.items()}))
     export.write_calibration(folder / CALIBRATION, dataset)
-    model_onnx.write(network, folder / MODEL)
+    said: tuple[str, ...] = ()
+    try:
+        network = _network(trainer, model, run)
+        content = model_onnx.to_bytes(network)
+    except SpikeloomError as error:
+        if not isinstance(model, OwnModule):
+            raise
+        said = (f"{MODEL} was not written: {error} The trained weights are in {folder / WEIGHTS}.",)
+        warnings.warn(said[0], SpikeloomWarning, stacklevel=5)
+    else:
+        write_bytes(folder / MODEL, content)
+        said = network.reading.warnings if network.reading else ()
+    run = replace(run, warnings=(*run.warnings, *said))
     write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]})
+    return run
 
 
-def _warnings(trainer: Trainer, model: SpikingNetwork) -> tuple[str, ...]:
+def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
+    """Return the network to export; that of a user's module is read from it, and proven."""
+    provenance = _provenance(run)
+    if isinstance(model, OwnModule):
+        found = network_of(model, trainer.dataset)
+        return replace(found, stages=run.stages, provenance={**found.provenance, **provenance})
+    own = cast(SpikingNetwork, model)
+    provenance |= {UNCOUNTED: json.dumps(own.uncounted)} if own.uncounted else {}
+    return export.network(own.float().cpu(), trainer.arithmetic, trainer.dataset, run.stages, provenance)
+
+
+def _warnings(trainer: Trainer, model: Model) -> tuple[str, ...]:
     """Return a warning if the output spikes on no test sample: the accuracy of class 0 then looks like that of a bad network."""
     test = trainer.dataset.test
     if not is_silent(model, test, trainer.dataset.levels):
         return ()
     return (
-        f"Layer {list(model.layers)[-1]} never spiked on {len(test):,} test samples, so every prediction is class 0. "
+        f"Layer {model.last} never spiked on {len(test):,} test samples, so every prediction is class 0. "
         "Try a lower --sparsity, more --epochs, another --lr, or more --timesteps.",
     )
 
 
-def _stage(name: str, trainer: Trainer, model: SpikingNetwork) -> Stage:
+def _stage(name: str, trainer: Trainer, model: Model) -> Stage:
     test = trainer.dataset.test
     return Stage(name, accuracy(model, test, trainer.dataset.levels, trainer.world), len(test))
 
 
-def _integer_sparsity(trainer: Trainer, model: SpikingNetwork) -> float | None:
+def _integer_sparsity(trainer: Trainer, model: Model) -> float | None:
     if not trainer.arithmetic:
         return None
-    integers = [integer_weights(w, trainer.arithmetic[name].registers) for name, w in model.weights().items()]
+    integers = [integer_weights(part.weight, trainer.arithmetic[name].registers) for name, part in model.integer_parts().items()]
     return sum(int((w == 0).sum()) for w in integers) / sum(w.numel() for w in integers)
 
 

@@ -1,7 +1,8 @@
-"""`fit`: from the name of a data set and a recipe to a run folder with a network that compiles."""
+"""`fit`: from a network, a data set and a recipe to a run folder with a network that compiles."""
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -10,13 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 
+from .. import registry
 from ..checked import checked
 from ..data.dataset import Dataset
-from ..errors import SpikeloomWarning, UsageError
+from ..data.given import as_dataset, is_stored
+from ..errors import SpikeloomWarning, UsageError, unknown_name
+from ..fed import OwnSamples
 from ..files import owned, write_json
 from . import checkpoint as checkpoints
-from . import platform, threads
+from . import networks, platform, threads
 from .augment import Augmentation
 from .chosen import Own, name_of
 from .distributed import World, joined, synchronised
@@ -24,6 +29,8 @@ from .finished import MODEL, SETTINGS, SUMMARY, TrainedRun, finish, json_object,
 from .layers import SpikingNetwork
 from .loop import CHECKPOINT, Trainer
 from .losses.api import Loss
+from .model import Model
+from .own_module import OwnModule, identity_of
 from .parts import Parts, gated_layers, load_init, take_gates
 from .progress import ProgressCallback
 from .schedules.api import Schedule
@@ -32,14 +39,17 @@ from .settings import Device, Precision, TrainSettings
 __all__ = ["TrainedRun", "fit", "train_run"]
 
 
+Data = Dataset | OwnSamples | Path | str
+
+
 @checked(
-    data="Name a data set of spikeloom.data.names(), or make one of your samples with spikeloom.data.as_dataset.",
-    net="Name a network, such as fc. A module of your own is trained in a loop of your own, with spikeloom.train.prune.",
+    net="Give your torch.nn.Module, or name a network, such as fc.",
+    data="Name a data set of spikeloom.data.names(), or give your samples, such as a pair (x, y), as spikeloom.data.as_dataset takes them.",
     method="Name a pruning rule, such as grad-r, or dense.",
 )
 def fit(
-    data: str | Dataset,
-    net: str = "fc",
+    net: nn.Module | Data = "fc",
+    data: Data | nn.Module | None = None,
     method: str = "dense",
     sparsity: float = 0.0,
     epochs: int = 20,
@@ -76,12 +86,19 @@ def fit(
     time_limit: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainedRun:
-    """Train a sparse spiking network on a data set and export it for the compiler.
+    """Train a sparse spiking network, yours or one of Spikeloom's, and export it for the compiler.
+
+        run = fit(model, (x, y), "grad-r", 0.9, out="runs/mine", data_options={"value_range": (0, 1), "test_fraction": 0.2})
+        run = fit("fc", "mnist", "grad-r", 0.9, out="runs/mnist")
+
+    A data set alone, `fit("mnist", ...)`, trains the network fc, and data may also come before the network.
 
     Args:
-        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples as
-            `spikeloom.data.as_dataset` returns them.
-        net: name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18 (docs/networks.md), or one of your own.
+        net: a `torch.nn.Module` of spiking layers that `compile_network` takes (docs/modules.md), trained in place: in the end it holds
+            the weights that the run saved; or the name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18
+            (docs/networks.md), or of a file of your own.
+        data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples: whatever
+            `spikeloom.data.as_dataset` takes or returns, files and folders included. What it needs to know besides is given as `data_options`.
         method: name of the pruning rule: dense (prunes nothing), grad-r, deep-r, soft-deep-r, stds, esl or upr (docs/methods.md).
         sparsity: share of the weights that are to be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense accepts only 0.
         epochs: passes over the training samples, at least 1; with weight_bits at least 2.
@@ -108,15 +125,17 @@ def fit(
         qat_fraction: share of the epochs that train in integers, if weight_bits is given, 0..1; at least one epoch.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`, 0 < qat_lr <= 1.
         validation_fraction: share of the training samples held out to choose the best epoch, 0..1. The test samples are used once.
-        init: a trained run folder, or its model.safetensors, whose weights training starts from; None: random ones.
+        init: a trained run folder, or its model.safetensors, whose weights training starts from; None: random ones, or those of the module.
         device: auto (CUDA if available), cpu or cuda; with weight_bits always the CPU.
         precision: float32, or bf16: torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
         threads: number of torch's threads on the CPU, per process; None: torch's own setting. The last bits depend on it.
         data_dir: folder of the data set's files; None: the environment's SPIKELOOM_DATA, else ./data.
         method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
-        net_options: options of the network by name, such as {"hidden": (400, 200)} of fc.
-        data_options: options of the data set by name, such as {"timesteps": 8} of recorded events (docs/data.md).
+        net_options: options of the network by name, such as {"hidden": (400, 200)} of fc; of a module {"exempt": (names of layers that are
+            not pruned)}.
+        data_options: options of the data set by name, such as {"timesteps": 8} of recorded events (docs/data.md); of your own samples
+            those of `as_dataset`: {"value_range": (0, 1), "test": (x_test, y_test)}, {"test_fraction": 0.1}, ...
         loss_options: options of the loss by name, such as {"tet_lambda": 0.01} of tet.
         schedule_options: options of the schedule by name, such as {"warmup": 0.2} of one-cycle.
         augment_options: options of the augmentation by name, where it has any.
@@ -130,12 +149,14 @@ def fit(
         `compile_network` accepts it directly.
 
     Warns:
-        SpikeloomWarning: the last bits may differ from those of an uninterrupted run, for example on another processor.
+        SpikeloomWarning: the last bits may differ from those of an uninterrupted run, for example on another processor; or model.onnx could
+            not be written from a module.
 
     Raises:
         UsageError: an argument of the wrong type, an unknown name, an invalid value, a folder that holds a run (or none, with resume),
-            settings that differ from those of the run to be resumed, or CUDA where it is not available.
-        DataError: files of the data set are missing or damaged.
+            settings that differ from those of the run to be resumed, or CUDA where it is not available; a module that raises.
+        NetworkError, MismatchError, DoesNotFitError: a module that cannot be compiled; the layer is named.
+        DataError: files of the data set are missing or damaged; or samples or labels out of range, or none.
         FormatError: a checkpoint, or the run to start from, is damaged.
         OutputError: the folder cannot be written to, or another process is using it.
         PausedError: the time limit has passed; resume=True continues.
@@ -144,9 +165,13 @@ def fit(
         >>> run = spikeloom.train.fit("digits", method="grad-r", sparsity=0.9, epochs=10, out="runs/digits")  # doctest: +SKIP
         >>> network = spikeloom.compile_network(run, target="lava")  # doctest: +SKIP
     """
+    net, data = _in_order(net, data)
+    if not isinstance(data, str) or is_stored(data):
+        data, data_options = _dataset(data, data_options or {}), None
+    module = net if isinstance(net, nn.Module) else None
     settings = TrainSettings(
         data=data.identity if isinstance(data, Dataset) else data,
-        net=net,
+        net=identity_of(net) if isinstance(net, nn.Module) else net,
         method=method,
         sparsity=sparsity,
         epochs=epochs,
@@ -182,7 +207,53 @@ def fit(
         augment=None if isinstance(augment, str) else augment,
     )
     samples = data if isinstance(data, Dataset) else None
-    return train_run(settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress, dataset=samples, own=own)
+    return train_run(
+        settings, out, resume=resume, download=download, time_limit=time_limit, progress=progress, dataset=samples, own=own, module=module
+    )
+
+
+def _in_order(net: Any, data: Any) -> tuple[nn.Module | str, Data]:
+    """Return the network and the data, whichever came first.
+
+    Raises:
+        UsageError: there are no data.
+    """
+    first, second = (_is_network(given) for given in (net, data))
+    if data is None and not first:
+        net, data = "fc", net
+    elif second and not first:
+        net, data = data, net
+    elif data is None:
+        raise UsageError("fit is given a network and no data. Name a data set, fit(net, 'digits', ...), or give samples, fit(net, (x, y)).")
+    if not isinstance(net, str | nn.Module):
+        raise UsageError(f"net is a {type(net).__name__}; fit takes a torch.nn.Module or the name of a network, then the data.")
+    return net, data
+
+
+def _is_network(given: Any) -> bool:
+    return isinstance(given, nn.Module) or (isinstance(given, str) and given in registry.names(networks))
+
+
+def _dataset(data: Data, options: Mapping[str, Any]) -> Dataset:
+    """Return samples of the caller's own as a data set.
+
+    Raises:
+        UsageError, DataError: see `as_dataset`.
+    """
+    known = [name for name in inspect.signature(as_dataset).parameters if name != "train"]
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of samples of your own (data_options)", name, known)
+    if isinstance(data, Dataset) and options:
+        raise UsageError(
+            f"data_options has {', '.join(options)}, and a data set made of samples of your own has none. Give it to as_dataset."
+        )
+    try:
+        return as_dataset(data, **options)
+    except UsageError as error:
+        raise UsageError(
+            f'{error} To fit, say it in data_options={{...}}, such as {{"test": (x, y)}}, {{"value_range": (0, 1)}}.'
+        ) from error
 
 
 @checked(settings="Make them with spikeloom.train.TrainSettings(...).")
@@ -196,6 +267,7 @@ def train_run(
     progress: ProgressCallback | None = None,
     dataset: Dataset | None = None,
     own: Own | None = None,
+    module: nn.Module | None = None,
 ) -> TrainedRun:
     """Train a spiking network by a recipe and export it for the compiler. Under torchrun, all processes train together.
 
@@ -210,6 +282,7 @@ def train_run(
         progress: called as progress(epoch, epochs, batch, batches, metrics, seconds_left), by the first process.
         dataset: samples of your own; `settings.data` is then their `identity`.
         own: loss, schedule and augmentation where the settings name the caller's own functions; passed by `fit`.
+        module: a module of your own; `settings.net` is then its identity (`own_module.identity_of`).
 
     Warns:
         SpikeloomWarning: the last bits may differ from those of an uninterrupted run: see `platform`. Also recorded in train.json.
@@ -225,7 +298,7 @@ def train_run(
         SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
     """
     folder = Path(out)
-    parts = Parts.of(settings, dataset)
+    parts = Parts.of(settings, dataset, module)
     settings = parts.settings
     with joined(settings.wanted_device) as world:
         finished = _check_folder(folder, settings, resume, parts)
@@ -238,7 +311,8 @@ def train_run(
         devices = [world.device] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), threads.held(count):  # leave the caller's random numbers and threads untouched
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world, own)
-            with owned(folder) if world.is_first else nullcontext():
+            kept = trainer.model.restored() if isinstance(trainer.model, OwnModule) else nullcontext()
+            with kept, owned(folder) if world.is_first else nullcontext():
                 if world.is_first:
                     _begin(trainer, resume)
                     _warn(trainer, platform.thread_difference(saved, count) + ([] if devices else platform.unreproducible()))
@@ -261,11 +335,12 @@ def _trainer(
     if settings.init is not None and saved is None:
         load_init(model, Path(settings.init))
     take_gates(model, () if saved is None else saved.tensors)
-    model = cast(SpikingNetwork, synchronised(model.to(world.device), world))
+    model = cast(Model, synchronised(model.to(world.device), world))
     trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world, own)
     if saved is not None:
         settings.check_same(_completed(cast("dict[str, Any]", saved.document.get("settings", {})), parts), folder)
-        _check_gates(model, gated_layers(name for name in saved.tensors if name.startswith("model/")), folder)
+        if isinstance(model, SpikingNetwork):
+            _check_gates(model, gated_layers(name for name in saved.tensors if name.startswith("model/")), folder)
         trainer.restore(saved)
         if world.is_first:
             began = cast("dict[str, Any]", saved.document.get("platform", {}))

@@ -9,6 +9,8 @@ Spikes are (T, N, ...) everywhere. A static sample is processed by the first lay
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, dropout, max_pool2d
 
 from ..errors import UsageError
+from .model import IntegerPart, Model
 from .neurons import HALF, FusedLIFNode
 from .quantise import IntegerArithmetic, integer_layer
 
@@ -274,7 +277,7 @@ class And(nn.Module):
 Unit = SpikingLayer | MaxPool | And
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(Model):
     """Layers, pools and ANDs in topological order.
 
     Args:
@@ -331,6 +334,34 @@ class SpikingNetwork(nn.Module):
     def is_integer(self) -> bool:
         """Whether the layers run the chip's integer arithmetic."""
         return any(layer.integer is not None for _, layer in self.named_layers())
+
+    @property
+    def last(self) -> str:
+        """The name of the output layer."""
+        return list(self.layers)[-1]
+
+    @property
+    def largest(self) -> int:
+        """The number of neurons in the largest layer."""
+        return max((math.prod(layer.shape) for _, layer in self.named_layers()), default=1)
+
+    def counts(self, output: Tensor) -> Tensor:
+        """Return the spikes of each class (N, classes), as whole numbers."""
+        return (output.to(torch.float64) * self.votes).round().sum(0)
+
+    def integer_parts(self) -> dict[str, IntegerPart]:
+        """Return the layers with their weights, which must be linear."""
+        weights = self.weights()
+        return {name: IntegerPart(weights[name].detach(), None, layer.neuron, layer.is_first) for name, layer in self.named_layers()}
+
+    def use_integers(self, arithmetic: Mapping[str, IntegerArithmetic] | None) -> None:
+        """Run integer arithmetic from now on, or floats."""
+        for name, layer in self.named_layers():
+            layer.integer = arithmetic[name] if arithmetic else None
+
+    def copied(self) -> SpikingNetwork:
+        """Return a copy in float64, in evaluation mode."""
+        return copy.deepcopy(self).double().eval()
 
     @property
     def supports_integers(self) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..data.dataset import Dataset, split_validation
-from ..errors import PausedError, UsageError
+from ..errors import DataError, PausedError, UsageError
 from ..files import write_text
 from . import checkpoint as checkpoints
 from .chosen import Own, augmentation_of, loss_of, schedule_of
@@ -24,9 +24,10 @@ from .compiled import compiled
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
-from .layers import SpikingLayer, SpikingNetwork, has_norms
+from .layers import has_norms
 from .methods.api import Method
 from .metrics import METRICS
+from .model import IntegerPart, Model
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
 from .rest import Rest
@@ -58,7 +59,7 @@ class Trainer:
         self,
         settings: TrainSettings,
         dataset: Dataset,
-        model: SpikingNetwork,
+        model: Model,
         method: Method,
         folder: Path,
         progress: ProgressCallback | None,
@@ -68,6 +69,8 @@ class Trainer:
         self.settings = settings.resolved(len(dataset.train.labels))
         self.dataset, self.model, self.method, self.folder, self.progress = dataset, model, method, folder, progress
         self.world = world or World()
+        if len(dataset.train) < 2:
+            raise DataError(f"{dataset.name} has one training sample, and one more is needed for validation. Give more samples.")
         training, self.validation = split_validation(dataset.train, settings.validation_fraction, settings.seed)
         self.feed = Feed(training, dataset.levels, self.world.device)
         _check_processes(self.world.size, self.batch_size, len(self.feed))
@@ -223,35 +226,32 @@ class Trainer:
 
     def _enter_integers(self) -> None:
         """Choose the chip's registers for the weights that the float epochs ended with; rewiring ends."""
-        self.use({name: self._registers(name, layer) for name, layer in self.model.named_layers()})
+        self.use({name: self._registers(part) for name, part in self.model.integer_parts().items()})
 
-    def _registers(self, name: str, layer: SpikingLayer) -> IntegerArithmetic:
+    def _registers(self, part: IntegerPart) -> IntegerArithmetic:
         """Choose a layer's registers for its current weights."""
-        levels = self.dataset.levels if layer.is_first else 1
-        weights = self.model.weights()[name].detach().numpy()
-        return choose_arithmetic(weights, layer.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels)
+        levels = self.dataset.levels if part.is_first else 1
+        return choose_arithmetic(part.weight.numpy(), part.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels)
 
     def _follow_weights(self) -> None:
         """Choose new registers for layers whose weights have outgrown them, until an epoch's integers can be kept."""
         best = self.best.get("integer")
         if self.arithmetic is None or (best is not None and best.eligible):
             return
-        weights = self.model.weights()
-        grown = [(name, layer) for name, layer in self.model.named_layers() if not fits(weights[name], self.arithmetic[name])]
+        grown = {name: part for name, part in self.model.integer_parts().items() if not fits(part.weight, self.arithmetic[name])}
         if grown:
             self.best.pop("integer", None)  # its integers belong to the old registers
-            self.use(self.arithmetic | {name: self._registers(name, layer) for name, layer in grown})
+            self.use(self.arithmetic | {name: self._registers(part) for name, part in grown.items()})
 
     def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
         """Enter the integer stage with these registers, by layer."""
         self.arithmetic = arithmetic
         self.method.freeze()
-        for name, layer in self.model.named_layers():
-            layer.integer = arithmetic[name]
+        self.model.use_integers(arithmetic)
 
     def _keep_best(self, stage: str, validated: float, progress: float) -> None:
-        weights = self.model.weights()
-        eligible = self.method.is_final(progress) and all(fits(weights[name], chip) for name, chip in (self.arithmetic or {}).items())
+        parts = self.model.integer_parts() if self.arithmetic else {}
+        eligible = self.method.is_final(progress) and all(fits(parts[name].weight, chip) for name, chip in (self.arithmetic or {}).items())
         best = self.best.get(stage)
         if best is None or (eligible, validated) > (best.eligible, best.accuracy):
             state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -11,16 +11,18 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import nn
 
 from .. import registry
 from ..data import sets as datasets
 from ..data.dataset import Dataset, load_dataset
 from ..errors import DAMAGE, FormatError, UsageError
 from ..files import read_bytes
-from . import methods, networks
+from . import methods, networks, own_module
 from .distributed import World
 from .layers import SpikingNetwork
 from .methods.api import Method
+from .model import Model
 from .settings import TrainSettings
 from .state import load_state
 
@@ -34,28 +36,35 @@ class Parts:
     """Modules and options of a run; `settings` are those requested, with every option of the plug-ins written out."""
 
     settings: TrainSettings
-    network: ModuleType
+    network: Any
     method: ModuleType
     net_options: Any
     method_options: Any
     dataset: Dataset | None = None
+    module: nn.Module | None = None
 
     @classmethod
-    def of(cls, settings: TrainSettings, dataset: Dataset | None = None) -> Parts:
-        """Find the plug-ins that the settings name; `dataset`: the user's own samples, which cannot be found by name.
+    def of(cls, settings: TrainSettings, dataset: Dataset | None = None, module: nn.Module | None = None) -> Parts:
+        """Find the plug-ins that the settings name.
+
+        Args:
+            dataset: the user's own samples, which cannot be found by name.
+            module: the user's own module likewise.
 
         Raises:
             UsageError: an unknown name or option, or an invalid value of an option.
         """
         data_options = cls._data_options(settings) if dataset is None else _own(settings, dataset)
-        network = registry.load(networks, "network", settings.net)
+        network = registry.load(networks, "network", settings.net) if module is None else own_module
         method = registry.load(methods, "method", settings.method)
         net_options = registry.options_of(network, settings.net_options, f"the network {settings.net}")
         method_options = registry.options_of(method, settings.method_options, f"the method {settings.method}")
         whole = replace(
             settings, data_options=_values(data_options), net_options=_values(net_options), method_options=_values(method_options)
         )
-        return cls(whole, network, method, net_options, method_options, dataset)
+        if module is not None:
+            _check_module(whole)
+        return cls(whole, network, method, net_options, method_options, dataset, module)
 
     @staticmethod
     def _data_options(settings: TrainSettings) -> Any:
@@ -79,13 +88,15 @@ class Parts:
             world.wait()
         return dataset
 
-    def build_model(self, dataset: Dataset, timesteps: int) -> SpikingNetwork:
-        """Build the network, with random weights drawn from the seed.
+    def build_model(self, dataset: Dataset, timesteps: int) -> Model:
+        """Build the network, with random weights drawn from the seed; or take the user's module as it is.
 
         Raises:
             UsageError: it does not suit the data, or is to be trained in integers and has no integer form.
         """
         settings = self.settings
+        if self.module is not None:
+            return own_module.own_module(self.module, dataset, timesteps, self.net_options)
         torch.manual_seed(settings.seed)
         model: SpikingNetwork = self.network.build(dataset.shape, dataset.classes, timesteps, self.net_options, temporal=dataset.temporal)
         if settings.weight_bits is not None and not model.supports_integers:
@@ -95,18 +106,20 @@ class Parts:
             )
         return model
 
-    def build_method(self, model: SpikingNetwork, settings: TrainSettings) -> Method:
+    def build_method(self, model: Model, settings: TrainSettings) -> Method:
         """Build the method for a model; see its module for errors."""
         return cast(Method, self.method.build(model, settings, self.method_options))
 
 
-def take_gates(model: SpikingNetwork, tensors: Iterable[str]) -> None:
+def take_gates(model: Model, tensors: Iterable[str]) -> None:
     """Give a model the gates that a saved state has: neurons that a run removed stay removed in one that starts from it.
 
     Args:
-        model: any network.
+        model: any network; a user's module has no gates.
         tensors: the state's names.
     """
+    if not isinstance(model, SpikingNetwork):
+        return
     for gate in model.add_gates(gated_layers(tensors) & {name for name, _ in model.named_layers()}).values():
         gate.requires_grad_(False)
 
@@ -114,6 +127,14 @@ def take_gates(model: SpikingNetwork, tensors: Iterable[str]) -> None:
 def gated_layers(tensors: Iterable[str]) -> set[str]:
     """Return the names of the layers whose gates are among a state's tensors, `layers.NAME.gate` with any prefix."""
     return {name.removesuffix(".gate").rpartition("layers.")[2] for name in tensors if name.endswith(".gate")}
+
+
+def _check_module(settings: TrainSettings) -> None:
+    """Refuse settings that only apply to Spikeloom's networks."""
+    if settings.weight_bits is not None:
+        raise UsageError(f"weight_bits is {settings.weight_bits}, and a module of your own is trained in float. Leave it out.")
+    if settings.compile:
+        raise UsageError("compile is for Spikeloom's networks, whose neurons torch.compile knows. Leave it out for a module of your own.")
 
 
 def _own(settings: TrainSettings, dataset: Dataset) -> None:
@@ -139,7 +160,7 @@ def _values(options: Any) -> dict[str, Any]:
     return {} if options is None else {f.name: getattr(options, f.name) for f in fields(options)}
 
 
-def load_init(model: SpikingNetwork, source: Path) -> None:
+def load_init(model: Model, source: Path) -> None:
     """Give a new model the weights of a trained run.
 
     Args:

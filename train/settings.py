@@ -35,7 +35,8 @@ class TrainSettings:
     """A recipe.
 
     Args:
-        data, net, method: names of files in data/sets, train/networks and train/methods.
+        data, net, method: names of files in data/sets, train/networks and train/methods; of samples and modules of the caller's own
+            (`fit`), `own:NAME:DIGEST`.
         data_options, net_options, method_options: their options by name, e.g. {"hidden": (800,)} for the network fc; loss_options,
             schedule_options and augment_options likewise.
         sparsity: the share of weights that is to be zero, 0 <= sparsity < 1.
@@ -145,8 +146,11 @@ class TrainSettings:
             raise UsageError("No data set is named. Ask for one, such as --data digits, or name it in the recipe.")
         return build(cls, document, "training")
 
-    def check_names(self) -> None:
+    def check_names(self, *, data: bool = True, net: bool = True) -> None:
         """Look up the data set, the network and the method, without importing them or torch.
+
+        Args:
+            data, net: whether they are names of files, rather than the caller's own samples and module.
 
         Raises:
             UsageError: an unknown name.
@@ -155,10 +159,14 @@ class TrainSettings:
         from ..data.dataset import OWN
         from . import methods, networks
 
-        if self.data.startswith(OWN):
+        if data and self.data.startswith(OWN):
             raise UsageError(f"{self.data} are samples of your own, which only spikeloom.train.fit(data=...) in Python can be given.")
-        for package, kind, name in ((datasets, "data set", self.data), (networks, "network", self.net), (methods, "method", self.method)):
-            registry.check(package, kind, name)
+        if net and self.net.startswith(OWN):
+            raise UsageError(f"{self.net} is a module of your own. Name what makes it, --net FILE.py:NAME, or give it to spikeloom.fit.")
+        files = ((data, datasets, "data set", self.data), (net, networks, "network", self.net), (True, methods, "method", self.method))
+        for asked, package, kind, name in files:
+            if asked:
+                registry.check(package, kind, name)
 
     def _check_files(self) -> None:
         """Look up the loss, the schedule and the augmentation; a name with a dot is the caller's own function (`chosen.name_of`)."""

@@ -15,9 +15,9 @@ from ..hwmodels.quantise import LayerRegisters
 from . import platform
 from .checkpoint import Checkpoint
 from .distributed import World
-from .layers import SpikingNetwork
 from .methods.api import Method
 from .metrics import row_of
+from .model import Model
 from .quantise import IntegerArithmetic
 from .rest import Rest
 from .settings import TrainSettings
@@ -44,7 +44,7 @@ class Trained(Protocol):
 
     settings: TrainSettings
     world: World
-    model: SpikingNetwork
+    model: Model
     method: Method
     rest: Rest
     epoch: int

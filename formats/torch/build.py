@@ -38,11 +38,15 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A network, and the factor between its output spikes by class, summed over the time steps, and what the module returns."""
+    """A network, and the factor between its output spikes by class, summed over the time steps, and what the module returns.
+
+    `exact`: the network with weights in float64. `found`: the recording that it was made from, of `run.record`.
+    """
 
     network: Network
     exact: Network
     factor: float
+    found: Any = None
 
 
 def build(shape: tuple[int, ...], neurons: list[Neurons], output: Expression, entry: InputSpec, timesteps: int) -> Drawn:

@@ -16,7 +16,7 @@ from . import check
 from .build import Drawn, build
 from .run import Recorded, record
 
-__all__ = ["input_of", "proven", "read_module"]
+__all__ = ["input_of", "proven", "proven_on", "read_module", "shapes_of"]
 
 MAX_STEPS = 4096
 MAX_LEVELS = 255
@@ -75,7 +75,37 @@ def proven(
     check.same_spikes(drawn.exact, found, samples)
     check.same_output(drawn, found.recordings, found.returned)
     said = check.reading(check.rounding(drawn.network, found.recordings, samples))
-    return replace(drawn, network=replace(drawn.network, provenance={"framework": _frameworks(found)}, reading=said))
+    return replace(drawn, network=replace(drawn.network, provenance={"framework": _frameworks(found)}, reading=said), found=found)
+
+
+def shapes_of(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes in which a module may take samples of a data set, likelier first: with an axis for one channel, as is, flat."""
+    shapes = [shape, (int(np.prod(shape)),)] if len(shape) != 2 else [(1, *shape), shape, (int(np.prod(shape)),)]
+    return list(dict.fromkeys(shapes))
+
+
+def proven_on(module: torch.nn.Module, values: NDArray[Any], timesteps: int, *, events: bool, levels: int, scale: float) -> Drawn:
+    """Return what `proven` returns, on samples of a data set in the first of the shapes of `shapes_of` on which the module runs.
+
+    Args:
+        values: integers 0..levels, (N, *shape), or with `events` (N, T, *shape).
+
+    Raises:
+        UsageError: there are no samples, or the module runs on none of the shapes.
+        SpikeloomError: see `proven`.
+    """
+    lead = 2 if events else 1
+    arranged = np.moveaxis(values, 1, 0) if events else values
+    first: UsageError | None = None
+    for shape in shapes_of(values.shape[lead:]):
+        sample = arranged.reshape(*arranged.shape[:lead], *shape) * scale
+        try:
+            return proven(module, sample=sample, timesteps=timesteps, events=events, levels=levels, scale=scale)
+        except UsageError as error:
+            if "cannot be run on a sample" not in str(error):
+                raise
+            first = first or error
+    raise first or UsageError("The data has no samples.")
 
 
 def _sentence(text: str) -> str:

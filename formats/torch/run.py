@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +17,9 @@ from .expressions import Expression
 from .functions import apply, constant_of, over_steps
 from .linear import biased
 from .recorder import Recorder, Traced, Value, plain
+from .states import widened
 
-__all__ = ["Recorded", "Recording", "record"]
+__all__ = ["Call", "Recorded", "Recording", "record"]
 
 
 @dataclass
@@ -28,6 +28,26 @@ class Recording:
 
     received: NDArray[np.float64]
     sent: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a module is called.
+
+    `form`: "step": with the samples of one step (N, ...), `timesteps` times; "sequence": once with all steps (T, N, ...); "once": with a
+    batch (N, ...), whose steps it makes itself. `place`: where in what it returns the spikes are, keys and indices from the outside in.
+    `by_step`: whether what it returns is that of each step, rather than a sum or mean over all of them.
+    """
+
+    form: str
+    place: tuple[Any, ...]
+    by_step: bool
+
+    def spikes(self, result: Any) -> Any:
+        """Return the spikes in what the module returned."""
+        for key in self.place:
+            result = result[key]
+        return result
 
 
 @dataclass
@@ -39,6 +59,7 @@ class Recorded:
     output: Expression
     recordings: dict[str, Recording]
     returned: NDArray[np.float64]
+    call: Call
     frameworks: set[str] = field(default_factory=set[str])
 
 
@@ -135,7 +156,8 @@ class _Run:
         self.calls: dict[str, list[_Call]] = {}
         self.last: dict[str, Traced] = {}
         self.frameworks: set[str] = set()
-        self.module = _copied(module)
+        self.place: tuple[Any, ...] = ()
+        self.module = widened(module)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -148,8 +170,6 @@ class _Run:
                     name += "_"
                 taken.add(name)
                 self.frameworks.add(type(part).__mro__[0].__module__.split(".")[0])
-                if hasattr(part, "spike_grad"):  # of snnTorch, whose spikes are float32 whatever its weights are
-                    setattr(part, "spike_grad", _in_type_of(part.spike_grad))  # noqa: B010
                 part.forward = self._leaf(part, part.forward, name, where)
             part.register_forward_pre_hook(lambda *_, where=where: self.recorder.stack.append(where))
             part.register_forward_hook(lambda *_: self.recorder.stack.pop() and None, always_call=True)
@@ -234,14 +254,15 @@ class _Run:
         """Run the module in a form: once on a sequence, or on one step and, where that was one step of its neurons, on the others."""
         outputs = [self._call(self._input(0, form))]
         once = all(len(calls) == 1 and not calls[0].sequence for calls in self.calls.values())
-        steps = form == "step" and self.steps > 1 and once
+        steps = form == "step" and once
         if steps:
             outputs += [self._call(self._input(t, form)) for t in range(1, self.steps)]
         self._check_calls()
         relative, returned = self._output(outputs)
         neurons = [self._neurons(name) for name in self.calls]
         recordings = {name: self._recording(name, batch) for name in self.calls}
-        return Recorded(self.shape, neurons, relative, recordings, returned[:batch], self.frameworks)
+        call = Call(form if form == "sequence" or steps else "once", self.place, steps or outputs[-1].value.lead == "TN")
+        return Recorded(self.shape, neurons, relative, recordings, returned[:batch], call, self.frameworks)
 
     def _input(self, step: int, form: str) -> Traced:
         book, key = self.recorder.book, "input"
@@ -264,7 +285,8 @@ class _Run:
         found = _spiking(result)
         if found is None:
             raise NetworkError("The module returns nothing that depends on its input's spikes. Return the spikes of its last layer.")
-        return found
+        self.place, spikes = found
+        return spikes
 
     def _check_calls(self) -> None:
         if not self.calls:
@@ -306,40 +328,13 @@ class _Run:
         return Recording(first, second != 0)
 
 
-def _in_type_of(surrogate: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function of tensors whose result has the type of what it takes."""
-    return lambda potential: surrogate(potential).to(potential)
-
-
-def _spiking(result: Any) -> Traced | None:
-    """Return the first of the results that spikes make."""
+def _spiking(result: Any) -> tuple[tuple[Any, ...], Traced] | None:
+    """Return the first of the results that spikes make, and its place among them."""
     if isinstance(result, Traced):
-        return result if result.value.expression.op != "state" else None
-    parts = list(result.values()) if isinstance(result, dict) else result if isinstance(result, list | tuple) else []
-    return next((found for part in parts if (found := _spiking(part)) is not None), None)
-
-
-def _copied(module: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy in float64 with its states at their start.
-
-    Raises:
-        UsageError: it holds what cannot be copied.
-    """
-    memo: dict[int, Any] = {}
-    for part in module.modules():
-        for kept in (getattr(part, "_memories", {}), part.__dict__, part.__dict__.get("_buffers", {})):
-            for tensor in kept.values():
-                if isinstance(tensor, torch.Tensor) and not isinstance(tensor, torch.nn.Parameter) and tensor.grad_fn is not None:
-                    memo[id(tensor)] = tensor.detach().clone()  # a state with its history, which torch does not copy
-    try:
-        made = copy.deepcopy(module, memo).double()
-    except Exception as error:  # whatever the user's attributes raise
-        raise UsageError(
-            f"The module cannot be copied ({type(error).__name__}: {error}). Take what it holds beside its layers out of it."
-        ) from error
-    for part in made.modules():
-        for name in ("reset", "reset_mem"):
-            method = getattr(part, name, None)
-            if (is_neuron(part) or hasattr(part, "_memories")) and callable(method):
-                method()
-    return made
+        return ((), result) if result.value.expression.op != "state" else None
+    parts = list(result.items()) if isinstance(result, dict) else list(enumerate(result)) if isinstance(result, list | tuple) else []
+    for key, part in parts:
+        found = _spiking(part)
+        if found is not None:
+            return (key, *found[0]), found[1]
+    return None

@@ -54,6 +54,35 @@ def test_the_chain(spikeloom: Command, run_folder: Path) -> None:
     assert "<graphml" in Path(graph.out.strip()).read_text()
 
 
+MODULE = """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+def net():
+    made = nn.Sequential(layer.Flatten(), layer.Linear(64, 12), neuron.LIFNode(), layer.Linear(12, 10), neuron.LIFNode())
+    functional.set_step_mode(made, "m")
+    return made
+"""
+
+
+def test_a_module_of_ones_own(spikeloom: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(MODULE)
+    source, out = f"{tmp_path / 'model.py'}:net", tmp_path / "run"
+    train = ("train", "--data", "digits", "--net", source, "--epochs", 1, "--lr", 0.02, "--threads", 1, "--out")
+    done = json.loads(spikeloom(*train, out, "--json").out)
+    assert done["sparsity"] == 0.0
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["net"].startswith("own:Sequential:")
+    spikeloom(*train, tmp_path / "again")
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (out, tmp_path / "again")]
+    assert weights[0] == weights[1]  # random weights follow from the seed
+    assert json.loads(spikeloom(*train, out, "--resume", "--json").out) == done
+    bounds = spikeloom("estimate", source, "--weights", out / "model.safetensors", "--data", "digits", "-T", 8, "--json")
+    assert json.loads(bounds.out) == json.loads(spikeloom("estimate", out, "--json").out)
+    assert "model.py has no nte. Did you mean 'net'?" in one_line(spikeloom(*train[:4], f"{source[:-3]}nte", "--out", out).err)
+    assert "FILE.py:NAME" in one_line(spikeloom(*train[:4], "own:Net:1", "--out", out).err)
+
+
 def test_tables_for_people(spikeloom: Command, run_folder: Path) -> None:
     assert "hidden1" in spikeloom("compile", run_folder).out
     shown = spikeloom("run", run_folder / "model.loom", "--data", "digits", "--samples", 20, "--energy-model", "loihi-silicon")

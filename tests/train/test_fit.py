@@ -290,7 +290,7 @@ def test_samples_of_your_own_are_trained_on_compiled_and_run(tmp_path: Path) -> 
     other = as_dataset((digits.train.values, digits.train.labels), digits.train.take(slice(0, 50)), name="mine", levels=16)
     with pytest.raises(UsageError, match="was trained with data = "):
         fit(other, out=tmp_path / "own", resume=True, **options)
-    with pytest.raises(UsageError, match="samples of your own have none"):
+    with pytest.raises(UsageError, match="samples of your own has none"):
         fit(data, out=tmp_path / "more", data_options={"timesteps": 3}, **options)
     deployed = compile_network(own, data=digits)
     assert 0.0 <= (run(deployed, digits.test).accuracy or 0.0) <= 1.0

@@ -74,6 +74,13 @@ def test_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 @pytest.mark.chain
+def test_fit_of_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    first, last = example("own_fit.py", tmp_path / "run", monkeypatch, capsys)
+    assert float(first.split("%")[0]) > 90.0 and "90.0% of the weights are zero" in first
+    assert float(last.removeprefix("in Lava's integers: ").removesuffix("%")) > 90.0
+
+
+@pytest.mark.chain
 def test_nir_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = example("nir_from_elsewhere.py", tmp_path / "nir", monkeypatch, capsys)
     assert line.startswith("1 core, spikes per neuron and step: lif1 0.")
