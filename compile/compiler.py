@@ -279,6 +279,11 @@ def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
     path = Path(source) if isinstance(source, (str, Path)) else source.folder
     if path.is_dir():
         path = path / "model.onnx"
+    if not path.exists() and (path.parent / "train.json").exists():
+        raise UsageError(
+            f"The run {path.parent} trained a module that model.onnx cannot hold (train.json says why). Compile the trained module itself: "
+            f"compile_network(module, ...), or spikeloom compile FILE.py:NAME --weights {path.parent / 'model.safetensors'}."
+        )
     if not path.exists():
         raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a .nir file.")
     readers = formats.readers()

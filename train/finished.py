@@ -146,7 +146,8 @@ def _hand_over(trainer: Trainer, model: Model, best: Best, run: TrainedRun, wher
     except SpikeloomError as error:
         if not isinstance(model, OwnModule):
             raise
-        said = (f"{MODEL} was not written: {error} The trained weights are in {folder / WEIGHTS}.",)
+        way_out = f"compile_network(module, timesteps={run.settings.timesteps}, data=...), or FILE.py:NAME --weights {folder / WEIGHTS}"
+        said = (f"{MODEL} was not written: {str(error).split('. ')[0]}. Compile the trained module itself: {way_out}.",)
         warnings.warn(said[0], SpikeloomWarning, stacklevel=5)
     else:
         write_bytes(folder / MODEL, content)
