@@ -98,7 +98,7 @@ def fit(
             the weights that the run saved; or the name of a network: fc, 6conv2fc, vggsnn, resnet19 or sew-resnet18
             (docs/networks.md), or of a file of your own.
         data: name of a data set, one of `spikeloom.data.names()`, such as "digits", which needs no files; or your own samples: whatever
-            `spikeloom.data.as_dataset` takes or returns, files and folders included. What it needs to know besides is given as `data_options`.
+            `spikeloom.data.as_dataset` takes or returns, files included. What it needs to know besides is given as `data_options`.
         method: name of the pruning rule: dense (prunes nothing), grad-r, deep-r, soft-deep-r, stds, esl or upr (docs/methods.md).
         sparsity: share of the weights that are to be zero, 0 <= sparsity < 1; it is reached to within 0.001. dense accepts only 0.
         epochs: passes over the training samples, at least 1; with weight_bits at least 2.

@@ -200,7 +200,7 @@ def test_what_model_onnx_cannot_hold_is_trained_and_said(tmp_path: Path) -> None
     assert not run.model.exists() and (run.folder / "model.safetensors").exists() and "lag" in run.warnings[-1]
     with pytest.raises(UsageError, match=r"a module that model\.onnx cannot hold.*--weights .*model\.safetensors"):
         spikeloom.compile_network(run)
-    assert spikeloom.compile_network(made, timesteps=T, data=samples()).network.timesteps == T
+    assert spikeloom.compile_network(made.eval(), timesteps=T, data=samples()).network.timesteps == T
     assert fit(made, samples(), out=tmp_path / "run", resume=True, **RECIPE) == run
 
 
