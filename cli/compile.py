@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .foreign import fed, module_of, named
+from .foreign import fed, module_of, named, pinned
 from .progress import Bar
 from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
 
@@ -48,6 +48,13 @@ def compile_(
     granularity: Annotated[str, typer.Option(help="layer: one weight exponent per layer; channel: up to four.")] = "layer",
     max_chips: Annotated[int | None, typer.Option("--chips", help="Most chips it may use [default: all of the chip's system].")] = None,
     effort: Annotated[str, typer.Option(help="Most work to spend on the mapping: fast, default or best.")] = "default",
+    mapping: Annotated[
+        Path | None, typer.Option(help="Neurons on cores, .csv or .json: of all, or of some; export --to mapping writes one.")
+    ] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER=CORES", help="A layer's cores: hidden1=0-7,12. The others have their own. Repeatable."),
+    ] = None,
     stop_after: Annotated[
         str | None, typer.Option(metavar="PASS", help="Run the passes up to and including this one, without mapping.")
     ] = None,
@@ -92,6 +99,8 @@ def compile_(
         mode=mode,
         reader=given,
         data=samples,
+        mapping=mapping,
+        pin=pinned(pin or []),
     )
     if stop_after is not None:
         _show_passes(asked.run_passes(stop_after=stop_after, dump_dir=dump_dir), stop_after, dump_dir, as_json)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 WRITER = "WriteOptions"
-GRAPHML, WORDS = "graphml", "words"  # of the cores of a compiled network
+GRAPHML, WORDS, MAPPING = "graphml", "words", "mapping"  # of the cores of a compiled network
 FORMATS = "lava, netx, nir, onnx"  # listed here, since discovering them imports them all
 
 
@@ -29,13 +29,13 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     source: Annotated[
-        Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, words, lava, netx).", show_default=False)
+        Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, mapping, words, lava, netx).", show_default=False)
     ],
     to: Annotated[
         str,
         typer.Option(
             "--to",
-            help=f"Format: {FORMATS}, or one of your own; of a compiled network also graphml: the graph of its cores, words: their memory.",
+            help=f"Format: {FORMATS}, or one of your own; of a model.loom also graphml: its cores, mapping: .csv or .json, words.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write, for lava a folder [default: beside the network].")] = None,
@@ -78,7 +78,14 @@ def _words(source: Path, out: Path | None) -> Path:
     return save_words(load(source), out or source.with_suffix(".words.npz"))
 
 
-OF_CORES = {GRAPHML: _graphml, WORDS: _words}
+def _mapping(source: Path, out: Path | None) -> Path:
+    from ..compile.deployed import load
+    from ..compile.mapping_files import save_mapping
+
+    return save_mapping(load(source), out or source.with_suffix(".mapping.csv"))
+
+
+OF_CORES = {GRAPHML: _graphml, WORDS: _words, MAPPING: _mapping}
 
 
 def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:

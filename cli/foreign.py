@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..compile.sources import Data
     from ..data.dataset import Dataset
 
-__all__ = ["fed", "is_module", "module_of", "named", "only_data", "own_samples"]
+__all__ = ["fed", "is_module", "module_of", "named", "only_data", "own_samples", "pinned"]
 
 DATA = "data."
 
@@ -28,6 +28,19 @@ def named(flags: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {word} is not of the form NAME=VALUE.")
         given[name.strip()] = value.strip()
     return given
+
+
+def pinned(words: list[str]) -> dict[str, str]:
+    """Return the cores of each layer of LAYER=CORES words."""
+    found: dict[str, str] = {}
+    for word in words:
+        layer, equals, cores = (part.strip() for part in word.partition("="))
+        if not equals or not layer or not cores:
+            raise UsageError(f"--pin {word} is not of the form LAYER=CORES, such as hidden1=0-7.")
+        if layer in found:
+            raise UsageError(f"--pin names {layer} twice. Name its cores in one: {layer}=0-3,8.")
+        found[layer] = cores
+    return found
 
 
 def fed(given: Mapping[str, Any], data: str | None, labels: Path | None, data_dir: Path | None) -> tuple[dict[str, Any], Data | None]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .api import Calibration, CompileOptions, PassResult
     from .compiler import Compilation, compile_network
     from .deployed import DeployedNetwork, load
+    from .mapping_files import save_mapping
     from .words.decode import decode_words
     from .words.encode import encode_words, synapses_of
     from .words.files import load_words, save_words
@@ -30,6 +31,7 @@ __all__ = [
     "encode_words",
     "load",
     "load_words",
+    "save_mapping",
     "save_words",
     "synapses_of",
 ]
@@ -51,6 +53,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "encode_words": ".words.encode",
             "load": ".deployed",
             "load_words": ".words.files",
+            "save_mapping": ".mapping_files",
             "save_words": ".words.files",
             "synapses_of": ".words.encode",
         },

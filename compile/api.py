@@ -12,6 +12,7 @@ from ..checked import check_fields
 from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from ..subset import choose
+from .mapping.given import Given
 
 __all__ = ["Calibration", "CompileOptions", "Pass", "PassResult", "Rates", "differing"]
 
@@ -57,7 +58,8 @@ def differing(spikes: NDArray[Any], goal: NDArray[Any]) -> float:
 class CompileOptions:
     """The options that the user chose.
 
-    `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): for a float network; `mode`: for crossbars.
+    `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): for a float network; `mode`: for crossbars;
+    `given`: what is said of the mapping.
     """
 
     chip: Chip
@@ -67,6 +69,7 @@ class CompileOptions:
     seed: int = 0
     granularity: str = "layer"
     mode: str | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True)

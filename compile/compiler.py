@@ -31,6 +31,7 @@ from .mapping.api import Effort, check_effort
 from .mapping.build import RESOURCES
 from .mapping.build import Mapping as CoreMapping
 from .mapping.progress import Progress, quiet
+from .mapping_files import Pins, Placed, given_of
 from .modules import Batch, Graph, Module
 from .passes.balance import check_balance
 from .pipeline import PipelineResult
@@ -71,6 +72,8 @@ class Compilation:
     sample: Batch | None = None
     timesteps: int | None = None
     events: bool = False
+    mapping: Placed | None = None
+    pin: Pins | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,6 +93,7 @@ class Compilation:
         rates = result.rates or {p.name: np.ones(p.size) for p in network.populations}  # unknown: assume that all spike at every step
         mapped = target.map(network, rates, options, effort, progress)
         _check_limits(mapped.mapping, chip)
+        self._check_kept(options, network, mapped.mapping)
         check_balance(network, chip.limit("max_delay"))
         if read.fed is not None:
             network = replace(network, stages=(*network.stages, *sources.stages(read.network, network, read.fed, self.seed)))
@@ -102,11 +106,17 @@ class Compilation:
         read = self._read()
         if self.encoding is not None and self.encoding not in ENCODINGS:
             raise UsageError(f"There is no encoding called {self.encoding!r}. Known: {', '.join(ENCODINGS)}.")
-        given, span = self.calibration, self.value_range
+        calibrating, span = self.calibration, self.value_range
         if span is None and modules.is_module(self.source):
             span = modules.range_of(read.network)
-        samples = read.calibration if given is None else _calibrating(given, read.network, span)
-        return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode)
+        samples = read.calibration if calibrating is None else _calibrating(calibrating, read.network, span)
+        given = given_of(self.mapping, self.pin)
+        return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode, given)
+
+    def _check_kept(self, options: CompileOptions, network: Network, mapping: CoreMapping) -> None:
+        """Refuse a target, of a plug-in, that does not heed what is said of the mapping."""
+        if options.given is not None and not options.given.settled(network, options.chip).kept_by(mapping.core_of):
+            raise UsageError(f"The target {self.target} does not keep to a given mapping. Leave --mapping and --pin out.")
 
     def _read(self) -> Source:
         """Return the network of the source."""
@@ -142,6 +152,8 @@ class Compilation:
     chip="Name a chip that spikeloom.hwmodels.names() lists, or the path of a chip file.",
     calibration="Give an array (N, ...), a pair (samples, labels), or a torch Dataset.",
     data="Name a data set or a file, or give a pair (samples, labels) or a torch Dataset.",
+    mapping="Name a file that save_mapping wrote, or give by layer the core of each neuron.",
+    pin="Give by layer the cores that it is pinned to, such as {'hidden1': range(8)}.",
 )
 def compile_network(
     source: Network | Path | str | RunFolder | Module | Graph,
@@ -163,6 +175,8 @@ def compile_network(
     reader: Mapping[str, Any] | None = None,
     data: Data | Dataset | OwnSamples | Path | str | None = None,
     value_range: tuple[float, float] | None = None,
+    mapping: Placed | None = None,
+    pin: Pins | None = None,
     progress: Progress = quiet,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
@@ -192,13 +206,17 @@ def compile_network(
             tool's file leaves open (time steps, levels), calibrates where no `calibration` is given, and measures the accuracy of a
             float network as read and after quantisation.
         value_range: the range of float samples in `calibration` and `data`, (0, 1), or (0, levels) for whole numbers.
+        mapping: the core of each neuron: a file that `save_mapping` wrote (.csv, .json), a deployed network, or by layer the core of each
+            of its neurons, -1 for one that is left to the mapper. Every limit is checked, and the mapping is priced like any other.
+        pin: by layer the cores that its neurons are on, such as {"hidden1": range(8)} or {"hidden1": "0-7"}; other layers have cores of
+            their own.
         progress: called now and then with the current stage (a pass, filling cores, refinement, placement) and the share completed.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
 
     Raises:
-        UsageError: an unknown target, chip, encoding or effort.
+        UsageError: an unknown target, chip, encoding or effort, or a mapping of layers or cores that do not exist.
         FormatError: a damaged file, one of another format, or one of a newer version.
         NetworkError: a layer that could never work, or a layer of a module that cannot be imported; it is named.
         MismatchError: a module whose network does not produce the same spikes; the first layer that differs is named.
@@ -221,6 +239,8 @@ def compile_network(
         sample=sample,
         timesteps=timesteps,
         events=events,
+        mapping=mapping,
+        pin=pin,
     )
     return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
 

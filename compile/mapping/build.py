@@ -11,11 +11,13 @@ from ...hwmodels.chip import Chip
 from ...network.model import Network
 from . import bounds, load
 from .api import Effort, Partition
+from .given import Given, Settled
 from .load import Wiring, core_loads
 from .partition import partition
-from .place import place, traffic
+from .pinned import partition_given
+from .place import Placement, place, traffic
 from .progress import Progress, quiet
-from .system import hops_of_all, joint_places
+from .system import hops_of_all, joint_places, slot_positions
 
 Int = NDArray[np.int64]
 RESOURCES = load.RESOURCES[:4]
@@ -64,6 +66,7 @@ def build(
     effort: Effort = "default",
     seed: int = 0,
     progress: Progress = quiet,
+    given: Given | None = None,
 ) -> Mapping:
     """Map an integer network onto a chip.
 
@@ -72,18 +75,32 @@ def build(
         effort: how much work goes into partition and placement; see `partition` and `place`.
         seed: of the partition's refinement and the placement's annealing.
         progress: called now and then with the current stage and the share of it that is complete.
+        given: what the user says of the mapping.
 
     Raises:
-        UsageError: an unknown effort.
+        UsageError: an unknown effort, or a mapping of other neurons.
         DoesNotFitError: layer, limit, need and a way out are named.
     """
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders])).stored_on(chip)
-    parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed, progress=progress)
+    said = None if given is None else given.settled(network, chip)
+    if said is None:
+        parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed, progress=progress)
+    else:
+        parts = partition_given(wiring, chip, said, effort=effort, seed=seed, progress=progress)
     parts = replace(parts, changes=(*parts.changes, *_widened(network, chip)))
     load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
     least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
     progress("placement", 0.0)
-    return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed)
+    placed = None if said is None else _placed(said, chip)
+    return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed, placed=placed)
+
+
+def _placed(said: Settled, chip: Chip) -> Placement | None:
+    """Return the places that the user says, in the order of the cores' numbers; None if he leaves them to us."""
+    if not said.places:
+        return None
+    places = np.array([said.places[core] for core in sorted(said.named)], np.int64)
+    return Placement(places[:, 0] * chip.limit("cores") + places[:, 1], slot_positions(chip)[places[:, 1]], places[:, 0])
 
 
 def _widened(network: Network, chip: Chip) -> list[str]:
@@ -94,16 +111,25 @@ def _widened(network: Network, chip: Chip) -> list[str]:
 
 
 def placed_mapping(
-    wiring: Wiring, parts: Partition, load: Int, least: tuple[int, float], chip: Chip, *, effort: Effort = "default", seed: int = 0
+    wiring: Wiring,
+    parts: Partition,
+    load: Int,
+    least: tuple[int, float],
+    chip: Chip,
+    *,
+    effort: Effort = "default",
+    seed: int = 0,
+    placed: Placement | None = None,
 ) -> Mapping:
     """Place the cores of a partition and measure the result.
 
     Args:
         load: (cores, 4) how much each core uses of RESOURCES; least: lower bounds of cores and of messages per step.
+        placed: where the cores are, if that is decided.
     """
     core_of = parts.core_of
     between, entering = traffic(wiring, core_of)
-    placed = place(between, entering, chip, seed=seed, effort=effort)
+    placed = place(between, entering, chip, seed=seed, effort=effort) if placed is None else placed
     messages = float(between.sum() + entering.sum())
     crossed = sum(hops_of_all(between, entering, joint_places(chip, placed.tile_of, placed.chip_of), chip))
     return Mapping(

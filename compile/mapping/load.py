@@ -98,6 +98,33 @@ class Wiring:
         places = np.concatenate([np.flatnonzero(p.living).astype(np.int32) for p in shapes] or [np.zeros(0, np.int32)])
         return cls(indptr, sources, outside, neurons, rates, bits, layers, places, kinds=kinds, most_kinds=most)
 
+    def part(self, kept: NDArray[np.bool_]) -> Wiring:
+        """Return the synapses that end at some of the neurons, (neurons,) of which `kept` are; the others become sources off chip."""
+        number = np.empty(self.outside + self.neurons, np.int64)
+        outside = np.concatenate([np.ones(self.outside, np.bool_), ~kept])
+        number[outside], number[~outside] = np.arange(outside.sum()), np.arange(outside.sum(), outside.size)
+        rates = np.empty_like(self.rates)
+        rates[number] = self.rates
+        chosen = kept[self.rows]
+        most = self.most_kinds
+        groups = number[self.sources[chosen]] * most + (0 if self.kinds is None else self.kinds[chosen])
+        indptr = np.concatenate([[0], np.cumsum(np.diff(self.indptr)[kept])]).astype(np.int64)
+        groups = groups.astype(np.int32)
+        _sort_rows(indptr, groups)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        layers = (Layer(n.name, int(before[n.start]), int(before[n.stop]), n.shape) for n in self.layers)
+        return replace(
+            self,
+            indptr=indptr,
+            sources=groups // np.int32(most),
+            outside=int(outside.sum()),
+            neurons=int(kept.sum()),
+            rates=rates,
+            layers=tuple(layer for layer in layers if layer.stop > layer.start),
+            places=self.places[kept],
+            kinds=None if self.kinds is None else (groups % most).astype(np.int8),
+        )
+
     @cached_property
     def rows(self) -> Int:
         """The neuron of each synapse, in the order of `sources`."""

@@ -62,7 +62,7 @@ class Lava:
 
     def map(self, network: Network, rates: Rates, options: CompileOptions, effort: Effort, progress: Progress) -> Mapped:
         """Fill cores with neurons and their incoming synapses."""
-        return Mapped(build(network, rates, options.chip, effort=effort, seed=options.seed, progress=progress))
+        return Mapped(build(network, rates, options.chip, effort=effort, seed=options.seed, progress=progress, given=options.given))
 
 
 TARGET = Lava()

@@ -37,6 +37,8 @@ class TrueNorth:
         Raises:
             UsageError: an unknown mode, or options of Loihi's synapses.
         """
+        if options.given is not None:
+            raise UsageError("Cores of crossbars are allocated by the types of their axons: --mapping and --pin are for --target lava.")
         mode = _mode(options)
         if str(options.weight_bits) != "8" or options.granularity != "layer":
             given = f"--granularity {options.granularity}" if str(options.weight_bits) == "8" else f"--weight-bits {options.weight_bits}"
