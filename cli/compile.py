@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +86,7 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network, map it onto a chip's cores, and print what fits where, and how close it is to the lower bounds."""
+    from ..compile.asked import write as write_asked
     from ..compile.compiler import Compilation
 
     given, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
@@ -108,6 +111,10 @@ def compile_(
     with Bar("compiling") as bar:
         deployed = asked.deploy(effort=effort, dump_dir=dump_dir, progress=bar.stage)  # pyright: ignore[reportArgumentType]
     path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
+    if source.is_dir() and path == source / "model.loom" and data is None and not chosen:
+        options = {"target": target, "chip": chip, "encoding": encoding, "weight_bits": weight_bits, "granularity": granularity}
+        options |= {"seed": seed, "max_chips": max_chips, "mode": mode, "effort": effort}
+        write_asked(source, options, shlex.join(["spikeloom", *sys.argv[1:]]), deployed.digest)
     _show(deployed, path, data, explain, as_json)
 
 

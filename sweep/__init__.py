@@ -1,4 +1,4 @@
-"""Grids of methods, sparsities and seeds: train, compile, run and plot every cell (`Grid`, `sweep`)."""
+"""Grids of methods, sparsities and seeds: train, compile, run and plot every cell (`Grid`, `sweep`); one run again (`repeat`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from .. import lazy
 
 if TYPE_CHECKING:
+    from .again import Repeated, repeat
     from .grid import Cell, Grid, sweep
 
-__all__ = ["Cell", "Grid", "sweep"]
+__all__ = ["Cell", "Grid", "Repeated", "repeat", "sweep"]
 
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
@@ -18,5 +19,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "Cell": ".grid",
             "Grid": ".grid",
             "sweep": ".grid",
+            "Repeated": ".again",
+            "repeat": ".again",
         },
     )

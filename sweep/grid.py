@@ -6,6 +6,7 @@ A cell is an ordinary run folder, OUT/METHOD/sSPARSITY/seedSEED, that every othe
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Grid", "sweep"]
 
 DENSE = "dense"
+FLAGS = {
+    "data": "--data",
+    "net": "--net",
+    "method": "--method",
+    "sparsity": "--sparsity",
+    "epochs": "--epochs",
+    "seed": "--seed",
+    "threads": "--threads",
+    "data_dir": "--data-dir",
+}
 LEASE = 150.0  # seconds; a file server keeps the locks of a vanished machine for about 90
 Row = dict[str, Any]
 Report = Callable[[int, int, Row, float], None]
@@ -194,28 +205,53 @@ class _Clock:
 def _rows(grid: Grid, cells: Sequence[Cell], jobs: int, threads: int | None, scheduler: str | None) -> Iterator[tuple[Cell, Row]]:
     if scheduler is not None:  # the number of threads must not depend on the worker
         work = partial(_run_cell_once_free, grid, threads=threads)
-        yield from cluster.each(work, cells, scheduler, threads or 1, grid.out, _lost_on_cluster)
+        yield from cluster.each(work, cells, scheduler, threads or 1, grid.out, partial(_lost_on_cluster, grid, threads))
         return
     if jobs == 1 and threads is None:  # in this process, with its current threads
         for cell in cells:
             yield cell, run_cell(grid, cell)
         return
     share = threads or max(1, (os.cpu_count() or 1) // jobs)
-    yield from workers.each(partial(run_cell, grid, threads=threads), cells, jobs, share, _lost)
+    yield from workers.each(partial(run_cell, grid, threads=threads), cells, jobs, share, partial(_lost, grid, threads))
 
 
-def _named(cell: Cell) -> Row:
-    return {"method": cell.method, "sparsity_asked": cell.sparsity, "seed": cell.seed, "folder": str(cell.folder)}
+def _named(grid: Grid, cell: Cell, threads: int | None) -> Row:
+    named = {"method": cell.method, "sparsity_asked": cell.sparsity, "seed": cell.seed, "folder": str(cell.folder)}
+    return named | {"command": command_of(grid, cell, threads)}
 
 
-def _lost(cell: Cell, how: str) -> Row:
-    return _named(cell) | {
+def command_of(grid: Grid, cell: Cell, threads: int | None) -> str:
+    """Return the command that trains a cell again, to the same weights, into a folder beside it. `threads`: as used; None: not known."""
+    settings = replace(grid.settings_of(cell), threads=threads)
+    words = ["spikeloom", "train", "--out", f"{cell.folder}-again"]
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in FLAGS:
+            words += [] if value is None else [FLAGS[field.name], str(value)]
+        elif isinstance(value, Mapping):
+            prefix = field.name.removesuffix("_options")
+            options = cast("Mapping[str, Any]", value)
+            words += [word for name in sorted(options) for word in ("--set", f"{prefix}.{name}={_written(options[name])}")]
+        elif value != field.default:
+            words += ["--set", f"{field.name}={_written(value)}"]
+    return shlex.join(words)
+
+
+def _written(value: Any) -> str:
+    """Return a setting as `--set` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(_written, cast("list[Any]", value))) if isinstance(value, list | tuple) else str(value)
+
+
+def _lost(grid: Grid, threads: int | None, cell: Cell, how: str) -> Row:
+    return _named(grid, cell, threads) | {
         "error": f"The process that trained {cell.folder} {how}. Repeat the sweep to continue, with fewer --jobs if necessary."
     }
 
 
-def _lost_on_cluster(cell: Cell, how: str) -> Row:
-    return _named(cell) | {
+def _lost_on_cluster(grid: Grid, threads: int | None, cell: Cell, how: str) -> Row:
+    return _named(grid, cell, threads) | {
         "error": f"The cell {cell.folder} {how}. Repeat the sweep to continue, with more memory per worker if necessary."
     }
 
@@ -236,9 +272,10 @@ def _run_cell_once_free(grid: Grid, cell: Cell, threads: int | None = None) -> R
 
 def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
     """Complete one cell and return its row, with an `error` if it failed. `threads`: the number that was requested."""
-    row = _named(cell)
+    row = _named(grid, cell, threads)
     try:
         run = _train(grid, cell, threads)
+        row |= {"command": command_of(grid, cell, run.settings.threads)}
         return row | _trained(run) | (_deployed(grid, run) if grid.deploy else {})
     except SpikeloomError as error:
         return row | {"error": str(error)}

@@ -95,7 +95,8 @@ def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
     """
     failed = [f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}: {row['error']}" for row in rows if "error" in row]
     methods = ", ".join(dict.fromkeys(r["method"] for r in rows))
-    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed}
+    commands = [row["command"] for row in rows if "command" in row]
+    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed, "commands": commands}
     drawn = {"legend": legend(list(of_names(p["method"] for p in points(rows)).values())), "figures": list(_figures(points(rows)))}
     return write_text(
         path, render_page("sweep.html.j2", {"title": f"Sweep of {methods}", **clean(texts), "table": table(clean(rows)), **drawn})

@@ -1,4 +1,7 @@
-"""Recipes: training settings from a TOML file, flags, and --set NAME=VALUE, later ones take precedence. Does not import torch."""
+"""Recipes: training settings from a file (TOML, or a run's settings.json), flags, and --set NAME=VALUE.
+
+Later ones take precedence. Does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import DAMAGE, UsageError, unknown_name
-from ..files import parse_toml, read_bytes
+from ..files import parse_toml, read_bytes, read_json
 from .settings import OPTIONS, TrainSettings
 
 __all__ = ["merged", "read_recipe"]
@@ -19,19 +22,32 @@ PREFIXES = {name.removesuffix("_options"): name for name in OPTIONS}
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read a recipe: a TOML file whose keys are the settings; tables [method_options], [net_options], [data_options].
 
+    The settings.json of a run is a recipe as well: that of the same weights. Its entries that are null are left open.
+
     Raises:
         FormatError: it cannot be read.
-        UsageError: it is not TOML, or has a key that is not a setting; the message names the nearest.
+        UsageError: it is neither TOML nor, named .json, the settings of a run; or has a key that is not a setting.
     """
-    try:
-        document = parse_toml(read_bytes(path, "the recipe", "Name a TOML file with --recipe."))
-    except DAMAGE as error:
-        raise UsageError(f"{path} is not a TOML file: {error}. A line of a recipe is like  epochs = 20.") from error
+    document = _settings_of_run(path) if path.suffix == ".json" else _toml(path)
     for name, value in document.items():
         _require_setting(name, f"setting in {path}")
         if name in OPTIONS and not isinstance(value, dict):
             raise UsageError(f"{path}: {name} is {value!r}; it must be a table, a line [{name}] with the options under it.")
     return document
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return parse_toml(read_bytes(path, "the recipe", "Name a TOML file with --recipe."))
+    except DAMAGE as error:
+        raise UsageError(f"{path} is not a TOML file: {error}. A line of a recipe is like  epochs = 20.") from error
+
+
+def _settings_of_run(path: Path) -> dict[str, Any]:
+    document = read_json(path, "the settings of a run", "Name a TOML file, or the settings.json of a run, with --recipe.")
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} does not hold the settings of a run. Name a TOML file, or the settings.json of a run, with --recipe.")
+    return {name: value for name, value in cast("dict[str, Any]", document).items() if value is not None}
 
 
 def _require_setting(name: str, kind: str) -> None:

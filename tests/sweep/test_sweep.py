@@ -62,7 +62,7 @@ def test_two_jobs_train_what_one_does(spikeloom: Callable[..., Any], tmp_path: P
         ended = run(spikeloom, tmp_path / name, "--jobs", jobs, "--threads", "1", "--no-deploy", methods="esl", sparsities="0.5,0.8")
         assert ended.code == 0, ended.err
     one, two = (json.loads((tmp_path / name / "sweep.json").read_text())["cells"] for name in ("one", "two"))
-    changing = ("folder", "seconds", "epoch_seconds")
+    changing = ("folder", "command", "seconds", "epoch_seconds")
     assert [{k: c[k] for k in c if k not in changing} for c in one] == [{k: c[k] for k in c if k not in changing} for c in two]
     for cell in ("s0.5", "s0.8"):
         weights = [(tmp_path / name / "esl" / cell / "seed0/model.safetensors").read_bytes() for name in ("one", "two")]
