@@ -68,7 +68,7 @@ def _axis(row: Histogram, y: float) -> list[Markup]:
     """Name round weights below the drawing, zero among them."""
     first, whole = row.first, row.width * len(row.after)
     reach = whole / 2
-    step = _round(reach / 2.2)
+    step = _round_down(reach / 1.1)
     parts: list[Markup] = []
     for k in range(-math.floor(reach / step), math.floor(reach / step) + 1):
         x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (k * step - first) / whole
@@ -76,6 +76,7 @@ def _axis(row: Histogram, y: float) -> list[Markup]:
     return [*parts, svg.text(_WIDTH / 2, y + 25, f"weight; one integer step is {count(row.step)}", "middle", "small")]
 
 
-def _round(value: float) -> float:
+def _round_down(value: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is not above a value."""
     magnitude = 10.0 ** math.floor(math.log10(value))
-    return magnitude * next(m for m in (1, 2, 5, 10) if m * magnitude >= value * (1 - 1e-9))
+    return magnitude * next(m for m in (5, 2, 1) if m * magnitude <= value * (1 + 1e-9))
