@@ -43,6 +43,14 @@ def train(
         int | None, typer.Option(help="Samples per step, of the whole process group [default: 128, or fewer for a small data set].")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's peak learning rate [default: 0.01, or 0.001 with convolutions].")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adam, or another of torch.optim, such as sgd or adamw; options by --set optimizer.nesterov=true [default: adam]."
+        ),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd or rmsprop; short for --set optimizer.momentum=...")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the optimizer; short for --set optimizer.weight_decay=...")] = None,
     schedule: Annotated[
         str | None, typer.Option(help=f"Schedule of the learning rate: {listed('train.schedules')} [default: cosine].")
     ] = None,
@@ -104,6 +112,9 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
+        "optimizer": optimizer,
+        "optimizer.momentum": momentum,
+        "optimizer.weight_decay": weight_decay,
         "schedule": schedule,
         "warmup": warmup,
         "timesteps": timesteps,

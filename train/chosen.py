@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from .. import registry
 from ..data.dataset import Dataset
@@ -32,6 +33,7 @@ class Own:
     loss: Loss | None = None
     schedule: Schedule | None = None
     augment: Augmentation | None = None
+    optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None
 
 
 def name_of(function: Callable[..., Any]) -> str:

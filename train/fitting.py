@@ -30,11 +30,12 @@ from .layers import SpikingNetwork
 from .loop import CHECKPOINT, Trainer
 from .losses.api import Loss
 from .model import Model
+from .optimizers import Make
 from .own_module import OwnModule, identity_of
 from .parts import Parts, gated_layers, load_init, take_gates
 from .progress import ProgressCallback
 from .schedules.api import Schedule
-from .settings import Device, Precision, TrainSettings
+from .settings import ADAM, Device, Precision, TrainSettings
 
 __all__ = ["TrainedRun", "fit", "train_run"]
 
@@ -81,6 +82,8 @@ def fit(
     loss_options: Mapping[str, Any] | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     augment_options: Mapping[str, Any] | None = None,
+    optimizer: str | Make = ADAM,
+    optimizer_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     download: bool = False,
     time_limit: float | None = None,
@@ -139,6 +142,10 @@ def fit(
         loss_options: options of the loss by name, such as {"tet_lambda": 0.01} of tet.
         schedule_options: options of the schedule by name, such as {"warmup": 0.2} of one-cycle.
         augment_options: options of the augmentation by name, where it has any.
+        optimizer: adam, which is part of the pruning rule; another of torch.optim, such as sgd or adamw; or a function of a list of
+            parameters that returns a `torch.optim.Optimizer` of them, whose own learning rates are the peak ones then. With the
+            methods dense, grad-r, stds and esl; deep-r, soft-deep-r and upr have updates of their own.
+        optimizer_options: its options by name, such as {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4} of sgd.
         resume: continue the run in `out` to exactly the result that it would have had; a finished run is returned as it is.
         download: whether missing files of the data set may be downloaded.
         time_limit: seconds after which no further epoch begins; None: no limit.
@@ -200,11 +207,16 @@ def fit(
         loss_options=loss_options or {},
         schedule_options=schedule_options or {},
         augment_options=augment_options or {},
+        optimizer=optimizer if isinstance(optimizer, str) else name_of(optimizer),
+        optimizer_options=optimizer_options or {},
     )
+    if not isinstance(optimizer, str) and (lr is not None or optimizer_options):
+        raise UsageError("lr and optimizer_options are for an optimizer by name; a function of yours gives its own. Leave them out.")
     own = Own(
         loss=None if isinstance(loss, str) else loss,
         schedule=None if isinstance(schedule, str) else schedule,
         augment=None if isinstance(augment, str) else augment,
+        optimizer=None if isinstance(optimizer, str) else optimizer,
     )
     samples = data if isinstance(data, Dataset) else None
     return train_run(
@@ -338,7 +350,7 @@ def _trainer(
     model = cast(Model, synchronised(model.to(world.device), world))
     trainer = Trainer(settings, dataset, model, parts.build_method(model, settings), folder, progress, world, own)
     if saved is not None:
-        settings.check_same(_completed(cast("dict[str, Any]", saved.document.get("settings", {})), parts), folder)
+        trainer.settings.check_same(_completed(cast("dict[str, Any]", saved.document.get("settings", {})), parts), folder)
         if isinstance(model, SpikingNetwork):
             _check_gates(model, gated_layers(name for name in saved.tensors if name.startswith("model/")), folder)
         trainer.restore(saved)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +26,10 @@ from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
 from .layers import has_norms
-from .methods.api import Method
+from .methods.api import Method, Pruning
 from .metrics import METRICS
 from .model import IntegerPart, Model
+from .optimizers import outer_of
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
 from .rest import Rest
@@ -74,8 +76,11 @@ class Trainer:
         training, self.validation = split_validation(dataset.train, settings.validation_fraction, settings.seed)
         self.feed = Feed(training, dataset.levels, self.world.device)
         _check_processes(self.world.size, self.batch_size, len(self.feed))
-        self.rest = Rest(model.others())
         own = own or Own()
+        self.outer = outer_of(self.settings, own.optimizer, model, method)
+        self.rest = Rest({} if self.outer else model.others())
+        if self.outer is not None and own.optimizer is not None:
+            self.settings = replace(self.settings, lr=self.outer.peak)
         self.loss = loss_of(settings, own)
         self.augment = augmentation_of(settings, own, dataset)
         self.schedule = schedule_of(settings, own)
@@ -177,7 +182,7 @@ class Trainer:
             clock.tick(batch + 1, loss)
         return float(self.world.total(total)) / samples, rate
 
-    def step(self, x: Tensor, labels: Tensor, rate: float, progress: float, share: float = 1.0) -> Tensor:
+    def step(self, x: Tensor, labels: Tensor, rate: float, progress: float, part: float = 1.0) -> Tensor:
         """Take one training step on this process's part of a batch; return the part's mean loss, on the device.
 
         Args:
@@ -185,15 +190,21 @@ class Trainer:
             labels: their classes, int64 (n,).
             rate: the learning rate.
             progress: the completed share of the float stage, 0..1.
-            share: this part's share of the batch's samples.
+            part: this part's share of the batch's samples.
         """
         self.method.zero_grad()
         self.rest.zero_grad()
+        if self.outer is not None:
+            self.outer.zero_grad()
         loss = self._loss(x, labels)
-        (loss if share == 1.0 else loss * share).backward()
+        (loss if part == 1.0 else loss * part).backward()
         self.world.add_gradients(self.model.parameters())
-        self.method.step(rate, progress)
-        self.rest.step(rate)
+        if self.outer is None:
+            self.method.step(rate, progress)
+            self.rest.step(rate)
+        else:
+            outer, share = self.outer, rate / cast(float, self.settings.lr)
+            cast(Pruning, self.method).step_by(lambda: outer.step(share), rate, progress)
         return loss.detach()
 
     def _loss(self, x: Tensor, labels: Tensor) -> Tensor:

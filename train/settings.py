@@ -21,7 +21,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "precision": get_args(Precision),
 }
-OPTIONS = ("method_options", "net_options", "data_options", "loss_options", "schedule_options", "augment_options")
+OPTIONS = ("method_options", "net_options", "data_options", "loss_options", "schedule_options", "augment_options", "optimizer_options")
+ADAM = "adam"  # the methods' own
+OPTIMIZERS = (ADAM, "adadelta", "adafactor", "adagrad", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop", "rprop", "sgd")
 LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
 TIMESTEPS = 8
@@ -63,6 +65,8 @@ class TrainSettings:
         threads: number of torch's threads on the CPU, per process; None: torch's own setting. Sums are split among them, so the last bits
             of the weights depend on their number.
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
+        optimizer: adam, within the method; or another of torch.optim, by name, or the caller's own (`fit`), named MODULE.NAME here.
+        optimizer_options: its options by name, such as {"momentum": 0.9} of sgd; with those, adam is torch's.
 
     Raises:
         UsageError: an invalid value; the message names it, its limits and a way out.
@@ -98,6 +102,8 @@ class TrainSettings:
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     schedule_options: Mapping[str, Any] = field(default_factory=dict)
     augment_options: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: str = ADAM
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "init"):
@@ -176,6 +182,8 @@ class TrainSettings:
         for package, kind, name in files:
             if "." not in name:
                 registry.check(package, kind, name)
+        if "." not in self.optimizer and self.optimizer not in OPTIMIZERS:
+            raise unknown_name("optimizer", self.optimizer, OPTIMIZERS)
 
     def resolved(self, samples: int, *, convolutional: bool = False, frames: int | None = None, device: Device = "cpu") -> TrainSettings:
         """Return the settings with open values filled in: a suitable batch size and learning rate, the time steps, the device.
@@ -222,9 +230,10 @@ class TrainSettings:
         Raises:
             UsageError: one differs; the message names it with both values.
         """
+        defaults = {"optimizer": ADAM}  # of runs that are older than the setting
         for name, value in self.document().items():
             left_open = (name in ("batch_size", "lr", "timesteps") and value is None) or (name == "device" and value == "auto")
-            if name in FREE_AT_RESUME or left_open or saved.get(name, {} if name in OPTIONS else None) == value:
+            if name in FREE_AT_RESUME or left_open or saved.get(name, {} if name in OPTIONS else defaults.get(name)) == value:
                 continue
             which, before, now = _difference(name, saved.get(name), value)
             raise UsageError(

@@ -18,6 +18,7 @@ from .distributed import World
 from .methods.api import Method
 from .metrics import row_of
 from .model import Model
+from .optimizers import Outer
 from .quantise import IntegerArithmetic
 from .rest import Rest
 from .settings import TrainSettings
@@ -47,6 +48,7 @@ class Trained(Protocol):
     model: Model
     method: Method
     rest: Rest
+    outer: Outer | None
     epoch: int
     rows: list[dict[str, Any]]
     best: dict[str, Best]
@@ -62,6 +64,8 @@ def capture(trainer: Trained) -> Checkpoint:
     tensors = {f"method/{name}": t for name, t in trainer.method.state_tensors().items()}
     tensors |= {f"model/{name}": t for name, t in _unowned(trainer).items()}
     tensors |= {f"rest/{name}": t for name, t in trainer.rest.state_tensors().items()}
+    if trainer.outer is not None:
+        tensors |= {f"optimizer/{name}": t for name, t in trainer.outer.state_tensors().items()}
     for stage, best in trainer.best.items():
         tensors |= {f"best.{stage}/{name}": t for name, t in best.state.items()}
     bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
@@ -73,6 +77,8 @@ def capture(trainer: Trained) -> Checkpoint:
         "best": bests,
         "arithmetic": {name: asdict(a) for name, a in trainer.arithmetic.items()} if trainer.arithmetic else None,
     }
+    if trainer.outer is not None:
+        document["optimizer"] = trainer.outer.numbers()
     return Checkpoint(tensors, document)
 
 
@@ -102,6 +108,8 @@ def _restore(trainer: Trained, saved: Checkpoint) -> None:
     _copy_into(_unowned(trainer), saved.part("model"), "the network")
     trainer.method.load_state_tensors(saved.part("method"))
     trainer.rest.load_state_tensors(saved.part("rest"))
+    if trainer.outer is not None:
+        trainer.outer.load(saved.part("optimizer"), document["optimizer"])
     trainer.epoch, trainer.rows = int(document["epoch"]), [row_of(row) for row in document["rows"]]
     if trainer.epoch != len(trainer.rows):
         raise ValueError(f"it has metrics of {len(trainer.rows)} epochs, not of {trainer.epoch}")

@@ -24,6 +24,8 @@ EVERYTHING: dict[str, Any] = {
     "precision": "bf16", "compile": True, "threads": 3, "data_dir": "data",
     "method_options": {"ramp": 0.4}, "net_options": {"hidden": (30, 20)},
     "data_options": {"x": 1}, "loss_options": {"tet_lambda": 0.3}, "schedule_options": {"warmup": 0.3}, "augment_options": {"y": 2},
+    "optimizer": "sgd",
+    "optimizer_options": {"momentum": 0.9},
 }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def test_every_setting_survives_json() -> None:
 def test_a_run_from_before_there_were_options_of_losses_is_resumed() -> None:
     settings = TrainSettings("digits")
     saved = settings.document()
-    for name in ("loss_options", "schedule_options", "augment_options"):
+    for name in ("loss_options", "schedule_options", "augment_options", "optimizer", "optimizer_options"):
         del saved[name]
     settings.check_same(saved, Path("run"))
     with pytest.raises(UsageError, match=r"loss\.tet_lambda = None, not 0\.3|tet_lambda"):

@@ -55,6 +55,7 @@ class DeepRewiring(Pruning):
 
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square")
     soft: ClassVar[bool]
+    own_update = "adds noise to an Adam step of its own, in which the two are balanced (Langevin dynamics)"
 
     def __init__(self, model: Prunable, settings: Goal, options: LangevinOptions) -> None:
         super().__init__(model, settings)

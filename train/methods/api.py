@@ -7,7 +7,7 @@ from (seed, stream, step, index), the first mask of methods that are sparse from
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import torch
@@ -52,6 +52,7 @@ __all__ = [
     "key_of",
     "largest",
     "largest_of",
+    "masked",
     "normals",
     "share_out",
     "signs_of",
@@ -67,6 +68,8 @@ class Method(Protocol):
     """Owns the weights of a model during training, one of our networks or any module (`train.prune`).
 
     A module in this folder has  Options  and  build(model: Prunable, settings: Goal, options) -> Method.
+
+    A method that is trained by other optimisers too has `own_update` = "" and `step_by`, see `Pruning`.
     """
 
     def zero_grad(self) -> None:
@@ -125,8 +128,10 @@ class Pruning:
         TENSORS: names of the attributes that are state, besides the weights and the step count.
         COUNTERS: names of the whole numbers that are.
         remedy: what to do if a layer dies out, for messages.
+        own_update: why no other optimiser can take the place of the method's Adam; empty: one can, by `step_by`.
     """
 
+    own_update: str = "has an update of its own"
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 
@@ -206,6 +211,15 @@ class Pruning:
                     f"reaches the output. {self.remedy}"
                 )
 
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Take a step in which another optimiser, `move`, updates the weights from their gradients; for methods without `own_update`.
+
+        Args:
+            move: updates the parameters, also those that the method does not own.
+            lr, progress: see `Method.step`.
+        """
+        raise NotImplementedError
+
     def ramped_zeros(self, rise: float) -> int:
         """Return how many weights are to be zero at the share `rise` (0..1) of the way from the start to the end."""
         return self.zeros_at_start + round((self.asked_zeros - self.zeros_at_start) * rise)
@@ -252,6 +266,12 @@ def _like(tensor: Tensor, own: Tensor, name: str) -> Tensor:
     if tensor.shape != own.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
     return tensor.to(device=own.device, dtype=own.dtype, copy=True)
+
+
+def masked(before: Tensor, after: Tensor, alive: Tensor, floor: float) -> Tensor:
+    """Return updated weights where `alive`, kept at least `floor` away from 0, and 0 elsewhere; as the kernel MASKED does."""
+    kept = torch.where(after.abs() < floor, torch.where(before > 0, floor, -floor), after)
+    return torch.where(alive, kept, 0)
 
 
 def check_number(name: str, value: object, low: float, high: float, *, include_low: bool = True, whole: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from ...errors import UsageError
 from ..optimiser_kernels import MASKED
 from ..subject import Goal, Prunable
-from .api import JUST_LIVE, Method, Pruning
+from .api import JUST_LIVE, Method, Pruning, masked
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def build(model: Prunable, settings: Goal, options: Options) -> Method:
 class Dense(Pruning):
     """Adam. Weights that are 0 at the start may grow; once frozen, weights that are 0 stay 0."""
 
+    own_update = ""
+
     def __init__(self, model: Prunable, settings: Goal) -> None:
         super().__init__(model, settings)
         self.mask = torch.ones(self.size, dtype=torch.int8, device=self.flat.device)
@@ -43,6 +46,14 @@ class Dense(Pruning):
             mask, mean, square = self.state_of(layer, "mask", "mean", "square")
             MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE if self.frozen else 0.0))
             layer.put(values)
+
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Let another optimiser move the weights."""
+        before = self.flat.values().clone()
+        move()
+        self.steps += 1
+        if self.frozen:
+            self.flat.put(masked(before, self.flat.values(), self.mask > 0, JUST_LIVE))
 
     def is_final(self, progress: float) -> bool:
         """Every epoch's weights may be kept."""

@@ -24,6 +24,7 @@ known to a method; it is estimated at each step as (steps taken) / (share of the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -35,7 +36,7 @@ from ..optimiser_kernels import MASKED
 from ..random_numbers import GROWTH, hashed, key_of
 from ..subject import Goal, Prunable
 from ._start import Start, first_mask
-from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number, masked
 
 Growth = Literal["random", "gradient", "momentum"]
 Density = Literal["er", "erk", "uniform"]
@@ -98,6 +99,7 @@ class ESL(Pruning):
     def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.rewired = options, 0
+        self.own_update = "grows synapses by the momentum that its Adam keeps (growth)" if options.growth == "momentum" else ""
         self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings, options.density)
         self.mask = self.alive.to(torch.int8)
         values = self.flat.values()
@@ -112,6 +114,17 @@ class ESL(Pruning):
             mask, mean, square = self.state_of(layer, "mask", "mean", "square")
             MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE))
             layer.put(values)
+        self._evolve(progress)
+
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Let another optimiser move the live weights; rewire when it is time."""
+        before = self.flat.values().clone()
+        move()
+        self.steps += 1
+        self.flat.put(masked(before, self.flat.values(), self.mask > 0, JUST_LIVE))
+        self._evolve(progress)
+
+    def _evolve(self, progress: float) -> None:
         if not self.frozen and progress < 1.0 and self.steps - self.rewired >= self.interval(progress):
             self.rewired = self.steps
             for layer in self.flat:

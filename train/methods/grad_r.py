@@ -26,7 +26,7 @@ sparsity: take smaller batches.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -82,6 +82,7 @@ class GradR(Pruning):
         theta: (M,); sign: int8 (M,), -1/+1; units: mean |w| at the start, by layer.
     """
 
+    own_update = ""
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "sign", "mean", "square", "units")
 
     def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
@@ -120,6 +121,22 @@ class GradR(Pruning):
             theta, sign, mean, square = self.state_of(layer, "theta", "sign", "mean", "square")
             REWIRING((theta, sign, values, layer.gradient(), mean, square), (*adam, pull, self.mu, JUST_LIVE), (self.frozen,))
             layer.put(values)
+        self._correct(progress)
+
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Let another optimiser move  sign theta  by the ungated gradient; then the prior."""
+        self.flat.put(self.sign * self.theta)
+        move()
+        self.steps += 1
+        pull = 0.0 if self.frozen else lr * self.alpha
+        self.rates += lr
+        self.drift += pull
+        new = self.sign * self.flat.values() - pull * torch.sign(self.theta - self.mu)
+        self.theta = torch.where(self.theta > 0, new.clamp(min=JUST_LIVE), self.theta) if self.frozen else new
+        self._write_weights()
+        self._correct(progress)
+
+    def _correct(self, progress: float) -> None:
         if not self.frozen and self.steps % self.options.every == 0:
             self.control(progress)
 

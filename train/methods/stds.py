@@ -23,6 +23,7 @@ A start from trained weights that hold zeros has d = one unit at once and theta 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -81,6 +82,7 @@ class STDS(Pruning):
         theta: (M,); units: mean |w| at the start, by layer; widths: d, by layer.
     """
 
+    own_update = ""
     TENSORS: ClassVar[tuple[str, ...]] = ("theta", "mean", "square", "units", "widths")
 
     def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
@@ -105,13 +107,35 @@ class STDS(Pruning):
     def step(self, lr: float, progress: float) -> None:
         """Take one step of Adam on theta; move d."""
         adam = self.advance(lr)
-        if not self.closed and not self.frozen:
-            self.widths.fill_(self.options.width * sine(progress / self.options.ramp))
+        self._widen(progress)
         for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
             values = layer.values()
             theta, mean, square = self.state_of(layer, "theta", "mean", "square")
             SOFT_THRESHOLD((theta, values, layer.gradient(), mean, square), (*adam, width, floor), (self.frozen,))
             layer.put(values)
+        self._correct(progress)
+
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Let another optimiser move theta; move d."""
+        self.flat.put(self.theta)
+        move()
+        self.steps += 1
+        self._widen(progress)
+        new = self.flat.values().clone()
+        if self.frozen:
+            for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
+                old, own = self.theta[layer.part], new[layer.part]
+                low = torch.where(old < -width, own.clamp(max=-width - floor), old)
+                new[layer.part] = torch.where(old > width, own.clamp(min=width + floor), low)
+        self.theta = new
+        self._write_weights()
+        self._correct(progress)
+
+    def _widen(self, progress: float) -> None:
+        if not self.closed and not self.frozen:
+            self.widths.fill_(self.options.width * sine(progress / self.options.ramp))
+
+    def _correct(self, progress: float) -> None:
         if not self.frozen and self.steps % self.options.every == 0:
             self.control(progress)
 

@@ -111,6 +111,7 @@ class UPR(Pruning):
         hard: 1 once the search is over.
     """
 
+    own_update = "moves weights and masks with an Adam of its own for each"
     TENSORS: ClassVar[tuple[str, ...]] = (
         "raw", "score", "opening", "mean", "square", "score_mean", "score_square", "mask", "beta",
         "gate_score", "gate_opening", "gate_mean", "gate_square",
