@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
 import torch
 from torch import nn
@@ -41,8 +42,22 @@ __all__ = ["TrainedRun", "fit", "train_run"]
 
 
 Data = Dataset | OwnSamples | Path | str
+P = ParamSpec("P")
 
 
+def _data_first(function: Callable[P, TrainedRun]) -> Callable[P, TrainedRun]:
+    """Let the first argument be the data where the network is given by name, fit("digits", net="fc"), as it was before modules."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> TrainedRun:
+        if len(args) == 1 and "net" in kwargs and "data" not in kwargs:
+            args, kwargs = (), {"data": args[0], **kwargs}
+        return cast(Any, function)(*args, **kwargs)
+
+    return cast("Callable[P, TrainedRun]", call)
+
+
+@_data_first
 @checked(
     net="Give your torch.nn.Module, or name a network, such as fc.",
     data="Name a data set of spikeloom.data.names(), or give your samples, such as a pair (x, y), as spikeloom.data.as_dataset takes them.",

@@ -176,6 +176,8 @@ def test_the_network_and_the_data_in_either_order(tmp_path: Path) -> None:
         fit(chain(), (x, y), out=tmp_path / "1", **options),
         fit((x, y), chain(), out=tmp_path / "2", **options),
         fit(net=chain(), data=(x, y), out=tmp_path / "3", **options),
+        fit(chain(), data=(x, y), out=tmp_path / "4", **options),
+        fit((x, y), net=chain(), out=tmp_path / "5", **options),  # pyright: ignore[reportCallIssue]
     ]
     assert len({(run.folder / "model.safetensors").read_bytes() for run in runs}) == 1
     named: dict[str, Any] = {"epochs": 1, "threads": 1, "hidden": (8,)}
