@@ -276,8 +276,9 @@ def _with_kernel(program: stepping.Program, state: stepping.State) -> Any:
     from .native.kernels.stepping import advance  # numba takes a while to import
 
     p, s = program, state
-    tables = p.layers, p.arriving, p.pointers, p.targets, p.weights, p.bias, p.alive
-    return lambda t: advance(t, *tables, s.u, s.v, s.sums, s.part, s.sent)  # pyright: ignore[reportUnknownLambdaType]
+    tables = p.layers, p.arriving, p.pointers, p.targets.view(np.uint32), p.weights, p.bias, p.alive
+    arrays = s.u, s.v, s.sums, s.sent, s.places, s.held, s.seen, s.order
+    return lambda t: advance(t, *tables, *arrays)  # pyright: ignore[reportUnknownLambdaType]
 
 
 def _flat(network: Network, frame: Any) -> NDArray[Any]:

@@ -128,16 +128,24 @@ class State:
     """What changes from step to step.
 
     `u`, `v`: by cell, synaptic current and membrane potential after the last step; `sent`: (depth, cells) what each cell sent, step t in
-    row t modulo depth: payloads of inputs, 0 or 1 of neurons. `sums`, `part`: scratch for the inputs.
+    row t modulo depth: payloads of inputs, 0 or 1 of neurons. `sums`: scratch for the inputs.
+    `held`, `seen`: of the kernel: by projection, the sums W s of its last step, and that step's s; where each projection begins in them is
+    its row of `places`. They follow from each other, so that zeros in both are as good as what was there. `order`: scratch.
     """
 
     def __init__(self, program: Program) -> None:
-        self.u, self.v, self.sums, self.part = (np.zeros(program.cells, np.int64) for _ in range(4))
+        self.u, self.v, self.sums = (np.zeros(program.cells, np.int64) for _ in range(3))
         self.sent = np.zeros((program.depth, program.cells), np.uint8)
+        ends = np.array([0, *program.layers[:, 7]])
+        targets = np.repeat(program.layers[:, 1] - program.layers[:, 0], np.diff(ends))
+        sizes = np.stack([targets, program.arriving[:, 1]], axis=1)
+        self.places = (np.cumsum(sizes, axis=0) - sizes).astype(np.int64)
+        self.held, self.seen = np.zeros(sizes[:, 0].sum(), np.int64), np.zeros(sizes[:, 1].sum(), np.uint8)
+        self.order = np.zeros(program.cells + 1, np.uint64)
 
     def clear(self) -> None:
         """Return to the state before step 0."""
-        for array in (self.u, self.v, self.sent):
+        for array in (self.u, self.v, self.sent, self.held, self.seen):
             array[:] = 0
 
 

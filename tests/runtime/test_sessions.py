@@ -111,6 +111,32 @@ def test_a_session_is_the_reference(seed: int, kind: str, encoding: str, backend
     hold(spikeloom.session(network, backend=backend, seed=seed % 7), network, samples(network, seed, 3), seed % 7)
 
 
+@settings(max_examples=examples(40), deadline=None)
+@given(seeds, st.integers(0, 6), st.booleans(), st.integers(0, 8))
+@example(1, 0, False, 3)
+@example(2, 1, True, 0)
+@example(3, 6, True, 8)
+def test_frames_that_change_little_or_wholly(seed: int, changed: int, lags: bool, at: int) -> None:
+    """The kernel adds what changed, or all anew, whichever is less; restored in between, it knows of no step before."""
+    timesteps = 9
+    network = graph_network(seed, encoding="events", lags=True, backward=1) if lags else integer_network(seed, encoding="events", layers=3)
+    network, rng = replace(network, timesteps=timesteps), np.random.default_rng(seed)
+    values, inputs = np.zeros((1, timesteps, network.populations[0].size), np.uint8), network.populations[0].size
+    for t in range(timesteps):
+        values[0, t] = values[0, t - 1]
+        places = rng.integers(0, inputs, inputs if rng.random() < 0.2 else changed)
+        values[0, t, places] = rng.integers(0, network.input.levels + 1, places.size) * (rng.random(places.size) < 0.6)
+    hold(spikeloom.session(network), network, values, 0)
+    session = spikeloom.session(network)
+    session.run(values[0, :at])
+    kept = session.state()
+    session.run(values[0, at:])
+    last = {name: array.copy() for name, array in session.v.items()}
+    session.restore(kept)
+    session.run(values[0, at:])
+    assert all((session.v[name] == array).all() for name, array in last.items())
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_extreme_numbers(backend: str) -> None:
     """Potentials at their limits, currents that wrap, large shifts, thresholds of 0 and the largest."""
