@@ -239,7 +239,7 @@ class _Builder:
         """
         held = self._with_current(node, neuron, x)
         if self.steps.reset == "subtract-late" and np.isfinite(held.tau):
-            x = with_late_reset(name, node, held, x)
+            x = with_late_reset(name, held, x)
         if neuron.tau_syn != 1.0 and x.bias.any():
             x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
         return Layer(name, x.shape, held, x, x.bias + drive, alive)
@@ -319,24 +319,19 @@ def _joined(name: str, parts: Signal) -> Layer:
     return Layer(name, parts.shape, Threshold(1.0), parts, parts.bias, np.ones(parts.size, np.bool_))
 
 
-def with_late_reset(name: str, node: str, neuron: LIF, x: Signal) -> Signal:
+def with_late_reset(name: str, neuron: LIF, x: Signal) -> Signal:
     """Return the input of neurons whose threshold is subtracted a step after the spike, unaffected by that step's leak.
 
         v <- b v + x - c s(t - 1),    b = 1 - 1/tau,    c = v_threshold - v_reset
 
-    A soft reset subtracts c before the leak, so b c of it is left after; the rest, c / tau, becomes self-inhibition of each neuron.
-
-    Raises:
-        NetworkError: a synaptic current, which would spread that inhibition over steps.
+    A soft reset subtracts c before the leak, so b c of it is left after; the rest, c / tau, becomes self-inhibition of each neuron. What
+    passes through a synaptic current would decay over the steps that follow; a second connection, a step later, takes back what is left.
     """
-    if neuron.tau_syn != 1.0:
-        raise NetworkError(
-            f"the node {node} has a synaptic current, and a late reset would pass through it. Read it with "
-            f"--set reset=subtract, or train with a reset that is not delayed"
-        )
     amount = (neuron.v_threshold - neuron.v_reset) / (1.0 if neuron.decay_input else neuron.tau)
-    own = Synapses(np.arange(x.size + 1), np.arange(x.size, dtype=np.int32), np.full(x.size, -amount), (x.size, x.size))
-    return replace(x, terms=(*x.terms, Term(name, own, 1)))
+    parts = [(-amount, 1)] + ([] if neuron.tau_syn == 1.0 else [(amount * (1.0 - 1.0 / neuron.tau_syn), 2)])
+    places = np.arange(x.size + 1), np.arange(x.size, dtype=np.int32)
+    own = [Term(name, Synapses(*places, np.full(x.size, weight), (x.size, x.size)), lag) for weight, lag in parts]
+    return replace(x, terms=(*x.terms, *own))
 
 
 def _is_whole(data: NDArray[Any]) -> bool:

@@ -18,7 +18,7 @@ from ..nir.signals import Kernel, Signal
 from .cells import Cell
 from .expressions import Expression, leaves
 
-__all__ = ["ENTRY", "Drawn", "Neurons", "build"]
+__all__ = ["ENTRY", "Drawn", "Neurons", "build", "gains"]
 
 ENTRY = "input"
 MAX_DENSE = 1 << 28  # entries of a matrix written out from one that applies to every row of a map
@@ -71,6 +71,21 @@ def build(shape: tuple[int, ...], neurons: list[Neurons], output: Expression, en
     return Drawn(networks[0], networks[1], factor)
 
 
+def gains(neurons: Neurons) -> NDArray[np.float64] | None:
+    """Return the factors of what arrives at the neurons of a layer, (neurons,); None where all are 1.
+
+    Raises:
+        NetworkError: as many thresholds as do not fit the layer.
+    """
+    gain = neurons.cell.gain
+    if gain is None:
+        return None
+    try:
+        return np.broadcast_to(gain, neurons.shape).ravel()
+    except ValueError as error:
+        raise NetworkError(f"{neurons.where} has thresholds of the shape {gain.shape} for neurons of the shape {neurons.shape}.") from error
+
+
 class _Drawing:
     def __init__(self, shape: tuple[int, ...], neurons: Mapping[str, Neurons], *, binary_input: bool) -> None:
         self.shape, self.neurons, self.binary_input = shape, neurons, binary_input
@@ -94,9 +109,11 @@ class _Drawing:
 
     def _layer(self, neurons: Neurons) -> Layer:
         x = replace(self.signal(neurons.arriving), shape=neurons.shape)
-        neuron = neurons.cell.neuron
+        neuron, gain = neurons.cell.neuron, gains(neurons)
+        if gain is not None:
+            x = signals.scaled(x, gain, neurons.where)
         if neurons.cell.late and np.isfinite(neuron.tau):
-            x = with_late_reset(neurons.name, neurons.where, neuron, x)
+            x = with_late_reset(neurons.name, neuron, x)
         if neuron.tau_syn != 1.0 and x.bias.any():
             x = signals.added([replace(x, bias=np.zeros(x.size)), signals.constant(x.bias, x.shape)], x.shape)
         return Layer(neurons.name, x.shape, neuron, x, x.bias, np.ones(x.size, np.bool_))

@@ -1,9 +1,9 @@
 """The neurons of SpikingJelly, snnTorch and Norse as the neurons of our networks.
 
 SpikingJelly (IF, LIF, ParametricLIF, CUBALIF): spikes when v >= v_threshold; v_reset None: the threshold is subtracted.
-snnTorch (Leaky, Synaptic): v <- beta v + i, spikes when v > threshold; a reset acts in the next step unless reset_delay is False, which
-    for one to zero is the same.
-Norse (LIF, LIFCell, LIFBoxCell): v <- v + dt / tau_mem (v_leak - v + i), spikes when v > v_th.
+snnTorch (Leaky, Synaptic, RLeaky, RSynaptic): v <- beta v + i, spikes when v > threshold; a reset acts in the next step unless reset_delay
+    is False, which for one to zero is the same. RLeaky and RSynaptic take their own spikes of the step before.
+Norse (LIF, LIFCell, LIFBoxCell, LIFRecurrent, LIFRecurrentCell): v <- v + dt / tau_mem (v_leak - v + i), spikes when v > v_th.
 """
 
 from __future__ import annotations
@@ -14,12 +14,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...errors import NetworkError
 from ...network.model import LIF
 
 __all__ = ["Cell", "cell_of", "is_neuron"]
 
+INSTEAD = {
+    "KLIFNode": "It cuts its potential off below 0, which a chip's neurons do not. Use ParametricLIFNode, which learns tau.",
+    "PSN": "It computes all time steps at once, without a reset; a chip steps through them. Use LIFNode or ParametricLIFNode.",
+    "MaskedPSN": "It weights its last inputs, without a reset; a chip keeps one potential. Use LIFNode or ParametricLIFNode.",
+    "SlidingPSN": "It weights its last inputs, without a reset; a chip keeps one potential. Use LIFNode or ParametricLIFNode.",
+    "Alpha": "It has two currents, an exciting and an inhibiting one. Use Synaptic, which has one.",
+    "Lapicque": "Its R, C and time step are a Leaky's beta. Use Leaky with beta = 1 - time_step / (R C), and its R in the weights.",
+    "SConv2dLSTM": "It is no neuron that fires, but a cell of gates. Use RLeaky.",
+    "SLSTM": "It is no neuron that fires, but a cell of gates. Use RLeaky or RSynaptic.",
+}
 USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJelly; docs/modules.md has those of snnTorch and Norse."
 
 
@@ -27,13 +38,16 @@ USE = "Use neuron.IFNode, LIFNode, ParametricLIFNode or CUBALIFNode of SpikingJe
 class Cell:
     """A layer of neurons. `late`: the threshold is subtracted a step after the spike, past its leak. `sequence`: it takes all steps.
 
-    `recurrent`: its module `recurrent` receives the layer's own spikes of the step before, and adds to its input.
+    `arrives`: what arrives at the neurons, of their module, its input and their own spikes of the step before; None: the input.
+    `gain`: factors of what arrives at each neuron, by which neurons of different thresholds become neurons of the threshold 1:
+    u = (v - v_reset) / (v_threshold - v_reset)  follows the equation of v, with  x / (v_threshold - v_reset)  for x.
     """
 
     neuron: LIF
     late: bool = False
     sequence: bool = False
-    recurrent: bool = False
+    arrives: Callable[[Any, Any, Any], Any] | None = None
+    gain: NDArray[np.float64] | None = None
 
 
 def is_neuron(module: torch.nn.Module) -> bool:
@@ -52,7 +66,8 @@ def cell_of(module: torch.nn.Module, where: str) -> Cell:
     """
     rule = CELLS.get(_kind(module) or "")
     if rule is None:
-        raise NetworkError(f"{where} is a neuron that is not read. {USE}")
+        why = next((INSTEAD[k.__name__] for k in type(module).__mro__ if k.__name__ in INSTEAD), USE)
+        raise NetworkError(f"{where} is a neuron that is not read. {why}")
     try:
         return rule(module, where)
     except NetworkError as error:
@@ -69,7 +84,7 @@ def _kind(module: torch.nn.Module) -> str | None:
         spiking = any(k.__name__ == "SpikingNeuron" for k in kind.__mro__)
         if place[0] == "snntorch" and spiking and kind.__name__ not in ("SpikingNeuron", "LIF"):
             return f"snntorch.{kind.__name__}"
-        if place[0] == "norse" and kind.__name__.endswith(("Cell", "LIF", "LI")):
+        if place[0] == "norse" and kind.__name__.endswith(("Cell", "LIF", "LI", "Recurrent")):
             return f"norse.{kind.__name__}"
     return None
 
@@ -78,18 +93,45 @@ def _is_base(kind: type) -> bool:
     return kind.__name__ in ("BaseNode", "SimpleBaseNode", "AdaptBaseNode", "NonSpikingBaseNode")
 
 
+def _numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
+    """Return a parameter as an array.
+
+    Raises:
+        NetworkError: it has no value, or one that is not a finite number.
+    """
+    array = value.detach().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, np.float64)
+    if not np.isfinite(array).all() or not array.size:
+        raise NetworkError(f"{where} has a {what} that is not a finite number. Train again, with a lower learning rate.")
+    return array
+
+
 def _number(value: Any, what: str, where: str) -> float:
     """Return a parameter shared by all neurons of a layer.
 
     Raises:
         NetworkError: it differs between them, or is not a finite number.
     """
-    array = value.detach().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, np.float64)
-    if not np.isfinite(array).all():
-        raise NetworkError(f"{where} has a {what} that is not a finite number. Train again, with a lower learning rate.")
-    if array.size == 0 or (array != array.flat[0]).any():
-        raise NetworkError(f"{where} has a {what} of its own for each neuron; neurons of a layer share one here. Train one number a layer.")
+    array = _numbers(value, what, where)
+    if (array != array.flat[0]).any():
+        raise NetworkError(
+            f"{where} has a {what} of its own for each neuron; a chip's neurons of a layer share one (only thresholds may differ). Train "
+            f"one number a layer, or split the layer by it."
+        )
     return float(array.flat[0])
+
+
+def _thresholds(value: Any, reset: float, where: str) -> tuple[float, float, NDArray[np.float64] | None]:
+    """Return the threshold and reset that all neurons of a layer share, and the gains that make them so where thresholds differ.
+
+    Raises:
+        NetworkError: a threshold that is not above the reset.
+    """
+    found = _numbers(value, "threshold", where)
+    if (found == found.flat[0]).all():
+        return float(found.flat[0]), reset, None
+    if found.min() <= reset:
+        raise NetworkError(f"{where} has a threshold of {found.min():g}, which must be above the reset, {reset:g}. Train it within bounds.")
+    return 1.0, 0.0, 1.0 / (found - reset)
 
 
 # --- SpikingJelly -----------------------------------------------------------------------------------------------------
@@ -98,8 +140,8 @@ def _number(value: Any, what: str, where: str) -> float:
 def _spikingjelly(module: Any, where: str, tau: float, *, decay_input: bool, tau_syn: float = 1.0) -> Cell:
     soft = module.v_reset is None
     reset = 0.0 if soft else _number(module.v_reset, "v_reset", where)
-    threshold = _number(module.v_threshold, "v_threshold", where)
-    return Cell(LIF(tau, threshold, reset, decay_input, soft, tau_syn), sequence=module.step_mode == "m")
+    threshold, reset, gain = _thresholds(module.v_threshold, reset, where)
+    return Cell(LIF(tau, threshold, reset, decay_input, soft, tau_syn), sequence=module.step_mode == "m", gain=gain)
 
 
 def _if(module: Any, where: str) -> Cell:
@@ -148,9 +190,9 @@ def _snntorch(module: Any, where: str, tau_syn: float) -> Cell:
         raise NetworkError(f"{where} loses the input of the step after a spike. Use reset_delay=False, or reset_mechanism='subtract'.")
     beta = float(np.clip(_number(module.beta, "beta", where), 0.0, 1.0))
     soft = kind == "subtract"
-    threshold = _number(module.threshold, "threshold", where)
-    late = soft and bool(module.reset_delay)
-    return Cell(LIF(_decayed(beta, "beta", where), _above(threshold), 0.0, decay_input=False, soft_reset=soft, tau_syn=tau_syn), late=late)
+    threshold, _, gain = _thresholds(module.threshold, 0.0, where)
+    neuron = LIF(_decayed(beta, "beta", where), _above(threshold), 0.0, decay_input=False, soft_reset=soft, tau_syn=tau_syn)
+    return Cell(neuron, late=soft and bool(module.reset_delay), gain=gain)
 
 
 def _leaky(module: Any, where: str) -> Cell:
@@ -166,7 +208,21 @@ def _rleaky(module: Any, where: str) -> Cell:
     made = _leaky(module, where)
     if not made.late and module.reset_delay:
         raise NetworkError(f"{where} loses the input of the step after a spike. Use reset_delay=False, or reset_mechanism='subtract'.")
-    return replace(made, recurrent=True)
+    return replace(made, arrives=_with_own)
+
+
+def _rsynaptic(module: Any, where: str) -> Cell:
+    if not module.reset_delay or str(module.reset_mechanism) != "subtract":
+        raise NetworkError(
+            f"{where} resets in a way that its own forward does not carry out (its potential is not handed on), or that loses the input of "
+            f"the step after a spike. Use reset_mechanism='subtract' with reset_delay=True."
+        )
+    return replace(_synaptic(module, where), arrives=_with_own)
+
+
+def _with_own(module: Any, x: Any, own: Any) -> Any:
+    """Return the input of snnTorch's recurrent neurons."""
+    return x + module.recurrent(own)
 
 
 # --- Norse --------------------------------------------------------------------------------------------------------------
@@ -181,7 +237,8 @@ def _norse(module: Any, where: str, *, sequence: bool, filtered: bool) -> Cell:
         raise NetworkError(f"{where} decays to {leak} and is reset to {reset}; the two must be the same. Use v_reset=v_leak.")
     reset_method = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")
     soft = reset_method == "reset_subtract"
-    return Cell(LIF(tau, _above(_number(p.v_th, "v_th", where)), reset, soft_reset=soft, tau_syn=tau_syn), sequence=sequence)
+    threshold, reset, gain = _thresholds(p.v_th, reset, where)
+    return Cell(LIF(tau, _above(threshold), reset, soft_reset=soft, tau_syn=tau_syn), sequence=sequence, gain=gain)
 
 
 def _norse_cell(module: Any, where: str) -> Cell:
@@ -190,6 +247,16 @@ def _norse_cell(module: Any, where: str) -> Cell:
 
 def _norse_sequence(module: Any, where: str) -> Cell:
     return _norse(module, where, sequence=True, filtered=True)
+
+
+def _norse_recurrent(module: Any, where: str) -> Cell:
+    return replace(_norse(module, where, sequence=type(module).__name__ == "LIFRecurrent", filtered=True), arrives=_norse_arrives)
+
+
+def _norse_arrives(module: Any, x: Any, own: Any) -> Any:
+    """Return the input of Norse's recurrent neurons, which have weights of their own."""
+    linear = torch.nn.functional.linear
+    return linear(x, module.input_weights) + linear(own, module.recurrent_weights)
 
 
 def _norse_box(module: Any, where: str) -> Cell:
@@ -206,7 +273,10 @@ CELLS: dict[str, Callable[[Any, str], Cell]] = {
     "snntorch.Leaky": _leaky,
     "snntorch.Synaptic": _synaptic,
     "snntorch.RLeaky": _rleaky,
+    "snntorch.RSynaptic": _rsynaptic,
     "norse.LIFCell": _norse_cell,
     "norse.LIF": _norse_sequence,
     "norse.LIFBoxCell": _norse_box,
+    "norse.LIFRecurrentCell": _norse_recurrent,
+    "norse.LIFRecurrent": _norse_recurrent,
 }

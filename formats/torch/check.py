@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import MismatchError
 from ...network import reference
 from ...network.model import Network, Reading
-from .build import Drawn
+from .build import Drawn, Neurons, gains
 from .run import Recorded, Recording
 
 __all__ = ["reading", "rounding", "same_output", "same_spikes"]
@@ -32,7 +32,7 @@ def same_spikes(network: Network, found: Recorded, values: NDArray[np.int64]) ->
     for name, spikes, streams in _layers(network, found.recordings, values):
         recording, where = found.recordings[name], neurons[name].where
         if not neurons[name].cell.late:  # its late reset is a separate connection
-            _check_arriving(network, name, where, recording, streams)
+            _check_arriving(network, neurons[name], recording, streams)
         wanted = recording.sent
         if (spikes == wanted).all():
             continue
@@ -61,21 +61,22 @@ def _layers(
             yield name, spikes[name], streams
 
 
-def _check_arriving(network: Network, name: str, where: str, recording: Recording, streams: Mapping[str, NDArray[Any]]) -> None:
+def _check_arriving(network: Network, neurons: Neurons, recording: Recording, streams: Mapping[str, NDArray[Any]]) -> None:
     """Compare a layer's input, in the network on the module's spikes, with its input in the module.
 
     Raises:
         MismatchError: they differ by more than rounding.
     """
-    population = network.population(name)
-    arriving = np.broadcast_to(population.biases.astype(np.float64), recording.received.shape).copy()
+    name, where, gain = neurons.name, neurons.where, gains(neurons)
+    received = recording.received if gain is None else recording.received * gain
+    arriving = np.broadcast_to(network.population(name).biases.astype(np.float64), received.shape).copy()
     for projection in network.inputs_of(name):
         weights, source = projection.synapses.operator(np.float64), streams[projection.source]
         for t in range(projection.lag, network.timesteps):
             arriving[:, t] += (weights @ source[:, t - projection.lag].T.astype(np.float64)).T
-    apart = np.abs(arriving - recording.received)
+    apart = np.abs(arriving - received)
     worst = float(apart.max())
-    if worst > NEAR * max(1.0, float(np.abs(recording.received).max())):
+    if worst > NEAR * max(1.0, float(np.abs(received).max())):
         step = int(np.argwhere(apart > worst / 2)[:, 1].min())
         raise MismatchError(
             f"The network read from the module differs from it first at {where}: what arrives there differs by up to {worst:.3g}, first at "

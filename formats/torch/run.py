@@ -190,11 +190,20 @@ class _Run:
                 )
             self._check_state(args, kwargs, name, where)
             result = forward(plain(x).clone(), *plain(args), **plain(kwargs))
-            if cell.recurrent:
-                x = x + module.recurrent(self.last.get(name, torch.zeros_like(plain(x))))
+            if cell.arrives is not None:
+                x = cell.arrives(module, x, self._own(result, name, where, sequence=sequence))
             return self._sent(x, result, name, where)
 
         return run
+
+    def _own(self, result: Any, name: str, where: str, *, sequence: bool) -> torch.Tensor:
+        """Return the spikes of recurrent neurons one step before those of a call."""
+        spikes = (result[0] if isinstance(result, tuple) else result).detach().double()
+        if not sequence:
+            return self.last.get(name, torch.zeros_like(spikes))
+        before = torch.cat([torch.zeros_like(spikes[:1]), spikes[:-1]])
+        e = self.recorder.book.make("spikes", (), tuple(spikes.shape[2:]), where, name, key=name, step=1, late=True)
+        return self.recorder.traced(before, Value(e, "TN"))
 
     def _constant(self, x: Any, cell: Cell, where: str) -> Traced:
         """Return a constant that neurons receive, as the first steps behind a delay do, traced."""

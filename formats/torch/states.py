@@ -49,6 +49,9 @@ def widened(module: torch.nn.Module) -> torch.nn.Module:
     """Return a copy of a module in float64 with its states at their start; see `copied`."""
     made = copied(module).double()
     for part in made.modules():
+        for held in ("input_weights", "recurrent_weights"):  # of Norse, which may hold tensors that are no parameters
+            if is_neuron(part) and isinstance(tensor := part.__dict__.get(held), torch.Tensor):
+                setattr(part, held, tensor.detach().double())
         if is_neuron(part) and hasattr(part, "spike_grad"):  # of snnTorch, whose spikes are float32 whatever its weights are
             setattr(part, "spike_grad", _in_type_of(part.spike_grad))  # noqa: B010
     return made

@@ -82,6 +82,22 @@ def test_every_neuron(cell: str, form: str) -> None:
     same(module, images(3, 12), form=form)
 
 
+@pytest.mark.parametrize("cell", ["IF soft", "LIF", "LIF undecayed soft", "LIF reset below", "CUBALIF"])
+@pytest.mark.parametrize("form", ["step", "sequence"])
+def test_thresholds_of_their_own(cell: str, form: str) -> None:
+    """For each neuron of a flat layer, and for each channel of maps, where the convolution stays one."""
+    made: list[Any] = [CELLS[cell]() for _ in range(2)]
+    made[0].v_threshold = torch.linspace(0.25, 1.5, 4).double()[:, None, None]
+    made[1].v_threshold = torch.linspace(0.3, 1.1, 7).double()
+    module = net(layer.Conv2d(1, 4, 3), made[0], layer.Flatten(), layer.Linear(64, 7), made[1], gain=5.0)
+    if form == "sequence":
+        functional.set_step_mode(module, "m")
+    network = same(module, images(3, 1, 6, 6), form=form)
+    assert isinstance(network.projections[0].synapses, Convolution)
+    made[1].v_threshold = torch.linspace(0.3, 1.1, 21).double().view(3, 7)  # one for each sample
+    assert "thresholds of the shape (3, 7) for neurons of the shape (7,)" in refusal(module, images(3, 1, 6, 6))
+
+
 @pytest.mark.parametrize("cell", ["SimpleIF", "SimpleLIF"])
 def test_simple_neurons(cell: str) -> None:
     assert read_module(net(nn.Linear(6, 4), CELLS[cell]()), sample=images(2, 6), timesteps=T).populations[-1].size == 4
@@ -388,9 +404,9 @@ def refusal(module: nn.Module, sample: Any, error: type[SpikeloomError] = Networ
         (nn.LayerNorm(8), "Use BatchNorm"),
         (nn.Softmax(1), "the prediction is the class whose neurons spike most"),
         (nn.MaxPool1d(2), "MaxPool1d"),
-        (neuron.KLIFNode(), "1 (KLIFNode) is a neuron that is not read"),
+        (neuron.KLIFNode(), "1 (KLIFNode) is a neuron that is not read. It cuts its potential off below 0"),
         (neuron.HalfThresholdIFNode(), "is a neuron that is not read"),
-        (neuron.PSN(T=T), "is a neuron that is not read"),
+        (neuron.PSN(T=T), "Use LIFNode or ParametricLIFNode"),
     ],
     ids=lambda w: type(w).__name__ if isinstance(w, nn.Module) else "",
 )
