@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..errors import UsageError
 from ..fed import Data, Fed, Known, Samples
 from ..formats import nir
 from ..network.model import Network
-from ..registry import build, options_of
+from ..registry import build
 from . import sources
 from .sources import Source
 
@@ -112,8 +113,23 @@ def read_graph(graph: Any, options: Mapping[str, Any], given: Given, data: Data 
     named = dict(options) | ({} if given.timesteps is None else {"timesteps": given.timesteps})
     if given.events:
         named["input"] = "events"
-    network = nir.from_document(graph.to_dict(), options_of(nir, named, "a NIR graph"))
-    return Source(network, None) if data is None else sources.feed(network, data)
+    return sources.read(_InMemory(graph.to_dict()), Path("graph.nir"), named, data)
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    """A graph with what the reader of .nir files has, so that data settle what a graph leaves open as they do for a file."""
+
+    document: Mapping[str, Any]
+    Options: type[nir.Options] = nir.Options  # the reader's name for it
+
+    def known(self, path: Path, options: nir.Options) -> Known:
+        """Return what the graph says about its samples."""
+        return nir.known_of(self.document, options, str(path))
+
+    def read(self, _path: Path, options: nir.Options) -> Network:
+        """Return the graph as a network."""
+        return nir.from_document(self.document, options)
 
 
 def read_module(module: Any, given: Given, data: Data | None) -> Source:

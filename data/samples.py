@@ -174,8 +174,9 @@ class Own:
 
     @property
     def _recorded(self) -> bool:
-        """Whether samples have a value for each time step, by their own options."""
-        return self.options.timesteps is not None if self.options.temporal is None else self.options.temporal
+        """Whether samples have a value for each time step, by their own options, or as the recordings of a sensor (Tonic)."""
+        recorded = self.options.timesteps is not None or hasattr(self.data, "sensor_size")
+        return recorded if self.options.temporal is None else self.options.temporal
 
     @property
     def name(self) -> str:

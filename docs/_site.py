@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CHANGES = re.compile(r"\]\(((?:\.\./)+)CHANGELOG\.md\)")
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+)((?:examples|benchmarks|tests)/[\w./-]+)\)")
+DOCS = re.compile(r"\]\(\.\./docs/([\w./-]+)\)")
 LANGUAGES = {".py": "python", ".sh": "sh", ".toml": "toml"}
 
 
@@ -39,11 +41,28 @@ def on_files(files: Any, config: Any) -> Any:
         source = ROOT / path
         if not source.is_file():
             raise FileNotFoundError(f"A page of docs links to {path}, which does not exist.")
-        text = f"# {path}\n\n```{LANGUAGES.get(source.suffix, '')}\n{source.read_text(encoding='utf-8')}```\n"
+        content = source.read_text(encoding="utf-8")
+        text = (
+            notebook(content, path) if source.suffix == ".ipynb" else f"# {path}\n\n```{LANGUAGES.get(source.suffix, '')}\n{content}```\n"
+        )
         page = make(config, f"source/{path}.md", content=text)
         page.inclusion = import_module("mkdocs.structure.files").InclusionLevel.NOT_IN_NAV
         files.append(page)
     return files
+
+
+def notebook(content: str, path: str) -> str:
+    """Return a notebook as a page: its text, its code, and what that printed when it was run."""
+    parts: list[str] = []
+    for cell in json.loads(content)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(DOCS.sub(lambda match: f"](../../{match[1]})", source))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        printed = "".join("".join(out.get("text", "")) for out in cell["outputs"])
+        parts += [f"```text\n{printed}```"] if printed else []
+    return "\n\n".join([*parts, f"This page is the notebook `{path}` of the repository."]) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:

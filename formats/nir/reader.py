@@ -73,12 +73,17 @@ def known(path: Path, options: Options) -> Known:
     Raises:
         FormatError: it is missing, damaged or foreign.
     """
+    return known_of(document_of(path), options, str(path))
+
+
+def known_of(document: Mapping[str, Any], options: Options, name: str) -> Known:
+    """Return what a graph in the form of `nir.NIRGraph.to_dict()` says about its samples; see `known`. `name`: its name in messages."""
     try:
-        graph = flatten(document_of(path))
+        graph = flatten(document)
         noted, entry = _noted(graph), graph.of_kind("Input")[0]
         inputs = int(np.prod(numbers(entry, "shape"))) if "shape" in entry.fields else None
     except FormatError as error:
-        raise FormatError(f"{path}: {str(error).removesuffix('.')}.") from error
+        raise FormatError(f"{name}: {str(error).removesuffix('.')}.") from error
     kind = options.input or noted.get("input")
     return Known(options.timesteps or noted.get("timesteps"), None if kind is None else kind == "events", inputs)
 

@@ -108,6 +108,24 @@ def test_a_graph_of_nir_in_memory() -> None:
     assert network.populations[-1].size == 4
     with pytest.raises(SpikeloomError, match="time steps"):
         spikeloom.compile_network(graph)
+    with pytest.raises(SpikeloomError, match=r"option of the reader of \.nir files called 'rest'"):
+        spikeloom.compile_network(graph, timesteps=T, reader={"rest": "zero"})
+
+
+def test_data_settle_what_a_graph_leaves_open_as_they_do_for_a_file(tmp_path: Path) -> None:
+    nodes: dict[str, Any] = {
+        "in": nir.Input(np.array([64])),  # pyright: ignore[reportArgumentType]
+        "w": nir.Linear(np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32)),
+        "n": nir.IF(r=np.full(10, 1e4), v_threshold=np.ones(10)),
+        "out": nir.Output(np.array([10])),  # pyright: ignore[reportArgumentType]
+    }
+    graph = nir.NIRGraph(nodes, [("in", "w"), ("w", "n"), ("n", "out")])
+    nir.write(tmp_path / "model.nir", graph)
+    options: dict[str, Any] = {"reader": {"reset": "zero", "timesteps": T}, "data": spikeloom.load_dataset("digits")}
+    found, wanted = (spikeloom.compile_network(source, **options) for source in (graph, tmp_path / "model.nir"))
+    for one, other in zip(found.network.projections, wanted.network.projections, strict=True):
+        assert np.array_equal(one.synapses.data, other.synapses.data)
+    assert found.network.input.levels == 16
 
 
 def test_the_command(tmp_path: Path, spikeloom: Any) -> None:
