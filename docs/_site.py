@@ -60,9 +60,17 @@ def notebook(content: str, path: str) -> str:
             parts.append(DOCS.sub(lambda match: f"](../../{match[1]})", source))
             continue
         parts.append(f"```python\n{source}\n```")
-        printed = "".join("".join(out.get("text", "")) for out in cell["outputs"])
-        parts += [f"```text\n{printed}```"] if printed else []
+        parts += [_shown(output) for output in cell["outputs"]]
     return "\n\n".join([*parts, f"This page is the notebook `{path}` of the repository."]) + "\n"
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """Return an output of a cell: a picture, or text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f"![what the cell shows](data:image/png;base64,{''.join(data['image/png']).strip()})"
+    text = "".join(output.get("text", "")) or "".join(data.get("text/plain", ""))
+    return f"```text\n{text.rstrip()}\n```"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
