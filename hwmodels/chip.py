@@ -11,62 +11,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ..checked import checked
 from ..errors import DAMAGE, FormatError, UsageError, unknown_name
 from ..files import parse_toml, sha256
 from .chip_file import faults
-
-Status = Literal["published", "derived", "assumed"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Quantity(_Strict):
-    """A number with its unit, its source and its status (published, derived or assumed)."""
-
-    value: float = Field(ge=0, allow_inf_nan=False)
-    unit: str
-    source: str = Field(min_length=3)
-    status: Status
-
-
-def _in(unit: str) -> AfterValidator:
-    """Refuse a quantity in any other unit: units are not converted, so 0.08 nJ would be read as 0.08 pJ."""
-
-    def check(quantity: Quantity) -> Quantity:
-        if quantity.unit.split(" per ")[0] != unit:
-            raise ValueError(f"its unit is {quantity.unit!r}; write the value in {unit}")
-        return quantity
-
-    return AfterValidator(check)
-
-
-def _whole(least: int) -> AfterValidator:
-    """Refuse a quantity that is not a whole number or is below `least`."""
-
-    def check(quantity: Quantity) -> Quantity:
-        if quantity.value % 1 or quantity.value < least:
-            raise ValueError(f"its value is {quantity.value:g}; it must be a whole number of at least {least}")
-        return quantity
-
-    return AfterValidator(check)
-
-
-Picojoules = Annotated[Quantity, _in("pJ")]
-Milliwatts = Annotated[Quantity, _in("mW")]
-Nanoseconds = Annotated[Quantity, _in("ns")]
-Count = Annotated[Quantity, _whole(1)]
-CountOrNone = Annotated[Quantity, _whole(0)]
+from .prices import EnergyModel, TimeModel
+from .quantity import Count, CountOrNone, Nanoseconds, Picojoules, Quantity, Status, Strict, whole
 
 NO_DELAYS = Quantity(value=0, unit="steps", source="Not stated in the chip file: taken as a chip without synaptic delays", status="assumed")
 NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip file: taken as a chip that resets to 0", status="assumed")
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """How much one core and one chip can hold."""
 
     cores: Count
@@ -75,13 +33,13 @@ class Limits(_Strict):
     input_axons: Count
     output_axons: Count
     words_per_axon: Count
-    weight_bits: Annotated[Quantity, _whole(2)]
+    weight_bits: Annotated[Quantity, whole(2)]
     payload_bits: CountOrNone  # of a graded spike; 0: binary spikes only
     max_delay: CountOrNone = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
     soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can subtract the threshold from its potential instead of resetting it to 0
 
 
-class WeightWidths(_Strict):
+class WeightWidths(Strict):
     """The widths in which a chip's memory holds weights, in bits with the sign; a chip file without them has every width."""
 
     bits: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
@@ -89,7 +47,7 @@ class WeightWidths(_Strict):
     status: Status
 
 
-class SynapseFormat(_Strict):
+class SynapseFormat(Strict):
     """How a list of synapses of one (source, core) is encoded in memory words.
 
     An entry holds up to `synapses_per_entry` synapses: a prefix, an optional index field, then per synapse weight and index bits.
@@ -104,7 +62,7 @@ class SynapseFormat(_Strict):
     status: Status
 
 
-class Mesh(_Strict):
+class Mesh(Strict):
     """Tiles in a grid, each a router with its cores. Spikes from off chip enter at `entry`."""
 
     columns: int = Field(gt=0)
@@ -123,43 +81,7 @@ class Mesh(_Strict):
         return entry
 
 
-class EnergyModel(_Strict):
-    """Energy per event (in pJ), and static power (in mW)."""
-
-    synaptic_op: Picojoules
-    neuron_update_active: Picojoules
-    neuron_update_inactive: Picojoules
-    spike_out: Picojoules
-    message_out: Picojoules
-    hop_horizontal: Picojoules
-    hop_vertical: Picojoules
-    static_power: Milliwatts
-    note: str = ""
-
-
-class TimeModel(_Strict):
-    """Nanoseconds per event on the most loaded core, and the barrier that ends every step."""
-
-    synaptic_op: Nanoseconds
-    neuron_update_active: Nanoseconds
-    neuron_update_inactive: Nanoseconds
-    message_out: Nanoseconds
-    hop_horizontal: Nanoseconds
-    hop_vertical: Nanoseconds
-    barrier_min: Nanoseconds  # one tile
-    barrier_max: Nanoseconds  # all tiles
-    note: str = ""
-
-    @field_validator("barrier_max")
-    @classmethod
-    def _barrier_grows(cls, barrier_max: Quantity, info: ValidationInfo) -> Quantity:
-        least: Quantity | None = info.data.get("barrier_min")
-        if least is not None and barrier_max.value < least.value:
-            raise ValueError(f"{barrier_max.value:g} ns for all tiles is less than barrier_min, {least.value:g} ns for one")
-        return barrier_max
-
-
-class System(_Strict):
+class System(Strict):
     """Chips of one kind in a grid of `columns` x `rows`; their meshes continue one another.
 
     `chips`: how many there are; `cores_per_chip`: cores that each offers where several are in use (one alone offers its limit);
@@ -183,7 +105,7 @@ class System(_Strict):
         return self
 
 
-class Chip(_Strict):
+class Chip(Strict):
     """One chip file. `word_bits`: size of a synapse-memory word. `system`: the largest machine made of such chips, if any."""
 
     name: str

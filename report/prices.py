@@ -21,11 +21,15 @@ class EnergyComponent(Section):
 
 
 class Energy(Section):
-    """Joules per sample under a named chip model; `dynamic` is without the static power."""
+    """Joules per sample under a named chip model; `dynamic` is without the static power.
+
+    `static_joules_low`: the static part at the lower end of the model's range, where it states one; the total has the upper end.
+    """
 
     model: str
     joules_per_sample: Amount
     dynamic_joules_per_sample: Amount
+    static_joules_low: Amount | None = None
     components: list[EnergyComponent]
     note: str = ""
 
@@ -40,13 +44,20 @@ class LatencyComponent(Section):
 
 
 class Latency(Section):
-    """Seconds per sample under a named chip model: `steps` (of a sample's way through the network) times seconds per step."""
+    """Seconds per sample under a named chip model: `steps` (of a sample's way through the network) times seconds per step.
+
+    `timed_samples`: those of which every step was timed, 0 where the time is that of mean loads; `standard_error`: of `seconds_per_step`,
+    over them; `slowest_step`: seconds of the longest step among theirs.
+    """
 
     model: str
     seconds_per_sample: Amount
     steps: Whole
     seconds_per_step: Amount
     throughput_samples_per_second: Amount
+    timed_samples: Whole = 0
+    standard_error: Amount | None = None
+    slowest_step: Amount | None = None
     components: list[LatencyComponent]
     note: str = ""
 

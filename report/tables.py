@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from . import core_map, models, stages, traffic
 from .document import Document, NeuroBench
 from .format import MISSING, compact, count, percent, points, ratio, samples_said, shorten, si, size
+from .prices import Energy, Latency
 from .sizes import ChipInUse, CoreLoad, LayerSize, MappingFound
 from .table import Cell, Column, Row, Table, row
 
@@ -289,8 +290,17 @@ def energy(results: Document) -> Table:
         row("sum", "", "", Cell(si(found.joules_per_sample, "J"), strong=True), "", "", ""),
         row("of which dynamic", "", "", si(found.dynamic_joules_per_sample, "J"), "", "", ""),
     )
-    title = f"Energy per sample: {si(found.joules_per_sample, 'J')}, by the model {shorten(found.model, 30)}"
-    return Table(title, columns, tuple(rows), totals, "Dynamic: without the static power.")
+    title = f"Energy per sample: {si(found.dynamic_joules_per_sample, 'J')} dynamic, by the model {shorten(found.model, 30)}"
+    return Table(title, columns, tuple(rows), totals, _static_note(found))
+
+
+def _static_note(found: Energy) -> str:
+    """Say what dynamic means, and the range of the static part where the model states one."""
+    static = found.joules_per_sample - found.dynamic_joules_per_sample
+    said = "Dynamic: without the static power."
+    if found.static_joules_low is None:
+        return said
+    return f"{said} Static: {si(found.static_joules_low, 'J')} to {si(static, 'J')}, as its two sources have it."
 
 
 def _share(value: float, total: float) -> Cell:
@@ -320,9 +330,18 @@ def latency(results: Document) -> Table:
         for part in found.components
     ]
     steps = f"{count(found.steps)} time steps of {si(found.seconds_per_step, 's')} each"
-    note = f"{steps}; {count(found.throughput_samples_per_second)} samples per second."
+    note = f"{steps}; {count(found.throughput_samples_per_second)} samples per second. {_timing_note(found)}"
     title = f"Latency per sample: {si(found.seconds_per_sample, 's')}, by the model {shorten(found.model, 30)}"
     return Table(title, columns, tuple(rows), note=note)
+
+
+def _timing_note(found: Latency) -> str:
+    """Say of how many samples the steps were timed, with the error of their mean; or that only mean loads were known."""
+    if not found.timed_samples:
+        return "From mean loads: a step that waits for its slowest core takes longer."
+    error = "" if not found.standard_error else f", standard error {si(found.standard_error, 's')}"
+    longest = "" if found.slowest_step is None else f"; the longest took {si(found.slowest_step, 's')}"
+    return f"Each step of {count(found.timed_samples)} samples timed by its own slowest core{error}{longest}."
 
 
 _FOOTPRINT = "Bytes of the dense model, zeros included, in the smallest integers that hold them: {}."

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
 from ..report.document import ByStep, StepsOfCores, StepsOfPopulation
+from .counts import sops_of_cores
 
 Int = NDArray[np.int64]
 
@@ -45,7 +46,7 @@ def table(deployed: DeployedNetwork, tally: StepTally) -> ByStep:
     inside = fired[wiring.outside :]
     members = sp.csr_array((np.ones(len(on_core), np.int64), (on_core, np.arange(len(on_core)))), shape=(cores, len(on_core)))
     fan_out = np.bincount(wiring.core_pairs(on_core)[0], minlength=len(fired))[:, None]
-    sops = _sops(deployed) @ fired
+    sops = sops_of_cores(deployed) @ fired
     return ByStep(
         populations=[StepsOfPopulation(name=name, spikes=_lists(values.sum(axis=1), samples)) for name, values in tally.spikes.items()],
         cores=StepsOfCores(
@@ -55,19 +56,6 @@ def table(deployed: DeployedNetwork, tally: StepTally) -> ByStep:
         ),
         input_messages=_lists((fan_out[: wiring.outside] * fired[: wiring.outside]).sum(axis=0), samples),
     )
-
-
-def _sops(deployed: DeployedNetwork) -> Any:
-    """Return how many synaptic operations a spike of each source causes on each core, (cores, sources)."""
-    wiring, cores = deployed.wiring, deployed.mapping.cores
-    shape = (cores, wiring.outside + wiring.neurons)
-    if deployed.crossbars is None:
-        ones = np.ones(len(wiring.sources), np.int64)
-        return sp.csr_array((ones, (deployed.mapping.core_of[wiring.rows], wiring.sources)), shape=shape)
-    crossbars = deployed.crossbars
-    rows = crossbars.bits.sum(axis=2, dtype=np.int64) * (crossbars.axon_type >= 0)
-    core = np.repeat(np.arange(len(rows)), rows.shape[1])
-    return sp.csr_array((rows.ravel(), (core, np.maximum(crossbars.axon_source, 0).ravel())), shape=shape)  # unused axons: no rows
 
 
 def _lists(values: Int, samples: int) -> Any:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
+from ..compile.mapping.load import LAYOUTS, layouts
+from ..compile.mapping.one_core import bits_by_format
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 from ..report.sizes import TrafficTable
@@ -57,7 +59,8 @@ class Counts:
     `between`: (cores, cores) messages, CSR;
     `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical, chip to chip); `links`: messages over each;
     by core: `core_sops` (of crossbars: synaptic events, set bits under a spike), `core_spikes`, `core_updates`, `core_active`,
-    `core_hops` (of the messages it sends).
+    `core_hops` (of the messages it sends); `fired`: spikes of each source of messages; `dense_sops`: (cores, sources) SOPs of a spike
+    that are read from entries of the dense format.
     """
 
     spikes: dict[str, float]
@@ -74,7 +77,14 @@ class Counts:
     core_updates: Float
     core_active: Float
     core_hops: Float
+    fired: Float
     host_macs: int
+    dense_sops: Any
+
+    @property
+    def core_dense(self) -> Float:
+        """(cores,) the SOPs that are read from entries of the dense format."""
+        return self.dense_sops @ self.fired
 
     @property
     def messages(self) -> float:
@@ -112,8 +122,45 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         core_updates=np.bincount(on_core, minlength=cores).astype(np.float64) * network.timesteps,
         core_active=_by_core(on_core, active, cores),
         core_hops=_by_core(on_core, hops[wiring.outside :], cores),
+        fired=fired,
+        dense_sops=dense_sops_of_cores(deployed),
         host_macs=sum(network.synapses_of(p) for p in network.projections if p.target not in chip),
     )
+
+
+def sops_of_cores(deployed: DeployedNetwork) -> Any:
+    """Return how many synaptic operations a spike of each source causes on each core, (cores, sources)."""
+    wiring, cores = deployed.wiring, deployed.mapping.cores
+    shape = (cores, wiring.outside + wiring.neurons)
+    if deployed.crossbars is None:
+        ones = np.ones(len(wiring.sources), np.int64)
+        return sp.csr_array((ones, (deployed.mapping.core_of[wiring.rows], wiring.sources)), shape=shape)
+    crossbars = deployed.crossbars
+    rows = crossbars.bits.sum(axis=2, dtype=np.int64) * (crossbars.axon_type >= 0)
+    core = np.repeat(np.arange(len(rows)), rows.shape[1])
+    return sp.csr_array((rows.ravel(), (core, np.maximum(crossbars.axon_source, 0).ravel())), shape=shape)  # unused axons: no rows
+
+
+def dense_sops_of_cores(deployed: DeployedNetwork) -> Any:
+    """Return those of them that are read from entries of the dense format, which models may price apart, (cores, sources)."""
+    wiring, cores, on_core = deployed.wiring, deployed.mapping.cores, deployed.mapping.core_of
+    shape = (cores, wiring.outside + wiring.neurons)
+    if deployed.crossbars is not None or not any(f.name == "dense" for f in deployed.chip.formats):
+        return sp.csr_array(shape, dtype=np.int64)
+    pointers, targets = wiring.by_group
+    group, core = np.repeat(np.arange(pointers.size - 1), np.diff(pointers)), on_core[targets]
+    order = np.argsort(on_core, kind="stable")
+    held = np.bincount(on_core, minlength=cores)
+    local = np.empty(on_core.size, np.int64)
+    local[order] = np.arange(on_core.size) - np.repeat(np.cumsum(held) - held, held)
+    kept = np.lexsort((local[targets], group, core))
+    group, core = group[kept], core[kept]
+    starts = np.flatnonzero(np.diff(group, prepend=-1) | np.diff(core, prepend=-1))
+    counts = np.diff(starts, append=group.size)
+    chosen = bits_by_format(starts, counts, local[targets[kept]], layouts(wiring.weight_bits, deployed.chip)).argmin(axis=0)
+    kinds = np.array([LAYOUTS.index(f.name) for f in deployed.chip.formats])[chosen]
+    dense = kinds == LAYOUTS.index("dense")
+    return sp.csr_array((counts[dense], (core[starts][dense], group[starts][dense] // wiring.most_kinds)), shape=shape)
 
 
 def _events(crossbars: Crossbars, fired: Float) -> Float:

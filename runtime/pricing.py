@@ -15,6 +15,7 @@ from ..hwmodels.chip import Chip
 from ..report.prices import LeftOut, ModelPrices, Models, Part
 from . import energy
 from .counts import Counts
+from .step_loads import Loads
 
 __all__ = ["ENERGY_PARTS", "LATENCY_PARTS", "side_by_side"]
 
@@ -28,7 +29,7 @@ ENERGY_PARTS = {
 LATENCY_PARTS = {
     "synaptic operations": ("synaptic operations",),
     "neuron updates": ("neuron updates",),
-    "messages": ("messages",),
+    "spikes and messages": ("spikes out", "messages"),
     "links and routes": ("busiest link", "longest route"),
     "barrier": ("barrier",),
 }
@@ -36,7 +37,7 @@ LATENCY_PARTS = {
 SURENESS = ("published", "derived", "assumed")
 
 
-def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> Models:
+def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip, loads: Loads | None = None) -> Models:
     """Return every model's energy and time, the `chosen` one first.
 
     Returns:
@@ -55,14 +56,14 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip) -> Mod
     ]
     for model in models:
         try:
-            rows.append(_row(deployed, counts, model))
+            rows.append(_row(deployed, counts, model, loads))
         except UsageError as error:
             left_out.append(LeftOut(model=model.name, why=str(error)))
     return Models(mapped_for=deployed.chip.name, rows=rows, left_out=left_out)
 
 
-def _row(deployed: DeployedNetwork, counts: Counts, model: Chip) -> ModelPrices:
-    time = energy.latency(deployed, counts, model)
+def _row(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None) -> ModelPrices:
+    time = energy.latency(deployed, counts, model, loads)
     power = energy.energy(deployed, counts, model, time.seconds_per_step)
     joules = [(c.name, c.joules_per_sample, c.status) for c in power.components]
     seconds = [(c.name, c.seconds_per_step, c.status) for c in time.components]

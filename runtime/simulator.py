@@ -37,6 +37,7 @@ from .rates import StepRates
 from .results import Results
 from .selection import order_of, range_warning, take
 from .shards import ALONE, Peers
+from .step_loads import StepLoads
 from .streaming import batches
 
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
@@ -56,6 +57,7 @@ class _Run:
     arithmetic: dict[str, Any] | None
     steps: StepTally | None
     rates: StepRates
+    loads: StepLoads
     seen: tuple[int, int]  # the smallest and the largest value of the samples
     compiling: float  # seconds spent compiling kernels, not part of `seconds`
     plain: bool  # whether the native backend ran without kernels
@@ -150,7 +152,8 @@ def run(
     predictions, levels = done.counts.argmax(axis=1), deployed.network.input.levels
     accuracy = None if labels is None else float((predictions == labels).mean())
     counts = count(deployed, done.tally)
-    latency = energy.latency(deployed, counts, model)
+    loads = done.loads.loads(counts)
+    latency = energy.latency(deployed, counts, model, loads)
     if folder is None and not isinstance(network, DeployedNetwork):
         folder = Path(network).parent
     folder = None if folder is None else Path(folder)
@@ -175,7 +178,7 @@ def run(
         "energy": energy.energy(deployed, counts, model, latency.seconds_per_step),
         "latency": latency,
         "baselines": baselines(deployed, counts),
-        "models": pricing.side_by_side(deployed, counts, model),
+        "models": pricing.side_by_side(deployed, counts, model, loads),
         "neurobench": neurobench.metrics(deployed, counts),
         "weights": weights.tables(deployed, folder),
         "rates": done.rates.document(deployed.network),
@@ -239,7 +242,7 @@ def _run_batches(
     options = native.ready(network, end - begin, options, named=backend == "native", recorded=bool(recorded))
     steps = StepTally(deployed) if options.by_step else None
     first: dict[str, NDArray[np.bool_]] = {}
-    rates = StepRates(network)
+    rates, loads = StepRates(network), StepLoads(deployed, taken.samples)
     arithmetic: dict[str, Any] | None = None
     seen: list[int] = []
     size = _batch_size(network, module.BATCH)
@@ -272,7 +275,9 @@ def _run_batches(
             steps.add(events, spikes, recording.by_step or {}, entry)
         output_counts.append(reference.class_counts(spikes[output], network.votes))
         if watched.any():
-            rates.add({name: raster[watched] for name, raster in spikes.items()})
+            recorded = {name: raster[watched] for name, raster in spikes.items()}
+            rates.add(recorded)
+            loads.add(places[done : done + len(batch)][watched], events[watched], recorded)
         first = first or {name: raster[0].copy() for name, raster in spikes.items()}
         arithmetic = recording.arithmetic
         done += len(batch)
@@ -288,6 +293,7 @@ def _run_batches(
         arithmetic,
         steps,
         rates,
+        loads,
         (min(seen), max(seen)),
         clock.compiling,
         options.plain,
@@ -334,6 +340,7 @@ def _of_all(done: _Run, start: int, samples: int, peers: Peers) -> _Run:
     if done.steps is not None:
         shards.add_up(done.steps, peers)
     shards.add_up(done.rates, peers)
+    done.loads.gather(peers)
     if done.record is not None:
         done.record.gather(peers)
     counts = shards.gather_rows(done.counts, start, samples, peers)

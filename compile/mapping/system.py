@@ -194,3 +194,68 @@ def _carried(start: Int, end: Int, lane: Int, messages: Float, size: tuple[int, 
     np.add.at(change, (start[up], lane[up]), messages[up])
     np.add.at(change, (end[up], lane[up]), -messages[up])
     return np.maximum(np.cumsum(change, axis=0)[:-1], 0.0)  # cancelled sums may leave a rounding below zero
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of the joint mesh, from one place to the next, or the port from a router into a core (`core`)."""
+
+    kind: int
+    start: tuple[int, int]
+    end: tuple[int, int]
+    core: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        if self.core is not None:
+            return f"into core {self.core}"
+        return f"tile {self.start[0]},{self.start[1]} to {self.end[0]},{self.end[1]}"
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Which links every message crosses.
+
+    `links`: those that any message crosses; `crossed`: (links, messages) CSR, 1 where the message crosses the link.
+    """
+
+    links: tuple[Link, ...]
+    crossed: Traffic
+
+
+def routes(start: Int, receivers: Int, places: Int, chip: Chip) -> Routes:
+    """Route messages from places `start` (messages, 2) to the cores `receivers` (messages,), each along its row, then its column.
+
+    The same routes as those of `link_loads`, message by message.
+    """
+    end, mesh = places[receivers], (chip.mesh.columns, chip.mesh.rows)
+    corner = np.stack([end[:, 0], start[:, 1]], axis=1)
+    parts = [_legs(start, corner, 0), _legs(corner, end, 1)]
+    message = np.concatenate([part[0] for part in parts] + [np.arange(len(receivers))])
+    ports = np.stack([np.full(len(receivers), -1), receivers, np.zeros_like(receivers), np.zeros_like(receivers)], axis=1)
+    keys, link = np.unique(np.concatenate([part[1] for part in parts] + [ports]), axis=0, return_inverse=True)
+    ones = np.ones(len(message), np.int64)
+    crossed = sp.csr_array((ones, (link.ravel(), message)), shape=(len(keys), len(receivers)))
+    return Routes(tuple(_link(key, mesh) for key in keys.tolist()), crossed)
+
+
+def _legs(start: Int, end: Int, axis: int) -> tuple[Int, Int]:
+    """Return, for straight ways along an axis, the message and the key (axis, x, y, direction) of each link that it crosses."""
+    way = end[:, axis] - start[:, axis]
+    lengths = np.abs(way)
+    message = np.repeat(np.arange(len(way)), lengths)
+    step = np.arange(message.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    sign = np.sign(way)[message]
+    at = start[message].copy()
+    at[:, axis] += sign * step
+    return message, np.stack([np.full(message.size, axis), at[:, 0], at[:, 1], sign], axis=1)
+
+
+def _link(key: list[int], mesh: tuple[int, int]) -> Link:
+    axis, x, y, sign = key
+    if axis < 0:
+        return Link(3, (0, 0), (0, 0), core=x)
+    end = (x + sign, y) if axis == 0 else (x, y + sign)
+    crossing = (x, y)[axis] // mesh[axis] != end[axis] // mesh[axis]
+    return Link(2 if crossing else axis, (x, y), end)

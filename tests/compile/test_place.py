@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from meshes import kind, small_system, walk
 from netgen import Labelled, float_network, samples, seeds
 from spikeloom.compile import compile_network
 from spikeloom.compile.deployed import DeployedNetwork, load
@@ -26,60 +27,14 @@ from spikeloom.report import core_map, traffic
 from spikeloom.report.sizes import ChipInUse, CoreLoad, TrafficTable
 from spikeloom.runtime import run
 from spikeloom.runtime.counts import Counts, Tally, count
-from spikeloom.runtime.energy import core_times, energy, latency
-
-Place = tuple[int, int]
-
-
-def small_system(*, chips_held: int = 9, cores: int = 6, offered: int = 5, columns: int = 2, rows: int = 2, per_tile: int = 2) -> Chip:
-    """Loihi with few cores a chip, in a grid of 3 x 3 chips; hops between chips cost 20 pJ and 50 ns."""
-    chip = chips.load("loihi")
-    assert chip.system is not None
-
-    def changed(quantity: Any, value: float) -> Any:
-        return quantity.model_copy(update={"value": float(value)})
-
-    held = chip.system.model_copy(
-        update={
-            "chips": changed(chip.system.chips, chips_held),
-            "cores_per_chip": changed(chip.system.cores_per_chip, offered),
-            "columns": 3,
-            "rows": 3,
-            "hop_energy": changed(chip.system.hop_energy, 20.0),
-            "hop_time": changed(chip.system.hop_time, 50.0),
-        }
-    )
-    mesh = chip.mesh.model_copy(update={"columns": columns, "rows": rows, "cores_per_tile": per_tile})
-    limits = chip.limits.model_copy(update={"cores": changed(chip.limits.cores, cores), "neurons": changed(chip.limits.neurons, 4)})
-    return chip.model_copy(update={"system": held, "mesh": mesh, "limits": limits})
+from spikeloom.runtime.energy import energy, latency
+from spikeloom.runtime.step_times import core_parts
 
 
 def random_traffic(seed: int, cores: int, density: float = 0.3) -> tuple[sp.csr_array[Any], np.ndarray]:
     rng = np.random.default_rng(seed)
     dense = rng.random((cores, cores)) * (rng.random((cores, cores)) < density)
     return sp.csr_array(dense), rng.random(cores) * (rng.random(cores) < 0.5)
-
-
-def walk(a: Place, b: Place) -> list[tuple[Place, Place]]:
-    """The steps of a message: along the row first, then along the column."""
-    steps: list[tuple[Place, Place]] = []
-    x, y = a
-    while x != b[0]:
-        nearer = x + (1 if b[0] > x else -1)
-        steps.append(((x, y), (nearer, y)))
-        x = nearer
-    while y != b[1]:
-        nearer = y + (1 if b[1] > y else -1)
-        steps.append(((x, y), (x, nearer)))
-        y = nearer
-    return steps
-
-
-def kind(step: tuple[Place, Place], chip: Chip) -> int:
-    (x, y), (u, v) = step
-    if (x // chip.mesh.columns, y // chip.mesh.rows) != (u // chip.mesh.columns, v // chip.mesh.rows):
-        return 2
-    return 0 if x != u else 1
 
 
 def brute_routes(between: Any, entering: np.ndarray, places: np.ndarray, chip: Chip) -> tuple[list[float], dict[Any, float], np.ndarray]:
@@ -315,14 +270,13 @@ def test_counts_and_time_on_several_chips_equal_brute_force(seed: int, first: in
     routes = [(at[a], at[b]) for a, b in zip(senders, receivers, strict=True)]
     routes += [(tuple(chip.mesh.entry), at[int(core)]) for core in np.flatnonzero(counts.entering)]
     longest = max(sum(times[kind(step, chip)] for step in walk(a, b)) for a, b in routes)
-    core = max(sum(float(part[c]) for part in core_times(counts, chip).values()) for c in range(deployed.mapping.cores))
+    core = max(sum(float(part.times[c]) for part in core_parts(deployed, counts, chip)) for c in range(deployed.mapping.cores))
     tiles = [
         len({tuple(t) for t in deployed.mapping.tile_of[deployed.mapping.chip_of == k].tolist()}) for k in range(deployed.mapping.chips)
     ]
-    low, high = chip.time.barrier_min.value, chip.time.barrier_max.value
-    barrier = low + (max(tiles) - 1) / (chip.tiles - 1) * (high - low)
+    barrier = chip.time.barrier(max(tiles), chip.tiles).value
     far = system.chip_positions(chip)[: deployed.mapping.chips].sum(axis=1).max()
-    expected = barrier + 2 * far * crossing + (core + busiest) / steps + longest
+    expected = barrier + 2 * far * crossing + core + busiest / steps + longest
     found = latency(deployed, counts, chip)
     assert found.seconds_per_step == pytest.approx(expected * 1e-9)
 

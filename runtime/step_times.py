@@ -1,0 +1,193 @@
+"""How long a step takes under a model of a chip: the slowest core, the busiest link, the longest route, and the barrier.
+
+    step = barrier + F(slowest core, busiest link, longest route),   F: their sum, or the largest of them, as the model says
+
+With loads of single steps (`step_loads`) this is worked out for each step and averaged; with mean loads it is a lower estimate, since no
+core is more loaded than the slowest of its step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compile.deployed import DeployedNetwork
+from ..compile.mapping.system import chip_positions, entries, hop_parts
+from ..errors import UsageError
+from ..hwmodels.chip import Chip, System
+from ..hwmodels.quantity import Quantity
+from ..report.prices import LatencyComponent
+from .counts import Counts
+from .step_loads import Loads
+
+Float = NDArray[np.float64]
+
+NANO = 1e-9
+
+
+class Part(NamedTuple):
+    """A part of a core's step: its times (..., cores) in nanoseconds, and where they come from."""
+
+    name: str
+    times: NDArray[Any]
+    price: Quantity
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The time of a step: its components, which add up to it; `samples` timed and the standard error of the mean, in seconds.
+
+    `slowest`: seconds of the longest step; None, like `error` and `samples` 0, where only mean loads are known.
+    """
+
+    components: list[LatencyComponent]
+    samples: int = 0
+    error: float | None = None
+    slowest: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a step."""
+        return sum(c.seconds_per_step for c in self.components)
+
+
+def step_times(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None = None) -> StepTimes:
+    """Return the time of a step under a model, of each step of `loads` where they are given, else of the mean loads of `counts`.
+
+    Raises:
+        UsageError: several chips, and a model that describes no system of them.
+    """
+    parts = core_parts(deployed, counts, model, loads)
+    totals = np.sum([part.times for part in parts], axis=0)
+    slowest = totals.argmax(axis=-1)
+    of_core = [np.take_along_axis(part.times, slowest[..., None], axis=-1)[..., 0] for part in parts]
+    busy, name, price = _busiest(deployed, counts, model, loads)
+    route = _longest(deployed, counts, model)
+    core_share, link_share, route_share = _shares(model, totals.max(axis=-1), busy, route)
+    where = f"core {int(slowest)}" if loads is None else "slowest core"
+    barriers = _barriers(deployed, model)
+    rows = [*barriers, *(_row(f"{p.name} ({where})", float((t * core_share).mean()), p.price) for p, t in zip(parts, of_core, strict=True))]
+    if model.time.links == "shared":
+        rows.append(_row(f"busiest link ({name})", float((busy * link_share).mean()), price))
+    rows.append(_row("longest route", float((route * route_share).mean()), model.time.hop_horizontal))
+    if loads is None:
+        return StepTimes(rows)
+    each = (totals.max(axis=-1) * core_share + busy * link_share + route * route_share) * NANO
+    fixed = sum(row.seconds_per_step for row in barriers)
+    return StepTimes(rows, len(each), _standard_error(each.mean(axis=1), loads.samples), fixed + float(each.max()))
+
+
+def core_parts(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None = None) -> list[Part]:
+    """Return what each core is busy with, nanoseconds a step: (samples, timesteps, cores) of `loads`, or (cores,) of the mean loads.
+
+    Active updates enter with each core's mean: which neurons are active at a step is not recorded.
+    """
+    times, steps = model.time, deployed.network.timesteps
+    updates, active = counts.core_updates / steps, counts.core_active / steps
+    if loads is None:
+        sops, dense, spikes = counts.core_sops / steps, counts.core_dense / steps, counts.core_spikes / steps
+        sent: NDArray[Any] = np.asarray(counts.between.sum(axis=1)).ravel() / steps
+        received: NDArray[Any] = (np.asarray(counts.between.sum(axis=0)).ravel() + counts.entering) / steps
+    else:
+        sops, dense, spikes, sent, received = loads.sops, loads.dense, loads.spikes, loads.sent, loads.received
+    apart = times.synaptic_op_dense
+    busy = active * times.neuron_update_active.value + (updates - active) * times.neuron_update_inactive.value
+    found = [
+        Part("synaptic operations", (sops if apart is None else sops - dense) * times.synaptic_op.value, times.synaptic_op),
+        Part("neuron updates", np.broadcast_to(busy, sops.shape), times.neuron_update_active),
+        Part("messages out", sent * times.message_out.value, times.message_out),
+    ]
+    for name, load, price in (("synaptic operations, dense", dense, apart), ("spikes out", spikes, times.spike_out)):
+        if price is not None:
+            found.append(Part(name, load * price.value, price))
+    if times.message_in is not None:
+        found.append(Part("messages in", received * times.message_in.value, times.message_in))
+    return found
+
+
+def _shares(model: Chip, core: NDArray[Any], link: Float, route: float) -> list[Float]:
+    """Return the weights, 0 or 1, with which the slowest core, the busiest link and the longest route enter each step."""
+    ways = np.stack([core, link, np.full(core.shape, route)])
+    if model.time.links == "free":
+        ways[1] = 0.0
+    if model.time.overlap == "max":
+        return list((np.arange(3).reshape(3, *[1] * core.ndim) == ways.argmax(axis=0)).astype(np.float64))
+    return [np.ones(core.shape), np.full(core.shape, float(model.time.links == "shared")), np.ones(core.shape)]
+
+
+def _busiest(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None) -> tuple[Float, str, Quantity]:
+    """Return the nanoseconds of the busiest link (samples, timesteps), or () of the mean loads, its name, and where its time comes from."""
+    times = model.time
+    prices = (times.hop_horizontal, times.hop_vertical, _crossing_time(deployed, model), times.message_out)
+    values = np.array([price.value for price in prices])
+    if loads is None or loads.over_links is None or not loads.links:
+        horizontal, vertical, crossing, port = values.tolist()
+        found = counts.links.busiest(deployed.chip, (horizontal, vertical, crossing, port))
+        shape = () if loads is None else loads.sops.shape[:2]
+        return np.full(shape, found.time / deployed.network.timesteps), found.name, prices[found.kind]
+    busy = loads.over_links * values[[link.kind for link in loads.links]]
+    first = busy.argmax(axis=-1)
+    most = loads.links[int(np.bincount(first.ravel()).argmax())]
+    often = float((first == loads.links.index(most)).mean())
+    name = most.name if often == 1 else f"{most.name} in {often:.0%} of the steps"
+    return busy.max(axis=-1), name, prices[most.kind]
+
+
+def _standard_error(means: Float, of: int) -> float | None:
+    """Return the standard error of the mean over samples drawn from `of`; 0 where all of them were timed, None of one alone.
+
+    With the correction for a finite population:  s / sqrt(n) * sqrt((N - n) / (N - 1)).
+    """
+    n = len(means)
+    if n >= of:
+        return 0.0
+    if n == 1:
+        return None
+    return float(means.std(ddof=1) / np.sqrt(n) * np.sqrt((of - n) / (of - 1)))
+
+
+def _barriers(deployed: DeployedNetwork, model: Chip) -> list[LatencyComponent]:
+    """Return the barrier of the chip with the most tiles in use and, with several chips, the barrier across them.
+
+    The second is our own model: a signal is gathered along the chips from the farthest one to chip 0, and the release travels back.
+    """
+    mapping, times = deployed.mapping, model.time
+    tiles = np.unique(np.column_stack([mapping.chip_of, mapping.tile_of]), axis=0)
+    most = int(np.bincount(tiles[:, 0]).max())
+    within = times.barrier(most, model.tiles)
+    rows = [_row(f"barrier ({most} {'tile' if most == 1 else 'tiles'} of a chip)", within.value, within)]
+    if mapping.chips > 1:
+        crossing = _crossing_time(deployed, model)
+        far = int(chip_positions(deployed.chip)[: mapping.chips].sum(axis=1).max())
+        rows.append(_row(f"barrier ({mapping.chips} chips)", 2 * far * crossing.value, crossing))
+    return rows
+
+
+def _crossing_time(deployed: DeployedNetwork, model: Chip) -> Quantity:
+    return system_of(model).hop_time if deployed.mapping.chips > 1 else model.time.hop_horizontal
+
+
+def system_of(model: Chip) -> System:
+    if model.system is None:
+        raise UsageError(
+            f"The network is on several chips; {model.name} describes no system of several, so their links have no price. "
+            f"Name another --energy-model, or add a [system] table to its file."
+        )
+    return model.system
+
+
+def _longest(deployed: DeployedNetwork, counts: Counts, model: Chip) -> float:
+    """Return the nanoseconds of the slowest route of any message."""
+    times = model.time.hop_horizontal.value, model.time.hop_vertical.value, _crossing_time(deployed, model).value
+    places, fed = deployed.places, np.flatnonzero(counts.entering)
+    senders, receivers, _ = entries(counts.between)
+    entry = np.asarray(deployed.chip.mesh.entry)
+    routes = [hop_parts(places[senders], places[receivers], deployed.chip), hop_parts(entry, places[fed], deployed.chip)]
+    return float((np.concatenate(routes) @ np.asarray(times)).max(initial=0.0))
+
+
+def _row(name: str, nanoseconds: float, quantity: Quantity) -> LatencyComponent:
+    return LatencyComponent(name=name, seconds_per_step=nanoseconds * NANO, status=quantity.status, source=quantity.source)
