@@ -144,7 +144,7 @@ On later versions of Python it runs as well, with current versions of NumPy and 
 from {name} import Network  # before Lava itself
 
 network = Network()                       # samples of Network.TIMESTEPS steps, one after another
-my_source.s_out.connect(network.s_in)     # of the shape (Network.INPUTS,); of another shape: my_source.s_out.flatten()
+my_source.s_out.connect(network.s_in)     # of the shape (Network.INPUTS,)
 network.s_out.connect(my_sink.a_in)
 ```
 
