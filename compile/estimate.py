@@ -1,8 +1,8 @@
 """Estimate what a network needs of a chip at least, from fan-ins and fan-outs alone, without listing synapses or placing neurons.
 
-For networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs a little more:
+For networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs more:
 `benchmarks/mapping.py` measures how much, on networks that can be mapped); synaptic operations and neuron updates are exact for the
-given rates.
+given rates. Time is that of a step whose work is spread evenly over those cores, where a chip waits for the most loaded one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ __all__ = ["Estimate", "estimate"]
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
-PICO = 1e-12
+PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
+UPDATES, MESSAGES = "neuron updates, all active", "messages, at least"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Estimate:
 
     `cores_for`: cores that each limit alone requires; `cores`: the largest of these; `chips`: chips that hold them, and whether the chip's
     system has enough; `sops`, `updates`, `spikes`, `messages` (at least): per sample; `components`: dynamic energy, without hops.
+    `step`: parts of a time step with the work spread evenly over `cores`, without routes and busy links; `steps`: of a sample, from its
+    first time step to the output's last; `static_watts`: of these chips, the lowest and the highest published figure.
     """
 
     layers: list[dict[str, Any]]
@@ -46,6 +49,19 @@ class Estimate:
     spikes: float
     messages: float
     components: list[dict[str, Any]]
+    step: list[dict[str, Any]]
+    steps: int
+    static_watts: tuple[float, float]
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds of a time step."""
+        return sum(part["seconds_per_step"] for part in self.step)
+
+    @property
+    def seconds_per_sample(self) -> float:
+        """Seconds from a sample's first time step to the output's last: its time steps, and one for every connection on the way."""
+        return self.seconds_per_step * self.steps
 
     @property
     def joules(self) -> float:
@@ -79,21 +95,45 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     sops = {name: float(out @ rate[name]) * steps for name, out in fan_out.items()}
     counts = {
         "synaptic operations": sum(sops.values()),
-        "neuron updates, all active": float(neurons * steps),
+        UPDATES: float(neurons * steps),
         "spikes out": sum(float(rate[p.name].sum()) * steps for p in network.on_chip),
-        "messages, at least": sum(float(reach[p.name] @ rate[p.name]) * steps for p in senders),
+        MESSAGES: sum(float(reach[p.name] @ rate[p.name]) * steps for p in senders),
     }
+    chips = chip.chips_for(cores)
+    static = chip.energy.static_power.value * MILLI * chips
     return Estimate(
         _layers(network, rate, sops),
         neurons,
         sum(int(values.sum()) for values in fan_in),
         cores_for,
         cores,
-        chip.chips_for(cores),
+        chips,
         cores <= chip.cores_available,
         *counts.values(),
         components=_components(counts, chip),
+        step=_step({name: count / steps / cores for name, count in counts.items()}, cores, chip),
+        steps=steps + _depth(network),
+        static_watts=(static, static),
     )
+
+
+def _depth(network: Network) -> int:
+    """Return the time steps by which the output runs behind the first layer's input on the chip."""
+    depth = network.depth()
+    host = max((depth[p.name] for p in network.spiking if p.place == "host"), default=0)
+    return depth[network.populations[-1].name] - host
+
+
+def _step(of_a_core: dict[str, float], cores: int, chip: Chip) -> list[dict[str, Any]]:
+    """Return the parts of a time step, from the counts of a core that has its even share."""
+    times = chip.time
+    tiles = min(-(-cores // chip.mesh.cores_per_tile), chip.tiles)
+    share = (tiles - 1) / max(chip.tiles - 1, 1)
+    barrier = times.barrier_min.value + share * (times.barrier_max.value - times.barrier_min.value)
+    rows = [("barrier", barrier, times.barrier_max)]
+    prices = {"synaptic operations": times.synaptic_op, UPDATES: times.neuron_update_active, MESSAGES: times.message_out}
+    rows += [(name, of_a_core[name] * price.value, price) for name, price in prices.items()]
+    return [{"name": name, "seconds_per_step": ns * NANO, "status": price.status, "source": price.source} for name, ns, price in rows]
 
 
 def _fan(network: Network, population: Population, chip: set[str]) -> Int:
@@ -153,9 +193,9 @@ def _layers(network: Network, rate: dict[str, Float], sops: dict[str, float]) ->
 def _components(counts: dict[str, float], chip: Chip) -> list[dict[str, Any]]:
     prices: dict[str, Quantity] = {
         "synaptic operations": chip.energy.synaptic_op,
-        "neuron updates, all active": chip.energy.neuron_update_active,
+        UPDATES: chip.energy.neuron_update_active,
         "spikes out": chip.energy.spike_out,
-        "messages, at least": chip.energy.message_out,
+        MESSAGES: chip.energy.message_out,
     }
     return [
         {

@@ -79,12 +79,27 @@ class ComponentOnPaper(Section):
     status: str
 
 
+class TimeOnPaper(Section):
+    """A part of a time step, and the status of its figure."""
+
+    name: str
+    seconds_per_step: Amount
+    status: str
+
+
 class OnPaper(Section):
-    """The least that a network needs of a chip: cores by limit, dynamic joules per sample by component."""
+    """The least that a network needs of a chip: cores by limit, dynamic joules per sample by component, the time of a step and a sample."""
 
     chip: str
     layers: list[LayerOnPaper]
     cores_for: dict[str, Whole]
     joules_per_sample: Amount
     components: list[ComponentOnPaper]
+    cores: Whole
+    chips: Whole
+    steps: Whole
+    step: list[TimeOnPaper]
+    seconds_per_step: Amount
+    seconds_per_sample: Amount
+    static_watts: tuple[Amount, Amount]
     warnings: list[str] = Field(default_factory=list[str])

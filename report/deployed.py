@@ -42,8 +42,8 @@ def sentences(found: Compiled) -> list[tuple[str, str]]:
     return said
 
 
-def on_paper(found: OnPaper) -> tuple[Table, Table, Table]:
-    """Return the layers, the cores that each limit requires, and the dynamic energy of an estimate."""
+def on_paper(found: OnPaper) -> tuple[Table, ...]:
+    """Return the layers, the cores that each limit requires, the dynamic energy and the time of an estimate."""
     layer = Table(
         "Layers, estimated",
         (Column("layer", figure=False), Column("neurons"), Column("synapses"), Column("rate"), Column("SOPs caused")),
@@ -70,6 +70,21 @@ def on_paper(found: OnPaper) -> tuple[Table, Table, Table]:
             row(p.name, compact(p.count_per_sample), si(p.joules_per_unit, "J"), si(p.joules_per_sample, "J"), p.status)
             for p in found.components
         ),
-        note="Hops and static power are not included.",
+        note=f"Hops are not included, nor the static power of {_several(found.chips, 'chip')}: {_watts(found.static_watts)}.",
     )
-    return layer, cores, energy
+    time = Table(
+        f"Time: {si(found.seconds_per_sample, 's')} per sample of {count(found.steps)} steps, {si(found.seconds_per_step, 's')} each",
+        (Column("part of a step", figure=False), Column("time"), Column("status", figure=False)),
+        tuple(row(p.name, si(p.seconds_per_step, "s"), p.status) for p in found.step),
+        note=f"With the work spread evenly over {_several(found.cores, 'core')}; a chip waits for the most loaded one. Without routes.",
+    )
+    return layer, cores, energy, time
+
+
+def _several(number: float, what: str) -> str:
+    return f"{count(number)} {what}{'s' * (number != 1)}"
+
+
+def _watts(watts: tuple[float, float]) -> str:
+    low, high = (si(value, "W") for value in watts)
+    return low if low == high else f"{low} to {high}, as sources differ"

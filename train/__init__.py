@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from .fitting import fit, train_run
     from .own_loop import PruningOptimizer, prune
     from .settings import TrainSettings
+    from .untrained import untrained
 
-__all__ = ["PruningOptimizer", "TrainSettings", "TrainedRun", "fit", "load_dataset", "prune", "samples_of", "train_run"]
+__all__ = ["PruningOptimizer", "TrainSettings", "TrainedRun", "fit", "load_dataset", "prune", "samples_of", "train_run", "untrained"]
 
 if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
     __getattr__, __dir__ = lazy.exports(
@@ -32,5 +33,6 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "prune": ".own_loop",
             "samples_of": "..data.samples",
             "train_run": ".fitting",
+            "untrained": ".untrained",
         },
     )

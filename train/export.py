@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,16 @@ from ..network.model import (
 from .layers import And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
 
-__all__ = ["fold", "network", "write_calibration"]
+__all__ = ["Samples", "fold", "network", "write_calibration"]
+
+
+class Samples(Protocol):
+    """What a network says about the samples that it takes; a data set has it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def levels(self) -> int: ...
 
 
 def fold(model: SpikingNetwork) -> SpikingNetwork:
@@ -120,7 +129,7 @@ def _identity(connection: Connection, kind: torch.dtype) -> nn.Conv2d:
 def network(
     model: SpikingNetwork,
     arithmetic: Mapping[str, IntegerArithmetic] | None,
-    dataset: Dataset,
+    dataset: Samples,
     stages: tuple[Stage, ...],
     provenance: Mapping[str, str],
 ) -> Network:

@@ -20,6 +20,7 @@ from spikeloom.formats.onnx import write
 from spikeloom.hwmodels import chip as chips
 from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection, Synapses
 from spikeloom.runtime import run
+from spikeloom.train import untrained
 
 
 @settings(max_examples=examples(4), deadline=None)
@@ -49,6 +50,28 @@ def test_bounds_hold_and_counts_agree(seed: int) -> None:
     assert found.messages <= results.messages_per_sample * (1 + 1e-9)
     assert found.neurons == network.neurons
     assert found.synapses == network.synapses
+    assert results.latency is not None and found.steps == results.latency.steps
+
+
+def test_a_step_is_the_even_share_of_a_core() -> None:
+    """Two populations of 1,000 neurons, all connected: 9 cores by their words, each with its share of the work, on 3 of 32 tiles."""
+    neuron = IntegerLIF(4095, 2048, 100)
+    network = Network(
+        (Population("input", (1000,), None), Population("a", (1000,), neuron), Population("b", (1000,), neuron)),
+        tuple(Projection(s + t, s, t, Synapses.from_dense(np.ones((1000, 1000), np.int32)), 0, 8) for s, t in (("input", "a"), ("a", "b"))),
+        4,
+        InputSpec(1, 1.0, "events"),
+    )
+    chip = chips.load("loihi2")
+    found = estimate(network, chip, 0.1)
+    step = {part["name"]: part["seconds_per_step"] * 1e9 for part in found.step}
+    assert found.sops == pytest.approx(2_000_000 * 4 * 0.1) and found.steps == 4 + 2
+    assert step["synaptic operations"] == pytest.approx(200_000 / found.cores * 0.7)
+    assert step["neuron updates, all active"] == pytest.approx(2_000 / found.cores * 4.2)
+    tiles = -(-found.cores // 4)
+    assert step["barrier"] == pytest.approx(113 + (tiles - 1) / 31 * (465 - 113))
+    assert found.seconds_per_sample == pytest.approx(sum(step.values()) * 1e-9 * 6)
+    assert found.chips == 1 and 0 < found.static_watts[0] <= found.static_watts[1] == pytest.approx(0.104)
 
 
 def test_a_network_that_no_memory_would_hold() -> None:
@@ -92,3 +115,66 @@ def test_the_command(tmp_path: Path, spikeloom: Callable[..., Any]) -> None:
     assert "Cores that each limit asks for" in shown
     assert all(limit in shown for limit in ("neurons", "synapse words", "input axons", "output axons"))
     assert "by the model loihi2" in shown and "assumed" in shown
+
+
+def test_a_network_by_name(spikeloom: Callable[..., Any]) -> None:
+    words = (
+        "--net",
+        "vggsnn",
+        "--shape",
+        "2,16,16",
+        "--temporal",
+        "--sparsity",
+        "0.9,output=0.5",
+        "--rate",
+        "0.1",
+        "--set",
+        "net.width=4",
+        "-T",
+        5,
+    )
+    document = json.loads(spikeloom("estimate", *words, "--json").out)
+    network = untrained("vggsnn", (2, 16, 16), sparsity=0.9, by_layer={"output": 0.5}, temporal=True, options={"width": 4}, timesteps=5)
+    weights = {p.target: (p.synapses.weights, p.trained.possible_weights) for p in network.projections}
+    assert weights["conv2"] == (round(0.1 * 8 * 4 * 9), 8 * 4 * 9) and weights["output"] == (160, 320)
+    assert document["steps"] == 5 + 9 and document["layers"][0]["name"] == "input"
+    compiled = Compilation(network).run_passes().network
+    assert document["synapses"] == compiled.synapses and document["neurons"] == compiled.neurons
+    assert document["seconds_per_sample"] == pytest.approx(sum(part["seconds_per_step"] for part in document["step"]) * 14)
+    shown = " ".join(spikeloom("estimate", *words).out.split())
+    assert "per sample of 14 steps" in shown and "removed at random" in shown and "static power of 1 chip" in shown
+
+
+def test_every_network_has_an_estimate_by_name() -> None:
+    from spikeloom import registry
+    from spikeloom.train import networks
+
+    for net in registry.names(networks):
+        options = {"hidden": (30,)} if net == "fc" else {"width": 4}
+        network = untrained(net, (3, 32, 32), sparsity=0.5, options=options)
+        found = estimate(Compilation(network, encoding="rate").run_passes().network, chips.load("loihi2"), 0.1)
+        assert found.cores >= 1 and found.seconds_per_sample > 0, net
+        shared = [p for p in network.projections if p.trained.possible_weights > 0]
+        assert 0.45 < sum(p.synapses.weights for p in shared) / sum(p.trained.possible_weights for p in shared) < 0.55, net
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "No network was named"),
+        (("runs/x", "--net", "fc"), "Leave one out"),
+        (("runs/x", "--sparsity", "0.5"), "--sparsity: for a network by name"),
+        (("runs/x", "--set", "net.width=4"), "--set net.width=: for a network by name"),
+        (("--net", "fc", "--rate", "0.1"), "needs --shape"),
+        (("--net", "fc", "--shape", "9"), "needs --rate"),
+        (("--net", "fc", "--shape", "9,x", "--rate", "0.1"), "--shape has the size 'x'"),
+        (("--net", "fc", "--shape", "9", "--rate", "0.1", "--sparsity", "half"), "--sparsity is 'half'"),
+        (("--net", "fc", "--shape", "9", "--rate", "0.1", "--sparsity", "1.5"), "sparsity is 1.5"),
+        (("--net", "fc", "--shape", "9", "--rate", "0.1", "--sparsity", "0,hiden=0.5"), "hidden1"),
+        (("--net", "fcc", "--shape", "9", "--rate", "0.1"), "Known: 6conv2fc, fc"),
+        (("--net", "fc", "--shape", "9", "--rate", "0.1", "--set", "net.widht=4"), "hidden"),
+    ],
+)
+def test_networks_by_name_that_are_refused(words: tuple[str, ...], said: str, spikeloom: Callable[..., Any]) -> None:
+    refused = spikeloom("estimate", *words)
+    assert refused.code == 2 and said in " ".join(refused.err.split())

@@ -1,0 +1,114 @@
+"""Published sparse networks on Loihi, Loihi 2 and Hala Point, on paper: what docs/results/mapping.md shows.
+
+python benchmarks/on_paper.py [--rate 0.1]
+
+Each network has the shape and the connectivity that its paper states. The weights that are left are drawn at random, the same share in
+each layer, since no paper prints the shares of its layers; only the output layer of fc, 1 % of its weights, keeps them all: at the same
+share as the others, three hidden neurons of four would have no synapse to any class.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NamedTuple
+
+from spikeloom.compile.compiler import Compilation
+from spikeloom.compile.estimate import Estimate, estimate
+from spikeloom.hwmodels import chip as chips
+from spikeloom.hwmodels.chip import Chip
+from spikeloom.train import untrained
+
+
+class Published(NamedTuple):
+    """A network of a paper: its name here, the shape of a sample, classes, time steps, and connectivities in percent with their methods."""
+
+    net: str
+    data: str
+    shape: tuple[int, ...]
+    classes: int
+    timesteps: int
+    connectivity: tuple[tuple[str, float], ...]
+
+
+PUBLISHED = (
+    Published("fc", "MNIST", (784,), 10, 8, (("dense", 100), ("CH-SNN", 2.25))),
+    Published(
+        "6conv2fc", "CIFAR-10", (3, 32, 32), 10, 8, (("dense", 100), ("Grad R", 5.08), ("UPR", 1.16), ("Grad R", 0.73), ("UPR", 0.63))
+    ),
+    Published("vggsnn", "CIFAR10-DVS", (2, 48, 48), 10, 10, (("dense", 100), ("ESL", 10), ("UPR", 4.46), ("UPR", 0.77))),
+    Published("resnet19", "CIFAR-100", (3, 32, 32), 100, 4, (("dense", 100), ("ESL", 50))),
+    Published("sew-resnet18", "CIFAR-100", (3, 32, 32), 100, 4, (("dense", 100), ("UPR", 3.6))),
+)
+HALA_POINT = "loihi2"
+
+
+def on(chip: Chip, one: Published, percent: float, rate: float) -> tuple[Estimate, int, int]:
+    """Estimate a network on a chip; return its neurons and synapses as well."""
+    temporal, left, by_layer = one.data.endswith("DVS"), percent / 100, dict[str, float]()
+    if one.net == "fc":
+        hidden, output = 784 * 800, 800 * one.classes
+        left, by_layer = (left * (hidden + output) - output) / hidden, {"output": 0.0}
+    network = untrained(
+        one.net,
+        one.shape,
+        classes=one.classes,
+        timesteps=one.timesteps,
+        sparsity=1 - left,
+        by_layer=by_layer,
+        temporal=temporal,
+    )
+    compiled = Compilation(network, chip=chip, encoding=None if temporal else "rate").run_passes().network
+    return estimate(compiled, chip, rate), compiled.neurons, compiled.synapses
+
+
+def row(one: Published, method: str, percent: float, rate: float) -> str:
+    """Return a row of the table."""
+    first, _, _ = on(chips.load("loihi"), one, percent, rate)
+    second, neurons, synapses = on(chips.load(HALA_POINT), one, percent, rate)
+    whole = chips.load(HALA_POINT).cores_available
+    low, high = second.static_watts
+    static = f"{high:.2f} W" if low == high else f"{low:.2f} to {high:.2f} W"
+    times = f"{second.seconds_per_sample * 1e3:.3f} ms"
+    bound = max(second.cores_for, key=lambda name: second.cores_for[name]).replace("_", " ")
+    cells = (
+        f"{one.net}, {one.data}, T {one.timesteps}",
+        f"{percent:g} % ({method})",
+        f"{neurons:,}",
+        f"{synapses / 1e6:,.3g} M" if synapses < 1e9 else f"{synapses / 1e9:,.3g} G",
+        f"{first.cores:,}{'' if first.fits else ' (a chip has 128)'}",
+        f"{second.cores:,} on {second.chips:,}",
+        bound,
+        f"{100 * second.cores / whole:.2g} %" if second.fits else "does not fit",
+        f"{second.messages / one.timesteps / 1e3:,.1f}k",
+        times,
+        static,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=0.1, help="spikes per neuron, input and time step")
+    rate = parser.parse_args().rate
+    heads = (
+        "network",
+        "connectivity",
+        "neurons",
+        "synapses",
+        "Loihi cores",
+        "Loihi 2 cores, chips",
+        "limited by",
+        "of Hala Point",
+        "messages / step",
+        "time / sample",
+        "static power",
+    )
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for one in PUBLISHED:
+        for method, percent in one.connectivity:
+            print(row(one, method, percent, rate), flush=True)
+
+
+if __name__ == "__main__":
+    main()
