@@ -70,6 +70,6 @@ def _import(name: str, folder: Path) -> None:
         for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
             del sys.modules[loaded]
         raise BackendError(
-            f"{sys.executable} cannot import Lava ({type(error).__name__}: {error}). Lava sets the start method of multiprocessing when "
-            f"it is imported, so call to_lava before anything else sets it, and before Lava is imported. {WAY_OUT}"
+            f"{sys.executable} cannot import Lava ({type(error).__name__}: {error}). Call to_lava before Lava is imported, and leave the "
+            f"start method of multiprocessing at fork, which Lava needs. {WAY_OUT}"
         ) from error

@@ -150,8 +150,8 @@ def test_every_network_has_an_estimate_by_name() -> None:
     from spikeloom.train import networks
 
     for net in registry.names(networks):
-        options = {"hidden": (30,)} if net == "fc" else {"width": 4}
-        network = untrained(net, (3, 32, 32), sparsity=0.5, options=options)
+        options = {"hidden": (30,)} if net == "fc" else {"width": 2}
+        network = untrained(net, (3, 16, 16), sparsity=0.5, options=options)
         found = estimate(Compilation(network, encoding="rate").run_passes().network, chips.load("loihi2"), 0.1)
         assert found.cores >= 1 and found.seconds_per_sample > 0, net
         shared = [p for p in network.projections if p.trained.possible_weights > 0]

@@ -338,7 +338,9 @@ def test_to_lava_without_lava(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 IN_PYTHON = """
+import multiprocessing
 import sys
+multiprocessing.set_start_method("fork")  # as other libraries do; Lava sets it again
 import numpy as np
 import spikeloom
 from spikeloom.errors import UsageError

@@ -54,7 +54,7 @@ def test_a_notebook_runs(book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """It prints what it holds, apart from numbers."""
     client, _ = library("nbclient"), library("ipykernel")
     nbformat = library("nbformat")
-    if 'backend="lava"' in book.read_text(encoding="utf-8").replace("\\", ""):
+    if re.search(r'backend="lava"|to_lava', book.read_text(encoding="utf-8").replace("\\", "")):
         library("lava")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
