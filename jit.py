@@ -13,6 +13,9 @@ be written counts as missing.
 numba counts references to every array that a kernel is given, up and down at each call and atomically: a hundred nanoseconds. A kernel
 that makes no arrays and keeps none needs no counts: it uses `jit`, with which numba refuses to compile kernels that make arrays. Those
 use `jit_allocating`. All run without the interpreter's lock.
+
+A fifth of the time that compiling takes goes into the code by which Python, or C, calls a kernel. No kernel here has the code for C, and
+those that only other kernels call use `jit_inner`, which leaves out that for Python.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["compiling_seconds", "has_code", "jit", "jit_allocating", "jit_inline", "jit_parallel", "prange", "variant"]
+__all__ = ["compiling_seconds", "has_code", "jit", "jit_allocating", "jit_inline", "jit_inner", "jit_parallel", "prange", "variant"]
 
 try:
     import numba
@@ -57,6 +60,21 @@ def jit(function: Kernel) -> Any:
 def jit_allocating(function: Kernel) -> Any:
     """Compile a kernel that makes arrays."""
     return _compiled(function)
+
+
+def jit_inner(function: Kernel) -> Any:
+    """Compile a kernel that makes no arrays and is called by other kernels only: a call from Python raises TypeError."""
+    dispatcher = _compiled(function, _nrt=False, no_cpython_wrapper=True)
+    if numba is not None:
+
+        def add(compiled: Any) -> None:
+            dispatcher.overloads[tuple(compiled.signature.args)] = compiled  # not among those that a call from Python finds
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            raise TypeError(f"{function.__qualname__} is called by compiled kernels only; from Python, call its `py_func`.")
+
+        dispatcher.add_overload, dispatcher._compile_for_args = add, refuse
+    return dispatcher
 
 
 def jit_inline(function: Kernel) -> Any:
@@ -97,7 +115,8 @@ def variant(function: Kernel, name: str, **names: Any) -> Any:
 def _compiled(function: Kernel, **options: Any) -> Any:
     if numba is None:
         return function
-    dispatcher: Any = numba.njit(nogil=True, **options)(function)
+    decorator: Any = numba.njit
+    dispatcher = decorator(nogil=True, no_cfunc_wrapper=True, **options)(function)
     with suppress(RuntimeError):  # no folder can hold compiled code
         dispatcher._cache = _kept(function, repr(sorted(options.items())))
     return dispatcher

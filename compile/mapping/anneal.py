@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_allocating
+from ...jit import jit, jit_inner
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -67,12 +67,14 @@ def anneal(problem: Problem, slot_of: Int, *, moves: int, heat: float, seed: int
         return slot_of
     core_at = np.full(len(problem.at), -1, np.int64)
     core_at[slot_of] = np.arange(problem.cores)
+    found = slot_of.copy()
     arrays = (problem.indptr, problem.indices, problem.traffic, problem.pull, problem.at, problem.entry, problem.place, problem.table)
-    found = _anneal(*arrays, slot_of.copy(), core_at, EPOCHS, max(1, moves // EPOCHS), heat, np.uint64(seed % (1 << 63)))
+    random = np.array([seed % (1 << 63)], np.uint64)
+    _anneal(*arrays, slot_of.copy(), core_at, problem.at[slot_of], found, EPOCHS, max(1, moves // EPOCHS), heat, random)
     return found if cost(problem, found) < cost(problem, slot_of) else slot_of
 
 
-@jit
+@jit_inner
 def _random(state: Any) -> Any:
     """Return the next 53 bits of SplitMix64 (Steele et al., 2014) as a number in 0..1; `state` (1,) moves on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -83,13 +85,13 @@ def _random(state: Any) -> Any:
     return np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16
 
 
-@jit
+@jit_inner
 def _below(state: Any, bound: Any) -> Any:
     """Return a random integer in 0..bound-1."""
     return min(np.int64(_random(state) * bound), bound - 1)
 
 
-@jit
+@jit_inner
 def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, traffic: Any, pull: Any, at: Any, entry: Any) -> Any:
     """Return the change in cost when `core` moves to (x, y), leaving out its traffic with `other` (they swap)."""
     a, b = at[core, 0], at[core, 1]
@@ -101,7 +103,7 @@ def _change(core: Any, other: Any, x: Any, y: Any, indptr: Any, indices: Any, tr
     return total
 
 
-@jit
+@jit_inner
 def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, place: Any, table: Any, state: Any) -> Any:
     """Return a slot to try for `core`, or -1: beside a core it exchanges messages with, or up to `reach` tiles from its own."""
     links = indptr[core + 1] - indptr[core]
@@ -119,7 +121,7 @@ def _target(core: Any, reach: Any, slot_of: Any, indptr: Any, indices: Any, plac
     return table[column, row, depth]
 
 
-@jit_allocating
+@jit
 def _anneal(
     indptr: Any,
     indices: Any,
@@ -131,20 +133,19 @@ def _anneal(
     table: Any,
     slot_of: Any,
     core_at: Any,
+    at: Any,
+    best: Any,
     epochs: int,
     tries: int,
     heat: float,
-    seed: Any,
-) -> Any:
-    """Run the schedule: epoch -1 measures, the others cool by the same factor each, the last ones accept only improvements."""
+    state: Any,
+) -> None:
+    """Run the schedule: epoch -1 measures, the others cool by the same factor each, the last ones accept only improvements.
+
+    `slot_of`, `core_at` and `at`, the coordinates of each core, change. `best` holds the start, and on return the cheapest placement found.
+    """
     cores = slot_of.size
-    state = np.empty(1, np.uint64)
-    state[0] = seed
-    at = np.empty((cores, 2))
-    for core in range(cores):
-        at[core] = spots[slot_of[core]]
     widest = max(table.shape[0], table.shape[1])
-    best = slot_of.copy()
     gained, lowest, temperature = 0.0, 0.0, 0.0
     worse, count = 0.0, 0
     for epoch in range(-1, epochs):
@@ -168,15 +169,15 @@ def _anneal(
                 continue
             gained += delta
             slot_of[core], core_at[slot], core_at[old] = slot, core, other
-            at[core] = spots[slot]
+            at[core, 0], at[core, 1] = spots[slot, 0], spots[slot, 1]
             if other >= 0:
                 slot_of[other] = old
-                at[other] = spots[old]
+                at[other, 0], at[other, 1] = spots[old, 0], spots[old, 1]
         if measuring:
             temperature = heat * worse / max(count, 1)
         else:
             if gained < lowest:
                 lowest = gained
-                best[:] = slot_of
+                for c in range(cores):
+                    best[c] = slot_of[c]
             temperature = 0.0 if epoch > 0.95 * epochs else temperature * COOLING ** (1.0 / epochs)
-    return best

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
-from ...jit import jit, jit_allocating
+from ...jit import jit
 from . import kernels
 from .load import Wiring, layouts, least_words, limits
 
@@ -35,7 +35,6 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     return _fill(order, breaks, *by_target, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
 
 
-@jit_allocating
 def _fill(
     order: Int,
     breaks: NDArray[np.bool_],
@@ -56,6 +55,7 @@ def _fill(
     count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that a source reached, and its synapses there
     count[:, 0] = -1
     seen = np.full(indptr.size + 1, -1, np.int64)
+    touched = np.empty((pointers.size - 1) * kinds, np.int64)
     start, core, mark = 0, 0, 0
     while start < order.size:
         end = _prefix(start, core, order, breaks, indptr, sources, pointers, targets, outside, held, least, core_of, count, seen)
@@ -64,14 +64,14 @@ def _fill(
         while bad - good > 1:
             members = np.sort(order[start:probe])
             mark += 1
-            words, inputs, longest = kernels.set_load(members, indptr, groups, kinds, table, word_bits, scratch, mark)
+            words, inputs, longest = kernels.set_load(members, indptr, groups, kinds, table, word_bits, scratch, touched, mark)
             if words <= held[WORDS] and inputs <= held[INPUTS] and longest <= held[LONGEST]:
                 good = probe
             else:
                 bad = probe
             probe = (good + bad) // 2
         if good == start:
-            return core_of, order[start]
+            return core_of, int(order[start])
         core_of[order[good:end]] = -1
         start = good
         core += 1

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_allocating, jit_inline
+from ...jit import jit, jit_inline, jit_inner
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 SPARSE, RUNLENGTH = 0, 1
 
 
-@jit_allocating
 def reach(pointers: Int, targets: Int32, core_of: Int, cores: int) -> Int:
     """Return the number of distinct cores among the targets of each source."""
-    seen = np.full(cores, -1, np.int64)
     distinct = np.zeros(pointers.size - 1, np.int64)
+    _reach(pointers, targets, core_of, np.full(cores, -1, np.int64), distinct)
+    return distinct
+
+
+@jit
+def _reach(pointers: Int, targets: Int32, core_of: Int, seen: Int, distinct: Int) -> None:
+    """Count into `distinct` (sources,), zeros; `seen` (cores,): -1."""
     for u in range(pointers.size - 1):
         for j in range(pointers[u], pointers[u + 1]):
             core = core_of[targets[j]]
             if seen[core] != u:
                 seen[core] = u
                 distinct[u] += 1
-    return distinct
 
 
-@jit_allocating
 def core_pairs(pointers: Int, targets: Int32, core_of: Int, cores: int) -> tuple[Int, Int]:
     """Return the distinct (source, core) pairs, sorted by source, then core."""
     distinct = reach(pointers, targets, core_of, cores)
-    seen = np.full(cores, -1, np.int64)
-    sources, found = np.empty(distinct.sum(), np.int64), np.empty(distinct.sum(), np.int64)
+    found = np.empty(distinct.sum(), np.int64)
+    _core_pairs(pointers, targets, core_of, np.full(cores, -1, np.int64), found)
+    return np.divmod(np.sort(found), cores)
+
+
+@jit
+def _core_pairs(pointers: Int, targets: Int32, core_of: Int, seen: Int, found: Int) -> None:
+    """Write each pair to `found` as source * cores + core, by source; `seen` (cores,): -1."""
     end = 0
     for u in range(pointers.size - 1):
-        start = end
         for j in range(pointers[u], pointers[u + 1]):
             core = core_of[targets[j]]
             if seen[core] != u:
                 seen[core] = u
-                sources[end], found[end] = u, core
+                found[end] = u * seen.size + core
                 end += 1
-        found[start:end].sort()
-    return sources, found
 
 
-@jit
+@jit_inner
 def list_bits(count: int, span: int, fillers: Int, layouts: Int) -> int:
     """Return the bits of the entries of one group of a list in the cheapest format.
 
@@ -62,33 +70,38 @@ def list_bits(count: int, span: int, fillers: Int, layouts: Int) -> int:
     return best
 
 
-@jit_allocating
-def local_numbers(core_of: Int, cores: int) -> Int32:
-    """Return each neuron's number on its core, in global order."""
-    used = np.zeros(cores, np.int32)
-    local = np.empty(core_of.size, np.int32)
-    for v in range(core_of.size):
-        local[v] = used[core_of[v]]
-        used[core_of[v]] += 1
-    return local
-
-
-@jit_allocating
 def loads(pointers: Int, targets: Int32, kinds: int, outside: int, core_of: Int, cores: int, layouts: Int, word_bits: int) -> Int:
     """Return (cores, 5): neurons, words, input axons, output axons and the longest list of each core.
 
     `pointers`, `targets`: the synapses by group, `kinds` groups for each source; each group has entries of its own, and the list of a
     source, all its groups, is rounded up to words.
     """
-    held = np.zeros((cores, 5), np.int64)
-    for core in core_of:
-        held[core, 0] += 1
-    local = local_numbers(core_of, cores)
-    seen, listed = np.full(cores, -1, np.int64), np.full(cores, -1, np.int64)
-    count, first, last = np.zeros(cores, np.int64), np.zeros(cores, np.int64), np.zeros(cores, np.int64)
-    fillers = np.zeros((cores, layouts.shape[0]), np.int64)
-    bits = np.zeros(cores, np.int64)
-    touched, here = np.empty(cores, np.int64), np.empty(cores, np.int64)
+    held, local = np.zeros((cores, 5), np.int64), np.empty(core_of.size, np.int32)
+    scratch, fillers = np.full((8, cores), -1, np.int64), np.zeros((cores, layouts.shape[0]), np.int64)
+    _loads(pointers, targets, kinds, outside, core_of, layouts, word_bits, held, local, scratch, fillers)
+    return held
+
+
+@jit
+def _loads(
+    pointers: Int,
+    targets: Int32,
+    kinds: int,
+    outside: int,
+    core_of: Int,
+    layouts: Int,
+    word_bits: int,
+    held: Int,
+    local: Int32,
+    scratch: Int,
+    fillers: Int,
+) -> None:
+    """Do the work of `loads`: count into `held`, zeros; `local`: for each neuron's number on its core; `scratch` (8, cores): -1."""
+    seen, listed, count, first, last = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    bits, touched, here = scratch[5], scratch[6], scratch[7]
+    for v in range(core_of.size):
+        local[v] = held[core_of[v], 0]
+        held[core_of[v], 0] += 1
     for u in range((pointers.size - 1) // kinds):
         lists = 0
         for g in range(u * kinds, (u + 1) * kinds):
@@ -100,7 +113,8 @@ def loads(pointers: Int, targets: Int32, kinds: int, outside: int, core_of: Int,
                     here[parts] = core
                     parts += 1
                     count[core], first[core] = 0, number
-                    fillers[core] = 0
+                    for f in range(layouts.shape[0]):
+                        fillers[core, f] = 0
                 else:
                     _add_fillers(fillers[core], int(number - last[core]), layouts)
                 count[core] += 1
@@ -121,7 +135,6 @@ def loads(pointers: Int, targets: Int32, kinds: int, outside: int, core_of: Int,
             held[core, 4] = max(held[core, 4], words)
         if u >= outside:
             held[core_of[u - outside], 3] += lists
-    return held
 
 
 @jit_inline
@@ -132,20 +145,16 @@ def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
             fillers[f] += (gap - 1) >> layouts[f, 3]
 
 
-@jit_allocating
+@jit
 def set_load(
-    members: Int, indptr: Int, groups: Int32, kinds: int, layouts: Int, word_bits: int, scratch: Int, mark: int
+    members: Int, indptr: Int, groups: Int32, kinds: int, layouts: Int, word_bits: int, scratch: Int, touched: Int, mark: int
 ) -> tuple[int, int, int]:
     """Return words, input axons and the longest list of the neurons `members` (ascending) on one core.
 
     `groups`: the group of each synapse, `kinds` for each source;
     `scratch`: (groups, 6 + formats) seen, count, first, last; whether the source is listed, its bits (in its first group); fillers. A group
-    with another `mark` in `seen` counts as new.
+    with another `mark` in `seen` counts as new. `touched`: (groups,) scratch.
     """
-    synapses = 0
-    for v in members:
-        synapses += indptr[v + 1] - indptr[v]
-    touched = np.empty(min(synapses, scratch.shape[0]), np.int64)
     parts = 0
     for number in range(members.size):
         v = members[number]
@@ -154,7 +163,8 @@ def set_load(
             if state[0] != mark:
                 state[0] = mark
                 state[1], state[2] = 0, number
-                state[6:] = 0
+                for f in range(layouts.shape[0]):
+                    state[6 + f] = 0
                 touched[parts] = groups[j]
                 parts += 1
             else:
@@ -179,14 +189,18 @@ def set_load(
     return words, lists, longest
 
 
-@jit_allocating
 def entering(order: Int, core_of: Int, indptr: Int, sources: Int32, rates: NDArray[np.float64]) -> float:
     """Return messages per step into the neurons of `order`, which lists those of a core one after another."""
-    last = np.full(rates.size, -1, np.int64)
+    return float(_entering(order, core_of, indptr, sources, rates, np.full(rates.size, -1, np.int64)))
+
+
+@jit
+def _entering(order: Int, core_of: Int, indptr: Int, sources: Int32, rates: NDArray[np.float64], last: Int) -> Any:
+    """Do the work of `entering`; `last` (sources,): -1."""
     total = 0.0
     for v in order:
         for j in range(indptr[v], indptr[v + 1]):
             if last[sources[j]] != core_of[v]:
                 last[sources[j]] = core_of[v]
                 total += rates[sources[j]]
-    return float(total)
+    return total

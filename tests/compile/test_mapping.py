@@ -462,3 +462,23 @@ def test_silent_neurons_need_no_cores_of_their_own() -> None:
     )
     mapping = build(network, ones(network), small_chip(neurons=12))
     assert mapping.cores == 2 == mapping.cores_bound
+
+
+FORMS = """
+from spikeloom.cli.warm import network, small_cores
+from spikeloom.compile import compile_network
+from spikeloom.compile.mapping import anneal, fill, kernels, refine_kernels, settle
+chip = small_cores()
+compile_network(network(0.5, "rate"), chip=chip)
+for module in (anneal, fill, kernels, refine_kernels, settle):
+    for name, value in vars(module).items():
+        if hasattr(value, "overloads"):
+            print(name, len(value.overloads))
+"""
+
+
+def test_a_mapping_compiles_each_kernel_in_one_form(tmp_path: Path) -> None:
+    """Numba compiles a function again for every type and every literal that it is called with: that doubled the wait of the first run."""
+    done = subprocess.run([sys.executable, "-c", FORMS], capture_output=True, text=True, check=True, cwd=tmp_path)
+    forms = {name: int(count) for name, count in (line.split() for line in done.stdout.splitlines())}
+    assert {"_sweep", "fits", "move", "_anneal"} <= forms.keys() and max(forms.values()) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import spikeloom
-from spikeloom.jit import VARIABLE
+from spikeloom.jit import VARIABLE, jit, jit_inner
 
 ROOT = Path(spikeloom.__file__).resolve().parent
 # A package of two files: a kernel, what it calls, a constant, and an intrinsic with a helper.
@@ -174,7 +174,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     after = digests(tmp_path)
     changed = {name.removeprefix("spikeloom.") for name, digest in before.items() if after[name] != digest}
     reached = {
-        "compile.mapping.fill._fill",
+        "compile.mapping.kernels.set_load",
         "runtime.native.kernels.tiles.gather_tiles",
         "runtime.native.kernels.sums.sum_rows",
         "train.kernels.lif_forward",
@@ -196,3 +196,22 @@ def test_nothing_but_jit_calls_the_compiler() -> None:
         used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         used |= {f"numba.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "numba" for a in n.names}
         assert not [name for name in used if name.startswith("numba.") and decorators.fullmatch(name)], path
+
+
+def test_a_kernel_for_kernels_refuses_a_call_from_python() -> None:
+    """It has no code for such a call, before and after a kernel has compiled it."""
+    pytest.importorskip("numba")
+
+    @jit_inner
+    def doubled(x: int) -> int:
+        return 2 * x
+
+    @jit
+    def fourfold(x: int) -> int:
+        return doubled(doubled(x))
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"doubled is called by compiled kernels only"):
+            doubled(3)
+        assert fourfold(3) == 12
+    assert doubled.py_func(3) == 6

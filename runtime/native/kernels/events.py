@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....jit import jit
+from ....jit import jit, jit_inner
 from .api import add_eight, strip
 from .lanes import CHUNK
 from .limits import EIGHT
 
 
-@jit
+@jit_inner
 def _lines_of(source: Any, first: int, together: int, lines: Any) -> None:
     """Write steps `first` on of (steps, sources) payloads as (sources, 8); zeros where there are fewer than eight."""
     sources, flat = source.shape[1], source.reshape(source.size)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ....jit import jit, variant
+from ....jit import jit, jit_inner, variant
 from .api import sum_bits, sum_pairs, sum_step_bits
 from .lanes import BYTES, CHUNK, STEPS
 from .moves import spread
@@ -322,7 +322,7 @@ def run_or(source: Any, pool: int, geometry: Any, dead: Any, shape: Any, mask: i
                     sums[1, at + x] += fired
 
 
-@jit
+@jit_inner
 def _or_row(plane: Any, pool: int, corner: int, pitch: int, into: Any) -> None:
     """Write the OR of a row of windows, the first of them at `corner` of the plane."""
     into[:] = 0

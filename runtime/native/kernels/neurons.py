@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....hwmodels.fixed_point import ALIGN
-from ....jit import jit
+from ....jit import jit, jit_inner
 from .api import run_lanes
 from .lanes import SAMPLES, STEPS
 from .plain import put
@@ -49,7 +49,7 @@ def lif_any(
                 sums[1, at + i // lanes] += (u != 0) | (v != 0)
 
 
-@jit
+@jit_inner
 def add_lanes(counts: Any, words: Any, neurons: int, block: Any, sums: Any, at: int) -> None:
     """Add each neuron's lanes that hold samples, of uint8 (2, at least neurons * lanes), to `sums`, (2, neurons), from `at` on.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....jit import jit
+from ....jit import jit, jit_inner
 from ....network.coding import MULTIPLIERS, ROUNDS, WEYL
 from .lanes import BYTES, CHUNK, STEPS
 from .limits import EIGHT, POINT
@@ -19,7 +19,7 @@ __all__ = ["add_eight", "count_and_transpose", "draw", "run_fused", "run_lanes",
 __all__ += ["transpose"]
 
 
-@jit
+@jit_inner
 def add_lines(source: Any, base: int, places: Any, weights: Any, begin: int, end: int, acc: Any) -> None:
     """acc[l] += sum over the synapses k in begin..end of  weights[k] source[base + places[k] + l]."""
     size, k = acc.size, begin
@@ -119,7 +119,7 @@ def run_lanes(
                 put(fired, spikes, start, pitch, t, i, packing)
 
 
-@jit
+@jit_inner
 def _step_halving(arriving: Any, potentials: Any, registers: Any, spikes: Any) -> Any:
     """Advance halving neurons by a step, CHUNK of them; return their spikes and active updates.
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ....hwmodels.fixed_point import DECAY_ONE, STATE_LIMIT
-from ....jit import jit
+from ....jit import jit, jit_inner
 
 
-@jit
+@jit_inner
 def decayed(state: Any, keep: Any) -> Any:
     """Return  state * keep / 4096  rounded toward zero."""
     product = state * keep

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....hwmodels.crossbar import STATE_MAX
 from ....hwmodels.fixed_point import ALIGN
-from ....jit import jit
+from ....jit import jit, jit_inner
 from .step import lif_step
 
 __all__ = ["advance"]
@@ -86,7 +86,7 @@ def _add(t: int, projection: Any, pointers: Any, targets: Any, weights: Any, sen
             a[j] += held[j] << exponent if exponent >= 0 else held[j] >> -exponent
 
 
-@jit
+@jit_inner
 def _step_neurons(layer: Any, bias: Any, alive: Any, sums: Any, u: Any, v: Any, row: Any) -> None:
     one = np.int64(1)
     keep_u, keep_v, bar, soft = 4095 * one - layer[3], 4096 * one - layer[4], layer[5] << ALIGN, layer[6] == 1
@@ -97,7 +97,7 @@ def _step_neurons(layer: Any, bias: Any, alive: Any, sums: Any, u: Any, v: Any, 
             row[j] = 0
 
 
-@jit
+@jit_inner
 def _step_crossbars(layer: Any, alive: Any, sums: Any, v: Any, row: Any) -> None:
     limit, threshold, leak = np.int64(STATE_MAX), layer[3], layer[4]
     for j in range(layer[0], layer[1]):

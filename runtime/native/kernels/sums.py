@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....jit import jit, variant
+from ....jit import jit, jit_inner, variant
 from .api import sum_bits, sum_pairs, sum_step_bits
 
 sum_lanes: Any = None  # `sum_pairs` or `sum_bits`, see `variant`
 
 
-@jit
+@jit_inner
 def sum_row(indptr: Any, indices: Any, weights: Any, source: Any, row: int, acc: Any) -> None:
     """acc[l] = sum over the synapses of `row` of  w source[i, l];  `source`: (sources, lanes)."""
     acc[:] = 0
@@ -28,7 +28,7 @@ def sum_row(indptr: Any, indices: Any, weights: Any, source: Any, row: int, acc:
         k += 1
 
 
-@jit
+@jit_inner
 def add_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, rows: Any, total: Any
 ) -> None:
@@ -62,7 +62,7 @@ def add_taps(
             _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, total[t, y])
 
 
-@jit
+@jit_inner
 def add_strided_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, geometry: Any, total: Any
 ) -> None:

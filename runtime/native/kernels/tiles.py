@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....jit import jit
+from ....jit import jit, jit_inner
 from .api import count_and_transpose, strip, transpose
 from .lanes import CHUNK
 
 
-@jit
+@jit_inner
 def gather_block(source: Any, at: int, apart: int, steps: int, out: Any, pitch: int, few: Any, counts: Any) -> int:
     """Write a full block of samples, `apart` bytes each, from `at` on, as inputs, `pitch` bytes each: (steps, CHUNK).
 
