@@ -18,7 +18,7 @@ from ..nir.signals import Kernel, Signal
 from .cells import Cell
 from .expressions import Expression, leaves
 
-__all__ = ["ENTRY", "Drawn", "Neurons", "build", "gains"]
+__all__ = ["ENTRY", "Drawn", "Neurons", "Part", "build", "gains"]
 
 ENTRY = "input"
 MAX_DENSE = 1 << 28  # entries of a matrix written out from one that applies to every row of a map
@@ -37,6 +37,14 @@ class Neurons:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A population made of some neurons of a recorded layer; `places`: their numbers in it."""
+
+    name: str
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A network, and the factor between its output spikes by class, summed over the time steps, and what the module returns.
 
@@ -49,19 +57,22 @@ class Drawn:
     found: Any = None
 
 
-def build(shape: tuple[int, ...], neurons: list[Neurons], output: Expression, entry: InputSpec, timesteps: int) -> Drawn:
+def build(
+    shape: tuple[int, ...], neurons: list[Neurons], output: Expression, entry: InputSpec, timesteps: int, parts: Mapping[str, list[Part]]
+) -> Drawn:
     """Return the network of the layers that lead to the output, with weights in float32, and the same in float64.
 
     Args:
         shape: of a sample at one time step.
         output: the module's output at a time step.
+        parts: the populations of layers that are several.
 
     Raises:
         NetworkError: an output that is not the spikes of one layer, or maxima and products of anything but spikes.
         FormatError: weights beyond float32.
         DoesNotFitError: chains of maps too large to multiply out.
     """
-    drawing = _Drawing(shape, {n.name: n for n in neurons}, binary_input=entry.levels == 1 and entry.scale == 1.0)
+    drawing = _Drawing(shape, {n.name: n for n in neurons}, parts, binary_input=entry.levels == 1 and entry.scale == 1.0)
     last, votes, factor = drawing.output(output)
     layers = drawing.layers(last)
     networks: list[Network] = []
@@ -87,8 +98,10 @@ def gains(neurons: Neurons) -> NDArray[np.float64] | None:
 
 
 class _Drawing:
-    def __init__(self, shape: tuple[int, ...], neurons: Mapping[str, Neurons], *, binary_input: bool) -> None:
-        self.shape, self.neurons, self.binary_input = shape, neurons, binary_input
+    def __init__(
+        self, shape: tuple[int, ...], neurons: Mapping[str, Neurons], parts: Mapping[str, list[Part]], *, binary_input: bool
+    ) -> None:
+        self.shape, self.neurons, self.parts, self.binary_input = shape, neurons, parts, binary_input
         self.signals: dict[int, Signal] = {}
         self.gates: dict[str, Layer] = {}
         self.made: dict[str, Layer] = {}
@@ -127,6 +140,11 @@ class _Drawing:
         sources = {leaf.name for leaf in leaves(e) if leaf.op == "spikes"}
         signal = self.signal(e)
         names = {t.source for t in signal.terms}
+        if len(sources) == 1 and (several := self.parts.get(next(iter(sources)))) is not None:
+            raise NetworkError(
+                f"{self.neurons[several[0].name].where} gives the output and has neurons of {len(several)} time constants, which make "
+                f"{len(several)} layers on a chip. Let the neurons of the output share theirs."
+            )
         last = next(iter(names)) if len(names) == 1 else ""
         if len(signal.terms) != 1 or signal.bias.any() or signal.terms[0].lag or last in ("", ENTRY):
             what = f"of {', '.join(sorted(sources))} " if sources else ""
@@ -171,9 +189,17 @@ class _Drawing:
             raise NetworkError(
                 f"{e.where} uses the spikes of {name} at another time than its own step, or later ones. Use those of each step."
             )
-        if lag:
-            return signals.delayed(signals.of_source(name, e.shape), np.full(int(np.prod(e.shape)), lag, np.int64), e.where)
-        return signals.of_source(name, e.shape)
+        made = self._joined(self.parts[name], e) if name in self.parts else signals.of_source(name, e.shape)
+        return signals.delayed(made, np.full(int(np.prod(e.shape)), lag, np.int64), e.where) if lag else made
+
+    def _joined(self, parts: list[Part], e: Expression) -> Signal:
+        """Return the spikes of a layer from those of its populations, each in its places."""
+        size, joined = int(np.prod(e.shape)), list[Signal]()
+        for part in parts:
+            count = len(part.places)
+            place = sp.csr_matrix((np.ones(count), (part.places, np.arange(count))), shape=(size, count))
+            joined.append(signals.mapped(signals.of_source(part.name, (count,)), _synapses(place), e.shape, e.where))
+        return signals.added(joined, e.shape)
 
     def _view(self, e: Expression, x: list[Signal]) -> Signal:
         return replace(x[0], shape=e.shape)

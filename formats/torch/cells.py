@@ -8,7 +8,7 @@ Norse (LIF, LIFCell, LIFBoxCell, LIFRecurrent, LIFRecurrentCell): v <- v + dt / 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from ...errors import NetworkError
 from ...network.model import LIF
 
 __all__ = ["Cell", "cell_of", "is_neuron"]
+
+CONSTANTS = ("tau", "w", "v_decay", "c_decay", "alpha", "beta", "tau_mem_inv", "tau_syn_inv")  # attributes of neurons by which kinds differ
+MOST_KINDS = 16  # populations into which a layer is split
 
 INSTEAD = {
     "KLIFNode": "It cuts its potential off below 0, which a chip's neurons do not. Use ParametricLIFNode, which learns tau.",
@@ -41,6 +44,7 @@ class Cell:
     `arrives`: what arrives at the neurons, of their module, its input and their own spikes of the step before; None: the input.
     `gain`: factors of what arrives at each neuron, by which neurons of different thresholds become neurons of the threshold 1:
     u = (v - v_reset) / (v_threshold - v_reset)  follows the equation of v, with  x / (v_threshold - v_reset)  for x.
+    `groups`: the number of each neuron's kind among `kinds`, where time constants differ; None: all are `neuron`.
     """
 
     neuron: LIF
@@ -48,6 +52,8 @@ class Cell:
     sequence: bool = False
     arrives: Callable[[Any, Any, Any], Any] | None = None
     gain: NDArray[np.float64] | None = None
+    groups: NDArray[np.int64] | None = None
+    kinds: tuple[LIF, ...] = ()
 
 
 def is_neuron(module: torch.nn.Module) -> bool:
@@ -69,10 +75,47 @@ def cell_of(module: torch.nn.Module, where: str) -> Cell:
         why = next((INSTEAD[k.__name__] for k in type(module).__mro__ if k.__name__ in INSTEAD), USE)
         raise NetworkError(f"{where} is a neuron that is not read. {why}")
     try:
-        return rule(module, where)
+        return _grouped(rule, module, where)
     except NetworkError as error:
         text = str(error)
         raise NetworkError(text if text.startswith(where) else f"{where}: {text}") from error
+
+
+class _Uniform:
+    """A module of neurons with other values for some of its attributes."""
+
+    def __init__(self, module: Any, values: Mapping[str, Any]) -> None:
+        self._module, self._values = module, values
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value, or the module's."""
+        return self._values[name] if name in self._values else getattr(self._module, name)
+
+
+def _grouped(rule: Callable[[Any, str], Cell], module: Any, where: str) -> Cell:
+    """Return the neurons of a module, in groups where their time constants differ.
+
+    Raises:
+        NetworkError: as `cell_of`, or too many of them.
+    """
+    holder = module if any(hasattr(module, name) for name in CONSTANTS) else getattr(module, "p", module)
+    found = {name: _numbers(getattr(holder, name), name, where) for name in CONSTANTS if hasattr(holder, name)}
+    apart = {name: values for name, values in found.items() if (values != values.flat[0]).any()}
+    if not apart:
+        return rule(module, where)
+    arrays = np.broadcast_arrays(*apart.values())
+    rows, numbers = np.unique(np.stack([a.ravel() for a in arrays], 1), axis=0, return_inverse=True)
+    if len(rows) > MOST_KINDS:
+        raise NetworkError(
+            f"{where} has neurons of {len(rows)} different {' and '.join(apart)}; a chip's neurons of a layer share theirs, and a layer is "
+            f"split into up to {MOST_KINDS}. Train one number a layer, or a few."
+        )
+    cells: list[Cell] = []
+    for row in rows:
+        values = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(apart, row.tolist(), strict=True)}
+        one = _Uniform(module, values) if holder is module else _Uniform(module, {"p": _Uniform(holder, values)})
+        cells.append(rule(one, where))
+    return replace(cells[0], groups=numbers.reshape(arrays[0].shape), kinds=tuple(c.neuron for c in cells))
 
 
 def _kind(module: torch.nn.Module) -> str | None:
@@ -250,7 +293,11 @@ def _norse_sequence(module: Any, where: str) -> Cell:
 
 
 def _norse_recurrent(module: Any, where: str) -> Cell:
-    return replace(_norse(module, where, sequence=type(module).__name__ == "LIFRecurrent", filtered=True), arrives=_norse_arrives)
+    return replace(_norse_cell(module, where), arrives=_norse_arrives)
+
+
+def _norse_recurrent_sequence(module: Any, where: str) -> Cell:
+    return replace(_norse_sequence(module, where), arrives=_norse_arrives)
 
 
 def _norse_arrives(module: Any, x: Any, own: Any) -> Any:
@@ -278,5 +325,5 @@ CELLS: dict[str, Callable[[Any, str], Cell]] = {
     "norse.LIF": _norse_sequence,
     "norse.LIFBoxCell": _norse_box,
     "norse.LIFRecurrentCell": _norse_recurrent,
-    "norse.LIFRecurrent": _norse_recurrent,
+    "norse.LIFRecurrent": _norse_recurrent_sequence,
 }

@@ -14,6 +14,7 @@ from ...errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from ...network.model import InputSpec, Network
 from . import check
 from .build import Drawn, build
+from .groups import split
 from .run import Recorded, record
 
 __all__ = ["input_of", "proven", "proven_on", "read_module", "shapes_of"]
@@ -68,13 +69,14 @@ def proven(
     values, entry = input_of(sample, timesteps, levels, scale, events=events)
     try:
         found = record(module, (values * entry.scale).astype(np.float64), timesteps, temporal=entry.is_temporal)
-        drawn = build(found.shape, found.neurons, found.output, entry, timesteps)
+        apart, parts = split(found)
+        drawn = build(found.shape, apart.neurons, found.output, entry, timesteps, parts)
     except (FormatError, NetworkError, DoesNotFitError, UsageError) as error:
         raise type(error)(_sentence(str(error))) from error
     samples = np.moveaxis(values, 0, 1) if entry.is_temporal else values
-    check.same_spikes(drawn.exact, found, samples)
-    check.same_output(drawn, found.recordings, found.returned)
-    said = check.reading(check.rounding(drawn.network, found.recordings, samples))
+    check.same_spikes(drawn.exact, apart, samples)
+    check.same_output(drawn, apart.recordings, found.returned)
+    said = check.reading(check.rounding(drawn.network, apart.recordings, samples))
     return replace(drawn, network=replace(drawn.network, provenance={"framework": _frameworks(found)}, reading=said), found=found)
 
 

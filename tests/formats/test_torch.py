@@ -98,6 +98,32 @@ def test_thresholds_of_their_own(cell: str, form: str) -> None:
     assert "thresholds of the shape (3, 7) for neurons of the shape (7,)" in refusal(module, images(3, 1, 6, 6))
 
 
+@pytest.mark.parametrize("form", ["step", "sequence"])
+def test_time_constants_of_their_own(form: str) -> None:
+    """A layer of several becomes a population for each; what receives from it, sees one layer."""
+    first: Any = neuron.LIFNode(v_reset=None)
+    second: Any = neuron.ParametricLIFNode(v_reset=None)
+    first.tau = torch.tensor([1.5, 2.0, 4.0, 2.0]).double()[:, None, None]
+    second.w = nn.Parameter(torch.tensor([0.0, 1.0, -1.0, 0.0, 1.0, 1.0, 0.0]))
+    second.v_threshold = torch.linspace(0.3, 1.1, 7).double()
+    layers = (layer.Conv2d(1, 4, 3), first, layer.MaxPool2d(2), layer.Flatten(), layer.Linear(16, 7), second, layer.Linear(7, 3))
+    module = net(*layers, neuron.LIFNode(v_threshold=0.5), gain=6.0)
+    if form == "sequence":
+        functional.set_step_mode(module, "m")
+    x = images(3, 1, 6, 6)
+    drawn = proven(module, sample=x, timesteps=T)
+    assert [p.name for p in drawn.network.spiking if p.name.startswith(("1.", "5."))] == ["1.1", "1.2", "1.3", "5.1", "5.2", "5.3"]
+    found = reference.simulate_float(drawn.exact, np.rint(x.numpy() * 255).astype(np.int64))
+    wanted = spikes_of(module, x, T, form=form)
+    np.testing.assert_array_equal(found["7"], wanted["7"])
+    np.testing.assert_array_equal(found["1.2"], wanted["1"].reshape(3, T, 4, 16)[:, :, [1, 3]].reshape(3, T, 32))
+    assert 0 < found["7"].mean() < 1
+    first.tau = torch.linspace(1.5, 4.0, 64).double().reshape(4, 4, 4)
+    assert "1 (LIFNode) has neurons of 64 different tau" in refusal(module, x)
+    first.tau, module[7].tau = 2.0, torch.tensor([2.0, 3.0, 4.0]).double()  # pyright: ignore[reportIndexIssue]
+    assert "7 (LIFNode) gives the output and has neurons of 3 time constants" in refusal(module, x)
+
+
 @pytest.mark.parametrize("cell", ["SimpleIF", "SimpleLIF"])
 def test_simple_neurons(cell: str) -> None:
     assert read_module(net(nn.Linear(6, 4), CELLS[cell]()), sample=images(2, 6), timesteps=T).populations[-1].size == 4

@@ -68,6 +68,9 @@ class Loop(nn.Module):
         ("Leaky", {"beta": 0.75, "threshold": 0.0}),
         ("Leaky", {"beta": 0.75, "threshold": 0.0, "reset_mechanism": "zero"}),
         ("RSynaptic", {"alpha": 0.5, "beta": 0.5, "linear_features": 0, "threshold": 0.0}),
+        ("Leaky", {"beta": None}),
+        ("Leaky", {"beta": None, "threshold": 0.0, "reset_mechanism": "zero"}),
+        ("RSynaptic", {"alpha": 0.5, "beta": None, "linear_features": 0}),
     ],
 )
 @pytest.mark.parametrize("hidden", [False, True])
@@ -77,6 +80,8 @@ def test_snntorch(kind: str, options: dict[str, Any], *, hidden: bool) -> None:
     sizes: list[dict[str, Any]] = [{"linear_features": n} if "linear_features" in options else {} for n in (8, 4)]
     if options.get("threshold") == 0.0:  # one for each neuron
         sizes = [size | {"threshold": torch.linspace(0.4, 1.7, n).double()} for size, n in zip(sizes, (8, 4), strict=True)]
+    if options["beta"] is None:  # of several values in the first layer
+        sizes = [size | {"beta": beta} for size, beta in zip(sizes, (torch.tensor([0.5, 0.75, 0.5, 1.0] * 2).double(), 0.5), strict=True)]
     module = Loop(*(cell(**(options | size), init_hidden=hidden) for size in sizes), hidden=hidden)
     counted(seeded(module, gain=2.0), images(3, 6))
 
@@ -87,7 +92,7 @@ def test_snntorch(kind: str, options: dict[str, Any], *, hidden: bool) -> None:
         (
             "Leaky",
             {"beta": torch.linspace(0.5, 0.9, 4)},
-            r"1 \(Leaky\) has a beta of its own for each neuron; .*only thresholds may differ",
+            r"1 \(Leaky\) gives the output and has neurons of 4 time constants",
         ),
         ("Leaky", {"beta": 0.5, "threshold": torch.linspace(0, 1, 4)}, r"has a threshold of 0, which must be above the reset"),
         (
@@ -140,6 +145,22 @@ def test_norse(kind: str) -> None:
     counted(seeded(Cells(), gain=20.0), images(3, 6))
 
 
+def test_norse_of_several_time_constants() -> None:
+    norse: Any = library("norse.torch")
+    inverse = torch.tensor([100.0, 300.0, 100.0, 500.0] * 2)
+
+    class Cells(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(6, 8), nn.Linear(8, 4)
+            self.s1, self.s2 = norse.LIF(p=norse.LIFParameters(tau_mem_inv=inverse)), norse.LIF()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.s2(self.fc2(self.s1(self.fc1(x.unsqueeze(0).repeat(T, 1, 1)))[0]))[0]
+
+    counted(seeded(Cells(), gain=20.0), images(3, 6))
+
+
 @pytest.mark.parametrize("autapses", [False, True])
 @pytest.mark.parametrize("kind", ["LIFRecurrentCell", "LIFRecurrent"])
 def test_norse_that_takes_its_own_spikes(kind: str, *, autapses: bool) -> None:
@@ -170,14 +191,15 @@ def test_norse_that_takes_its_own_spikes(kind: str, *, autapses: bool) -> None:
     counted(module, images(3, 6))
 
 
-@pytest.mark.parametrize("kind", ["Synaptic", "RSynaptic", "thresholds"])
+@pytest.mark.parametrize("kind", ["Synaptic", "RSynaptic", "thresholds", "betas"])
 def test_what_came_in_runs_on_the_chip(kind: str) -> None:
     snntorch: Any = library("snntorch")
     options: dict[str, Any] = {"alpha": 0.5, "beta": 0.75}
-    make = snntorch.Leaky if kind == "thresholds" else getattr(snntorch, kind)
+    make = getattr(snntorch, kind, snntorch.Leaky)
     cells: list[Any] = []
     for n in (8, 4):
         own = {"threshold": torch.linspace(0.4, 1.7, n).double(), "beta": 0.5} if kind == "thresholds" else options
+        own = {"beta": torch.tensor([0.5, 0.75] * 4) if n == 8 else 0.5} if kind == "betas" else own
         cells.append(make(**own, **({"linear_features": n} if kind == "RSynaptic" else {})))
     module = seeded(Loop(*cells), gain=2.0)
     deployed = compile_network(module, sample=images(3, 6), timesteps=T, calibration=images(32, 6))
