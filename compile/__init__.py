@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .api import Calibration, CompileOptions, PassResult
     from .compiler import Compilation, compile_network
     from .deployed import DeployedNetwork, load
+    from .inspection.inspect import Inspection, inspect
     from .mapping_files import save_mapping
     from .words.decode import decode_words
     from .words.encode import encode_words, synapses_of
@@ -22,6 +23,7 @@ __all__ = [
     "Compilation",
     "CompileOptions",
     "DeployedNetwork",
+    "Inspection",
     "Network",
     "PassResult",
     "SynapseTable",
@@ -29,6 +31,7 @@ __all__ = [
     "compile_network",
     "decode_words",
     "encode_words",
+    "inspect",
     "load",
     "load_words",
     "save_mapping",
@@ -44,6 +47,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "Compilation": ".compiler",
             "CompileOptions": ".api",
             "DeployedNetwork": ".deployed",
+            "Inspection": ".inspection.inspect",
             "Network": "..network.model",
             "PassResult": ".api",
             "SynapseTable": ".words.layout",
@@ -51,6 +55,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "compile_network": ".compiler",
             "decode_words": ".words.decode",
             "encode_words": ".words.encode",
+            "inspect": ".inspection.inspect",
             "load": ".deployed",
             "load_words": ".words.files",
             "save_mapping": ".mapping_files",
