@@ -13,9 +13,9 @@ import argparse
 from typing import NamedTuple
 
 from spikeloom.compile.compiler import Compilation
-from spikeloom.compile.estimate import Estimate, estimate
+from spikeloom.compile.estimate import estimate
 from spikeloom.hwmodels import chip as chips
-from spikeloom.hwmodels.chip import Chip
+from spikeloom.network import Network
 from spikeloom.train import untrained
 
 
@@ -39,11 +39,10 @@ PUBLISHED = (
     Published("resnet19", "CIFAR-100", (3, 32, 32), 100, 4, (("dense", 100), ("ESL", 50))),
     Published("sew-resnet18", "CIFAR-100", (3, 32, 32), 100, 4, (("dense", 100), ("UPR", 3.6))),
 )
-HALA_POINT = "loihi2"
 
 
-def on(chip: Chip, one: Published, percent: float, rate: float) -> tuple[Estimate, int, int]:
-    """Estimate a network on a chip; return its neurons and synapses as well."""
+def integers(one: Published, percent: float) -> Network:
+    """Return the network after the compiler's passes: those of Loihi 2 would give the same one."""
     temporal, left, by_layer = one.data.endswith("DVS"), percent / 100, dict[str, float]()
     if one.net == "fc":
         hidden, output = 784 * 800, 800 * one.classes
@@ -57,31 +56,28 @@ def on(chip: Chip, one: Published, percent: float, rate: float) -> tuple[Estimat
         by_layer=by_layer,
         temporal=temporal,
     )
-    compiled = Compilation(network, chip=chip, encoding=None if temporal else "rate").run_passes().network
-    return estimate(compiled, chip, rate), compiled.neurons, compiled.synapses
+    return Compilation(network, chip="loihi", encoding=None if temporal else "rate").run_passes().network
 
 
 def row(one: Published, method: str, percent: float, rate: float) -> str:
     """Return a row of the table."""
-    first, _, _ = on(chips.load("loihi"), one, percent, rate)
-    second, neurons, synapses = on(chips.load(HALA_POINT), one, percent, rate)
-    whole = chips.load(HALA_POINT).cores_available
-    low, high = second.static_watts
-    static = f"{high:.2f} W" if low == high else f"{low:.2f} to {high:.2f} W"
-    times = f"{second.seconds_per_sample * 1e3:.3f} ms"
-    bound = max(second.cores_for, key=lambda name: second.cores_for[name]).replace("_", " ")
+    network = integers(one, percent)
+    first, second = (chips.load(name) for name in ("loihi", "loihi2"))
+    on_first, found = estimate(network, first, rate), estimate(network, second, rate)
+    bound = max(found.cores_for, key=lambda name: found.cores_for[name]).replace("_", " ")
+    low, high = found.static_watts
     cells = (
         f"{one.net}, {one.data}, T {one.timesteps}",
         f"{percent:g} % ({method})",
-        f"{neurons:,}",
-        f"{synapses / 1e6:,.3g} M" if synapses < 1e9 else f"{synapses / 1e9:,.3g} G",
-        f"{first.cores:,}{'' if first.fits else ' (a chip has 128)'}",
-        f"{second.cores:,} on {second.chips:,}",
+        f"{network.neurons:,}",
+        f"{network.synapses / 1e6:,.3g} M" if network.synapses < 1e9 else f"{network.synapses / 1e9:,.3g} G",
+        f"{on_first.cores:,} on {on_first.chips:,}",
+        f"{found.cores:,} on {found.chips:,}",
         bound,
-        f"{100 * second.cores / whole:.2g} %" if second.fits else "does not fit",
-        f"{second.messages / one.timesteps / 1e3:,.1f}k",
-        times,
-        static,
+        f"{100 * found.cores / second.cores_available:.2g} %" if found.fits else "does not fit",
+        f"{found.messages / one.timesteps / 1e3:,.1f}k",
+        f"{found.seconds_per_sample * 1e3:.3f} ms",
+        f"{low:.2g} to {high:.2g} W",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -96,7 +92,7 @@ def main() -> None:
         "connectivity",
         "neurons",
         "synapses",
-        "Loihi cores",
+        "Loihi cores, chips",
         "Loihi 2 cores, chips",
         "limited by",
         "of Hala Point",

@@ -24,7 +24,7 @@ __all__ = ["Estimate", "estimate"]
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
-UPDATES, MESSAGES = "neuron updates, all active", "messages, at least"
+UPDATES, SPIKES, MESSAGES = "neuron updates, all active", "spikes out", "messages, at least"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
         MESSAGES: sum(float(reach[p.name] @ rate[p.name]) * steps for p in senders),
     }
     chips = chip.chips_for(cores)
-    static = chip.energy.static_power.value * MILLI * chips
+    static = chip.energy.static_power
+    watts = [power.value * MILLI * chips for power in (chip.energy.static_power_low or static, static)]
     return Estimate(
         _layers(network, rate, sops),
         neurons,
@@ -113,7 +114,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
         components=_components(counts, chip),
         step=_step({name: count / steps / cores for name, count in counts.items()}, cores, chip),
         steps=steps + _depth(network),
-        static_watts=(static, static),
+        static_watts=(watts[0], watts[1]),
     )
 
 
@@ -128,11 +129,16 @@ def _step(of_a_core: dict[str, float], cores: int, chip: Chip) -> list[dict[str,
     """Return the parts of a time step, from the counts of a core that has its even share."""
     times = chip.time
     tiles = min(-(-cores // chip.mesh.cores_per_tile), chip.tiles)
-    share = (tiles - 1) / max(chip.tiles - 1, 1)
-    barrier = times.barrier_min.value + share * (times.barrier_max.value - times.barrier_min.value)
-    rows = [("barrier", barrier, times.barrier_max)]
-    prices = {"synaptic operations": times.synaptic_op, UPDATES: times.neuron_update_active, MESSAGES: times.message_out}
-    rows += [(name, of_a_core[name] * price.value, price) for name, price in prices.items()]
+    barrier = times.barrier(tiles, chip.tiles)
+    prices = (
+        ("synaptic operations", "synaptic operations", times.synaptic_op),
+        (UPDATES, UPDATES, times.neuron_update_active),
+        (SPIKES, SPIKES, times.spike_out),
+        ("messages out, at least", MESSAGES, times.message_out),
+        ("messages in, at least", MESSAGES, times.message_in),
+    )
+    rows = [("barrier", barrier.value, barrier)]
+    rows += [(name, of_a_core[counted] * price.value, price) for name, counted, price in prices if price is not None]
     return [{"name": name, "seconds_per_step": ns * NANO, "status": price.status, "source": price.source} for name, ns, price in rows]
 
 
@@ -194,7 +200,7 @@ def _components(counts: dict[str, float], chip: Chip) -> list[dict[str, Any]]:
     prices: dict[str, Quantity] = {
         "synaptic operations": chip.energy.synaptic_op,
         UPDATES: chip.energy.neuron_update_active,
-        "spikes out": chip.energy.spike_out,
+        SPIKES: chip.energy.spike_out,
         MESSAGES: chip.energy.message_out,
     }
     return [
