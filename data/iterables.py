@@ -59,9 +59,7 @@ def _check_again(data: Any, form: Form, whole: bool) -> None:
 def _blocks(data: Any, form: Form) -> Iterator[tuple[NDArray[np.uint8], list[Any]]]:
     """Iterate over samples, as integers (n, ...), with their labels, each None where there is none; all samples have one shape."""
     shape, number = None, 0
-    source = data() if makes(data) else data
-    if not (hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
-        raise UsageError(f"{form.title} are a function that returns a {type(source).__name__}; it must return an iterator of samples.")
+    source = _made(data, form) if makes(data) else data
     batched = getattr(source, "batch_size", None) is not None
     for item in _items(source):
         sample, label = _pair(item)
@@ -75,16 +73,25 @@ def _blocks(data: Any, form: Form) -> Iterator[tuple[NDArray[np.uint8], list[Any
         yield levels_of(rows, form), _list(label) if batched and label is not None else [label] * len(rows)
 
 
+def _made(function: Any, form: Form) -> Any:
+    """Return what the user's function returns."""
+    try:
+        found = function()
+    except TypeError as error:
+        raise UsageError(f"{form.title} are a function that cannot be called without arguments: {error}. {WAYS}") from error
+    if not (hasattr(found, "__iter__") or hasattr(found, "__getitem__")):
+        raise UsageError(f"{form.title} are a function that returns a {type(found).__name__}; it must return an iterator of samples.")
+    return found
+
+
 def _rows(data: Any, form: Form) -> Iterator[NDArray[np.uint8]]:
     for rows, _ in _blocks(data, form):
         yield from rows
 
 
 def _items(data: Any) -> Iterator[Any]:
-    """Iterate over a data set by its length if it has one: a class with only __getitem__ need not end with an IndexError."""
-    if not hasattr(data, "__iter__") or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "batch_size")):
-        return (data[i] for i in range(len(data)))
-    return iter(data)
+    """Iterate over a data set, by its length where it is one with __getitem__ alone, which need not end with an IndexError."""
+    return iter(data) if hasattr(data, "__iter__") else (data[i] for i in range(len(data)))
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

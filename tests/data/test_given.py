@@ -78,6 +78,17 @@ def forms() -> dict[str, Any]:
         tensors = torch.from_numpy(X.copy()), torch.from_numpy(Y)
         data = torch.utils.data.TensorDataset(*tensors)
         loader = torch.utils.data.DataLoader
+
+        class Streamed(torch.utils.data.IterableDataset[Any]):
+            """With a length, as many have, and torch's __getitem__, which raises."""
+
+            def __iter__(self) -> Iterator[Any]:
+                return iter(zip(*tensors, strict=True))
+
+            def __len__(self) -> int:
+                return len(X)
+
+        found |= {"IterableDataset": Streamed(), "its DataLoader": loader(Streamed(), 5)}
         found |= {"tensors": tensors, "TensorDataset": data, "DataLoader": loader(data, 5), "one by one": loader(data, batch_size=None)}
     return found
 

@@ -234,6 +234,8 @@ def test_sets_larger_than_memory_are_gone_through_again(monkeypatch: pytest.Monk
         runtime.run(held, Endless(x, y, changes=True))
     with pytest.raises(DataError, match="Sample 299 of the samples has the shape"):
         runtime.run(held, lambda: itertools.chain(x[:299], [x[0][:2]]))
+    with pytest.raises(UsageError, match="cannot be called without arguments"):
+        runtime.run(held, lambda x: [x])  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     with pytest.raises(UsageError, match="a function that returns a int"):
         runtime.run(held, lambda: 5)  # pyright: ignore[reportArgumentType]
 
