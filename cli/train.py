@@ -68,7 +68,8 @@ def train(
     hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
     width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
     weight_bits: Annotated[
-        int | None, typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc only).")
+        int | None,
+        typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc, or your own module)."),
     ] = None,
     qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that train in integers [default: 0.25].")] = None,
     qat_lr: Annotated[float | None, typer.Option(help="Initial learning rate of these epochs, as a share of --lr [default: 0.3].")] = None,

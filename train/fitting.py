@@ -138,7 +138,8 @@ def fit(
             A run with functions of your own is resumed from a program that passes them again.
         hidden: neurons of the hidden layers of the network fc; short for net_options={"hidden": ...}. None: the network's own.
         weight_bits: 2..8: the last epochs train through the chip's integer arithmetic, on the CPU, and the deployed network does not differ
-            by a single spike. None: float weights, which the compiler quantises.
+            by a single spike. For the network fc, and for modules as docs/training.md says. None: float weights, which the compiler
+            quantises.
         seed: for the weights, the order of the samples, augmentation, dropout and the validation split; 0..2^63 - 1.
         qat_fraction: share of the epochs that train in integers, if weight_bits is given, 0..1; at least one epoch.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`, 0 < qat_lr <= 1.

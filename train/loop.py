@@ -242,14 +242,18 @@ class Trainer:
     def _registers(self, part: IntegerPart) -> IntegerArithmetic:
         """Choose a layer's registers for its current weights."""
         levels = self.dataset.levels if part.is_first else 1
-        return choose_arithmetic(part.weight.numpy(), part.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels)
+        bias = None if part.bias is None else part.bias.numpy()
+        return choose_arithmetic(part.weight.numpy(), part.neuron, cast(int, self.settings.weight_bits), levels, 1.0 / levels, bias)
+
+    def _fits(self, name: str, part: IntegerPart) -> bool:
+        return fits(part.weight, cast("dict[str, IntegerArithmetic]", self.arithmetic)[name], part.bias)
 
     def _follow_weights(self) -> None:
         """Choose new registers for layers whose weights have outgrown them, until an epoch's integers can be kept."""
         best = self.best.get("integer")
         if self.arithmetic is None or (best is not None and best.eligible):
             return
-        grown = {name: part for name, part in self.model.integer_parts().items() if not fits(part.weight, self.arithmetic[name])}
+        grown = {name: part for name, part in self.model.integer_parts().items() if not self._fits(name, part)}
         if grown:
             self.best.pop("integer", None)  # its integers belong to the old registers
             self.use(self.arithmetic | {name: self._registers(part) for name, part in grown.items()})
@@ -262,7 +266,7 @@ class Trainer:
 
     def _keep_best(self, stage: str, validated: float, progress: float) -> None:
         parts = self.model.integer_parts() if self.arithmetic else {}
-        eligible = self.method.is_final(progress) and all(fits(parts[name].weight, chip) for name, chip in (self.arithmetic or {}).items())
+        eligible = self.method.is_final(progress) and all(self._fits(name, part) for name, part in parts.items())
         best = self.best.get(stage)
         if best is None or (eligible, validated) > (best.eligible, best.accuracy):
             state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

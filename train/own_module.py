@@ -20,13 +20,15 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..data.dataset import OWN, Dataset
 from ..errors import DoesNotFitError, MismatchError, NetworkError, SpikeloomError, UsageError
+from ..formats.torch.build import Neurons
 from ..formats.torch.module import proven_on
 from ..formats.torch.run import Call
 from ..formats.torch.states import copied, reset_states, widened
 from ..network.model import Network
 from .model import IntegerPart, Model
 from .neurons import HALF
-from .quantise import IntegerArithmetic
+from .own_integers import IntegerLayer, check, in_integers, integer_layers, integer_network, parts_of
+from .quantise import IntegerArithmetic, choose_arithmetic
 from .subject import ModuleWeights, unwrapped
 
 __all__ = ["Options", "OwnModule", "identity_of", "made", "network_of", "own_module"]
@@ -86,15 +88,17 @@ class Reading:
     sizes: Mapping[str, int] = field(repr=False)
 
 
-def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Options) -> OwnModule:
+def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Options, weight_bits: int | None = None) -> OwnModule:
     """Return a user's module, ready for the training loop.
 
     Args:
         module: any that `compile_network` takes, in any mode and on any device; trained in place. Wrappers such as
             DistributedDataParallel are taken off.
+        weight_bits: of the integers that it is to be trained in; None: floats alone.
 
     Raises:
-        UsageError: it does not run on the samples, has fewer outputs than there are classes, or weights that cannot be pruned.
+        UsageError: it does not run on the samples, has fewer outputs than there are classes, weights that cannot be pruned, or, with
+            `weight_bits`, a layer without an integer form.
         NetworkError, MismatchError, DoesNotFitError: it cannot be compiled; the message names the layer.
     """
     module = unwrapped(module)
@@ -118,7 +122,10 @@ def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Opt
         )
     sizes = {p.name: p.size for p in network.spiking}
     reading = Reading(tuple(found.shape), found.call, drawn.factor, network.votes, network.classes, sizes)
-    return OwnModule(module, reading, dataset, timesteps, options.exempt)
+    made = OwnModule(module, reading, dataset, timesteps, options.exempt, found.neurons)
+    if weight_bits is not None:
+        made.check_integers(dataset, weight_bits)
+    return made
 
 
 class OwnModule(Model):
@@ -129,12 +136,23 @@ class OwnModule(Model):
         reading: what importing it found.
     """
 
-    def __init__(self, module: nn.Module, reading: Reading, dataset: Dataset, timesteps: int, exempt: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        reading: Reading,
+        dataset: Dataset,
+        timesteps: int,
+        exempt: Iterable[str] = (),
+        neurons: list[Neurons] | None = None,
+    ) -> None:
         super().__init__()
         self.module, self.reading = module, reading
         self.timesteps, self.classes, self.temporal = timesteps, reading.classes, dataset.temporal
         self.exempt = tuple(exempt)
         self.found = ModuleWeights(module, self.exempt)
+        self.neurons, self.layers = neurons or [], dict[str, IntegerLayer]()
+        self.arithmetic: dict[str, IntegerArithmetic] | None = None
+        self.spikes: dict[str, list[Tensor]] | None = None
 
     # --- the module's own names ----------------------------------------------------------------------------------------
 
@@ -174,11 +192,17 @@ class OwnModule(Model):
         """Return what the module returns, as (T, N, classes), or (1, N, classes) where it is a sum or mean over the steps, then as a mean.
 
         Args:
-            x: (N, ...), or (N, T, ...) for temporal samples: real values.
+            x: (N, ...), or (N, T, ...) for temporal samples: real values; the integers themselves in integers.
 
         Raises:
             UsageError: the module raises something, or returns another shape.
         """
+        if self.arithmetic is None:
+            return self._output(x)
+        with in_integers(self.module, self.layers, self.arithmetic, self.spikes):
+            return self._output(x.double())
+
+    def _output(self, x: Tensor) -> Tensor:
         reset_states(self.module)
         call, shape = self.reading.call, self.reading.shape
         x = x.reshape(*x.shape[:2], *shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *shape)
@@ -222,7 +246,8 @@ class OwnModule(Model):
         nn.Module.__init__(copy)
         copy.module, copy.reading = widened(self.module), self.reading
         copy.timesteps, copy.classes, copy.temporal, copy.exempt = self.timesteps, self.classes, self.temporal, self.exempt
-        copy.found = self.found
+        copy.found, copy.neurons, copy.layers = self.found, self.neurons, self.layers
+        copy.arithmetic, copy.spikes = self.arithmetic, None
         return copy.eval()
 
     # --- integers --------------------------------------------------------------------------------------------------------
@@ -230,14 +255,45 @@ class OwnModule(Model):
     @property
     def is_integer(self) -> bool:
         """Whether the layers run the chip's integer arithmetic."""
-        return False
+        return self.arithmetic is not None
 
     def integer_parts(self) -> dict[str, IntegerPart]:
-        """Return the layers with integer arithmetic, by name: none."""
-        return {}
+        """Return the layers with integer arithmetic, by name."""
+        return parts_of(self.module, self.layers)
 
     def use_integers(self, arithmetic: Mapping[str, IntegerArithmetic] | None) -> None:
-        """Leave the module in floats."""
+        """Run integer arithmetic from now on, or floats."""
+        self.arithmetic = dict(arithmetic) if arithmetic else None
+
+    def train(self, mode: bool = True) -> OwnModule:
+        """Set train mode; in integers the module stays in evaluation mode: no dropout, whose factors are no integers."""
+        super().train(mode)
+        self.module.train(mode and not self.is_integer)
+        return self
+
+    def check_integers(self, dataset: Dataset, bits: int) -> None:
+        """Compare the module in integers with the network read from it, on a few samples and with its present weights.
+
+        Raises:
+            UsageError: they differ, or the module has layers without an integer form.
+        """
+        self.layers = integer_layers(self.module, self.neurons)
+        levels, arithmetic = dataset.levels, dict[str, IntegerArithmetic]()
+        for name, part in self.integer_parts().items():
+            bias, top = None if part.bias is None else part.bias.numpy(), levels if part.is_first else 1
+            arithmetic[name] = choose_arithmetic(part.weight.numpy(), part.neuron, bits, top, 1.0 / top, bias)
+        network = integer_network(self.module, self.layers, arithmetic, dataset, self.timesteps)
+        values, copy = np.asarray(dataset.train.evenly(PROVEN).values), self.copied()
+        copy.use_integers(arithmetic)
+        check(copy.spikes_of(torch.tensor(values, dtype=torch.float64)), network, values)
+
+    def spikes_of(self, x: Tensor) -> dict[str, list[Tensor]]:
+        """Return, by layer, the spikes of each step (n, ...) that the module sends in integers on samples of integers."""
+        self.spikes = {}
+        with torch.no_grad():
+            self(x)
+        found, self.spikes = self.spikes, None
+        return {name: list(sent) for name, sent in found.items()}
 
     @contextmanager
     def restored(self) -> Generator[None]:
@@ -260,6 +316,8 @@ def network_of(model: OwnModule, dataset: Dataset) -> Network:
     Raises:
         SpikeloomError: any error that `formats.torch.read_module` raises.
     """
+    if model.arithmetic is not None:
+        return integer_network(model.module, model.layers, model.arithmetic, dataset, model.timesteps)
     drawn = proven_on(
         copied(model.module).cpu().eval(),
         np.asarray(dataset.train.evenly(PROVEN).values),

@@ -96,7 +96,7 @@ class Parts:
         """
         settings = self.settings
         if self.module is not None:
-            return own_module.own_module(self.module, dataset, timesteps, self.net_options)
+            return own_module.own_module(self.module, dataset, timesteps, self.net_options, settings.weight_bits)
         torch.manual_seed(settings.seed)
         model: SpikingNetwork = self.network.build(dataset.shape, dataset.classes, timesteps, self.net_options, temporal=dataset.temporal)
         if settings.weight_bits is not None and not model.supports_integers:
@@ -131,8 +131,6 @@ def gated_layers(tensors: Iterable[str]) -> set[str]:
 
 def _check_module(settings: TrainSettings) -> None:
     """Refuse settings that only apply to Spikeloom's networks."""
-    if settings.weight_bits is not None:
-        raise UsageError(f"weight_bits is {settings.weight_bits}, and a module of your own is trained in float. Leave it out.")
     if settings.compile:
         raise UsageError("compile is for Spikeloom's networks, whose neurons torch.compile knows. Leave it out for a module of your own.")
 

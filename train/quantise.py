@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..hwmodels.fixed_point import DECAY_ONE, largest_weight
+from ..hwmodels.fixed_point import ALIGN, BIAS_MAX, DECAY_ONE, largest_weight
 from ..hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, input_bound
 from . import kernels, threads
 from .neurons import FusedLIFNode, LIFShape, backward_through_time, flat
@@ -35,16 +35,25 @@ class IntegerArithmetic:
     levels: int
     input_scale: float
 
+    @property
+    def gain(self) -> float:
+        """The units of the chip's input for an input of 1.0."""
+        return self.registers.scale / self.input_scale
 
-def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, levels: int, input_scale: float) -> IntegerArithmetic:
-    """Choose a layer's registers for its float `weights` (outputs, inputs), clipped where the squared error is smallest.
+
+def choose_arithmetic(
+    weights: NDArray[Any], neuron: Any, bits: int, levels: int, input_scale: float, bias: NDArray[Any] | None = None
+) -> IntegerArithmetic:
+    """Choose a layer's registers for its float `weights` (outputs, ...) and `bias`, clipped where the squared error is smallest.
+
+    `neuron`: anything with tau, v_threshold, v_reset and decay_input.
 
     See `hwmodels.quantise.choose_registers`.
     """
 
     def registers(clip: float) -> LayerRegisters:
         return choose_registers(
-            weights,
+            weights.reshape(len(weights), -1),
             tau=neuron.tau,
             decay_input=neuron.decay_input,
             v_threshold=neuron.v_threshold - float(cast(float, neuron.v_reset)),
@@ -53,6 +62,7 @@ def choose_arithmetic(weights: NDArray[Any], neuron: FusedLIFNode, bits: int, le
             weight_bits=bits,
             clip=clip,
             headroom=HEADROOM,
+            bias=bias,
         )
 
     best = min((registers(clip) for clip in CLIPS), key=lambda r: _weight_error(weights, r))
@@ -73,10 +83,11 @@ def integer_weights(weight: Tensor, registers: LayerRegisters) -> Tensor:
     return torch.where(lost, torch.sign(weight.detach()), rounded)
 
 
-def fits(weight: Tensor, arithmetic: IntegerArithmetic) -> bool:
-    """Whether no sum of the layer can wrap the chip's 24-bit current."""
-    bound = input_bound(integer_weights(weight, arithmetic.registers).numpy(), arithmetic.levels)
-    return np.ceil(bound) * 2.0**arithmetic.registers.exponent < (1 << 17) - 1
+def fits(weight: Tensor, arithmetic: IntegerArithmetic, bias: Tensor | None = None) -> bool:
+    """Whether no sum of the layer can wrap the chip's 24-bit current, and its registers hold every bias."""
+    bound = input_bound(integer_weights(weight, arithmetic.registers).flatten(1).numpy(), arithmetic.levels)
+    held = bias is None or float(bias.abs().max()) * arithmetic.gain * (1 << ALIGN) <= BIAS_MAX
+    return held and np.ceil(bound) * 2.0**arithmetic.registers.exponent < (1 << 17) - 1
 
 
 def integer_layer(x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic) -> Tensor:
