@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import SpikeloomError, SpikeloomWarning
+from ..errors import MissingFilesError, SpikeloomError, SpikeloomWarning
 from .shared import AsJson, DataDir, print_json, render, say
 
 __all__ = ["add_to"]
@@ -25,6 +25,9 @@ OPTIONAL = {
     "torch": ("training, and the backend torch", "pip install 'spikeloom[train]'"),
     "spikingjelly": ("training", "pip install 'spikeloom[train]'"),
     "tensorboard": ("curves of training", "pip install 'spikeloom[train]'"),
+    "matplotlib": ("figures", "pip install 'spikeloom[figures]'"),
+    "pandas": ("data frames", "pip install 'spikeloom[frames]'"),
+    "pyarrow": ("parquet files", "pip install 'spikeloom[parquet]'"),
     "sklearn": ("the embedded digits, and Lava", "pip install scikit-learn"),
 }
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -152,16 +155,26 @@ def _lava() -> Finding:
 
 
 def _data(folder: Path | None) -> list[Finding]:
-    """Return the data folder; its files are checked when a data set is loaded."""
-    from ..data.dataset import data_folder, names
+    """Return the data folder, the data sets whose files are there, and those whose files are not; loading checks what is in them."""
+    from ..data.dataset import data_folder, names, place_of
 
     place = data_folder(folder)
-    if not place.is_dir():
-        return [
-            Finding("data", "absent", f"no folder {place}; the data set digits is built in", "name one with --data-dir or SPIKELOOM_DATA")
-        ]
-    found = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
-    return [Finding("data", "ok", f"{place}: {', '.join(found) or 'empty'}"), Finding("data sets", "ok", ", ".join(names()))]
+    there: list[str] = []
+    missing: list[str] = []
+    for name in names():
+        try:
+            found = place_of(name, place)
+        except MissingFilesError:
+            missing.append(name)
+        else:
+            there.append(name if found is None else f"{name} ({found})")
+    findings = [Finding("data sets here", "ok", ", ".join(there))]
+    if missing:
+        way = "spikeloom train --data NAME --download, where it can be; docs/data.md"
+        findings.append(Finding("data sets not here", "absent", ", ".join(missing), way))
+    if place.is_dir():
+        return [Finding("data", "ok", str(place)), *findings]
+    return [Finding("data", "absent", f"no folder {place}", "name one with --data-dir or SPIKELOOM_DATA"), *findings]
 
 
 def _table(findings: list[Finding]) -> object:

@@ -9,8 +9,11 @@ from .shared import say
 __all__ = ["Bar"]
 
 
+PLAIN = 10.0  # seconds between plain lines
+
+
 class Bar:
-    """A progress bar on standard error, with the time left; plain lines where there is no terminal."""
+    """A progress bar on standard error, with the time left; where there is no terminal, a plain line per epoch or every `PLAIN` seconds."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console
@@ -21,6 +24,8 @@ class Bar:
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task(title, total=None, note="")
         self._stage, self._since = "", 0.0
+        self._begun: tuple[float, int] | None = None
+        self._told = monotonic()
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -47,7 +52,22 @@ class Bar:
         seconds = (monotonic() - self._since) * (1.0 / share - 1.0) if share else 0.0
         left = f"{int(seconds) // 60}:{int(seconds) % 60:02d} left at most" if seconds >= 1.0 else ""
         self._bar.update(self._task, total=1.0, completed=share, description=name, note=left)
+        self._plain(f"{name}: {share:.0%}  {left}".rstrip())
 
     def samples(self, done: int, total: int) -> None:
         """Show the progress of a run; called by `runtime.run`."""
-        self._bar.update(self._task, total=total, completed=done, note=f"{done:,} of {total:,} samples")
+        note = f"{done:,} of {total:,} samples"
+        if self._begun is None:
+            self._begun = monotonic(), done
+        begun, first = self._begun
+        if first < done < total:
+            seconds = (monotonic() - begun) * (total - done) / (done - first)
+            note += f"  {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        self._bar.update(self._task, total=total, completed=done, note=note)
+        self._plain(note)
+
+    def _plain(self, text: str) -> None:
+        """Print a line where there is no terminal, now and then."""
+        if not self._console.is_terminal and monotonic() - self._told >= PLAIN:
+            self._told = monotonic()
+            say(text)

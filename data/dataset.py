@@ -18,7 +18,7 @@ from ..checked import check_fields, checked
 from ..errors import DataError, MissingFilesError
 from ..subset import choose
 
-__all__ = ["OWN", "Dataset", "Split", "data_folder", "load_dataset", "names", "split_validation"]
+__all__ = ["OWN", "Dataset", "Split", "data_folder", "load_dataset", "names", "place_of", "split_validation"]
 
 OWN = "own:"  # prefix of the identity of user-supplied samples
 
@@ -154,6 +154,19 @@ def load_dataset(
         except MissingFilesError:
             fetch_all(name, arguments[0], progress)
     return _load(module, arguments)
+
+
+def place_of(name: str, folder: Path | str | None = None) -> Path | None:
+    """Return the folder in which a data set's files lie, without reading them; None where it has none or does not say.
+
+    Raises:
+        UsageError: no such data set.
+        MissingFilesError: files are missing; the message names them and the places that were searched.
+    """
+    from . import sets as datasets
+
+    found = getattr(registry.load(datasets, "data set", name), "place", None)
+    return None if found is None else found(data_folder(folder))
 
 
 def _load(module: Any, arguments: tuple[Any, ...]) -> Dataset:

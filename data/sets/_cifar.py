@@ -52,13 +52,26 @@ class Layout:
         Raises:
             DataError: files are missing, truncated, or hold anything that they should not.
         """
+        found, suffix = self._found(folder)
+        read_one = self._read_binary if suffix else self._read_python
+        train, test = (_joined([read_one(found / f"{name}{suffix}") for name in part]) for part in (self.train, self.test))
+        return Dataset(self.name, train, test, self.classes, 255, SHAPE)
+
+    def place(self, folder: Path) -> Path:
+        """Return the folder of the files.
+
+        Raises:
+            MissingFilesError: they are in none of the places that are searched.
+        """
+        return self._found(folder)[0]
+
+    def _found(self, folder: Path) -> tuple[Path, str]:
+        """Return the folder and the suffix of the files in it."""
         names = (*self.train, *self.test)
-        for official, suffix, read_one in ((self.binary, ".bin", self._read_binary), (self.python, "", self._read_python)):
+        for official, suffix in ((self.binary, ".bin"), (self.python, "")):
             place = find([folder / official, folder], [f"{name}{suffix}" for name in names])
             if place is not None:
-                train = _joined([read_one(place / f"{name}{suffix}") for name in self.train])
-                test = _joined([read_one(place / f"{name}{suffix}") for name in self.test])
-                return Dataset(self.name, train, test, self.classes, 255, SHAPE)
+                return place, suffix
         files = f"{', '.join(f'{n}.bin' for n in names)} (or the python layout's {', '.join(names)})"
         raise missing(self.title, [files], [folder / self.binary, folder / self.python, folder], self.source)
 

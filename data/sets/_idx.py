@@ -47,6 +47,15 @@ class Layout:
         train, test = _split(images, labels), _split(test_images, test_labels)
         return Dataset(self.name, train, test, CLASSES, 255, train.values.shape[1:])
 
+    def place(self, folder: Path) -> Path:
+        """Return the folder of the files; of the first where they lie in several.
+
+        Raises:
+            MissingFilesError: one is in none of the places that are searched.
+        """
+        paths = [self.find(folder, name) for name in FILES]
+        return paths[0].parent
+
     def find(self, folder: Path, name: str) -> Path:
         """Return the path of an IDX file, gzipped or plain.
 

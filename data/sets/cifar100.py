@@ -40,3 +40,12 @@ def load(folder: Path) -> Dataset:
         DataError: files are missing, truncated, or hold anything that they should not.
     """
     return LAYOUT.load(folder)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the files.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    return LAYOUT.place(folder)

@@ -67,21 +67,31 @@ def load(folder: Path, options: Options) -> Dataset:
     Raises:
         DataError: a class is missing, or a recording is truncated, empty or no AEDAT 2.0.
     """
-    places = [folder / name for name in FOLDERS]
-    place = find(places, NAMES)
-    if place is None:
-        raise missing("CIFAR10-DVS", [f"{name}/*.aedat" for name in NAMES], places, SOURCE)
+    found = place(folder)
     parts: tuple[list[tuple[Path, int]], list[tuple[Path, int]]] = ([], [])
     for label, name in enumerate(NAMES):
-        paths = files_in(place / name, (".aedat",))
+        paths = files_in(found / name, (".aedat",))
         if len(paths) < 2:
-            raise DataError(f"{place / name} has {len(paths)} recordings .aedat; 2 or more are needed to split. Unpack {name}.zip again.")
+            raise DataError(f"{found / name} has {len(paths)} recordings .aedat; 2 or more are needed to split. Unpack {name}.zip again.")
         order = np.random.default_rng([SPLIT_SEED, label]).permutation(len(paths))
         held = max(1, round(TEST_SHARE * len(paths)))
         for part, chosen in zip(parts, (order[held:], order[:held]), strict=True):
             part += [(paths[i], label) for i in np.sort(chosen)]
-    train, test = (_split(part, place, options) for part in parts)
+    train, test = (_split(part, found, options) for part in parts)
     return Dataset("cifar10-dvs", train, test, len(NAMES), options.clip, (2, options.size, options.size), temporal=True)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the recordings.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    places = [folder / name for name in FOLDERS]
+    found = find(places, NAMES)
+    if found is None:
+        raise missing("CIFAR10-DVS", [f"{name}/*.aedat" for name in NAMES], places, SOURCE)
+    return found
 
 
 def _split(part: list[tuple[Path, int]], place: Path, options: Options) -> Split:

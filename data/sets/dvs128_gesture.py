@@ -56,12 +56,22 @@ def load(folder: Path, options: Options) -> Dataset:
     Raises:
         DataError: a file is missing, truncated, or no AEDAT 3.1; or a label makes no sense.
     """
-    places = [folder / name for name in FOLDERS]
-    place = find(places, TRIALS)
-    if place is None:
-        raise missing("DVS128 Gesture", [*TRIALS, "user*.aedat", "user*_labels.csv"], places, SOURCE)
-    train, test = (_split(place / trials, options) for trials in TRIALS)
+    found = place(folder)
+    train, test = (_split(found / trials, options) for trials in TRIALS)
     return Dataset("dvs128-gesture", train, test, CLASSES, options.clip, (2, options.size, options.size), temporal=True)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the recordings.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    places = [folder / name for name in FOLDERS]
+    found = find(places, TRIALS)
+    if found is None:
+        raise missing("DVS128 Gesture", [*TRIALS, "user*.aedat", "user*_labels.csv"], places, SOURCE)
+    return found
 
 
 def _split(trials: Path, options: Options) -> Split:

@@ -33,3 +33,12 @@ def load(folder: Path) -> Dataset:
         DataError: a file is missing, truncated, or not an IDX file of bytes with the sizes in its header.
     """
     return LAYOUT.load(folder)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the files.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    return LAYOUT.place(folder)

@@ -59,14 +59,24 @@ def load(folder: Path, options: Options) -> Dataset:
         DataError: folders are missing or empty, an image is damaged, or Pillow is not installed.
         OutputError: the cache's folder is full or read-only.
     """
-    places = [folder / name for name in FOLDERS]
-    place = find(places, PARTS)
-    if place is None:
-        raise missing("ImageNet", [f"{part}/<class>/*.JPEG" for part in PARTS], places, SOURCE)
-    names = _classes(place / "train")
-    cache = Path(options.cache) if options.cache else place / "spikeloom-cache"
-    train, test = (_split(place / part, names, cache, options.size) for part in PARTS)
+    found = place(folder)
+    names = _classes(found / "train")
+    cache = Path(options.cache) if options.cache else found / "spikeloom-cache"
+    train, test = (_split(found / part, names, cache, options.size) for part in PARTS)
     return Dataset("imagenet", train, test, len(names), 255, (3, options.size, options.size))
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of train and val.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    places = [folder / name for name in FOLDERS]
+    found = find(places, PARTS)
+    if found is None:
+        raise missing("ImageNet", [f"{part}/<class>/*.JPEG" for part in PARTS], places, SOURCE)
+    return found
 
 
 def _classes(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from ..dataset import Dataset
 from ..download import Source
 from ._idx import FILES, Layout, resources
 
-__all__ = ["FILES", "SOURCE", "load"]
+__all__ = ["FILES", "SOURCE", "load", "place"]
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 SUMS = (
@@ -31,3 +31,12 @@ def load(folder: Path) -> Dataset:
         DataError: a file is missing, truncated, or not an IDX file of bytes with the sizes in its header.
     """
     return LAYOUT.load(folder)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the files.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    return LAYOUT.place(folder)

@@ -60,15 +60,27 @@ def load(folder: Path, options: Options) -> Dataset:
     Raises:
         DataError: the folders are missing, or a recording is truncated, empty or no recording.
     """
+    found, parts = _found(folder)
+    train, test = (_split(found / part, options) for part in parts)
+    return Dataset("n-mnist", train, test, CLASSES, options.clip, (2, SENSOR, SENSOR), temporal=True)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the recordings.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    return _found(folder)[0]
+
+
+def _found(folder: Path) -> tuple[Path, tuple[str, str]]:
     places = [folder / name for name in FOLDERS]
     for parts in PARTS:
-        place = find(places, [f"{part}/0" for part in parts])
-        if place is not None:
-            train, test = (_split(place / part, options) for part in parts)
-            break
-    else:
-        raise missing("N-MNIST", [f"{part}/<label>/<number>.bin" for part in PARTS[0]], places, SOURCE)
-    return Dataset("n-mnist", train, test, CLASSES, options.clip, (2, SENSOR, SENSOR), temporal=True)
+        found = find(places, [f"{part}/0" for part in parts])
+        if found is not None:
+            return found, parts
+    raise missing("N-MNIST", [f"{part}/<label>/<number>.bin" for part in PARTS[0]], places, SOURCE)
 
 
 def _split(folder: Path, options: Options) -> Split:

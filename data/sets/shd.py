@@ -58,12 +58,22 @@ def load(folder: Path, options: Options) -> Dataset:
     Raises:
         DataError: a file is missing, damaged or another; or h5py is not installed.
     """
-    places = [folder / name for name in FOLDERS]
-    place = find(places, FILES)
-    if place is None:
-        raise missing("SHD", FILES, places, SOURCE)
-    train, test = (_split(place / name, options) for name in FILES)
+    found = place(folder)
+    train, test = (_split(found / name, options) for name in FILES)
     return Dataset("shd", train, test, CLASSES, options.clip, (CHANNELS,), temporal=True)
+
+
+def place(folder: Path) -> Path:
+    """Return the folder of the files.
+
+    Raises:
+        MissingFilesError: they are in none of the places that are searched.
+    """
+    places = [folder / name for name in FOLDERS]
+    found = find(places, FILES)
+    if found is None:
+        raise missing("SHD", FILES, places, SOURCE)
+    return found
 
 
 def _split(path: Path, options: Options) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from spikeloom import registry
 from spikeloom.cli import warm
 from spikeloom.compile import compile_network
+from spikeloom.data.dataset import names
+from spikeloom.data.sets.mnist import FILES
 from spikeloom.errors import UsageError
 from spikeloom.train import methods
 
@@ -24,12 +27,20 @@ def findings(spikeloom: Command, *words: object) -> tuple[int, dict[str, dict[st
 
 
 def test_here_nothing_is_missing(spikeloom: Command, tmp_path: Path) -> None:
-    (tmp_path / "MNIST").mkdir()
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in FILES:
+        (raw / f"{name}.gz").touch()
+    (tmp_path / "NMNIST").mkdir()  # a folder without recordings
     code, found = findings(spikeloom, "--data-dir", tmp_path)
     assert code == 0
     assert found["numba"]["state"] == found["vectors"]["state"] == "ok"
-    assert found["data"]["found"] == f"{tmp_path}: MNIST"
-    assert "digits" in found["data sets"]["found"]
+    assert found["data"]["found"] == str(tmp_path)
+    assert found["data sets here"]["found"] == f"digits, mnist ({raw})"
+    assert found["data sets not here"]["state"] == "absent" and "n-mnist" in found["data sets not here"]["found"]
+    assert {*names()} == {
+        *re.findall(r"[a-z0-9-]+(?= \(|,|$)", found["data sets here"]["found"] + ", " + found["data sets not here"]["found"])
+    }
     shown = spikeloom("doctor", "--no-cuda").out
     assert "onnxruntime" in shown
 
