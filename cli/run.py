@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import SpikeloomWarning, UsageError
+from ..errors import SpikeloomError, SpikeloomWarning, UsageError
 from .foreign import only_data
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
@@ -106,6 +106,7 @@ def run(
         )
         if all_.rank > 0:
             return
+    results = results.with_commands(_before(network, deployed.digest))
     path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
         print_json(results.document(INLINE))
@@ -117,3 +118,34 @@ def run(
         recorded = ", ".join(f"{p.name} {' x '.join(f'{n:,}' for n in p.shape)}" for p in results.probed.probes)
         say(f"Wrote {beside(path, 'probes')}: {recorded} (samples x time steps x neurons).")
     say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")
+
+
+def _before(network: Path, digest: str) -> list[str]:
+    """Return the commands that trained and compiled the network, as far as its folder records them."""
+    from ..compile.asked import FILE, read
+    from ..files import read_json
+
+    folder = network.parent
+    try:
+        if network.name != "model.loom" or read(folder, digest) is None:
+            return []
+        compiled = str(read_json(folder / FILE, "the options of spikeloom compile").get("command") or "")
+        return [text for text in (_trained(folder), compiled) if text]
+    except SpikeloomError:  # a damaged record is no reason to lose the results
+        return []
+
+
+def _trained(folder: Path) -> str:
+    """Return the command that trained a run folder; empty if it was trained with what no command names."""
+    from dataclasses import replace
+
+    from ..files import read_json
+    from ..sweep.grid import training_command
+    from ..train.settings import TrainSettings
+
+    if not (folder / "train.json").exists():
+        return ""
+    settings = TrainSettings.read(read_json(folder / "settings.json", "the settings of a run"))
+    settings.check_names()
+    used = read_json(folder / "train.json", "the summary of a run").get("threads")
+    return training_command(replace(settings, threads=settings.threads or used), folder)

@@ -84,7 +84,7 @@ def by_limit(cores: Sequence[CoreLoad], chip: ChipInUse) -> list[SmallMap]:
     """Return a small map for every limit that the cores report."""
     made: list[SmallMap] = []
     for one in limits(cores, chip):
-        note = f"at most {percent(one.peak, 0)}, mean {percent(one.mean, 0)}"
+        note = f"at most {percent(one.peak, 0)}, mean {percent(one.mean, 0)}".replace(" %", "\u00a0%")
         made.append(SmallMap(one.label, _small(cores, chip, one.name, f"{one.label}: {note}"), note))
     return made
 
@@ -247,8 +247,13 @@ def _used(cores: Sequence[CoreLoad], grid: Grid) -> list[Markup]:
         style = _style(share)
         parts.append(svg.rect(box, style, _tip(core) if named else "", 2 if grid.size > 12 else 0))
         if named and grid.size >= 20:
-            parts.append(svg.text(box[0] + box[2] / 2, box[1] + box[3] / 2 + 4, f"{100 * share:.0f}", "middle", f"in-{style}"))
+            parts.append(svg.text(box[0] + box[2] / 2, box[1] + box[3] / 2 + 4, per_cent(share), "middle", f"in-{style}"))
     return parts
+
+
+def per_cent(share: float) -> str:
+    """Return a share for the middle of a core: only what is full is 100."""
+    return "99" if 0.99 < share < 1 else f"{100 * share:.0f}"
 
 
 def _style(share: float) -> str:

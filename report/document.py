@@ -205,10 +205,13 @@ class Arithmetic(Section):
 class Provenance(Section):
     """Where the figures come from: the command that reproduces them, versions, seed, checksums, the compile options.
 
+    `before`: the commands that trained and compiled the network, where they are known.
+
     `training`: what the training recorded, by name; free-form, since each framework records something different.
     """
 
     command: str | None = None
+    before: list[str] = Field(default_factory=list[str])
     spikeloom: str | None = None
     date: str | None = None
     python: str | None = None

@@ -100,7 +100,7 @@ def _provenance(results: Document) -> str:
     found = view.provenance(results.provenance)
     lines = [f"- {_text(name)}: {_text(value)}" for name, value in found.single]
     lines += [f"- {_text(name)}: {', '.join(f'{_text(k)} {_text(v)}' for k, v in entries)}" for name, entries in found.groups]
-    return _listed("Provenance", ([f"    {found.command}\n"] if found.command else []) + lines)
+    return _listed("Provenance", ([*(f"    {command}" for command in found.commands), ""] if found.commands else []) + lines)
 
 
 def _listed(title: str, lines: Iterable[str]) -> str:

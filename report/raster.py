@@ -20,7 +20,7 @@ _MOST_COLUMNS = 200
 _MOST_CELLS = 24_000
 """Over all populations of a page, to keep it below half a megabyte."""
 _PANEL = 300.0
-_LEFT, _TOP, _BOTTOM = 44.0, 8.0, 34.0
+_LEFT, _TOP, _BOTTOM = 54.0, 8.0, 34.0
 _STRIP = 46.0
 """Height of the rates above a raster."""
 
@@ -92,7 +92,7 @@ def _chart(name: str, cells: NDArray[np.int64], whole: tuple[int, int], bins: tu
     parts = _rates(rates, wide / bins[1], across) if rates else []
     parts += [svg.rect((_LEFT, top, across, down), "frame"), *_spikes(cells, wide, high, top)]
     parts += _time_axis(steps, wide / bins[1], top + down, across)
-    parts += _neuron_axis(neurons, high / bins[0], top)
+    parts += [*_neuron_axis(neurons, high / bins[0], top), _turned("neuron", top + down / 2)]
     said = f"Spikes of {shorten(name, 60)}: {neurons} neurons, {steps} steps" + ("; above, its mean rate at each step" if rates else "")
     return svg.figure(max(_LEFT + across + 14, 150), top + down + _BOTTOM, said, parts)
 
@@ -114,7 +114,14 @@ def _rates(rates: list[float], pitch: float, across: float) -> list[Markup]:
         svg.line(_LEFT, base, _LEFT + across, base, "axis"),
         *named,
         svg.text(_LEFT - 5, base, "0", "end", "small"),
+        _turned("rate", base - (_STRIP - 8) / 2),
     ]
+
+
+def _turned(name: str, y: float) -> Markup:
+    """Write the name of an axis upwards."""
+    text = Markup('<text x="9" y="{0}" text-anchor="middle" class="small" transform="rotate(-90 9 {0})">{1}</text>')
+    return text.format(svg.num(y), name)
 
 
 def _spikes(cells: NDArray[np.int64], wide: float, high: float, top: float) -> list[Markup]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from . import core_map, models, stages, traffic
 from .document import Document, NeuroBench
 from .format import MISSING, compact, count, percent, points, ratio, samples_said, shorten, si, size
-from .prices import Energy, Latency
+from .prices import Energy, EnergyComponent, Latency, LatencyComponent
 from .sizes import ChipInUse, CoreLoad, LayerSize, MappingFound
 from .table import Cell, Column, Row, Table, row
 
@@ -51,11 +51,32 @@ def headlines(results: Document) -> Table:
     rows = (
         row("accuracy", percent(results.accuracy), tested),
         row("synaptic operations", compact(results.sops_per_sample), f"{SAMPLE}, from {spikes} spikes"),
-        row("energy", si(results.energy.joules_per_sample, "J"), f"{SAMPLE}, model {results.energy.model}"),
-        row("latency", si(results.latency.seconds_per_sample, "s"), f"{SAMPLE}, model {results.latency.model}"),
+        _energy_in_short(results.energy),
+        row(
+            _named("latency", _least_certain(results.latency.components)),
+            si(results.latency.seconds_per_sample, "s"),
+            f"{SAMPLE}, model {results.latency.model}",
+        ),
         row("cores", count(results.mapping.cores), f"of {held}{chips}; lower bound {count(results.mapping.cores_bound)}"),
     )
     return Table("In short", (_name(""), Column("figure"), _name("")), rows)
+
+
+def _energy_in_short(found: Energy) -> Row:
+    """Return the dynamic energy, which is the network's own, with its status; then what it is with the static power."""
+    status = _least_certain(part for part in found.components if not part.name.startswith("static"))
+    whole = f"{SAMPLE}, model {found.model}; {si(found.joules_per_sample, 'J')} with the static power"
+    return row(_named("dynamic energy", status), si(found.dynamic_joules_per_sample, "J"), whole)
+
+
+def _named(name: str, status: str) -> Cell:
+    return Cell(name, (status,) if status else ())
+
+
+def _least_certain(parts: Iterable[EnergyComponent | LatencyComponent]) -> str:
+    """Return the status of the least certain number among the parts; empty if none has one."""
+    found = {part.status for part in parts}
+    return next((status for status in ("assumed", "derived", "published") if status in found), "")
 
 
 def room(chip: ChipInUse) -> tuple[str, str]:

@@ -68,12 +68,18 @@ def tile_name(core: CoreLoad, several: bool) -> str:
 
 
 def _merge(table: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[np.float64], list[str]]:
-    """Sum the rows (all but the first) and columns that share a label; those of a chip come together, else in order of appearance."""
+    """Sum the rows (all but the first) and columns that share a label: chip by chip, tiles row by row, else in order of appearance."""
     chips = {name: int(name.partition(":")[0]) if name.partition(":")[0].isdecimal() else 0 for name in labels}
-    names = sorted(dict.fromkeys(labels), key=lambda name: chips[name])
+    names = sorted(dict.fromkeys(labels), key=lambda name: (chips[name], _place(name)))
     member = np.zeros((len(labels), len(names)))
     member[np.arange(len(labels)), [names.index(one) for one in labels]] = 1.0
     return np.vstack([table[:1] @ member, member.T @ table[1:] @ member]), names
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Return row and column of a tile "3:1,2" or "1,2", so that a chip's tiles come row by row; (0, 0) of other names."""
+    column, comma, row = name.rpartition(":")[2].partition(",")
+    return (int(row), int(column)) if comma and row.isdecimal() and column.isdecimal() else (0, 0)
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,32 @@ def chart(found: Matrix) -> Markup:
     parts = [*_cells(found, layout, peak), *_names(found, layout)]
     bottom = layout.y(many + 1) + 10
     parts.append(svg.legend(layout.left, bottom, range(1, svg.LEVELS + 1), "0", f"{compact(peak)} messages per sample"))
-    parts.append(svg.text(layout.left, 10, f"to {found.unit}", style="small strong"))
+    parts.append(svg.text(layout.left, 10, f"to {found.unit}{_notation(found)}", style="small strong"))
+    parts += _between_chips(found, layout)
     width = layout.left + max(layout.wide * many + 8, 320.0)
     return svg.figure(width, bottom + 18, f"Messages per sample between {many} {found.unit}s, at most {compact(peak)}", parts)
+
+
+def _notation(found: Matrix) -> str:
+    """Say how tiles are named."""
+    if not found.unit.startswith("tile"):
+        return ""
+    return " (chip:column,row)" if any(":" in name for name in found.receivers) else " (column,row)"
+
+
+def _between_chips(found: Matrix, layout: _Layout) -> list[Markup]:
+    """Draw lines where one chip ends and the next begins."""
+    chips = [name.partition(":")[0] if ":" in name else "" for name in found.receivers]
+    ends = [index for index in range(1, len(chips)) if chips[index] != chips[index - 1]]
+    right, bottom = layout.left + len(chips) * layout.wide - 1, layout.y(len(chips) + 1) - 1
+    return [
+        line
+        for index in ends
+        for line in (
+            svg.line(layout.left + index * layout.wide - 0.5, layout.top, layout.left + index * layout.wide - 0.5, bottom, "axis"),
+            svg.line(layout.left, layout.y(index + 1) - 0.5, right, layout.y(index + 1) - 0.5, "axis"),
+        )
+    ]
 
 
 def _cells(found: Matrix, layout: _Layout, peak: float) -> list[Markup]:

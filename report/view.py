@@ -100,18 +100,22 @@ def facts(results: Document) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Origin:
-    """Provenance as text: the command, entries of one value, and groups of entries."""
+    """Provenance as text: the commands in their order, the run's own last; entries of one value, and groups of entries."""
 
-    command: str | None
+    commands: list[str]
     single: list[tuple[str, str]]
     groups: list[tuple[str, list[tuple[str, str]]]]
 
 
 def provenance(found: Provenance) -> Origin:
-    """Return the command, and every other entry as (name, value) with nested ones as text."""
-    entries: dict[str, Any] = {_words(k): v for k, v in found.model_dump(mode="json").items() if k != "command"}
+    """Return the commands, and every other entry as (name, value) with nested ones as text."""
+    entries: dict[str, Any] = {_words(k): v for k, v in found.model_dump(mode="json").items() if k not in ("command", "before")}
     groups = [(k, [(_words(n), _written(x)) for n, x in v.items()]) for k, v in entries.items() if isinstance(v, dict) and v]
-    return Origin(found.command, [(k, _written(v)) for k, v in entries.items() if not isinstance(v, dict) and v is not None], groups)
+    return Origin(
+        [*found.before, *([found.command] if found.command else [])],
+        [(k, _written(v)) for k, v in entries.items() if not isinstance(v, dict) and v is not None],
+        groups,
+    )
 
 
 def _words(key: object) -> str:

@@ -144,6 +144,10 @@ class Results(Document):
         rows = [(n.name, n.neurons, n.synapses, float(n.spike_rate), float(n.sops_per_sample)) for n in self.layers]
         return table(repr(self), ("layer", "neurons", "synapses", "spikes per neuron and step", "SOPs per sample"), rows)
 
+    def with_commands(self, before: list[str]) -> Results:
+        """Return the results with the commands that trained and compiled the network, for the report."""
+        return self.model_copy(update={"provenance": self.provenance.model_copy(update={"before": before})}) if before else self
+
     @checked()
     def save(self, path: Path | str) -> Path:
         """Write results.json, atomically; before it, arrays of more than `arrays.INLINE` numbers into a safetensors file beside it, and

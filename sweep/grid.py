@@ -222,8 +222,12 @@ def _named(grid: Grid, cell: Cell, threads: int | None) -> Row:
 
 def command_of(grid: Grid, cell: Cell, threads: int | None) -> str:
     """Return the command that trains a cell again, to the same weights, into a folder beside it. `threads`: as used; None: not known."""
-    settings = replace(grid.settings_of(cell), threads=threads)
-    words = ["spikeloom", "train", "--out", f"{cell.folder}-again"]
+    return training_command(replace(grid.settings_of(cell), threads=threads), Path(f"{cell.folder}-again"))
+
+
+def training_command(settings: TrainSettings, out: Path) -> str:
+    """Return the command that trains with these settings into a folder."""
+    words = ["spikeloom", "train", "--out", str(out)]
     for field in fields(settings):
         value = getattr(settings, field.name)
         if field.name in FLAGS:
@@ -324,6 +328,7 @@ def _deployed(grid: Grid, run: TrainedRun) -> Row:
         "energy_joules": results.energy.joules_per_sample,
         "dynamic_energy_joules": results.energy.dynamic_joules_per_sample,
         "energy_model": results.energy.model,
+        "warnings": list(results.warnings),
     }
 
 
@@ -349,8 +354,11 @@ def _deploy(grid: Grid, run: TrainedRun) -> Results:
     deployed.save(run.folder / "model.loom")
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     split = load_dataset(settings.data, folder, settings.data_options).test
+    steps = ["compile", str(run.folder), "--target", grid.target], ["run", str(run.folder / "model.loom"), "--check"]
+    commands = [training_command(settings, run.folder), *(shlex.join(["spikeloom", *words]) for words in steps)]
     with warnings.catch_warnings(action="ignore", category=SpikeloomWarning):  # the cell's results have them
-        results = run_network(deployed, split, check=True, data_name=settings.data, folder=run.folder)
+        results = run_network(deployed, split, check=True, data_name=settings.data, command=commands[-1], folder=run.folder)
+    results = results.with_commands(commands[:-1])
     results.save(run.folder / "results.json")
     return results
 

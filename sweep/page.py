@@ -96,11 +96,20 @@ def write_page(rows: list[Row], path: Path, settings: dict[str, Any]) -> Path:
     failed = [f"{row['method']} {row['sparsity_asked']:g} seed {row['seed']}: {row['error']}" for row in rows if "error" in row]
     methods = ", ".join(dict.fromkeys(r["method"] for r in rows))
     commands = [row["command"] for row in rows if "command" in row]
-    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed, "commands": commands}
+    texts = {"methods": methods, "settings": list(_settings(settings)), "failed": failed, "commands": commands, "warned": _warned(rows)}
     drawn = {"legend": legend(list(of_names(p["method"] for p in points(rows)).values())), "figures": list(_figures(points(rows)))}
     return write_text(
         path, render_page("sweep.html.j2", {"title": f"Sweep of {methods}", **clean(texts), "table": table(clean(rows)), **drawn})
     )
+
+
+def _warned(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Return every warning once, with the cells that have it."""
+    found: dict[str, list[str]] = {}
+    for cell in rows:
+        for text in cell.get("warnings", ()):
+            found.setdefault(text, []).append(f"{cell['method']} {cell['sparsity_asked']:g} seed {cell['seed']}")
+    return [(text, ", ".join(cells)) for text, cells in found.items()]
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[str]:

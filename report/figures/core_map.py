@@ -35,7 +35,7 @@ def draw(runs: Named, page: Page, options: None = None) -> Drawn:
     right, bottom = grid.extent
     left, top = core_map.LEFT, core_map.TOP
     scale = (page.width - 0.75) / (right - left)
-    figure, (panel,) = axes(page, min(9.0, 0.45 + scale * (bottom - top + (12 if len(grid.chips) > 1 else 0))))
+    figure, (panel,) = axes(page, min(max(0.8 * page.width, 2.0), 0.45 + scale * (bottom - top + (12 if len(grid.chips) > 1 else 0))))
     panel.add_collection(
         PatchCollection([Rectangle(b[:2], *b[2:]) for b in _places(grid)], facecolor="none", edgecolor=UNUSED, linewidth=0.4)
     )
@@ -45,7 +45,7 @@ def draw(runs: Named, page: Page, options: None = None) -> Drawn:
         panel.add_patch(Rectangle((x, y), wide, high, facecolor=SHADES(Normalize(0, 1)(min(share, 1.0))), linewidth=0))
         if 72 * scale * wide >= NUMBERED:
             colour = "white" if share > 0.6 else INK
-            panel.text(x + wide / 2, y + high / 2, f"{100 * share:.0f}", ha="center", va="center", fontsize=5, color=colour)
+            panel.text(x + wide / 2, y + high / 2, core_map.per_cent(share), ha="center", va="center", fontsize=5, color=colour)
     _finish(panel, grid)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 100), SHADES), ax=panel, shrink=0.9, aspect=25, pad=0.02)
     bar.set_label("% of the tightest limit" + (", fullest core of a chip" if one_box else ""), fontsize=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import math
 import re
 from html.parser import HTMLParser
@@ -14,10 +15,10 @@ import pytest
 from invented import FIXTURES, Document, bare, compiled, energy, hostile, made, results, spikes_of
 from rich.console import Console, RenderableType
 from spikeloom.errors import OutputError
-from spikeloom.report import core_map, html, raster, stages, svg, terminal, traffic
+from spikeloom.report import core_map, html, markdown, raster, stages, svg, tables, terminal, traffic
 from spikeloom.report.document import Raster, StageResult
 from spikeloom.report.format import compact, count, duration, percent, plain, points, ratio, shorten, si
-from spikeloom.report.sizes import ChipInUse
+from spikeloom.report.sizes import ChipInUse, TrafficTable
 
 
 class Balance(HTMLParser):
@@ -266,3 +267,53 @@ def test_a_raster_of_many_neurons_and_steps_stays_small_and_loses_no_spike() -> 
 def test_the_colour_scale_uses_all_its_steps() -> None:
     assert [svg.level(v, 7.0) for v in (0, 0.5, 1.0, 1.5, 6.9, 7.0)] == [0, 1, 1, 2, 7, 7]
     assert svg.level(1.0, 0.0) == 0
+
+
+def test_the_head_leads_with_the_dynamic_energy_and_how_certain_it_is() -> None:
+    found = results()
+    for part in found["energy"]["components"]:
+        part["status"] = "assumed" if part["name"].startswith("static") else "derived"
+    rows = {line[0].text: line for line in tables.headlines(made(found)).rows}
+    dynamic, whole = (si(found["energy"][key], "J") for key in ("dynamic_joules_per_sample", "joules_per_sample"))
+    assert rows["dynamic energy"][1].text == dynamic and f"{whole} with the static power" in rows["dynamic energy"][2].text
+    assert rows["dynamic energy"][0].details == ("derived",)  # the static power is not in it
+    found["energy"]["components"][0]["status"] = "assumed"
+    page = html.render(made(found))
+    head = page[page.index('<ul class="headlines">') : page.index('<dl class="facts">')]
+    assert re.search(rf'dynamic energy</span><strong>{dynamic}</strong><span class="note"><span class="status is-assumed">assumed', head)
+
+
+def test_the_axes_of_rasters_are_named() -> None:
+    page = html.render(made(results()))
+    spikes = page[page.index('id="spikes"') : page.index('id="weights"')]
+    figures = spikes.count("<figure")
+    assert figures and spikes.count(">neuron<") == spikes.count(">time step<") == spikes.count(">rate<") == figures
+
+
+def test_the_commands_that_made_the_network_stand_before_that_of_the_run() -> None:
+    found = results()
+    found["provenance"]["before"] = ["spikeloom train --out runs/x", "spikeloom compile runs/x <b>"]
+    page, text = html.render(made(found)), markdown.report(made(found))
+    own = found["provenance"]["command"]
+    assert f"<pre>spikeloom train --out runs/x\nspikeloom compile runs/x &lt;b&gt;\n{own}</pre>" in page
+    assert f"    spikeloom train --out runs/x\n    spikeloom compile runs/x <b>\n    {own}\n" in text
+    assert "before" not in made(results()).provenance.model_dump()
+
+
+def test_chips_are_told_apart_in_the_traffic() -> None:
+    names = ["1:1,0", "0:1,1", "0:0,0", "1:0,0"]
+    cores = [
+        made(results()).cores[0].model_copy(update={"core": k, "chip": int(n[0]), "tile": (int(n[2]), int(n[4]))})
+        for k, n in enumerate(names)
+    ]
+    rows = np.arange(16.0).reshape(4, 4).tolist()
+    found = traffic.matrix(TrafficTable(unit="tile", names=names, messages_per_sample=rows), cores)
+    assert found is not None
+    drawn = str(traffic.chart(found))
+    assert "to tile (chip:column,row)" in drawn and drawn.count('class="axis"') == 2 * sum(
+        a[0] != b[0] for a, b in itertools.pairwise(names)
+    )
+
+
+def test_only_a_full_core_is_at_100_per_cent() -> None:
+    assert [core_map.per_cent(share) for share in (0.004, 0.5, 0.996, 0.999999, 1.0, 1.2)] == ["0", "50", "99", "99", "100", "120"]

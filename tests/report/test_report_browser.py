@@ -126,7 +126,7 @@ def test_the_page_shows_the_figures_of_results_json_without_console_errors(run_f
     assert shown.headlines == {
         "accuracy": percent(found["accuracy"]),
         "synaptic operations": compact(found["sops_per_sample"]),
-        "energy": si(found["energy"]["joules_per_sample"], "J"),
+        "dynamic energy": si(found["energy"]["dynamic_joules_per_sample"], "J"),
         "latency": si(found["latency"]["seconds_per_sample"], "s"),
         "cores": count(found["mapping"]["cores"]),
     }

@@ -132,7 +132,9 @@ def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
     assert point["accuracy_sd"] == pytest.approx(statistics.stdev((0.90, 0.94, 0.95)))
     assert [cell.text for cell in page.table(rows).rows[0]][:7] == ["1", "stds", "10.00 %", "3", "93.00 %", "2.65", "–"]
     assert [column.heading for column in page.table(rows).columns][3:6] == ["n", "accuracy", "SD of accuracy"]
+    rows[0]["warnings"] = rows[2]["warnings"] = ["<i>Silent.</i>"]
     drawn = page.write_page([*rows, base | {"seed": 9, "error": "<b>broke</b>"}], tmp_path / "p.html", {"data": "x"}).read_text()
+    assert "1 warning<" in drawn and "stds 0.9 seed 0, stds 0.9 seed 2: &lt;i&gt;Silent.&lt;/i&gt;" in drawn
     assert "&lt;b&gt;broke" in drawn and "<b>broke" not in drawn and 'src="' not in drawn and 'href="http' not in drawn
     assert drawn.count("<svg class") == 1 and "stds at sparsity 0.9, 3 seeds: 93.00 % at 10 %" in drawn  # of SOPs nothing is known
 
