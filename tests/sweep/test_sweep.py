@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_children_and_the_sweep_goes_on(spikeloom: Callable[...,
 
 
 def test_the_page_shows_means_and_spreads(tmp_path: Path) -> None:
-    base = {"method": "stds", "sparsity_asked": 0.9, "connectivity": 0.1, "connectivity_unrolled": 0.2, "sparsity": 0.9}
+    base: dict[str, Any] = {"method": "stds", "sparsity_asked": 0.9, "connectivity": 0.1, "connectivity_unrolled": 0.2, "sparsity": 0.9}
     rows = [base | {"seed": i, "accuracy": a, "pruned": 5.0, "regrown": 3.0} for i, a in enumerate((0.90, 0.94, 0.95))]
     (point,) = page.points([*rows, base | {"seed": 9, "error": "<b>broke</b>"}])
     assert point["seeds"] == 3 and point["accuracy"] == pytest.approx(0.93)
