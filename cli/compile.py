@@ -51,7 +51,7 @@ def compile_(
     max_chips: Annotated[int | None, typer.Option("--chips", help="Most chips it may use [default: all of the chip's system].")] = None,
     effort: Annotated[str, typer.Option(help="Most work to spend on the mapping: fast, default or best.")] = "default",
     mapping: Annotated[
-        Path | None, typer.Option(help="Neurons on cores, .csv or .json: of all, or of some; export --to mapping writes one.")
+        Path | None, typer.Option(help="Neurons on cores, of all or of some: .csv or .json, as export --to mapping writes, or a .loom.")
     ] = None,
     pin: Annotated[
         list[str] | None,

@@ -206,8 +206,8 @@ def compile_network(
             tool's file leaves open (time steps, levels), calibrates where no `calibration` is given, and measures the accuracy of a
             float network as read and after quantisation.
         value_range: the range of float samples in `calibration` and `data`, (0, 1), or (0, levels) for whole numbers.
-        mapping: the core of each neuron: a file that `save_mapping` wrote (.csv, .json), a deployed network, or by layer the core of each
-            of its neurons, -1 for one that is left to the mapper. Every limit is checked, and the mapping is priced like any other.
+        mapping: the core of each neuron: a file that `save_mapping` wrote (.csv, .json), a .loom, a deployed network, or by layer the core
+            of each of its neurons, -1 for one that is left to the mapper. Every limit is checked, and the mapping is priced like any other.
         pin: by layer the cores that its neurons are on, such as {"hidden1": range(8)} or {"hidden1": "0-7"}; other layers have cores of
             their own.
         progress: called now and then with the current stage (a pass, filling cores, refinement, placement) and the share completed.

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..checked import checked
 from ..errors import DAMAGE, FormatError, UsageError
 from ..files import read_bytes, read_json, write_json, write_text
-from .deployed import DeployedNetwork
+from .deployed import DeployedNetwork, load
 from .mapping.given import LEFT, Given, cores_of_text
 
 __all__ = ["Pins", "Placed", "given_of", "save_mapping"]
@@ -68,6 +69,8 @@ def _given(mapping: Placed) -> Given:
         return Given(dict(_cores_by_population(mapping)), _places(mapping), where="the network's mapping")
     if isinstance(mapping, Path | str):
         path = Path(mapping)
+        if path.suffix == ".loom":
+            return replace(_given(load(path)), where=str(path))
         return _read_json(path) if path.suffix == ".json" else _read_csv(path)
     return Given({name: _array(name, cores) for name, cores in mapping.items()})
 

@@ -62,7 +62,7 @@ class Target(Protocol):
 
         Args:
             rates: per population, spikes (or payloads) per neuron and time step.
-            options: with the chip and the seed.
+            options: with the chip, the seed, and what the user says of the mapping (`given`), which the compiler checks afterwards.
             effort: how much work goes into it.
             progress: called now and then with the current stage and the share of it that is complete.
 

@@ -273,6 +273,8 @@ def test_digits_out_and_in_by_command(digits_run: Path, tmp_path: Path, spikeloo
     done = spikeloom("compile", digits_run, "--mapping", tmp_path / "pinned.mapping.csv", "--out", tmp_path / "again.loom", "--json")
     again = load(tmp_path / "again.loom")
     assert done.code == 0 and same(pinned.mapping, again.mapping) and json.loads(done.out)["strategy"] == "given"
+    done = spikeloom("compile", digits_run, "--mapping", tmp_path / "pinned.loom", "--out", tmp_path / "third.loom")
+    assert done.code == 0 and same(pinned.mapping, load(tmp_path / "third.loom").mapping)
     wrong = spikeloom("compile", digits_run, "--pin", "hidden1", "--out", tmp_path / "x.loom")
     assert wrong.code == 2 and "LAYER=CORES" in wrong.err
     wrong = spikeloom("compile", digits_run, "--pin", "hidden9=1", "--out", tmp_path / "x.loom")

@@ -118,7 +118,8 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tutorial(tutorial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tutorial)
     assert (tutorial / "runs/tutorial/report.html").exists() and (tutorial / "runs/tutorial/loihi.loom").exists()
-    for block in ("\n".join(blocks("sessions.md")), *blocks("tutorial.md"), *blocks("files.md"), *blocks("probes.md")):
+    pages = "tutorial.md", "files.md", "probes.md", "inspect.md", "words.md"
+    for block in ("\n".join(blocks("sessions.md")), *(block for page in pages for block in blocks(page))):
         exec(block, {})
     assert "synaptic operations a digit" in capsys.readouterr().out
 
