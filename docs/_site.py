@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CHANGES = re.compile(r"\]\(((?:\.\./)+)CHANGELOG\.md\)")
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+)((?:examples|benchmarks|tests)/[\w./-]+)\)")
-DOCS = re.compile(r"\]\(\.\./docs/([\w./-]+)\)")
+RELATIVE = re.compile(r"\]\((?!\w+:|#)([\w./-]+)(#[\w-]+)?\)")  # in a notebook of examples/
 LANGUAGES = {".py": "python", ".sh": "sh", ".toml": "toml"}
 
 
@@ -37,7 +37,7 @@ def on_files(files: Any, config: Any) -> Any:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     files.append(make(config, "changes.md", content=changes.replace("](docs/", "](")))
     linked = {path for page in ROOT.glob("docs/**/*.md") for _, path in OUTSIDE.findall(page.read_text(encoding="utf-8"))}
-    for path in sorted(linked):
+    for path in sorted(linked.union(*map(_linked_by, linked))):
         source = ROOT / path
         if not source.is_file():
             raise FileNotFoundError(f"A page of docs links to {path}, which does not exist.")
@@ -57,11 +57,23 @@ def notebook(content: str, path: str) -> str:
     for cell in json.loads(content)["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(DOCS.sub(lambda match: f"](../../{match[1]})", source))
+            parts.append(RELATIVE.sub(_page_of, source))
             continue
         parts.append(f"```python\n{source}\n```")
         parts += [_shown(output) for output in cell["outputs"]]
     return "\n\n".join([*parts, f"This page is the notebook `{path}` of the repository."]) + "\n"
+
+
+def _page_of(match: re.Match[str]) -> str:
+    """Return a link of a notebook as one of its page, which lies in source/examples, as do those of other files there."""
+    target, anchor = match[1], match[2] or ""
+    return f"](../../{target.removeprefix('../docs/')}{anchor})" if target.startswith("../docs/") else f"]({target}.md)"
+
+
+def _linked_by(path: str) -> set[str]:
+    """Return the files beside a notebook that it links to."""
+    text = (ROOT / path).read_text(encoding="utf-8") if path.endswith(".ipynb") else ""
+    return {f"examples/{match[1]}" for match in RELATIVE.finditer(text) if not match[1].startswith("../")}
 
 
 def _shown(output: dict[str, Any]) -> str:
