@@ -120,9 +120,11 @@ def _notation(found: Matrix) -> str:
 
 
 def _between_chips(found: Matrix, layout: _Layout) -> list[Markup]:
-    """Draw lines where one chip ends and the next begins."""
+    """Draw lines where one chip ends and the next begins; none where most chips have one tile, since every line would be one."""
     chips = [name.partition(":")[0] if ":" in name else "" for name in found.receivers]
     ends = [index for index in range(1, len(chips)) if chips[index] != chips[index - 1]]
+    if 2 * len(ends) >= len(chips):
+        return []
     right, bottom = layout.left + len(chips) * layout.wide - 1, layout.y(len(chips) + 1) - 1
     return [
         line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import itertools
 import math
 import re
 from html.parser import HTMLParser
@@ -300,19 +299,20 @@ def test_the_commands_that_made_the_network_stand_before_that_of_the_run() -> No
     assert "before" not in made(results()).provenance.model_dump()
 
 
-def test_chips_are_told_apart_in_the_traffic() -> None:
-    names = ["1:1,0", "0:1,1", "0:0,0", "1:0,0"]
+@pytest.mark.parametrize(("tiles", "lines"), [(4, 2), (1, 0)])
+def test_chips_are_told_apart_in_the_traffic(tiles: int, lines: int) -> None:
+    """Tiles come chip by chip and row by row, whatever the order of the cores; where each chip has one tile, lines would tell nothing."""
+    places = [(number * 7 % 44 * tiles // 44, number % 2) for number in range(44)]  # of 44 cores: the tile, the chip
     cores = [
-        made(results()).cores[0].model_copy(update={"core": k, "chip": int(n[0]), "tile": (int(n[2]), int(n[4]))})
-        for k, n in enumerate(names)
+        made(results()).cores[0].model_copy(update={"core": number, "chip": chip, "tile": (tile % 2, tile // 2)})
+        for number, (tile, chip) in enumerate(places)
     ]
-    rows = np.arange(16.0).reshape(4, 4).tolist()
-    found = traffic.matrix(TrafficTable(unit="tile", names=names, messages_per_sample=rows), cores)
+    found = traffic.matrix(TrafficTable(cores=list(range(44)), messages_per_sample=np.ones((44, 44)).tolist()), cores)
     assert found is not None
+    assert found.receivers == [f"{chip}:{tile % 2},{tile // 2}" for chip in range(2) for tile in range(tiles)]
+    assert found.messages.sum() == 44 * 44
     drawn = str(traffic.chart(found))
-    assert "to tile (chip:column,row)" in drawn and drawn.count('class="axis"') == 2 * sum(
-        a[0] != b[0] for a, b in itertools.pairwise(names)
-    )
+    assert "to tile (chip:column,row)" in drawn and drawn.count('class="axis"') == lines
 
 
 def test_only_a_full_core_is_at_100_per_cent() -> None:
