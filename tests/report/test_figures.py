@@ -256,3 +256,16 @@ def test_the_command_draws(spikeloom: Callable[..., Any], folder: Path) -> None:
     for words, says in ((("--format", "gif"), "pdf, pgf, png, svg"), (("--width", "nips"), "neurips"), (("--set", "at"), "NAME=VALUE")):
         ended = spikeloom("figure", folder, *words)
         assert ended.code == 2 and says in ended.err
+
+
+def test_a_kind_of_ones_own_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "report" / "figures"
+    place.mkdir(parents=True)
+    (place / "synapses.py").write_text(
+        "from .api import axes, settings\n\n\ndef draw(runs, page, options):\n    figure, (panel,) = axes(page, 2.0)\n"
+        "    panel.bar([one.name for one in settings(runs)], [one.group.first.synapses for one in settings(runs)])\n    return figure\n"
+    )
+    monkeypatch.setattr(figures, "__path__", list(figures.__path__))
+    monkeypatch.setenv("SPIKELOOM_PARTS", str(tmp_path))
+    figure = drawn("synapses", {name: made(found) for name, found in three()})
+    assert len(figure.axes[0].patches) == 3 and figure.get_figheight() == 2.0
