@@ -83,8 +83,16 @@ def jit_inline(function: Kernel) -> Any:
 
 
 def jit_parallel(function: Kernel) -> Any:
-    """Compile a kernel whose loops over `prange` are shared out among numba's threads."""
-    return _compiled(function, parallel=True)
+    """Compile a kernel whose loops over `prange` are shared out among numba's threads.
+
+    Its attribute `alone` is the same kernel for one thread: the same bits, compiled in a third of the time.
+    """
+    kernel = _compiled(function, parallel=True)
+    if numba is not None:
+        copy = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_alone", function.__defaults__)
+        copy.__qualname__, copy.__module__ = f"{function.__qualname__}_alone", function.__module__
+        kernel.alone = _compiled(copy)
+    return kernel
 
 
 def has_code(kernel: Any) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 from .foreign import fed, module_of, named, pinned
 from .progress import Bar
-from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say
+from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say, say_compiled
 
 if TYPE_CHECKING:
     from ..compile.deployed import DeployedNetwork
@@ -141,4 +141,5 @@ def _show(deployed: DeployedNetwork, path: Path, data: str | None, explain: bool
     if explain:
         render(explanation(document["passes"]), "")
     render(mapping_summary(document | {"cores": document["cores_table"]}))
+    say_compiled()
     say(f"Wrote {path}. {next_step('run', path, '--data', deployed.network.provenance.get('data', data or 'NAME'))}")

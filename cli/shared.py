@@ -16,11 +16,26 @@ import typer
 
 from ..errors import SpikeloomWarning
 
-__all__ = ["AsJson", "DataDir", "SamplesOption", "Seed", "compiled_file", "listed", "next_step", "print_json", "render", "said", "say"]
+__all__ = [
+    "AsJson",
+    "DataDir",
+    "SamplesOption",
+    "Seed",
+    "compiled_file",
+    "listed",
+    "next_step",
+    "print_json",
+    "render",
+    "said",
+    "say",
+    "say_compiled",
+]
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder with data sets [default: $SPIKELOOM_DATA, or ./data].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+
+SHORT = 0.05  # seconds not worth a line
 
 SamplesOption = Annotated[
     str | None,
@@ -61,6 +76,14 @@ def render(*parts: Any) -> None:
 def next_step(*words: object) -> str:
     """Return the end of a command's last line: what to type next, quoted for the shell."""
     return f"Next: {shlex.join(['spikeloom', *map(str, words)])}"
+
+
+def say_compiled() -> None:
+    """Say how long this command waited for kernels to be compiled, if it did; importing `jit` here would import numba."""
+    jit = sys.modules.get(f"{__package__.rpartition('.')[0]}.jit")
+    seconds = 0.0 if jit is None else jit.compiling_seconds()
+    if seconds >= SHORT:
+        say(f"Compiled kernels once: {seconds:.1f} s, not part of any time above. Later runs reuse them.")
 
 
 @contextmanager

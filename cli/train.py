@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from .foreign import is_module, module_of, own_samples
 from .progress import Bar
-from .shared import AsJson, DataDir, listed, next_step, print_json, said, say
+from .shared import AsJson, DataDir, listed, next_step, print_json, said, say, say_compiled
 
 __all__ = ["add_to"]
 
@@ -80,7 +80,9 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 with autocast [default: float32].")] = None,
     compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Build the training step with torch.compile.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch [default: all cores; with --resume as before].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of torch [default: as many as the work is worth; with --resume as before].")
+    ] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option (method.x=, net.x=, data.x=, loss.x=, ...) or a setting. Repeatable."),
@@ -167,6 +169,7 @@ def train(
     say("connectivity: " + "   ".join(f"{name} {share:.2%}" for name, share in counts if share is not None))
     for warning in done.warnings:
         say(f"Warning: {warning}")
+    say_compiled()
     if not done.model.exists():
         return
     say(f"Wrote {out}/model.onnx. {next_step('compile', out, '--target', 'lava')}")

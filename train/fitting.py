@@ -148,7 +148,8 @@ def fit(
         device: auto (CUDA if available), cpu or cuda; with weight_bits always the CPU.
         precision: float32, or bf16: torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
-        threads: number of torch's threads on the CPU, per process; None: torch's own setting. The last bits depend on it.
+        threads: number of torch's threads on the CPU, per process; None: as many as the work is worth, at most
+            torch's own setting. The last bits depend on it.
         data_dir: folder of the data set's files; None: the environment's SPIKELOOM_DATA, else ./data.
         method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
         net_options: options of the network by name, such as {"hidden": (400, 200)} of fc; of a module {"exempt": (names of layers that are
@@ -334,11 +335,11 @@ def train_run(
         if finished is not None:
             return finished
         saved = _saved_threads(folder) if resume else None
-        count = settings.threads or saved or torch.get_num_threads()
-        parts = replace(parts, settings=replace(settings, threads=count))
+        parts = replace(parts, settings=replace(settings, threads=settings.threads or saved))
         devices = [world.device] if world.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), threads.held(count):  # leave the caller's random numbers and threads untouched
+        with torch.random.fork_rng(devices=devices), threads.kept():  # leave the caller's random numbers and threads untouched
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world, own)
+            count = cast(int, trainer.settings.threads)
             kept = trainer.model.restored() if isinstance(trainer.model, OwnModule) else nullcontext()
             with kept, owned(folder) if world.is_first else nullcontext():
                 if world.is_first:
@@ -358,6 +359,8 @@ def _trainer(
     model = parts.build_model(dataset, timesteps)
     convolutional = any(w.dim() == 4 for w in model.weights().values())
     settings = parts.settings.resolved(len(dataset.train.labels), convolutional=convolutional, frames=frames, device=device)
+    settings = replace(settings, threads=settings.threads or _suitable_threads(model, cast(int, settings.batch_size), world))
+    threads.use(cast(int, settings.threads))
     checkpoint = folder / CHECKPOINT
     saved = checkpoints.read(checkpoint) if resume and checkpoint.exists() else None
     if settings.init is not None and saved is None:
@@ -374,6 +377,16 @@ def _trainer(
             began = cast("dict[str, Any]", saved.document.get("platform", {}))
             _warn(trainer, platform.differences(began, platform.record(world.size)))
     return trainer
+
+
+def _suitable_threads(model: Model, batch_size: int, world: World) -> int:
+    """Return how many of torch's current threads a training step is worth; on a GPU all of them, since its work is done there."""
+    most = torch.get_num_threads()
+    if world.device.type == "cuda":
+        return most
+    positions = model.positions()
+    synapses = sum(int(positions[name].sum()) * (w.numel() // positions[name].numel()) for name, w in model.weights().items())
+    return threads.suitable(synapses * max(batch_size // world.size, 1), most)
 
 
 def _warn(trainer: Trainer, found: list[str]) -> None:

@@ -19,6 +19,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from ..data.dataset import Dataset, split_validation
 from ..errors import DataError, PausedError, UsageError
 from ..files import write_text
+from ..jit import compiling_seconds
 from . import checkpoint as checkpoints
 from .chosen import Own, augmentation_of, loss_of, schedule_of
 from .compiled import compiled
@@ -145,7 +146,7 @@ class Trainer:
             )
 
     def _run_epoch(self) -> dict[str, Any]:
-        began = time.perf_counter()
+        began, compiled_before = time.perf_counter(), compiling_seconds()
         if self.epoch == self.settings.float_epochs:
             self._enter_integers()
         loss, rate = self._train_epoch()
@@ -158,7 +159,8 @@ class Trainer:
         stage = "integer" if self.arithmetic else "float"
         self._keep_best(stage, validated, progress)
         row: dict[str, Any] = {"epoch": self.epoch + 1, "stage": stage, "loss": loss, "validation_accuracy": validated}
-        row |= {"sparsity": self.method.sparsity(), "lr": rate, **numbers, "seconds": time.perf_counter() - began}
+        seconds = time.perf_counter() - began - (compiling_seconds() - compiled_before)
+        row |= {"sparsity": self.method.sparsity(), "lr": rate, **numbers, "seconds": max(seconds, 1e-9)}
         self.rows.append(row)
         self.epoch += 1
         return row

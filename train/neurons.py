@@ -115,10 +115,8 @@ class _FusedLIF(torch.autograd.Function):
         charged, last = torch.empty_like(spikes), v.detach().clone()
         values = flat(x)
         kind = values.dtype.type
-        with threads.worth(spikes.numel()):
-            kernels.lif_forward(
-                values, last.view(-1).numpy(), kind(tau), kind(v_threshold), kind(v_reset), decay_input, flat(spikes), flat(charged)
-            )
+        floats = kind(tau), kind(v_threshold), kind(v_reset)
+        threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, flat(spikes), flat(charged))
         ctx.save_for_backward(charged)
         ctx.constants, ctx.rows = constants, x.shape[0]
         ctx.set_materialize_grads(False)
@@ -155,7 +153,6 @@ def backward_through_time(
     history = flat(charged)
     kind = history.dtype.type
     scalars: Any = [kind(f) for f in shape.floats]
-    run: Any = kernels.lif_backward
-    with threads.worth(history.size):
-        run(flat(grads), grad_v0.view(-1).numpy(), history, *scalars, *shape.flags, flat(grad_x))
+    gradients = flat(grads), grad_v0.view(-1).numpy()
+    threads.run(kernels.lif_backward, history.size, *gradients, history, *scalars, *shape.flags, flat(grad_x))
     return grad_x, grad_v0

@@ -55,8 +55,7 @@ class Kernel:
             return
         views = [a.numpy() for a in arrays]
         kind = views[0].dtype.type
-        with threads.worth(views[0].size):
-            self.compiled(*views, *(kind(n) for n in numbers), *flags)
+        threads.run(self.compiled, views[0].size, *views, *(kind(n) for n in numbers), *flags)
 
     def _compile(self) -> Callable[..., None]:
         if self._fused is None:

@@ -110,8 +110,8 @@ class _IntegerLayer(torch.autograd.Function):
         spikes = torch.empty((steps, *total.shape[1:]), dtype=x.dtype)
         charged = torch.empty_like(spikes)
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
-        with threads.worth(spikes.numel()):
-            kernels.integer_lif_forward(flat(total), 2.0**registers.exponent, keep, float(registers.vth << 6), flat(spikes), flat(charged))
+        numbers = 2.0**registers.exponent, keep, float(registers.vth << 6)
+        threads.run(kernels.integer_lif_forward, spikes.numel(), flat(total), *numbers, flat(spikes), flat(charged))
         ctx.save_for_backward(charged, x, integers)
         ctx.neuron, ctx.arithmetic, ctx.rows = neuron, arithmetic, x.shape[0]
         return spikes

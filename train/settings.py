@@ -62,8 +62,8 @@ class TrainSettings:
         device: "auto": CUDA if available, else the CPU; with weight_bits always the CPU, the only device with the integer arithmetic.
         precision: "bf16": torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.
-        threads: number of torch's threads on the CPU, per process; None: torch's own setting. Sums are split among them, so the last bits
-            of the weights depend on their number.
+        threads: number of torch's threads on the CPU, per process; None: as many as the work is worth, at most torch's own setting.
+            Sums are split among them, so the last bits of the weights depend on their number.
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
         optimizer: adam, within the method; or another of torch.optim, by name, or the caller's own (`fit`), named MODULE.NAME here.
         optimizer_options: its options by name, such as {"momentum": 0.9} of sgd; with those, adam is torch's.

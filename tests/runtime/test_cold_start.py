@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from netgen import Labelled, graph_network, integer_network
 from spikeloom import jit
+from spikeloom.cli.shared import say_compiled
 from spikeloom.runtime import run
 from spikeloom.runtime.backends import native
 from spikeloom.runtime.backends.api import BackendOptions
@@ -91,3 +92,10 @@ def test_compiling_is_counted_once_and_code_is_known() -> None:
     assert jit.has_code(kernel) and (passed > 0.0 or kernel.stats.cache_hits)
     kernel(2)
     assert jit.compiling_seconds() - before == passed
+
+
+def test_a_command_says_how_long_kernels_took(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for seconds, line in ((6.04, "Compiled kernels once: 6.0 s, not part of any time above. Later runs reuse them.\n"), (0.0, "")):
+        monkeypatch.setattr(jit, "compiling_seconds", lambda seconds=seconds: seconds)
+        say_compiled()
+        assert capsys.readouterr().err == line

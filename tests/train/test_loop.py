@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from spikeloom import registry
 from spikeloom.data.dataset import Dataset, Split
 from spikeloom.errors import FormatError, PausedError, SpikeloomError, SpikeloomWarning, UsageError
-from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks
+from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks, threads
 from spikeloom.train.feed import Feed
 from spikeloom.train.fitting import train_run
 from spikeloom.train.layers import SpikingNetwork
@@ -163,6 +163,29 @@ def test_a_resume_keeps_the_number_of_threads(tmp_path: Path) -> None:
         patched.setattr(loop.Trainer, "step", lambda *given: (seen.append(torch.get_num_threads()), real(*given))[1])
         assert_same(whole, train_run(replace(settings, threads=None), tmp_path / "parts", resume=True))
     assert set(seen) == {3} and torch.get_num_threads() == before
+
+
+def test_small_training_steps_take_one_thread(tmp_path: Path) -> None:
+    """Threads wait for each other in every operation: beside a busy core an epoch of the digits on two of them took five times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        run = train_run(recipe(), tmp_path / "run")
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    saved = [json.loads((tmp_path / "run" / name).read_text())["threads"] for name in ("settings.json", "train.json")]
+    assert run.settings.threads == 1 and saved == [1, 1]
+
+
+def test_the_work_decides_on_the_threads() -> None:
+    assert [threads.suitable(work, 4) for work in (0, 64 * 800 * 32, 2 * threads.THREAD_WORK, 1 << 40)] == [1, 1, 2, 4]
+
+
+def test_an_epoch_does_not_last_as_long_as_its_kernels_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = iter(range(0, 1_000_000, 1000))
+    monkeypatch.setattr(loop, "compiling_seconds", lambda: float(next(waited)))
+    assert max(train_run(recipe(), tmp_path / "run").epoch_seconds) < 1.0
 
 
 def test_a_resume_on_something_else_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeloom.hwmodels import fixed_point
 from spikeloom.hwmodels.quantise import choose_registers
+from spikeloom.train import kernels
 from spikeloom.train.layers import Connection, SpikingLayer
 from spikeloom.train.neurons import FusedLIFNode
+from spikeloom.train.optimiser_kernels import REWIRING
 from spikeloom.train.quantise import IntegerArithmetic, choose_arithmetic, exact_product, integer_weights
 from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
@@ -221,3 +223,32 @@ def test_integer_weights_stay_in_range(bits: int) -> None:
     weight = torch.linspace(-1, 1, 41).reshape(1, -1)
     registers = choose_registers(weight.numpy(), tau=2.0, decay_input=True, v_threshold=1.0, levels=1, input_scale=1.0, weight_bits=bits)
     assert integer_weights(weight * 2, registers).abs().max() == fixed_point.largest_weight(bits)
+
+
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 5), size=st.integers(1, 2500), static=st.booleans())
+@settings(max_examples=examples(20), deadline=None)
+def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: int, static: bool) -> None:
+    rng, single, rows = np.random.default_rng(seed), np.float32, 1 if static else steps
+    x, state = rng.normal(0, 2, (rows, size)).astype(single), rng.normal(0, 1, size).astype(single)
+    total, gradient = np.round(x * 50), rng.normal(0, 1, (steps, size)).astype(single)
+    theta, sign = rng.normal(0, 1, (5, size)).astype(single), rng.choice([-1, 1], size).astype(np.int8)
+    found: list[bytes] = []
+    for alone in (False, True):
+        forward, backward, integer, update = (
+            kernel.alone if alone else kernel
+            for kernel in (kernels.lif_forward, kernels.lif_backward, kernels.integer_lif_forward, REWIRING.compiled)  # pyright: ignore[reportFunctionMemberAccess]
+        )
+        made = [np.zeros((steps, size), single) for _ in range(4)] + [
+            state.copy(),
+            state.copy(),
+            np.zeros((rows, size), single),
+            theta.copy(),
+        ]
+        spikes, charged, whole, held, v, grad_v, grad_x, arrays = made
+        arrays[4] **= 2
+        forward(x, v, single(2), single(1), single(0), True, spikes, charged)
+        integer(total, 0.5, 0.75, 64.0, whole, held)
+        backward(gradient, grad_v, charged, *(single(n) for n in (1, 1, 3, 1, 0.5, 0.5, 0)), True, False, grad_x)
+        update(arrays[0], sign, *arrays[1:], *(single(n) for n in (0.9, 0.99, 0.01, 0.5, 1e-8, 0.01, -0.5, 0.001)), False)
+        found.append(b"".join(array.tobytes() for array in made))
+    assert found[0] == found[1]
