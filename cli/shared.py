@@ -35,6 +35,7 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder with da
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
+JIT = f"{__name__.rpartition('.cli')[0]}.jit"
 SHORT = 0.05  # seconds not worth a line
 
 SamplesOption = Annotated[
@@ -80,7 +81,7 @@ def next_step(*words: object) -> str:
 
 def say_compiled() -> None:
     """Say how long this command waited for kernels to be compiled, if it did; importing `jit` here would import numba."""
-    jit = sys.modules.get(f"{__package__.rpartition('.')[0]}.jit")
+    jit = sys.modules.get(JIT)
     seconds = 0.0 if jit is None else jit.compiling_seconds()
     if seconds >= SHORT:
         say(f"Compiled kernels once: {seconds:.1f} s, not part of any time above. Later runs reuse them.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -233,17 +235,11 @@ def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: 
     total, gradient = np.round(x * 50), rng.normal(0, 1, (steps, size)).astype(single)
     theta, sign = rng.normal(0, 1, (5, size)).astype(single), rng.choice([-1, 1], size).astype(np.int8)
     found: list[bytes] = []
+    compiled: list[Any] = [kernels.lif_forward, kernels.lif_backward, kernels.integer_lif_forward, REWIRING.compiled]
     for alone in (False, True):
-        forward, backward, integer, update = (
-            kernel.alone if alone else kernel
-            for kernel in (kernels.lif_forward, kernels.lif_backward, kernels.integer_lif_forward, REWIRING.compiled)  # pyright: ignore[reportFunctionMemberAccess]
-        )
-        made = [np.zeros((steps, size), single) for _ in range(4)] + [
-            state.copy(),
-            state.copy(),
-            np.zeros((rows, size), single),
-            theta.copy(),
-        ]
+        forward, backward, integer, update = (kernel.alone if alone else kernel for kernel in compiled)
+        made = [np.zeros((steps, size), single) for _ in range(4)]
+        made += [state.copy(), state.copy(), np.zeros((rows, size), single), theta.copy()]
         spikes, charged, whole, held, v, grad_v, grad_x, arrays = made
         arrays[4] **= 2
         forward(x, v, single(2), single(1), single(0), True, spikes, charged)
