@@ -81,7 +81,8 @@ def _refused(what: str, instead: str) -> UsageError:
 
 def _layer(found: Neurons, parts: Mapping[str, nn.Module]) -> IntegerLayer:
     path, cell = _path(found.where), found.cell
-    if type(parts.get(path)) not in NEURONS or cell.late or cell.arrives or cell.gain is not None or cell.neuron.tau_syn != 1.0:
+    apart = cell.gain is not None or cell.groups is not None  # thresholds or time constants of their own
+    if type(parts.get(path)) not in NEURONS or cell.late or cell.arrives or apart or cell.neuron.tau_syn != 1.0:
         raise _refused(f"{found.where} has no such form", "Use neuron.IFNode, LIFNode or ParametricLIFNode of SpikingJelly.")
     e, norm, behind = found.arriving, None, list[str]()
     while e.op in ("scale", "bias"):

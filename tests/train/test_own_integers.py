@@ -220,6 +220,13 @@ class Doubled(nn.Module):
         return self.last(a + a if "forward" in vars(self.first) else a)
 
 
+def apart(what: str) -> nn.Module:
+    """Return a module whose hidden neurons each have a parameter of their own."""
+    module = wide(nn.Sequential(layer.Linear(8, 4), cells(), layer.Linear(4, 3), cells()))
+    setattr(module[1], what, torch.tensor([1.5, 2.0, 1.5, 2.0]))  # pyright: ignore[reportIndexIssue]
+    return module
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "said"),
     [
@@ -230,6 +237,8 @@ class Doubled(nn.Module):
         (Functional, (8,), r"last \(LIFNode\) receives what the module \(Functional\) computes \(linear\)"),
         (lambda: wide(nn.Sequential(layer.Linear(8, 3), cells("CUBALIFNode", c_decay=0.5, v_decay=0.5))), (8,),
          r"1 \(CUBALIFNode\) has no such form\. Use neuron\.IFNode"),
+        (lambda: apart("v_threshold"), (8,), r"1 \(LIFNode\) has no such form"),
+        (lambda: apart("tau"), (8,), r"1 \(LIFNode\) has no such form"),
         (lambda: wide(nn.Sequential(layer.Linear(8, 3), layer.BatchNorm1d(3), layer.BatchNorm1d(3), cells())), (8,),
          r"3 \(LIFNode\) receives what 2, 1 makes of 0 \(Linear\)"),
         (Doubled, (8,), r"the spikes of last then differ from those of the network"),
