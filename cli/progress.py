@@ -24,8 +24,8 @@ class Bar:
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task(title, total=None, note="")
         self._stage, self._since = "", 0.0
-        self._begun: tuple[float, int] | None = None
         self._told = monotonic()
+        self._counted = (self._told, 0)
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -55,13 +55,13 @@ class Bar:
         self._plain(f"{name}: {share:.0%}  {left}".rstrip())
 
     def samples(self, done: int, total: int) -> None:
-        """Show the progress of a run; called by `runtime.run`."""
+        """Show the progress of a run; called by `runtime.run`. The first batch may have compiled kernels, later ones do not."""
         note = f"{done:,} of {total:,} samples"
-        if self._begun is None:
-            self._begun = monotonic(), done
-        begun, first = self._begun
+        now, (begun, first) = monotonic(), self._counted
+        if first == 0:
+            self._counted = now, done
         if first < done < total:
-            seconds = (monotonic() - begun) * (total - done) / (done - first)
+            seconds = (now - begun) * (total - done) / (done - first)
             note += f"  {int(seconds) // 60}:{int(seconds) % 60:02d} left"
         self._bar.update(self._task, total=total, completed=done, note=note)
         self._plain(note)

@@ -20,12 +20,13 @@ def test_a_run_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch, cap
     clock = Clock()
     monkeypatch.setattr(progress, "monotonic", clock)
     bar = progress.Bar("running")
+    clock.now += 19.0
     for done in (100, 200, 300, 400):
         bar.samples(done, 1000)
         clock.now += 19.0
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "200 of 1,000 samples  2:48 left"  # 21 s for 100 samples
-    assert lines[-1].startswith("400 of 1,000 samples  ") and len(lines) == 3
+    assert lines[:2] == ["100 of 1,000 samples  3:00 left", "200 of 1,000 samples  2:48 left"]  # 20 s and 21 s for 100 samples
+    assert lines[-1].startswith("400 of 1,000 samples  ") and len(lines) == 4
     bar.samples(1000, 1000)
     assert "left" not in capsys.readouterr().err
 
