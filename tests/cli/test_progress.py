@@ -25,7 +25,7 @@ def test_a_run_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch, cap
         bar.samples(done, 1000)
         clock.now += 19.0
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["100 of 1,000 samples  3:00 left", "200 of 1,000 samples  2:48 left"]  # 20 s and 21 s for 100 samples
+    assert lines[:2] == ["100 of 1,000 samples  3:00 left", "200 of 1,000 samples  2:56 left"]  # 20 s and 22 s for 100 samples
     assert lines[-1].startswith("400 of 1,000 samples  ") and len(lines) == 4
     bar.samples(1000, 1000)
     assert "left" not in capsys.readouterr().err
