@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import compile, data, errors, formats, hwmodels, network, report, runtime, sweep, train  # noqa: A004
     from .compile.compiler import compile_network
     from .compile.deployed import DeployedNetwork, load
+    from .compile.paper import estimate
     from .data.dataset import load_dataset
     from .data.samples import samples_of
     from .errors import SpikeloomError, SpikeloomWarning
@@ -40,6 +41,7 @@ __all__ = [
     "compile_network",
     "data",
     "errors",
+    "estimate",
     "figure",
     "fit",
     "formats",
@@ -73,6 +75,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "Results": ".runtime.results",
             "SpikeloomError": ".errors",
             "SpikeloomWarning": ".errors",
+            "estimate": ".compile.paper",
             "fit": ".train.fitting",
             "compile_network": ".compile.compiler",
             "figure": ".report.drawing",

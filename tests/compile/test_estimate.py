@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spikeloom
 from budget import examples
 from hypothesis import given, settings
 from netgen import Labelled, conv_network, float_network, samples, seeds
@@ -178,3 +179,28 @@ def test_every_network_has_an_estimate_by_name() -> None:
 def test_networks_by_name_that_are_refused(words: tuple[str, ...], said: str, spikeloom: Callable[..., Any]) -> None:
     refused = spikeloom("estimate", *words)
     assert refused.code == 2 and said in " ".join(refused.err.split())
+
+
+def test_a_module_is_estimated_like_the_network_read_from_it() -> None:
+    import torch
+    from spikingjelly.activation_based import neuron
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), neuron.LIFNode(), torch.nn.Linear(8, 3), neuron.LIFNode(v_reset=None)).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(4.0)
+    x = np.random.default_rng(0).random((40, 6))
+    found = spikeloom.estimate(module, sample=x[:2], timesteps=4, rate=0.25)
+    wanted = estimate(Compilation(module, sample=x[:2], timesteps=4).run_passes().network, chips.load("loihi2"), 0.25)
+    assert found == wanted and found.fits and found.sops == 0.25 * 4 * found.synapses > 0
+    measured = spikeloom.estimate(module, sample=x[:2], timesteps=4, calibration=x)
+    assert measured.sops > 0 and measured.synapses == found.synapses
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "spike rates are unknown"),
+        ({"rate": 1.5}, r"must be 0 to 1"),
+        ({"rate": "x"}, "rate is 'x'"),
+    )
+    for wrong, said in cases:
+        with pytest.raises(UsageError, match=said):
+            spikeloom.estimate(module, sample=x[:2], timesteps=4, **wrong)
