@@ -51,8 +51,7 @@ def test_there_is_a_file_for_each_kind() -> None:
     assert KINDS == ["accuracy-connectivity", "accuracy-sops", "core-map", "energy", "latency", "layers", "raster", "weights"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", ["pdf", "svg", "png"])
+@pytest.mark.parametrize(("kind", "form"), [*((kind, "pdf") for kind in KINDS), ("accuracy-sops", "svg"), ("core-map", "png")])
 def test_the_same_results_give_the_same_file(kind: str, form: str, tmp_path: Path) -> None:
     contents: list[bytes] = []
     for name in "ab":
