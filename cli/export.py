@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 WRITER = "WriteOptions"
-GRAPHML, WORDS, MAPPING = "graphml", "words", "mapping"  # of the cores of a compiled network
+GRAPHML, WORDS, MAPPING, SANAFE = "graphml", "words", "mapping", "sanafe"  # of the cores of a compiled network
 FORMATS = "lava, netx, nir, onnx"  # listed here, since discovering them imports them all
 
 
@@ -29,13 +29,14 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     source: Annotated[
-        Path, typer.Argument(help="Run folder, network file, or model.loom (graphml, mapping, words, lava, netx).", show_default=False)
+        Path,
+        typer.Argument(help="Run folder, network file, or model.loom (graphml, mapping, words, sanafe, lava, netx).", show_default=False),
     ],
     to: Annotated[
         str,
         typer.Option(
             "--to",
-            help=f"Format: {FORMATS}, or one of your own; of a model.loom also graphml: its cores, mapping: .csv or .json, words.",
+            help=f"Format: {FORMATS}, or one of your own; of a model.loom also graphml: its cores, mapping: .csv or .json, words, sanafe.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write, for lava a folder [default: beside the network].")] = None,
@@ -85,7 +86,14 @@ def _mapping(source: Path, out: Path | None) -> Path:
     return save_mapping(load(source), out or source.with_suffix(".mapping.csv"))
 
 
-OF_CORES = {GRAPHML: _graphml, WORDS: _words, MAPPING: _mapping}
+def _sanafe(source: Path, out: Path | None) -> Path:
+    from ..compile.deployed import load
+    from ..compile.sanafe_files import save_sanafe
+
+    return save_sanafe(load(source), out or source.with_suffix(".sanafe.yaml"))
+
+
+OF_CORES = {GRAPHML: _graphml, WORDS: _words, MAPPING: _mapping, SANAFE: _sanafe}
 
 
 def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .deployed import DeployedNetwork, load
     from .inspection.inspect import Inspection, inspect
     from .mapping_files import save_mapping
+    from .sanafe_files import save_sanafe
     from .words.decode import decode_words
     from .words.encode import encode_words, synapses_of
     from .words.files import load_words, save_words
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "load_words",
     "save_mapping",
+    "save_sanafe",
     "save_words",
     "synapses_of",
 ]
@@ -59,6 +61,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "load": ".deployed",
             "load_words": ".words.files",
             "save_mapping": ".mapping_files",
+            "save_sanafe": ".sanafe_files",
             "save_words": ".words.files",
             "synapses_of": ".words.encode",
         },

@@ -60,12 +60,14 @@ class TimeModel(Strict):
 
         step = barrier + F(slowest core, busiest link, longest route)
 
-    F is the sum or the largest of the three, as `overlap` says. `links`: "shared": a message occupies a link for the time of the hop, so
-    the busiest one can hold up the step; "free": the model has no such term. The barrier is a line from `barrier_min`, one tile, to
-    `barrier_max`, all tiles, or the table `barrier_steps`, of which the last step at or below the number of tiles in use counts.
+    F is the sum or the largest of the three, as `overlap` says. A core's time is the sum of its parts, but with "queue" a core sends and
+    receives at the same time, and messages wait for those before them (`runtime/queues.py`). `links`: "shared": a message occupies a
+    link for the time of the hop, so the busiest one can hold up the step; "free": the model has no such term. The barrier is a line from
+    `barrier_min`, one tile, to `barrier_max`, all tiles, or the table `barrier_steps`, of which the last step at or below the number of
+    tiles in use counts.
     """
 
-    overlap: Literal["sum", "max"] = "sum"
+    overlap: Literal["sum", "max", "queue"] = "sum"
     links: Literal["shared", "free"] = "shared"
     synaptic_op: Nanoseconds
     synaptic_op_dense: Nanoseconds | None = None

@@ -25,8 +25,9 @@ from .shards import Peers
 __all__ = ["Loads", "StepLoads"]
 
 Int = NDArray[np.int64]
-WORK = 20_000_000
-"""Messages, times steps, times samples, up to which the loads are worked out; beyond it fewer samples are."""
+WORK = 400_000
+"""Pairs of a source and a core, times steps, times samples, up to which loads are worked out: a few hundredths of a second. Beyond it fewer
+samples are timed."""
 LINK_VALUES = 4_000_000
 """Values of links by step and sample that are kept; of larger systems the mean loads of the links are used."""
 
@@ -35,7 +36,9 @@ LINK_VALUES = 4_000_000
 class Loads:
     """Loads by (samples, timesteps, cores), and (samples, timesteps, links).
 
-    `samples`: the number of the run's samples; `dense`: those of the SOPs in lists of the dense format.
+    `samples`: the number of the run's samples; `dense`: those of the SOPs in lists of the dense format; `fired`: which sources spike,
+    (sources, samples * timesteps), CSC; `pairs`: (source, core) between which a spike is a message, sorted by source, then core;
+    `sops_of_pairs`, `dense_of_pairs`: (pairs,) SOPs of that message.
     """
 
     samples: int
@@ -46,6 +49,10 @@ class Loads:
     received: Int
     over_links: Int | None
     links: tuple[Link, ...]
+    fired: Any
+    pairs: tuple[Int, Int]
+    sops_of_pairs: Int
+    dense_of_pairs: Int
 
 
 class StepLoads:
@@ -118,16 +125,21 @@ class StepLoads:
             found: Any = matrix @ fired
             return np.ascontiguousarray(found.toarray().T).reshape(len(self._chosen), steps, -1)
 
+        sops = sops_of_cores(deployed)
         routed = self._routes() if steps * len(self._chosen) * cores * 4 <= LINK_VALUES else None
         return Loads(
             samples=self._of,
-            sops=by_step(sops_of_cores(deployed)),
+            sops=by_step(sops),
             dense=by_step(counts.dense_sops),
             spikes=by_step(members),
             sent=by_step(senders),
             received=by_step(sp.csr_array((ones, (receivers, sources)), shape=(cores, size))),
             over_links=None if routed is None else by_step(routed[0]),
             links=() if routed is None else routed[1],
+            fired=fired,
+            pairs=self._pairs,
+            sops_of_pairs=_at(sops, receivers, sources),
+            dense_of_pairs=_at(counts.dense_sops, receivers, sources),
         )
 
     def _routes(self) -> tuple[Any, tuple[Link, ...]]:
@@ -141,3 +153,8 @@ class StepLoads:
         shape = (len(sources), wiring.outside + wiring.neurons)
         sent = sp.csr_array((np.ones(len(sources), np.int64), (np.arange(len(sources)), sources)), shape=shape)
         return found.crossed @ sent, found.links
+
+
+def _at(matrix: Any, rows: Int, columns: Int) -> Int:
+    """Return the values of a sparse matrix at some places."""
+    return np.asarray(matrix.tocsr()[rows, columns]).ravel() if len(rows) else np.zeros(0, np.int64)

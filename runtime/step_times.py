@@ -21,6 +21,7 @@ from ..hwmodels.chip import Chip, System
 from ..hwmodels.quantity import Quantity
 from ..report.prices import LatencyComponent
 from .counts import Counts
+from .queues import received_at
 from .step_loads import Loads
 
 Float = NDArray[np.float64]
@@ -34,6 +35,7 @@ class Part(NamedTuple):
     name: str
     times: NDArray[Any]
     price: Quantity
+    receives: bool
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,21 @@ def step_times(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
         UsageError: several chips, and a model that describes no system of them.
     """
     parts = core_parts(deployed, counts, model, loads)
-    totals = np.sum([part.times for part in parts], axis=0)
-    slowest = totals.argmax(axis=-1)
-    of_core = [np.take_along_axis(part.times, slowest[..., None], axis=-1)[..., 0] for part in parts]
+    core, of_core, waiting = _work(deployed, counts, model, loads, parts)
     busy, name, price = _busiest(deployed, counts, model, loads)
     route = _longest(deployed, counts, model)
-    core_share, link_share, route_share = _shares(model, totals.max(axis=-1), busy, route)
-    where = f"core {int(slowest)}" if loads is None else "slowest core"
+    core_share, link_share, route_share = _shares(model, core, busy, route)
+    where = "slowest core"
     barriers = _barriers(deployed, model)
     rows = [*barriers, *(_row(f"{p.name} ({where})", float((t * core_share).mean()), p.price) for p, t in zip(parts, of_core, strict=True))]
+    if model.time.overlap == "queue":
+        rows.append(_row(f"waiting for messages ({where})", float((waiting * core_share).mean()), model.time.message_out))
     if model.time.links == "shared":
         rows.append(_row(f"busiest link ({name})", float((busy * link_share).mean()), price))
     rows.append(_row("longest route", float((route * route_share).mean()), model.time.hop_horizontal))
     if loads is None:
         return StepTimes(rows)
-    each = (totals.max(axis=-1) * core_share + busy * link_share + route * route_share) * NANO
+    each = (core * core_share + busy * link_share + route * route_share) * NANO
     fixed = sum(row.seconds_per_step for row in barriers)
     return StepTimes(rows, len(each), _standard_error(each.mean(axis=1), loads.samples), fixed + float(each.max()))
 
@@ -96,16 +98,43 @@ def core_parts(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
     apart = times.synaptic_op_dense
     busy = active * times.neuron_update_active.value + (updates - active) * times.neuron_update_inactive.value
     found = [
-        Part("synaptic operations", (sops if apart is None else sops - dense) * times.synaptic_op.value, times.synaptic_op),
-        Part("neuron updates", np.broadcast_to(busy, sops.shape), times.neuron_update_active),
-        Part("messages out", sent * times.message_out.value, times.message_out),
+        Part("synaptic operations", (sops if apart is None else sops - dense) * times.synaptic_op.value, times.synaptic_op, True),
+        Part("neuron updates", np.broadcast_to(busy, sops.shape), times.neuron_update_active, False),
+        Part("messages out", sent * times.message_out.value, times.message_out, False),
     ]
-    for name, load, price in (("synaptic operations, dense", dense, apart), ("spikes out", spikes, times.spike_out)):
-        if price is not None:
-            found.append(Part(name, load * price.value, price))
-    if times.message_in is not None:
-        found.append(Part("messages in", received * times.message_in.value, times.message_in))
-    return found
+    others = (
+        ("synaptic operations, dense", dense, apart, True),
+        ("spikes out", spikes, times.spike_out, False),
+        ("messages in", received, times.message_in, True),
+    )
+    return found + [Part(name, load * price.value, price, receives) for name, load, price, receives in others if price is not None]
+
+
+def _work(
+    deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None, parts: list[Part]
+) -> tuple[NDArray[Any], list[NDArray[Any]], NDArray[Any]]:
+    """Return, of the slowest core of each step, its time, that of each part in it, and the time that it waits for messages.
+
+    Where cores send and receive at the same time, the parts of the way that ends earlier count nothing.
+    """
+    if model.time.overlap != "queue":
+        totals: NDArray[Any] = np.sum([part.times for part in parts], axis=0)
+        slowest = totals.argmax(axis=-1)
+        return totals.max(axis=-1), [_of(part.times, slowest) for part in parts], np.zeros(slowest.shape)
+    sending, receiving = (np.sum([p.times for p in parts if p.receives == kind], axis=0) for kind in (False, True))
+    done = receiving
+    if loads is not None:
+        held = np.maximum(np.bincount(deployed.mapping.core_of, minlength=deployed.mapping.cores), 1)
+        update = next(p.times for p in parts if p.name == "neuron updates")[0, 0] / held
+        done = np.maximum(received_at(deployed, loads, model, update, _crossing_time(deployed, model).value), receiving)
+    totals = np.maximum(sending, done)
+    slowest = totals.argmax(axis=-1)
+    late = _of(done, slowest) > _of(sending, slowest)
+    return totals.max(axis=-1), [_of(p.times, slowest) * (late == p.receives) for p in parts], _of(done - receiving, slowest) * late
+
+
+def _of(times: NDArray[Any], core: NDArray[Any]) -> NDArray[Any]:
+    return np.take_along_axis(times, core[..., None], axis=-1)[..., 0]
 
 
 def _shares(model: Chip, core: NDArray[Any], link: Float, route: float) -> list[Float]:
@@ -113,7 +142,7 @@ def _shares(model: Chip, core: NDArray[Any], link: Float, route: float) -> list[
     ways = np.stack([core, link, np.full(core.shape, route)])
     if model.time.links == "free":
         ways[1] = 0.0
-    if model.time.overlap == "max":
+    if model.time.overlap != "sum":
         return list((np.arange(3).reshape(3, *[1] * core.ndim) == ways.argmax(axis=0)).astype(np.float64))
     return [np.ones(core.shape), np.full(core.shape, float(model.time.links == "shared")), np.ones(core.shape)]
 
