@@ -83,7 +83,8 @@ def _synaptic_rows(sops: float, dense: float, prices: EnergyModel) -> list[Energ
     """Return the synaptic operations, those of the dense format apart where the model prices them so."""
     if prices.synaptic_op_dense is None:
         return [_energy_row("synaptic operations", sops, prices.synaptic_op)]
-    rows = [_energy_row("synaptic operations", sops - dense, prices.synaptic_op)]
+    sparse = max(sops - dense, 0.0)  # where all are dense, the two sums may differ in their last bits
+    rows = [_energy_row("synaptic operations", sparse, prices.synaptic_op)]
     return [*rows, _energy_row("synaptic operations, dense format", dense, prices.synaptic_op_dense)] if dense else rows
 
 
