@@ -72,6 +72,8 @@ def test_a_step_is_the_even_share_of_a_core() -> None:
     tiles = -(-found.cores // 4)
     assert step["barrier"] == pytest.approx(113 + (tiles - 1) / 31 * (465 - 113))
     assert found.seconds_per_sample == pytest.approx(sum(step.values()) * 1e-9 * 6)
+    queued = estimate(network, chip.model_copy(update={"time": chip.time.model_copy(update={"overlap": "queue"})}), 0.1)
+    assert [part["name"] for part in queued.step] == ["barrier", "synaptic operations"]  # sends while it receives, which takes longer
     assert found.chips == 1 and found.static_watts == pytest.approx((0.0297, 0.104))
 
 
