@@ -76,10 +76,10 @@ def commands(data: str, epochs: str, method: str) -> dict[str, list[str]]:
         "compile run": ["compile", "run"],
         "run": ["run", "run/model.loom"],
         "run --check": ["run", "run/model.loom", "--check"],
-        "run --backend torch": ["run", "run/model.loom", "--backend", "torch", "--out", "torch.json"],
+        "run --backend torch": ["run", "run/model.loom", "--out", "torch.json", "--backend", "torch"],
         "report": ["report", "run"],
         "estimate run": ["estimate", "run"],
-        "export --to nir": ["export", "run", "--to", "nir"],
+        "export --to graphml": ["export", "run/model.loom", "--to", "graphml"],
         "figure --kind raster": ["figure", "run", "--kind", "raster"],
         "repeat run": ["repeat", "run"],
         "sweep (2 cells of 2 epochs)": [

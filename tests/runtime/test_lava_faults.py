@@ -59,7 +59,7 @@ def processes(group: int | None = None, parent: int | None = None) -> list[int]:
     return found
 
 
-def wait_for(what: Callable[[], T], limit: float = 20.0) -> T:
+def wait_for(what: Callable[[], T], limit: float = 120.0) -> T:
     """Wait until `what` gives something true, and return it."""
     end = time.monotonic() + limit
     while not (result := what()):
@@ -96,7 +96,7 @@ def running(parent: int) -> tuple[int, list[int], set[str]]:
 def assert_gone(worker: int, shared: set[str]) -> None:
     """No process of the worker's group and none of its shared memory are left."""
     wait_for(lambda: not processes(worker))
-    wait_for(lambda: not any(Path(s).exists() for s in shared), 5)
+    wait_for(lambda: not any(Path(s).exists() for s in shared))
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyte
     start = time.monotonic()
     with pytest.raises(BackendError, match=r"time limit of 0\.3 s"):
         simulate(1, lava_python=deaf, time_limit=0.3)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 120  # without a kill it would last for ever
     assert not [p for p in processes(parent=os.getpid()) if deaf.encode() in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
@@ -183,7 +183,7 @@ def test_killed(victim: str, own: Path) -> None:
         simulate(LONG, time_limit=60)
     killer.join()
     worker, shared, when = seen[0]
-    assert time.monotonic() - when < 8
+    assert time.monotonic() - when < 50  # not at the time limit
     assert_gone(worker, shared)
     assert not list(own.iterdir())
 
@@ -197,7 +197,7 @@ def test_caller_ended(number: signal.Signals, own: Path) -> None:
         caller.send_signal(number)
         caller.wait(15)
     assert_gone(worker, shared)
-    wait_for(lambda: not list(own.iterdir()), 5)
+    wait_for(lambda: not list(own.iterdir()))
 
 
 @needs_lava
@@ -205,8 +205,8 @@ def test_caller_ended(number: signal.Signals, own: Path) -> None:
 def test_spikes_that_cannot_be_written(obstacle: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write = lava._write_job
 
-    def sabotage(network: Network, events: Any, plan: Any, folder: Path) -> None:
-        write(network, events, plan, folder)
+    def sabotage(network: Network, events: Any, plan: Any, folder: Path, registers: list[str]) -> None:
+        write(network, events, plan, folder, registers)
         (folder / "spikes_0.bin").symlink_to(obstacle)
 
     monkeypatch.setattr(lava, "_write_job", sabotage)
