@@ -122,7 +122,7 @@ class DeployedNetwork:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 stored in the file; the same network and mapping give the same value."""
+        """The SHA-256 stored in the file, of all that it holds: how long the passes took, too, so that a second compilation has another."""
         return _digest(_text(self), _arrays(self))
 
     @checked()

@@ -16,7 +16,8 @@ from spikeloom.network import reference
 from spikeloom.network.model import Network
 from spikeloom.runtime.backends.onnx import session, step_through
 from spikeloom.train import export
-from spikeloom.train.layers import INPUT, And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork, Unit
+from spikeloom.train.connections import INPUT, Connection, Shape
+from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork, Unit
 from torch import Tensor, nn
 
 LEVELS = 5

@@ -42,7 +42,8 @@ from ..network.model import (
     Synapses,
     Threshold,
 )
-from .layers import And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork
+from .connections import Connection, Shape
+from .layers import And, MaxPool, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
 
 __all__ = ["Samples", "fold", "network", "write_calibration"]

@@ -21,9 +21,10 @@ from ..files import read_json, write_bytes, write_json
 from ..formats import onnx as model_onnx
 from ..network.model import Network, Stage
 from . import export, platform, reachable
+from .connections import has_norms
 from .distributed import World
 from .evaluate import accuracy, is_silent, with_weights
-from .layers import SpikingNetwork, has_norms
+from .layers import SpikingNetwork
 from .loop import CHECKPOINT, Trainer
 from .model import Model
 from .own_module import OwnModule, network_of

@@ -23,10 +23,10 @@ from ..jit import compiling_seconds
 from . import checkpoint as checkpoints
 from .chosen import Own, augmentation_of, loss_of, schedule_of
 from .compiled import compiled
+from .connections import has_norms
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
-from .layers import has_norms
 from .methods.api import Method, Pruning
 from .metrics import METRICS
 from .model import IntegerPart, Model

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, linear, max_pool2d
 
-from .layers import INPUT, And, Connection, MaxPool, SpikingLayer, SpikingNetwork, sum_of
+from .connections import INPUT, Connection
+from .layers import And, MaxPool, SpikingLayer, SpikingNetwork, sum_of
 
 __all__ = ["connectivity", "reachable_synapses", "unrolled_connectivity"]
 

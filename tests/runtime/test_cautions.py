@@ -17,7 +17,7 @@ from spikeloom.errors import SpikeloomWarning, UsageError
 from spikeloom.network.model import Network, Stage
 from spikeloom.runtime import run
 from spikeloom.train import fit, loop
-from spikeloom.train.layers import INPUT, Connection
+from spikeloom.train.connections import INPUT, Connection
 from torch import nn
 
 

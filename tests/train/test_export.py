@@ -18,7 +18,8 @@ from spikeloom.data.dataset import Dataset, Split
 from spikeloom.errors import UsageError
 from spikeloom.network.model import Convolution, Threshold
 from spikeloom.train import export
-from spikeloom.train.layers import INPUT, Connection, SpikingLayer, SpikingNetwork
+from spikeloom.train.connections import INPUT, Connection
+from spikeloom.train.layers import SpikingLayer, SpikingNetwork
 from spikeloom.train.networks import fc
 from torch import Tensor, nn
 

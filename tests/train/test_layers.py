@@ -10,7 +10,8 @@ from graphgen import random_network, samples, single_threaded  # noqa: F401  # p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeloom.errors import UsageError
-from spikeloom.train.layers import INPUT, And, Connection, MaxPool, SpikingLayer, SpikingNetwork
+from spikeloom.train.connections import INPUT, Connection
+from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork
 from spikeloom.train.neurons import FusedLIFNode
 from torch import Tensor, nn
 

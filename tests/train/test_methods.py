@@ -11,7 +11,8 @@ import torch
 from spikeloom import registry
 from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings, methods
-from spikeloom.train.layers import Connection, SpikingLayer, SpikingNetwork, Unit
+from spikeloom.train.connections import Connection
+from spikeloom.train.layers import SpikingLayer, SpikingNetwork, Unit
 from torch import Tensor, nn
 
 STEPS = 60

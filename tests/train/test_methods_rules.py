@@ -10,8 +10,9 @@ import torch
 from spikeloom import registry
 from spikeloom.errors import UsageError
 from spikeloom.train import methods
+from spikeloom.train.connections import Connection
 from spikeloom.train.flat import Flat, largest, largest_of, share_out, smallest_value, split
-from spikeloom.train.layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork, Unit
+from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork, Unit
 from test_methods import conv_network, fake_gradients, flat, linear_network, method_of, run, settings_of, taps
 from torch import Tensor
 

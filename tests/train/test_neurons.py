@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from spikeloom.hwmodels import fixed_point
 from spikeloom.hwmodels.quantise import choose_registers
 from spikeloom.train import kernels
-from spikeloom.train.layers import Connection, SpikingLayer
+from spikeloom.train.connections import Connection
+from spikeloom.train.layers import SpikingLayer
 from spikeloom.train.neurons import FusedLIFNode
 from spikeloom.train.optimiser_kernels import REWIRING
 from spikeloom.train.quantise import IntegerArithmetic, choose_arithmetic, exact_product, integer_weights

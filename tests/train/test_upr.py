@@ -23,9 +23,10 @@ from spikeloom import registry
 from spikeloom.compile.passes import record
 from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings, export, methods, networks, reachable
+from spikeloom.train.connections import INPUT, Connection
 from spikeloom.train.finished import TrainedRun
 from spikeloom.train.fitting import train_run
-from spikeloom.train.layers import INPUT, And, Connection, MaxPool, SpikingLayer, SpikingNetwork
+from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork
 from spikeloom.train.metrics import read_metrics
 from torch import Tensor, nn
 

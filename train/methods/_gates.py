@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from ..connections import Connection
 from ..flat import Flat
-from ..layers import And, Connection, MaxPool, SpikingLayer, SpikingNetwork
+from ..layers import And, MaxPool, SpikingLayer, SpikingNetwork
 
 __all__ = ["Gates", "weight_energies"]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..layers import INPUT, SpikingNetwork
+from ..connections import INPUT
+from ..layers import SpikingNetwork
 from .api import Conv, Stack, check_sizes, maps_of
 
 SCALE = 2.0  # initial scale of the normalisations: at torch's 1 so few neurons fire that deep networks learn slowly (docs/networks.md)

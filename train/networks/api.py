@@ -13,7 +13,8 @@ from typing import TypeVar
 from torch import nn
 
 from ...errors import UsageError
-from ..layers import INPUT, And, Connection, MaxPool, Shape, SpikingLayer, SpikingNetwork, Unit
+from ..connections import INPUT, Connection, Shape
+from ..layers import And, MaxPool, SpikingLayer, SpikingNetwork, Unit
 
 __all__ = [
     "INPUT",

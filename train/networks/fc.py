@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from ..layers import INPUT, Connection, SpikingLayer, SpikingNetwork
+from ..connections import INPUT, Connection
+from ..layers import SpikingLayer, SpikingNetwork
 from .api import check_whole
 
 GAIN = 3.0  # of the uniform initial weights, relative to torch's own: at 1 hardly any neuron reaches its threshold initially

@@ -11,7 +11,8 @@ from typing import Literal, get_args
 from torch import nn
 
 from ...errors import unknown_name
-from ..layers import INPUT, SpikingLayer, SpikingNetwork
+from ..connections import INPUT
+from ..layers import SpikingLayer, SpikingNetwork
 from .api import Conv, Stack, check_sizes, maps_of
 
 Join = Literal["add", "and", "iand"]
