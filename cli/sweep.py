@@ -50,7 +50,7 @@ def sweep(
     chosen: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting of train, e.g. lr=0.005 or net.hidden=400. Repeatable.")
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; flags override it.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings, or the name of a paper's recipe; flags override it.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

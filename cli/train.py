@@ -88,7 +88,10 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="An option (method.x=, net.x=, data.x=, loss.x=, ...) or a setting. Repeatable."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="TOML file of settings, or a run's settings.json; flags and --set override it.")
+        Path | None,
+        typer.Option(
+            help="TOML file of settings, a run's settings.json, or the name of a recipe (spikeloom recipes); flags and --set override it."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers [default: 0].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same bits.")] = False,

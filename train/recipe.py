@@ -1,34 +1,94 @@
 """Recipes: training settings from a file (TOML, or a run's settings.json), flags, and --set NAME=VALUE.
 
-Later ones take precedence. Does not import torch.
+Later ones take precedence. The recipes of papers, in the folder `recipes` of the package, go by their names. Does not import torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
 from ..errors import DAMAGE, UsageError, unknown_name
 from ..files import parse_toml, read_bytes, read_json
+from .papers import Here, Paper, here_of, paper_of
 from .settings import OPTIONS, TrainSettings
 
-__all__ = ["merged", "read_recipe"]
+__all__ = ["Published", "merged", "names", "published", "read_recipe"]
 
 PREFIXES = {name.removesuffix("_options"): name for name in OPTIONS}
+FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+FILES = (".toml", ".json")
+PAPER, HERE = "paper", "here"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A recipe of a paper: its name, file and settings, the paper's figure, and what came out here."""
+
+    name: str
+    path: Path
+    settings: TrainSettings
+    paper: Paper
+    here: Here
+
+
+def names() -> list[str]:
+    """List the recipes of papers."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def published(name: str) -> Published:
+    """Return a recipe of a paper.
+
+    Raises:
+        UsageError: an unknown name; the message lists the nearest ones.
+    """
+    if name not in names():
+        raise unknown_name("recipe", name, names())
+    path = FOLDER / f"{name}.toml"
+    document = _toml(path)
+    settings = TrainSettings.read(read_recipe(path))
+    return Published(name, path, settings, paper_of(document.get(PAPER, {}), path), here_of(document.get(HERE, {}), path))
+
+
+def _found(path: Path) -> Path:
+    """Return the file of a recipe that is named as a file or, where there is no such file, as a recipe of a paper.
+
+    Raises:
+        UsageError: it is neither, and does not look like a file.
+    """
+    if len(path.parts) != 1 or path.suffix in FILES:
+        return path
+    try:
+        if path.exists():
+            return path
+    except OSError:  # a name that no file can have
+        pass
+    if path.name not in names():
+        raise unknown_name("file or recipe of a paper", path.name, names())
+    return FOLDER / f"{path.name}.toml"
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read a recipe: a TOML file whose keys are the settings; tables [method_options], [net_options], [data_options].
 
-    The settings.json of a run is a recipe as well: that of the same weights. Its entries that are null are left open.
+    The settings.json of a run is a recipe as well: that of the same weights. Its entries that are null are left open. The tables [paper]
+    and [here], which say what a recipe is taken from, are checked and left out.
+
+    Args:
+        path: the file, or the name of a recipe of a paper (`names`).
 
     Raises:
         FormatError: it cannot be read.
-        UsageError: it is neither TOML nor, named .json, the settings of a run; or has a key that is not a setting.
+        UsageError: it is neither TOML nor, named .json, the settings of a run; has a key that is not a setting; or an unknown name.
     """
+    path = _found(path)
     document = _settings_of_run(path) if path.suffix == ".json" else _toml(path)
+    for name, check in ((PAPER, paper_of), (HERE, here_of)):
+        if name in document:
+            check(document.pop(name), path)
     for name, value in document.items():
         _require_setting(name, f"setting in {path}")
         if name in OPTIONS and not isinstance(value, dict):

@@ -55,6 +55,39 @@ def test_a_schedule_is_a_share_that_reaches_the_peak(name: str) -> None:
     assert all(0.0 <= share <= 1.0 for share in shares) and max(shares) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "shares"),
+    [
+        ("exponential", {"end": 0.01}, {0.0: 1.0, 0.5: 0.1, 1.0: 0.01}),
+        ("step", {"milestones": (0.25, 0.5), "factor": 0.5}, {0.0: 1.0, 0.24: 1.0, 0.25: 0.5, 0.49: 0.5, 0.5: 0.25, 1.0: 0.25}),
+        ("step", {"milestones": "0.5", "factor": "0.1"}, {0.49: 1.0, 0.5: 0.1}),
+        ("step", {"milestones": ()}, {1.0: 1.0}),
+        ("two-phase", {"first": 0.75, "second": 0.1}, {0.0: 1.0, 0.375: 0.5, 0.749999: 0.0, 0.75: 0.1, 0.875: 0.05, 1.0: 0.0}),
+        ("two-phase", {"shape": "constant"}, {0.0: 1.0, 0.49: 1.0, 0.5: 0.1, 1.0: 0.1}),
+    ],
+)
+def test_schedules_at_chosen_times(name: str, options: dict[str, Any], shares: dict[float, float]) -> None:
+    schedule = schedule_of(settings_of(schedule=name, schedule_options=options), Own())
+    assert {t: schedule(t) for t in shares} == pytest.approx(shares, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("exponential", {"end": 0}),
+        ("exponential", {"end": 1.5}),
+        ("step", {"milestones": (0.5, 1.0)}),
+        ("step", {"factor": 2}),
+        ("two-phase", {"first": 1.0}),
+        ("two-phase", {"second": 0}),
+        ("two-phase", {"shape": "linear"}),
+    ],
+)
+def test_options_of_schedules_that_make_no_sense(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(options))}"):
+        schedule_of(settings_of(schedule=name, schedule_options=options), Own())
+
+
 @pytest.mark.parametrize("name", registry.names(augments))
 def test_an_augmentation_keeps_what_a_batch_is_and_draws_from_its_generator(name: str) -> None:
     change = augmentation_of(settings_of(augment=name), Own(), images())
