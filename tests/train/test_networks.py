@@ -173,3 +173,43 @@ def test_branches_of_sew_join_as_asked() -> None:
         assert len(units) == 8 and all(len(u.inverted) == inverted and len(u.sources) == 2 for u in units)
     large = build("sew-resnet18", (3, 64, 64), {"width": 2})
     assert sum(isinstance(u, MaxPool) for _, u in large.units()) == 1
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_normalisations_start_at_the_scale_asked_for(name: str) -> None:
+    norms = [m for m in build(name, (3, 32, 32), {"width": 2, "scale": 1.0}).modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in norms)
+
+
+@pytest.mark.parametrize(("name", "gain"), [("fc", 3.0), ("6conv2fc", 4.0)])
+def test_linear_layers_start_as_wide_as_asked_for(name: str, gain: float) -> None:
+    usual, torchs = (build(name, (3, 32, 32), {**TINY.get(name, {"width": 2}), **g}).weights() for g in ({}, {"gain": 1.0}))
+    linear = [key for key, w in usual.items() if w.dim() == 2]
+    assert len(linear) == 2
+    for key in linear:
+        torch.testing.assert_close(usual[key], gain * torchs[key])
+        assert 0.9 < float(torchs[key].detach().abs().max()) * torchs[key].shape[1] ** 0.5 <= 1.0
+
+
+def test_dropout_before_the_output_silences_there_alone() -> None:
+    options = {"width": 2, "dropout": 0.0, "dropout_output": 0.5}
+    model, plain = build("6conv2fc", (3, 32, 32), options), build("6conv2fc", (3, 32, 32), options | {"dropout_output": 0.0})
+    for network in (model, plain):
+        enlivened(network)
+    x = samples(plain, 8)
+    assert torch.equal(model.eval()(x), plain.eval()(x)) and torch.equal(plain.train()(x), plain.train()(x))
+    assert not torch.equal(model.train()(x), model.train()(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fc", {"gain": 0.0}),
+        ("6conv2fc", {"gain": -1.0}),
+        ("6conv2fc", {"dropout_output": 1.0}),
+        *[(n, {"scale": 0.0}) for n in CONVOLUTIONAL],
+    ],
+)
+def test_initial_values_that_make_no_sense(name: str, options: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"net.{next(iter(options))} is"):
+        build(name, (3, 32, 32), options)

@@ -28,6 +28,8 @@ __all__ = [
     "SpikingNetwork",
     "Stack",
     "Unit",
+    "check_dropout",
+    "check_factor",
     "check_sizes",
     "check_whole",
     "maps_of",
@@ -155,7 +157,27 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
         raise UsageError(f"net.{name} is {value!r}; it must be a whole number from {low} to {high}.")
 
 
-def check_sizes(width: object, votes: object, dropout: object) -> None:
+def check_factor(name: str, value: object) -> None:
+    """Check an option that is a factor of initial values.
+
+    Raises:
+        UsageError: it is not a number above 0, at most 1000; the message names it.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 < value <= 1000.0:
+        raise UsageError(f"net.{name} is {value!r}; it must be a number with 0 < {name} <= 1000.")
+
+
+def check_dropout(name: str, value: object) -> None:
+    """Check an option that is the share of neurons that dropout silences.
+
+    Raises:
+        UsageError: it is not a number from 0 to below 1; the message names it.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value < 1.0:
+        raise UsageError(f"net.{name} is {value!r}; it must be a number with 0 <= {name} < 1.")
+
+
+def check_sizes(width: object, votes: object, dropout: object, scale: object) -> None:
     """Check the options that all convolutional networks have.
 
     Raises:
@@ -163,5 +185,5 @@ def check_sizes(width: object, votes: object, dropout: object) -> None:
     """
     check_whole("width", width, 1, 1 << 12)
     check_whole("votes", votes, 1, 1 << 10)
-    if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0.0 <= dropout < 1.0:
-        raise UsageError(f"net.dropout is {dropout!r}; it must be a number with 0 <= dropout < 1.")
+    check_dropout("dropout", dropout)
+    check_factor("scale", scale)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..connections import INPUT, Connection
 from ..layers import SpikingLayer, SpikingNetwork
-from .api import check_whole
+from .api import check_factor, check_whole
 
 GAIN = 3.0  # of the uniform initial weights, relative to torch's own: at 1 hardly any neuron reaches its threshold initially
 
@@ -22,15 +22,18 @@ class Options:
     Args:
         hidden: neurons of each hidden layer.
         votes: output neurons per class.
+        gain: of the uniform initial weights, relative to torch's own; published: 1.
     """
 
     hidden: tuple[int, ...] = (800,)
     votes: int = 1
+    gain: float = GAIN
 
     def __post_init__(self) -> None:
         for size in self.hidden:
             check_whole("hidden", size, 1, 1 << 20)
         check_whole("votes", self.votes, 1, 1 << 10)
+        check_factor("gain", self.gain)
 
 
 def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
@@ -48,7 +51,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     linears = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)]
     layers: dict[str, SpikingLayer] = {}
     for i, (name, linear) in enumerate(zip(names, linears, strict=True)):
-        bound = GAIN / math.sqrt(linear.in_features)
+        bound = options.gain / math.sqrt(linear.in_features)
         nn.init.uniform_(linear.weight, -bound, bound)
         source = names[i - 1] if i else INPUT
         repeat = timesteps if i == 0 and not temporal else None

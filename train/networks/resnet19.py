@@ -25,14 +25,16 @@ class Options:
         width: channels of the first stage; the others have 2 and 4 times as many, the first linear layer 2. Published: 128.
         votes: output neurons per class; published: 1.
         dropout: before the first linear layer; published: none.
+        scale: initial scale of the normalisations; published: 1.
     """
 
     width: int = 128
     votes: int = 1
     dropout: float = 0.0
+    scale: float = SCALE
 
     def __post_init__(self) -> None:
-        check_sizes(self.width, self.votes, self.dropout)
+        check_sizes(self.width, self.votes, self.dropout, self.scale)
 
 
 def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
@@ -43,7 +45,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     Raises:
         UsageError: samples too small for its strides; the message names the layer.
     """
-    stack = Stack("resnet19", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    stack = Stack("resnet19", maps_of(shape), timesteps, temporal=temporal, scale=options.scale)
     name = stack.conv("conv1", [INPUT], Conv(options.width))
     for stage, (factor, blocks) in enumerate(STAGES, 1):
         for block in range(1, blocks + 1):

@@ -34,15 +34,17 @@ class Options:
         connect: "add": the sum of spikes; "and"; "iand": the shortcut and not the branch.
         votes: output neurons per class; published: 1.
         dropout: before the linear layer; published: none.
+        scale: initial scale of the normalisations; published: 1.
     """
 
     width: int = 64
     connect: Join = "add"
     votes: int = 1
     dropout: float = 0.0
+    scale: float = SCALE
 
     def __post_init__(self) -> None:
-        check_sizes(self.width, self.votes, self.dropout)
+        check_sizes(self.width, self.votes, self.dropout, self.scale)
         if self.connect not in get_args(Join):
             raise unknown_name("net.connect", str(self.connect), get_args(Join))
 
@@ -56,7 +58,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     Raises:
         UsageError: samples too small for its strides; the message names the layer.
     """
-    stack = Stack("sew-resnet18", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    stack = Stack("sew-resnet18", maps_of(shape), timesteps, temporal=temporal, scale=options.scale)
     if min(stack.shape[1:]) >= LARGE:
         conv = stack.conv("conv1", [INPUT], Conv(options.width, kernel=7, stride=2))
         sources = [stack.max_pool("pool1", conv, 3, stride=2, padding=1)]

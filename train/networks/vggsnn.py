@@ -24,14 +24,16 @@ class Options:
         width: channels of the first convolution; later ones have 2, 4 and 8 times as many. The published network has 64.
         votes: output neurons per class; published: 1.
         dropout: before the linear layer; published: none.
+        scale: initial scale of the normalisations; published: 1.
     """
 
     width: int = 64
     votes: int = 1
     dropout: float = 0.0
+    scale: float = SCALE
 
     def __post_init__(self) -> None:
-        check_sizes(self.width, self.votes, self.dropout)
+        check_sizes(self.width, self.votes, self.dropout, self.scale)
 
 
 def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options, *, temporal: bool) -> SpikingNetwork:
@@ -40,7 +42,7 @@ def build(shape: tuple[int, ...], classes: int, timesteps: int, options: Options
     Raises:
         UsageError: samples too small for its pools; the message names the layer.
     """
-    stack = Stack("vggsnn", maps_of(shape), timesteps, temporal=temporal, scale=SCALE)
+    stack = Stack("vggsnn", maps_of(shape), timesteps, temporal=temporal, scale=options.scale)
     name, number = INPUT, 0
     for group in PLAN:
         for i, factor in enumerate(group):
