@@ -10,6 +10,7 @@ import numpy as np
 
 from ..network.model import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
 from .deployed import DeployedNetwork
+from .kinds import kind
 from .mapping.build import RESOURCES
 from .mapping.system import chip_positions
 from .pipeline import PassRecord, PipelineResult
@@ -62,6 +63,7 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": population.name,
+                "kind": kind(network, population),
                 "place": population.place,
                 "sources": [p.source for p in arriving],
                 "neurons": population.count,

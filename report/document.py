@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from .prices import Baselines, Energy, Latency, Models
+from .prices import Baselines, Definition, Energy, Latency, Models
 from .section import MOST, Amount, Fraction, Labels, PerSample, Positive, Rate, SamplesByClasses, Section, Whole
 from .sizes import ChipInUse, Core, Layer, MappingFound, NetworkSize, TrafficTable
 
@@ -271,6 +271,7 @@ class Document(BaseModel):
     `labels`: (samples,) int64, the class of each sample; None without labels, and in older results, which did not store them.
     `crossbar_events_per_sample`: set bits under a spike, of crossbars. `check`, `checks`: the first and all comparisons with the integer
     reference, where results of several backends were gathered. `probed`: what the probes recorded, and where it is.
+    `definitions`: SOPs and energy as papers count them, by name: upr, neurobench, spikeloom; None in older results.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -306,6 +307,7 @@ class Document(BaseModel):
     latency: Latency
     stages: list[StageResult]
     baselines: Baselines | None = None
+    definitions: dict[str, Definition] | None = None
     by_step: ByStep | None = None
     models: Models | None = None
     neurobench: NeuroBench | None = None

@@ -6,7 +6,21 @@ from pydantic import Field
 
 from .section import Amount, Section, Whole
 
-__all__ = ["Baseline", "Baselines", "Energy", "EnergyComponent", "Latency", "LatencyComponent", "LeftOut", "ModelPrices", "Models", "Part"]
+__all__ = [
+    "Baseline",
+    "Baselines",
+    "Counted",
+    "Definition",
+    "Energy",
+    "EnergyComponent",
+    "Latency",
+    "LatencyComponent",
+    "LeftOut",
+    "ModelPrices",
+    "Models",
+    "Part",
+    "Price",
+]
 
 
 class EnergyComponent(Section):
@@ -115,3 +129,35 @@ class Baselines(Section):
     title: str | None = None
     note: str = ""
     rows: list[Baseline]
+
+
+class Counted(Section):
+    """A network's synaptic operations per sample by a definition, those of them that multiply, and their joules (None: no price)."""
+
+    sops_per_sample: Amount
+    macs_per_sample: Amount = 0.0
+    joules_per_sample: Amount | None
+
+
+class Price(Section):
+    """Joules of one operation or event, with status and source."""
+
+    operation: str
+    joules: Amount
+    status: str
+    source: str
+
+
+class Definition(Section):
+    """One way of counting SOPs and pricing them: what is counted, who counts so, and the figures per sample.
+
+    `dense_snn`: every weight present under the same spikes, by the same rule; `dense_ann`: one pass of multiply-accumulates.
+    """
+
+    what: str
+    source: str
+    deployed: Counted
+    dense_snn: Counted
+    dense_ann: Counted
+    prices: list[Price]
+    note: str = ""

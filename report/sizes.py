@@ -39,8 +39,8 @@ class LayerSize(Section):
     """A layer as deployed: where it runs (chip or host), the populations from which it receives input, its sizes and registers.
 
     `exponent`: the deployed weights are integer * 2^exponent; `v_threshold`: the threshold in the chip's integers; `drift`: spike mismatch,
-    the fraction of its spikes that differ from the float network's on the calibration samples, None if not measured. The others
-    are those of `NetworkSize`.
+    the fraction of its spikes that differ from the float network's on the calibration samples, None if not measured; `kind`: convolution,
+    linear, pool, relay or threshold (`compile/kinds.py`), None in older results. The others are those of `NetworkSize`.
     """
 
     name: str
@@ -59,6 +59,7 @@ class LayerSize(Section):
     exponent: int
     v_threshold: int
     drift: Amount | None = None
+    kind: str | None = None
 
     @property
     def shares_weights(self) -> bool:

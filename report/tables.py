@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from . import core_map, models, stages, traffic
-from .document import Document, NeuroBench
-from .format import MISSING, compact, count, percent, points, ratio, samples_said, shorten, si, size
+from .definitions import definitions, neurobench
+from .document import Document
+from .format import MISSING, compact, count, percent, points, ratio, samples_said, shorten, si
 from .prices import Energy, EnergyComponent, Latency, LatencyComponent
 from .sizes import ChipInUse, CoreLoad, LayerSize, MappingFound
 from .table import Cell, Column, Row, Table, row
 
 __all__ = [
-    "arithmetic", "baselines", "bounds", "cores", "energy", "headlines", "latency", "layers", "limits", "neurobench", "of_run", "prices",
-    "sizes", "stage_rows", "weights",
+    "arithmetic", "baselines", "bounds", "cores", "definitions", "energy", "headlines", "latency", "layers", "limits", "neurobench",
+    "of_run", "prices", "sizes", "stage_rows", "weights",
 ]  # fmt: skip
 
 SAMPLE, STEP = "per sample", "per time step"
@@ -31,6 +32,7 @@ def of_run(results: Document) -> dict[str, Table]:
         "cores": cores(results.cores),
         **{f"models, {table.title.split()[0].lower()}": table for table in prices(results)},
         "baselines": baselines(results),
+        "definitions": definitions(results.definitions),
         "energy": energy(results),
         "latency": latency(results),
         "neurobench": neurobench(results.neurobench),
@@ -120,7 +122,7 @@ def _size(layer: LayerSize, shared: bool) -> list[Cell]:
     possible = () if layer.possible_synapses is None else (f"of {compact(layer.possible_synapses)}",)
     return [
         Cell(f"{layer.name} (host)" if layer.place == "host" else layer.name),
-        Cell(", ".join(layer.sources) or MISSING),
+        Cell(", ".join(layer.sources) or MISSING, (layer.kind,) if layer.kind else ()),
         Cell(compact(layer.neurons), ("×".join(map(str, layer.shape)),) if len(layer.shape) > 1 else ()),
         Cell(compact(layer.synapses), possible),
         Cell(percent(layer.connectivity), reachable),
@@ -363,29 +365,6 @@ def _timing_note(found: Latency) -> str:
     error = "" if not found.standard_error else f", standard error {si(found.standard_error, 's')}"
     longest = "" if found.slowest_step is None else f"; the longest took {si(found.slowest_step, 's')}"
     return f"Each step of {count(found.timed_samples)} samples timed by its own slowest core{error}{longest}."
-
-
-_FOOTPRINT = "Bytes of the dense model, zeros included, in the smallest integers that hold them: {}."
-_ACTIVATION = "Share of neuron outputs that are no spike, over all layers, time steps and samples; the input is not among them."
-_MACS = "Multiply-accumulates: non-zero weights that meet a non-zero input which is no single spike."
-_DENSE = "As if no input and no weight were zero, each layer as often as it is evaluated."
-
-
-def neurobench(found: NeuroBench | None) -> Table:
-    """Return NeuroBench's metrics with their definitions."""
-    columns = (_name("metric"), Column("value"), Column("definition", figure=False))
-    if found is None:
-        return Table("NeuroBench metrics", columns, ())
-    held = ", ".join(f"{name} {size(octets)}" for name, octets in found.footprint_parts.items() if octets)
-    listed = (
-        ("footprint", size(found.footprint_bytes), _FOOTPRINT.format(held or MISSING)),
-        ("connection sparsity", percent(found.connection_sparsity), f"Share of the {count(found.weights)} weights that are zero."),
-        ("activation sparsity", percent(found.activation_sparsity), _ACTIVATION),
-        ("effective MACs", f"{compact(found.effective_macs_per_sample)} {SAMPLE}", _MACS),
-        ("effective ACs", f"{compact(found.effective_acs_per_sample)} {SAMPLE}", "Accumulates: non-zero weights that meet a spike."),
-        ("dense operations", f"{compact(found.dense_per_sample)} {SAMPLE}", _DENSE),
-    )
-    return Table("NeuroBench metrics", columns, tuple(row(name, Cell(value, strong=True), said) for name, value, said in listed))
 
 
 def arithmetic(results: Document) -> Table:

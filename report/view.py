@@ -11,7 +11,7 @@ from .document import Document, Provenance
 from .format import compiled_once, count, duration, percent, plain, shorten
 
 _LISTED = 512
-_TABLES = ("stages", "layers", "weights", "bounds", "limits", "baselines", "energy", "latency", "arithmetic", "neurobench")
+_TABLES = ("stages", "layers", "weights", "bounds", "limits", "baselines", "definitions", "energy", "latency", "arithmetic", "neurobench")
 
 
 def gather(results: Document) -> dict[str, Any]:
@@ -65,6 +65,7 @@ _SECTIONS = (
     ("traffic", "Traffic", "traffic"),
     ("models", "Chip models", "models"),
     ("baselines", "Dense baselines", "baselines"),
+    ("definitions", "Definitions", "definitions"),
     ("energy", "Energy", "energy"),
     ("latency", "Latency", "latency"),
     ("arithmetic", "Number formats", "arithmetic"),

@@ -32,6 +32,7 @@ from .baselines import baselines
 from .by_step import StepTally, table
 from .clock import Clock
 from .counts import Tally, count
+from .definitions import definitions
 from .encoding import encode
 from .rates import StepRates
 from .results import Results
@@ -154,6 +155,7 @@ def run(
     counts = count(deployed, done.tally)
     loads = done.loads.loads(counts)
     latency = energy.latency(deployed, counts, model, loads)
+    power = energy.energy(deployed, counts, model, latency.seconds_per_step)
     if folder is None and not isinstance(network, DeployedNetwork):
         folder = Path(network).parent
     folder = None if folder is None else Path(folder)
@@ -175,9 +177,10 @@ def run(
         "wall_seconds": done.seconds,
         "samples_per_second": size / done.seconds,
         "compiling_seconds": done.compiling,
-        "energy": energy.energy(deployed, counts, model, latency.seconds_per_step),
+        "energy": power,
         "latency": latency,
         "baselines": baselines(deployed, counts),
+        "definitions": definitions(deployed, counts, power),
         "models": pricing.side_by_side(deployed, counts, model, loads),
         "neurobench": neurobench.metrics(deployed, counts),
         "weights": weights.tables(deployed, folder),

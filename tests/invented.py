@@ -17,6 +17,7 @@ def _layer(name: str, source: str, size: int, fan_in: int, synapses: int) -> Doc
     return {
         "name": name,
         "place": "chip",
+        "kind": "linear",
         "sources": [source],
         "neurons": size,
         "shape": [size],
@@ -128,6 +129,21 @@ def spikes_of(sizes: dict[str, int], timesteps: int, rate: float) -> Document:
     return {"sample": 0, "label": 7, "prediction": 7, "timesteps": timesteps, "populations": populations}
 
 
+def _definition(sops: float, joules: float | None) -> Document:
+    counted = {"sops_per_sample": sops, "macs_per_sample": 0.0, "joules_per_sample": joules}
+    dense = {"sops_per_sample": 20 * sops, "macs_per_sample": 20 * sops, "joules_per_sample": None}
+    prices = [{"operation": "AC", "joules": 9e-13, "status": "published", "source": "Horowitz, ISSCC 2014"}]
+    return {
+        "what": "Spikes times synapses.",
+        "source": "A paper.",
+        "deployed": counted,
+        "dense_snn": dense,
+        "dense_ann": dense,
+        "prices": prices,
+        "note": "A note.",
+    }
+
+
 def results(cores: int = 3) -> Document:
     """Invented results of an ordinary run of 784-800-10, on so many cores."""
     generator = np.random.default_rng(0)
@@ -215,6 +231,7 @@ def results(cores: int = 3) -> Document:
                 {"name": "unpriced", "what": "no price", "macs_per_sample": 9.0, "acs_per_sample": 1.0, "joules_per_sample": None},
             ],
         },
+        "definitions": {"upr": _definition(463.6, 4.17e-10), "spikeloom": _definition(19373.6, None)},
         "neurobench": {
             "footprint_bytes": 638176,
             "footprint_parts": {"weights": 635200, "biases": 0, "registers": 24, "state": 2952},
@@ -273,7 +290,7 @@ def silent() -> Document:
 def bare() -> Document:
     """Results without any optional section."""
     made = results(1)
-    for key in ("models", "neurobench", "weights", "rates", "baselines"):
+    for key in ("models", "neurobench", "definitions", "weights", "rates", "baselines"):
         made[key] = None
     for key in ("stages", "layers", "cores", "warnings"):
         made[key] = []
@@ -299,6 +316,8 @@ def hostile() -> Document:
     made["models"]["rows"][0]["energy"][0].update(name=HOSTILE, status=HOSTILE)
     made["baselines"].update(model=HOSTILE, note=HOSTILE)
     made["baselines"]["rows"][0].update(name=HOSTILE, what=HOSTILE)
+    made["definitions"] = {HOSTILE: made["definitions"]["upr"] | {"what": HOSTILE, "source": HOSTILE, "note": HOSTILE}}
+    made["definitions"][HOSTILE]["prices"][0].update(operation=HOSTILE)
     made["weights"].update(before=HOSTILE)
     made["weights"]["rows"][0].update(layer=HOSTILE, projection=HOSTILE)
     made["rates"]["populations"][0].update(name=HOSTILE)

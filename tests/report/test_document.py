@@ -60,6 +60,7 @@ DAMAGE = {
     "energy.joules_per_sample: Input should be less than": set_to("energy", "joules_per_sample", value=10**40),
     "models.rows.0.energy.0.value: it must be a number": set_to("models", "rows", 0, "energy", 0, "value", value="x"),
     "baselines.rows.1.what: Field required": without("baselines", "rows", 1, "what"),
+    "definitions.upr.deployed.sops_per_sample: it must be a number": set_to("definitions", "upr", "deployed", "sops_per_sample", value="x"),
     "neurobench.activation_sparsity: Input should be less than": set_to("neurobench", "activation_sparsity", value=1.5),
     "weights.rows.0.width: Input should be greater than 0": set_to("weights", "rows", 0, "width", value=0),
     "weights.rows.0: before and after must have equally many bins": set_to("weights", "rows", 0, "before", value=[1]),

@@ -147,6 +147,7 @@ def test_missing_sections_are_left_out_and_an_unchecked_run_says_so() -> None:
         "traffic",
         "models",
         "baselines",
+        "definitions",
         "neurobench",
     ):
         assert f'id="{section}"' not in page and f'href="#{section}"' not in page

@@ -149,6 +149,9 @@ def test_the_page_shows_the_figures_of_results_json_without_console_errors(run_f
     assert shown.row("energy", "messages")[3] == si(found["energy"]["components"][4]["joules_per_sample"], "J")
     for row in found["baselines"]["rows"]:
         assert shown.row("baselines", row["name"])[4] == si(row["joules_per_sample"], "J")
+    one = found["definitions"]["upr"]["deployed"]
+    assert shown.row("definitions", "upr")[2] == compact(one["sops_per_sample"])
+    assert shown.row("definitions", "upr")[4] == si(one["joules_per_sample"], "J")
     metrics = found["neurobench"]
     assert shown.row("neurobench", "footprint")[1] == size(metrics["footprint_bytes"])
     assert shown.row("neurobench", "activation sparsity")[1] == percent(metrics["activation_sparsity"])

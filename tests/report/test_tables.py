@@ -29,6 +29,13 @@ PAPER = OnPaper.model_validate(
         "components": [
             {"name": "hops", "count_per_sample": 3.0, "joules_per_unit": 1e-12, "joules_per_sample": 3e-12, "status": "assumed"}
         ],
+        "cores": 3,
+        "chips": 1,
+        "steps": 9,
+        "step": [{"name": "barrier", "seconds_per_step": 2e-7, "status": "derived"}],
+        "seconds_per_step": 2e-7,
+        "seconds_per_sample": 1.8e-6,
+        "static_watts": [0.03, 0.1],
     }
 )
 
