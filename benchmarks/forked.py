@@ -24,6 +24,7 @@ WARM = [
     "spikeloom.cli.entry",
     "spikeloom.cli.report",
     "spikeloom.train.fitting",
+    "spikeloom.train.running",
     "spikeloom.train.recipe",
     "spikeloom.compile.compiler",
     "spikeloom.compile.summary",

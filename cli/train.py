@@ -154,7 +154,7 @@ def train(
         source = Path(settings.net)
         module = made(lambda: module_of(source, None), settings.seed)
         settings = replace(settings, net=identity_of(module))
-    from ..train.fitting import train_run
+    from ..train.running import train_run
 
     bar, speaks = Bar("training"), os.environ.get("RANK", "0") == "0"  # under torchrun only the first process prints
     with said(), bar if speaks else nullcontext():

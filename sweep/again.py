@@ -109,8 +109,8 @@ def repeat(
         SpikeloomError: see `train.fit`, `compile_network` and `runtime.run`.
     """
     from ..train.finished import SETTINGS, SUMMARY, json_object
-    from ..train.fitting import train_run
     from ..train.parts import WEIGHTS
+    from ..train.running import train_run
     from ..train.settings import TrainSettings
 
     folder, again, told = Path(run), Path(out), report or _quiet

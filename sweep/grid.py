@@ -289,7 +289,7 @@ def run_cell(grid: Grid, cell: Cell, threads: int | None = None) -> Row:
 
 def _train(grid: Grid, cell: Cell, threads: int | None) -> TrainedRun:
     from ..train.finished import SETTINGS
-    from ..train.fitting import train_run
+    from ..train.running import train_run
 
     # a sweep may be killed after it made the folder and before there was anything in it
     settings = grid.settings_of(cell)

@@ -177,7 +177,7 @@ def _read_results(path: Path) -> object:
 
 
 def _resume(path: Path) -> object:
-    from spikeloom.train.fitting import train_run
+    from spikeloom.train.running import train_run
 
     settings = TrainSettings(
         data="digits", method="grad-r", sparsity=0.8, epochs=1, timesteps=2, net_options={"hidden": (4,)}, device="auto"

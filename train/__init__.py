@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ..data.dataset import load_dataset
     from ..data.samples import samples_of
     from .finished import TrainedRun
-    from .fitting import fit, train_run
+    from .fitting import fit
     from .own_loop import PruningOptimizer, prune
+    from .running import train_run
     from .settings import TrainSettings
     from .untrained import untrained
 
@@ -32,7 +33,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "load_dataset": "..data.dataset",
             "prune": ".own_loop",
             "samples_of": "..data.samples",
-            "train_run": ".fitting",
+            "train_run": ".running",
             "untrained": ".untrained",
         },
     )

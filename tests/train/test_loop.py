@@ -18,9 +18,9 @@ from spikeloom.data.dataset import Dataset, Split
 from spikeloom.errors import FormatError, PausedError, SpikeloomError, SpikeloomWarning, UsageError
 from spikeloom.train import TrainedRun, TrainSettings, fit, loop, methods, networks, threads
 from spikeloom.train.feed import Feed
-from spikeloom.train.fitting import train_run
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.parts import Parts
+from spikeloom.train.running import train_run
 
 SIDE = 32
 # Options that make a network or method small and quick; what is not listed has its defaults.
@@ -302,7 +302,7 @@ def test_starting_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (file.folder / "model.safetensors").read_bytes() == (second.folder / "model.safetensors").read_bytes()
     (first.folder / "model.safetensors").unlink()
     with monkeypatch.context() as patched:
-        patched.setattr("spikeloom.train.fitting.load_init", None)  # a checkpoint needs the first run no more
+        patched.setattr("spikeloom.train.running.load_init", None)  # a checkpoint needs the first run no more
         (second.folder / "train.json").unlink()
         assert train_run(second.settings, second.folder, resume=True).stages == second.stages
 

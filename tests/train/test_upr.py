@@ -25,9 +25,9 @@ from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings, export, methods, networks, reachable
 from spikeloom.train.connections import INPUT, Connection
 from spikeloom.train.finished import TrainedRun
-from spikeloom.train.fitting import train_run
 from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork
 from spikeloom.train.metrics import read_metrics
+from spikeloom.train.running import train_run
 from torch import Tensor, nn
 
 # --- structure -------------------------------------------------------------------------------------------------------
