@@ -171,8 +171,8 @@ def _read_results(path: Path) -> object:
     found, out = results_file.load(path), path.with_name("out")
     for form in cli_report.FORMATS:
         with redirect_stdout(StringIO()):
-            cli_report._one(path, found, form, out)
-            cli_report._several([(path, found), (path, found)], form, out)
+            cli_report._one(path, found, form, out, None)
+            cli_report._several([(path, found), (path, found)], form, out, "runs")
     return found
 
 
