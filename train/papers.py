@@ -18,7 +18,7 @@ Table = TypeVar("Table")
 
 COUNTED: dict[Counted, str] = {
     "weights": "weights that are not 0, as a share of all weights",
-    "synapses": "synapses of the unrolled network whose source and target are used, as a share of all (`connectivity_reachable`)",
+    "synapses": "synapses of the unrolled network that a spike from the input can cross, as a share of all (connectivity_reachable)",
 }
 STATUS: dict[Status, str] = {
     "code": "read in the authors' code",
