@@ -37,8 +37,8 @@ def definitions(found: Mapping[str, Definition] | None) -> Table:
 
 
 def _priced(one: Definition) -> list[str]:
-    """Return the prices of a definition: "AC 0.9 pJ"."""
-    return [f"{price.operation} {si(price.joules, 'J')}" for price in one.prices]
+    """Return the prices of a definition in the unit that papers use: "AC 0.9 pJ"."""
+    return [f"{price.operation} {price.joules * 1e12:.3g} pJ" for price in one.prices]
 
 
 _FOOTPRINT = "Bytes of the dense model, zeros included, in the smallest integers that hold them: {}."

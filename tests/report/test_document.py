@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from invented import FIXTURES, results
 from spikeloom.errors import FormatError
+from spikeloom.report import html
 from spikeloom.runtime.results import load
 
 Document = dict[str, Any]
@@ -80,6 +81,18 @@ def test_damage_is_refused_with_the_key_that_is_wrong(said: str, tmp_path: Path)
     with pytest.raises(FormatError) as error:
         load(path)
     assert f"{path} is damaged: {said}" in str(error.value) and "Run the network again" in str(error.value)
+
+
+def test_results_of_before_definitions_and_kinds_are_read(tmp_path: Path) -> None:
+    document = results()
+    del document["definitions"]
+    for layer in document["layers"]:
+        del layer["kind"]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(document))
+    found = load(path)
+    assert found.definitions is None and found.layers[0].kind is None
+    assert 'id="definitions"' not in html.render(found)
 
 
 @pytest.mark.parametrize("name", FIXTURES)
