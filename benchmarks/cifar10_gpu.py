@@ -74,8 +74,8 @@ def train(name: str, options: argparse.Namespace, seconds: float) -> TrainedRun:
     method, sparsity = RUNS[name]
     folder = Path(options.out) / name
     return fit(
+        "6conv2fc",
         "cifar10",
-        net="6conv2fc",
         method=method,
         sparsity=sparsity,
         epochs=options.epochs,

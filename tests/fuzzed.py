@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from random import Random
@@ -170,6 +171,8 @@ def _read_recipe(path: Path) -> object:
 def _read_results(path: Path) -> object:
     found, out = results_file.load(path), path.with_name("out")
     for form in cli_report.FORMATS:
+        if form == "parquet" and find_spec("pyarrow") is None:
+            continue
         with redirect_stdout(StringIO()):
             cli_report._one(path, found, form, out, None)
             cli_report._several([(path, found), (path, found)], form, out, "runs")

@@ -114,7 +114,8 @@ class _Neuron:
             ranks, weights = synapses.indices[chosen], synapses.data[chosen]
             numbers = np.flatnonzero(network.population(p.source).living)[ranks]
             cores = np.unique(self.deployed.cores_of(p.source)[ranks]).tolist() if p.source in on_chip else []
-            connections = tuple(Connection(int(n), int(w)) for n, w in sorted(zip(numbers.tolist(), weights.tolist(), strict=True)))
+            pairs = sorted(zip(numbers.tolist(), weights.tolist(), strict=True))
+            connections = tuple(Connection(int(n), int(w)) for n, w in pairs if w)  # a weight of 0 is no synapse
             found.append(Receipt(p.name, p.source, p.exponent, p.delay, tuple(cores), connections))
         return tuple(found)
 

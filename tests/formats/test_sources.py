@@ -156,7 +156,7 @@ REFUSALS: list[tuple[tuple[Any, ...], str]] = [
     (("compile", "{net}", "-T", "6", "--labels", "y.npy"), "--labels needs data, and none is named"),
     (("compile", "{net}", "-T", "6", "--data", "digits"), "have one value for all time steps; the network in {net} takes one for each"),
     (("compile", "{net}", "-T", "6", "--data", "{npz}", "--set", "data.by=time"), "no option of samples in"),
-    (("compile", "{net}", "-T", "6", "--data", "{bare}"), "samples are expected as x (N, ...) and classes as y (N,)"),
+    (("compile", "{net}", "-T", "6", "--data", "{bare}"), "expected are samples as x (N, ...) and, where there are any, classes as y (N,)"),
     (
         ("compile", "{net}", "-T", "6", "--data", "{real}"),
         "are float64 from 0 to 0.5, and nothing says what stands for 1. Say value_range=(0, 1)",

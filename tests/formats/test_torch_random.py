@@ -104,7 +104,7 @@ def test_random_modules_send_the_same_spikes(seed: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=CHECKS)
 @given(st.integers(0, 2**32 - 1))
 def test_two_hundred_random_modules_send_the_same_spikes(seed: int) -> None:
     sends_the_same(seed)
