@@ -141,6 +141,8 @@ class Trainer:
         """Stop where the next epoch would begin after `end`; the first process's clock decides for all."""
         late = float(self.world.is_first and time.monotonic() >= end)
         if float(self.world.total(torch.tensor(late))) > 0:
+            if not self.epoch:
+                self._save()  # the weights that training starts from: a module of the caller's has others the next time
             raise PausedError(
                 f"{self.folder} paused at its time limit after epoch {self.epoch} of {self.settings.epochs}. Continue it with --resume."
             )

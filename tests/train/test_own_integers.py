@@ -129,21 +129,25 @@ def chosen(model: OwnModule, data: Dataset, bits: int) -> dict[str, IntegerArith
 
 
 def test_gradients_are_those_of_the_float_module() -> None:
-    data = samples(shape=(8,))
-    made = wide(nn.Sequential(layer.Linear(8, 30), cells(), layer.Linear(30, 3), layer.BatchNorm1d(3), cells(v_reset=None)))
-    model = own_module(made, data, T, Options(), 8)
+    """Where spikes differ gradients do, too, so single ones may lie apart: the middle one of all parameters of several modules does not."""
+    data, cosines, ratios = samples(shape=(8,)), list[float](), list[float]()
     x, weight = torch.tensor(data.train.values).double(), torch.randn(T, len(data.train), 3, generator=torch.Generator().manual_seed(1))
-    found: list[list[Tensor]] = []
-    for arithmetic in (None, chosen(model, data, 8)):
-        model.use_integers(arithmetic)
-        model.eval()
-        model.zero_grad()
-        (model(x.float() / 255 if arithmetic is None else x) * weight).sum().backward()
-        found.append([p.grad.clone() for p in made.parameters() if p.grad is not None])
-    assert len(found[0]) == len(found[1]) == 6
-    for a, b in zip(*found, strict=True):
-        assert float(nn.functional.cosine_similarity(a.flatten(), b.flatten(), 0)) > 0.9
-        assert 0.7 < float(a.norm() / b.norm()) < 1.4
+    for seed in range(6):
+        torch.manual_seed(seed)
+        parts = layer.Linear(8, 30), cells(), layer.Linear(30, 3), layer.BatchNorm1d(3), cells(v_reset=None)
+        made = wide(nn.Sequential(*parts), seed=seed)
+        model = own_module(made, data, T, Options(), 8)
+        found: list[list[Tensor]] = []
+        for arithmetic in (None, chosen(model, data, 8)):
+            model.use_integers(arithmetic)
+            model.eval()
+            model.zero_grad()
+            (model(x.float() / 255 if arithmetic is None else x) * weight).sum().backward()
+            found.append([p.grad.clone() for p in made.parameters() if p.grad is not None])
+        assert len(found[0]) == len(found[1]) == 6
+        cosines += [float(nn.functional.cosine_similarity(a.flatten(), b.flatten(), 0)) for a, b in zip(*found, strict=True)]
+        ratios += [float(a.norm() / b.norm()) for a, b in zip(*found, strict=True)]
+    assert np.median(cosines) > 0.95 and 0.9 < np.median(ratios) < 1.1
 
 
 @example(seed=0, kind="LIFNode", soft=False, norm=True, bias=True, bits=2, temporal=False)

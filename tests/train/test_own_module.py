@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -147,11 +150,14 @@ def test_paused_and_resumed_to_the_same_bits(tmp_path: Path) -> None:
     whole = fit(chain(), data, out=tmp_path / "whole", **RECIPE)
     with pytest.raises(PausedError):
         fit(chain(), data, out=tmp_path / "paused", time_limit=0.0, **RECIPE)
-    with pytest.raises(PausedError):
-        fit(chain(), data, out=tmp_path / "paused", time_limit=1e-3, resume=True, **RECIPE)
     other = chain()
     with torch.no_grad():
-        other[0].weight.zero_()  # its weights are those of the checkpoint, whatever these are
+        other[0].weight.zero_()  # its weights are those of the checkpoint, whatever these are; also before the first epoch
+    ticks = itertools.count()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PausedError, match="after epoch 1 of"):
+        clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), perf_counter=time.perf_counter)
+        patch.setattr("spikeloom.train.loop.time", clock)  # the limit is over when the second epoch would begin
+        fit(other, data, out=tmp_path / "paused", time_limit=1.5, resume=True, **RECIPE)
     resumed = fit(other, data, out=tmp_path / "paused", resume=True, **RECIPE)
     assert (resumed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
     assert fit(chain(), data, out=tmp_path / "paused", resume=True, **RECIPE) == resumed
