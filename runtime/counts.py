@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.load import LAYOUTS, layouts
+from ..compile.mapping.load import LAYOUTS, layouts, local_numbers
 from ..compile.mapping.one_core import bits_by_format
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
@@ -149,10 +149,7 @@ def dense_sops_of_cores(deployed: DeployedNetwork) -> Any:
         return sp.csr_array(shape, dtype=np.int64)
     pointers, targets = wiring.by_group
     group, core = np.repeat(np.arange(pointers.size - 1), np.diff(pointers)), on_core[targets]
-    order = np.argsort(on_core, kind="stable")
-    held = np.bincount(on_core, minlength=cores)
-    local = np.empty(on_core.size, np.int64)
-    local[order] = np.arange(on_core.size) - np.repeat(np.cumsum(held) - held, held)
+    local = local_numbers(on_core, cores)
     kept = np.lexsort((local[targets], group, core))
     group, core = group[kept], core[kept]
     starts = np.flatnonzero(np.diff(group, prepend=-1) | np.diff(core, prepend=-1))

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
+from ..compile.mapping.load import local_numbers
 from ..compile.mapping.system import hop_parts
 from ..hwmodels.chip import Chip
-from .step_loads import Loads
+from .step_loads import Loads, places_of
 
 __all__ = ["received_at"]
 
@@ -52,10 +53,7 @@ def received_at(deployed: DeployedNetwork, loads: Loads, model: Chip, update: Fl
 def _sent_at(deployed: DeployedNetwork, source: Int, column: Int, messages: Int, model: Chip, update: Float) -> Float:
     """Return when the last message of each spike leaves its core: after the neurons before it, their spikes and messages."""
     wiring, on_core, times = deployed.wiring, deployed.mapping.core_of, model.time
-    order = np.argsort(on_core, kind="stable")
-    held = np.bincount(on_core, minlength=deployed.mapping.cores)
-    place = np.empty(len(on_core), np.int64)
-    place[order] = np.arange(len(on_core)) - np.repeat(np.cumsum(held) - held, held)
+    place = local_numbers(on_core, deployed.mapping.cores)
     ends, within = np.zeros(len(source)), np.flatnonzero(source >= wiring.outside)
     neuron = source[within] - wiring.outside
     group = column[within] * deployed.mapping.cores + on_core[neuron]
@@ -72,10 +70,7 @@ def _sent_at(deployed: DeployedNetwork, source: Int, column: Int, messages: Int,
 def _routes(deployed: DeployedNetwork, loads: Loads, times: tuple[float, float, float]) -> Float:
     """Return the nanoseconds of the way of a message of each (source, core)."""
     sources, receivers = loads.pairs
-    start = np.broadcast_to(np.asarray(deployed.chip.mesh.entry), (len(sources), 2)).copy()
-    within = sources >= deployed.wiring.outside
-    start[within] = deployed.places[deployed.mapping.core_of[sources[within] - deployed.wiring.outside]]
-    return hop_parts(start, deployed.places[receivers], deployed.chip) @ np.asarray(times)
+    return hop_parts(places_of(deployed, sources), deployed.places[receivers], deployed.chip) @ np.asarray(times)
 
 
 def _service(loads: Loads, model: Chip) -> Float:

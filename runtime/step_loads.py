@@ -22,7 +22,7 @@ from .counts import Counts, sops_of_cores
 from .selection import RATED
 from .shards import Peers
 
-__all__ = ["Loads", "StepLoads"]
+__all__ = ["Loads", "StepLoads", "places_of"]
 
 Int = NDArray[np.int64]
 WORK = 400_000
@@ -146,13 +146,18 @@ class StepLoads:
         """Return the messages that a spike of each source sends over each link, (links, sources), and the links."""
         deployed, wiring = self._deployed, self._deployed.wiring
         sources, receivers = self._pairs
-        start = np.broadcast_to(np.asarray(deployed.chip.mesh.entry), (len(sources), 2)).copy()
-        within = sources >= wiring.outside
-        start[within] = deployed.places[deployed.mapping.core_of[sources[within] - wiring.outside]]
-        found = routes(start, receivers, deployed.places, deployed.chip)
+        found = routes(places_of(deployed, sources), receivers, deployed.places, deployed.chip)
         shape = (len(sources), wiring.outside + wiring.neurons)
         sent = sp.csr_array((np.ones(len(sources), np.int64), (np.arange(len(sources)), sources)), shape=shape)
         return found.crossed @ sent, found.links
+
+
+def places_of(deployed: DeployedNetwork, sources: Int) -> Int:
+    """Return where the messages of sources begin, (sources, 2): at their core's tile, or where input enters the mesh."""
+    start = np.broadcast_to(np.asarray(deployed.chip.mesh.entry), (len(sources), 2)).copy()
+    within = sources >= deployed.wiring.outside
+    start[within] = deployed.places[deployed.mapping.core_of[sources[within] - deployed.wiring.outside]]
+    return start
 
 
 def _at(matrix: Any, rows: Int, columns: Int) -> Int:

@@ -200,6 +200,11 @@ def _crossing_time(deployed: DeployedNetwork, model: Chip) -> Quantity:
 
 
 def system_of(model: Chip) -> System:
+    """Return the system of several chips that a model describes.
+
+    Raises:
+        UsageError: it describes none.
+    """
     if model.system is None:
         raise UsageError(
             f"The network is on several chips; {model.name} describes no system of several, so their links have no price. "

@@ -215,6 +215,14 @@ def _count(core_of: Int) -> int:
     return int(core_of.max(initial=-1)) + 1
 
 
+def local_numbers(core_of: Int, cores: int) -> Int:
+    """Return the number of each neuron among those of its core, in their order: (neurons,)."""
+    order, held = np.argsort(core_of, kind="stable"), np.bincount(core_of, minlength=cores)
+    local = np.empty(core_of.size, np.int64)
+    local[order] = np.arange(core_of.size) - np.repeat(np.cumsum(held) - held, held)
+    return local
+
+
 def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
     """Return the load of each core, (cores, 5) in the order of RESOURCES, with each list in its cheapest format.
 

@@ -12,7 +12,7 @@ from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip, SynapseFormat
 from ...network.model import Network, Population
 from ..deployed import DeployedNetwork
-from ..mapping.load import LAYOUTS, kinds_of, layouts
+from ..mapping.load import LAYOUTS, kinds_of, layouts, local_numbers
 from ..mapping.one_core import bits_by_format
 from .layout import CoreWords, EntryFormat, Int, Sender, SynapseTable, SynapseWords, Words
 
@@ -94,10 +94,7 @@ class _Numbered:
         first_source, first_row = _starts(network.senders), _starts(network.on_chip)
         projections = [p for p in network.projections if p.target in first_row]
         kinds = kinds_of(projections)
-        local = np.empty(core_of.size, np.int64)
-        order = np.argsort(core_of, kind="stable")
-        held = np.bincount(core_of, minlength=deployed.mapping.cores)
-        local[order] = np.arange(core_of.size) - np.repeat(np.cumsum(held) - held, held)
+        local = local_numbers(core_of, deployed.mapping.cores)
         parts: list[list[Int]] = [[np.zeros(0, np.int64)] for _ in range(6)]
         for p in projections:
             synapses = p.synapses.unrolled()
