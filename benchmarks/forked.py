@@ -41,7 +41,7 @@ WARM = [
     "spikeloom.data.sets.digits",
     "spikeloom.formats.nir.reader",
     "sklearn.datasets",
-    "torch.utils.tensorboard",
+    "tensorboard.summary.writer.record_writer",
     "networkx",
     "rich.progress",
     "h5py",

@@ -14,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..data.dataset import Dataset, split_validation
 from ..errors import DataError, PausedError, UsageError
@@ -24,6 +23,7 @@ from . import checkpoint as checkpoints
 from .chosen import Own, augmentation_of, loss_of, schedule_of
 from .compiled import compiled
 from .connections import has_norms
+from .curves import Curves
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
@@ -124,18 +124,18 @@ class Trainer:
         if self.epoch >= self.settings.epochs:
             return
         end = math.inf if time_limit is None else time.monotonic() + time_limit
-        writer = SummaryWriter(str(self.folder / TENSORBOARD), purge_step=self.epoch or None) if self.world.is_first else None
+        curves = Curves(self.folder / TENSORBOARD, self.epoch) if self.world.is_first else None
         try:
             while self.epoch < self.settings.epochs:
                 self._check_time(end)
                 row = self._run_epoch()
                 self._save()
                 self._write_metrics()
-                if writer is not None:
-                    _log(writer, row)
+                if curves is not None:
+                    curves.add(row)
         finally:
-            if writer is not None:
-                writer.close()
+            if curves is not None:
+                curves.close()
 
     def _check_time(self, end: float) -> None:
         """Stop where the next epoch would begin after `end`; the first process's clock decides for all."""
@@ -306,10 +306,3 @@ def _check_processes(processes: int, batch_size: int, samples: int) -> None:
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def _log(writer: SummaryWriter, row: Mapping[str, Any]) -> None:
-    for name, value in row.items():
-        if name not in ("epoch", "stage"):
-            writer.add_scalar(name, float(value), int(row["epoch"]))
-    writer.flush()

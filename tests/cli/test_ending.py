@@ -65,7 +65,7 @@ def test_bytes_of_paths_come_out_as_they_are_and_other_characters_as_marks(text:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_signals_to_stop_clean_up_and_end_by_the_signal(name: str, tmp_path: Path) -> None:
     words = [sys.executable, "-c", SIGNALLED.format(name=name), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == -getattr(signal, name)
     assert done.stderr.startswith(f"spikeloom: Stopped by {name}.")
     assert not list(tmp_path.iterdir())
@@ -104,7 +104,7 @@ if __name__ == "__main__":
 def test_workers_of_a_sweep_end_with_a_first_process_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "first.py").write_text(WORKER)
     # its worker has the same standard output, and would hold it open for ten minutes
-    done = subprocess.run([sys.executable, str(tmp_path / "first.py")], stdout=subprocess.PIPE, check=False, timeout=120)
+    done = subprocess.run([sys.executable, str(tmp_path / "first.py")], stdout=subprocess.PIPE, check=False, timeout=600)
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.split() == [b"begun", b"at", b"work"]
 
@@ -114,3 +114,10 @@ def test_a_shortage_is_told_from_an_error() -> None:
     assert "memory" in str(_of_the_system(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")))
     assert _of_the_system(RuntimeError("something else")) is None
     assert _of_the_system(BrokenPipeError(32, "Broken pipe")) == ""
+
+
+def test_ctrl_c_while_commands_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    words = [sys.executable, "-m", "spikeloom", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "spikeloom: Interrupted.\n")

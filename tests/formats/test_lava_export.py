@@ -90,7 +90,7 @@ def run(program: Path, *words: str, cwd: Path | None = None) -> str:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd, start_new_session=True
     ) as child:
         try:
-            out, err = child.communicate(timeout=240)
+            out, err = child.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
@@ -418,7 +418,7 @@ network.stop()
     (tmp_path / "tiny/program.py").write_text(program)
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path / "tiny", env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "program.py"], cwd=tmp_path / "tiny", env=environment, capture_output=True, text=True, timeout=600, check=True
     )
     said = [line for line in done.stderr.splitlines() if "s_in" in line]
     assert len(said) == 1 and "from 300.4 to 300.4; the network takes whole numbers from 0 to 255" in said[0]

@@ -46,7 +46,7 @@ def opened(page: Path, width: int = 1100, *flags: str) -> tuple[str, list[str]]:
         [chromium(), *words, f"--window-size={width},1600", "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

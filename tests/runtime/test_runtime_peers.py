@@ -27,7 +27,7 @@ def cases(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def child(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCHMARKS / "runtime_peers.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.mark.chain

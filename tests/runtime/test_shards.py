@@ -42,7 +42,7 @@ class Table:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.barrier = threading.Barrier(self.size, timeout=20)
+        self.barrier = threading.Barrier(self.size, timeout=600)
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def torchrun(*words: object, processes: int = 2) -> subprocess.CompletedProcess[
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     start += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     settings_ = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, timeout=120, env=settings_, check=False)
+    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, timeout=600, env=settings_, check=False)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -312,7 +312,7 @@ def test_a_process_that_is_killed_is_noticed_without_a_launcher(digits_run: Path
     script.write_text(BROKEN.format(what="os.kill(os.getpid(), signal.SIGKILL)"))
     port = free_port()
     started = [_by_hand(rank, port, script, "run", digits_run / "model.loom", "--data", "digits") for rank in range(2)]
-    ended = [process.communicate(timeout=60)[1] for process in started]
+    ended = [process.communicate(timeout=600)[1] for process in started]
     assert started[1].returncode == -signal.SIGKILL
     assert started[0].returncode == 1
     assert "Another process of this run died" in ended[0]

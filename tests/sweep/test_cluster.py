@@ -143,7 +143,7 @@ def test_ctrl_c_ends_the_cells_on_the_workers(workers: Any, held: Path, tmp_path
     begun = subprocess.Popen([sys.executable, "-m", "spikeloom", *words], stderr=subprocess.PIPE, text=True)
     until(lambda: len(at(held)) == 2 or begun.poll() is not None)
     begun.send_signal(signal.SIGINT)
-    _, told = begun.communicate(timeout=60)
+    _, told = begun.communicate(timeout=600)
     assert begun.returncode == 130 and "Repeat the command" in told and "Traceback" not in told, told
     for sparsity in (0.5, 0.7):
         until(lambda s=sparsity: free(tmp_path / f"held/s{s}/seed0"))  # the process has ended, though it was to wait

@@ -56,7 +56,7 @@ def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
         "--rdzv-endpoint",
         "localhost:0",
     ]
-    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment(), check=False)
+    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, timeout=600, env=environment(), check=False)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -527,7 +527,7 @@ def pair(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     every = [sys.executable, *words, str(folder / "pair.py"), str(folder), *names]
-    return subprocess.run(every, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(every, capture_output=True, text=True, timeout=600, env=environment, check=False)
 
 
 @pytest.mark.chain

@@ -77,7 +77,7 @@ def test_nothing_that_is_read_can_execute() -> None:
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     kept = tmp_path / "model.loom"
     kept.write_bytes(b"old")
-    ended = subprocess.run([sys.executable, "-c", FULL, str(kept)], capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", FULL, str(kept)], capture_output=True, text=True, check=False, timeout=600)
     assert ended.returncode == 1
     assert "OutputError: Cannot write" in ended.stderr
     assert kept.read_bytes() == b"old"
@@ -95,7 +95,7 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_one_process_works_in_a_run_folder(tmp_path: Path) -> None:
     with owned(tmp_path / "run"):
         code = TRAIN.format(epochs=1, resume=False)
-        ended = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False, timeout=120)
+        ended = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False, timeout=600)
         assert "InUseError: Another process is at work in" in ended.stderr
         assert not list((tmp_path / "run").iterdir())
     fit("digits", epochs=1, hidden=(4,), timesteps=2, out=tmp_path / "run")
