@@ -272,6 +272,8 @@ def _change_tensor(tensor: Any, rng: Random) -> None:
             tensor.data_type = rng.choice((0, 1, 2, 7, 8, 9, 10, 11, 14, 16, 99))
         case 2:
             tensor.dims.append(rng.choice((0, 1, 2**40)))
+        case _ if tensor.int64_data:
+            tensor.int64_data[rng.randrange(len(tensor.int64_data))] = rng.choice((-1, 0, 1, 2**31, 2**40, 2**62))
         case _:
             tensor.raw_data = damage(tensor.raw_data, rng)
 

@@ -21,7 +21,7 @@ from spikeloom.errors import FormatError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.formats.onnx import reader
 from spikeloom.network import reference
-from spikeloom.network.model import Convolution, Network, Projection, Stage
+from spikeloom.network.model import LIF, Convolution, InputSpec, Network, Population, Projection, Stage, Synapses
 from spikeloom.runtime.backends.onnx import session, step_through
 
 
@@ -141,3 +141,22 @@ def test_foreign_and_newer_files_are_named(tmp_path: Path) -> None:
         model_onnx.from_bytes(model.SerializeToString())
     with pytest.raises(FormatError, match="Cannot read the network"):
         model_onnx.read(tmp_path / "missing.onnx")
+
+
+def test_the_indices_of_weights_take_three_bytes() -> None:
+    """784-800-10 at a connectivity of 2.25 % has some 100 KB; a file with indices of eight bytes, as earlier versions wrote, is read."""
+    rng = np.random.default_rng(0)
+    weights = {"hidden1": rng.normal(size=(800, 784)), "output": rng.normal(size=(10, 800))}
+    layers = (("hidden1", 800), ("output", 10))
+    populations = (Population("input", (784,), None), *(Population(name, (size,), LIF()) for name, size in layers))
+    kept = {name: Synapses.from_dense(np.where(rng.random(w.shape) < 0.0225, w, 0).astype(np.float32)) for name, w in weights.items()}
+    projections = (Projection("hidden1", "input", "hidden1", kept["hidden1"]), Projection("output", "hidden1", "output", kept["output"]))
+    network = Network(populations, projections, 8, InputSpec(255, 1 / 255))
+    content = model_onnx.to_bytes(network)
+    assert len(content) < 7 * network.synapses + 8_000
+    model = onnx.ModelProto.FromString(content)
+    for sparse in model.graph.sparse_initializer:
+        sparse.indices.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(sparse.indices), sparse.indices.name))
+    older = model.SerializeToString()
+    assert len(older) > len(content) + 4 * network.synapses
+    assert same(model_onnx.from_bytes(older), network) and same(model_onnx.from_bytes(content), network)
