@@ -86,8 +86,8 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network, map it onto a chip's cores, and print what fits where, and how close it is to the lower bounds."""
-    from ..compile.asked import write as write_asked
     from ..compile.compiler import Compilation
+    from ..compile.files.asked import write as write_asked
 
     given, samples = fed(named({"dt": dt, "timesteps": timesteps}, chosen or []), data, labels, data_dir)
     asked = Compilation(

@@ -81,14 +81,14 @@ def _words(source: Path, out: Path | None) -> Path:
 
 def _mapping(source: Path, out: Path | None) -> Path:
     from ..compile.deployed import load
-    from ..compile.mapping_files import save_mapping
+    from ..compile.files.mapping import save_mapping
 
     return save_mapping(load(source), out or source.with_suffix(".mapping.csv"))
 
 
 def _sanafe(source: Path, out: Path | None) -> Path:
     from ..compile.deployed import load
-    from ..compile.sanafe_files import save_sanafe
+    from ..compile.files.sanafe import save_sanafe
 
     return save_sanafe(load(source), out or source.with_suffix(".sanafe.yaml"))
 

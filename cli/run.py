@@ -122,7 +122,7 @@ def run(
 
 def _before(network: Path, digest: str) -> list[str]:
     """Return the commands that trained and compiled the network, as far as its folder records them."""
-    from ..compile.asked import FILE, read
+    from ..compile.files.asked import FILE, read
     from ..files import read_json
 
     folder = network.parent

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from .api import Calibration, CompileOptions, PassResult
     from .compiler import Compilation, compile_network
     from .deployed import DeployedNetwork, load
+    from .files.mapping import save_mapping
+    from .files.sanafe import save_sanafe
     from .inspection.inspect import Inspection, inspect
-    from .mapping_files import save_mapping
-    from .sanafe_files import save_sanafe
     from .words.decode import decode_words
     from .words.encode import encode_words, synapses_of
     from .words.files import load_words, save_words
@@ -60,8 +60,8 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "inspect": ".inspection.inspect",
             "load": ".deployed",
             "load_words": ".words.files",
-            "save_mapping": ".mapping_files",
-            "save_sanafe": ".sanafe_files",
+            "save_mapping": ".files.mapping",
+            "save_sanafe": ".files.sanafe",
             "save_words": ".words.files",
             "synapses_of": ".words.encode",
         },

@@ -27,11 +27,11 @@ from . import modules, pipeline, sources
 from .api import Calibration, CompileOptions
 from .chain import with_plug_ins
 from .deployed import DeployedNetwork
+from .files.mapping import Pins, Placed, given_of
 from .mapping.api import Effort, check_effort
 from .mapping.build import RESOURCES
 from .mapping.build import Mapping as CoreMapping
 from .mapping.progress import Progress, quiet
-from .mapping_files import Pins, Placed, given_of
 from .modules import Batch, Graph, Module
 from .passes.balance import check_balance
 from .pipeline import PipelineResult

@@ -13,9 +13,9 @@ from ..errors import UsageError, unknown_name
 from ..hwmodels.chip import Chip
 from ..network.model import Network
 from ..network.validate import validate
-from . import dump
 from . import passes as own
 from .api import Calibration, CompileOptions, Pass, PassResult, Rates, differing
+from .files import dump
 from .mapping.progress import Progress, quiet
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..network.model import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
+from .analysis.kinds import kind
 from .deployed import DeployedNetwork
-from .kinds import kind
 from .mapping.build import RESOURCES
 from .mapping.system import chip_positions
 from .pipeline import PassRecord, PipelineResult

@@ -40,7 +40,7 @@ class LayerSize(Section):
 
     `exponent`: the deployed weights are integer * 2^exponent; `v_threshold`: the threshold in the chip's integers; `drift`: spike mismatch,
     the fraction of its spikes that differ from the float network's on the calibration samples, None if not measured; `kind`: convolution,
-    linear, pool, relay or threshold (`compile/kinds.py`), None in older results. The others are those of `NetworkSize`.
+    linear, pool, relay or threshold (`compile/analysis/kinds.py`), None in older results. The others are those of `NetworkSize`.
     """
 
     name: str

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..compile import kinds
+from ..compile.analysis import kinds
 from ..compile.deployed import DeployedNetwork
 from ..hwmodels.operations_model import OperationsModel, load
 from ..network.model import Convolution, Network, Projection

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from ..checked import checked
-from ..compile import asked
 from ..compile.deployed import DeployedNetwork
 from ..compile.deployed import load as load_deployed
+from ..compile.files import asked
 from ..errors import FormatError, SpikeloomWarning, UsageError
 from ..files import read_bytes, read_json
 from ..subset import choose

@@ -37,7 +37,8 @@ import test_datasets_pickle
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 from spikeloom.cli import report as cli_report
-from spikeloom.compile import compile_network, deployed, dump
+from spikeloom.compile import compile_network, deployed
+from spikeloom.compile.files import dump
 from spikeloom.data.dataset import load_dataset
 from spikeloom.data.stored import read_stored
 from spikeloom.errors import SpikeloomError

@@ -35,7 +35,7 @@ from .state import Best
 
 __all__ = ["MODEL", "SETTINGS", "SUMMARY", "TrainedRun", "finish", "json_object", "read_summary"]
 
-UNCOUNTED = "uncounted"  # the key of the provenance for layers that connectivity_reachable leaves out, see `compile.reachable`
+UNCOUNTED = "uncounted"  # the key of the provenance for layers that connectivity_reachable leaves out, see `compile.analysis.reachable`
 CONNECTIVITIES = ("connectivity_unrolled", "connectivity_reachable")
 SETTINGS, SUMMARY, MODEL, CALIBRATION = "settings.json", "train.json", "model.onnx", "calibration.safetensors"
 

@@ -18,7 +18,7 @@ from ...errors import NetworkError
 from ...hwmodels.crossbar import STATE_MAX, crossbar_step
 from ...network import reference
 from ...network.model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
-from ..advice import if_silent
+from ..analysis.advice import if_silent
 from ..api import Calibration, PassResult, differing
 from ..passes import quantise
 from ..passes.check import rate_warnings, reach_warnings

@@ -11,9 +11,9 @@ from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, STATE_LIMIT
 from ...network import reference
 from ...network.model import IntegerLIF, Network, Population
-from ..advice import if_silent
+from ..analysis.advice import if_silent
+from ..analysis.reach import highest_potential, input_range
 from ..api import Calibration, PassResult, Rates
-from ..reach import highest_potential, input_range
 
 
 @dataclass(frozen=True)

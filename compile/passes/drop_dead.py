@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from ...errors import NetworkError
 from ...network.model import Convolution, Network, Population, Projection
-from ..advice import if_silent
+from ..analysis.advice import if_silent
+from ..analysis.liveness import able, needed
+from ..analysis.reach import Masks
 from ..api import PassResult
-from ..liveness import able, needed
-from ..reach import Masks
 
 
 @dataclass(frozen=True)

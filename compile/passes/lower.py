@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ...hwmodels.fixed_point import ALIGN, NEVER_DECAYS, NO_MEMORY, largest_weight
 from ...network.model import IntegerLIF, Network, Population, Projection, Threshold
-from .. import reach
+from ..analysis import reach
 from ..api import PassResult
 
 LARGEST = 2047  # bound on levels and on negative sums; see above

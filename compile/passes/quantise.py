@@ -29,7 +29,7 @@ from ...hwmodels.quantise import (
 )
 from ...network import reference
 from ...network.model import LIF, IntegerLIF, Network, Population, Projection, Threshold
-from ..advice import if_silent
+from ..analysis.advice import if_silent
 from ..api import Calibration, PassResult, differing
 from ..bits import Bits
 from . import lower

@@ -2,7 +2,7 @@
 
 Connectivity is counted against this. A weight of zero has not survived. Connections given by the network's structure (into a memoryless
 threshold unit, or a shortcut's) are synapses, not trained weights; branches that are summed before one convolution share its weights,
-counted once. The synapses that a spike can cross are counted here, too, over trained weights only (`compile.reachable`).
+counted once. The synapses that a spike can cross are counted here, too, over trained weights only (`compile.analysis.reachable`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ...network.model import Convolution, Network, Projection, Threshold, Trained
+from ..analysis.reachable import reachable_synapses
 from ..api import PassResult
-from ..reachable import reachable_synapses
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import densities, graph_network, integer_conv_network, integer_network, seeds
 from spikeloom.compile import DeployedNetwork, compile_network, load, save_mapping
+from spikeloom.compile.files.mapping import given_of
 from spikeloom.compile.mapping.build import Mapping, build
 from spikeloom.compile.mapping.given import Given, cores_of_text, said_cores
 from spikeloom.compile.mapping.load import Wiring, core_loads, limits
-from spikeloom.compile.mapping_files import given_of
 from spikeloom.errors import DoesNotFitError, FormatError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip

@@ -22,7 +22,7 @@ import pytest
 from cases import Case, cases
 from netgen import samples
 from spikeloom.compile import Calibration, Compilation, CompileOptions
-from spikeloom.compile.dump import describe
+from spikeloom.compile.files.dump import describe
 from spikeloom.compile.pipeline import named
 from spikeloom.compile.targets.api import find
 from spikeloom.hwmodels import chip as chips

@@ -14,7 +14,8 @@ from budget import examples
 from hypothesis import given, settings
 from netgen import densities, float_network, integer_network, samples, seeds
 from spikeloom import registry
-from spikeloom.compile import CompileOptions, PassResult, compile_network, passes, reach
+from spikeloom.compile import CompileOptions, PassResult, compile_network, passes
+from spikeloom.compile.analysis import reach
 from spikeloom.compile.chain import loihi, with_plug_ins
 from spikeloom.compile.passes import check, drop_dead, encode, fold, quantise
 from spikeloom.compile.pipeline import Calibration

@@ -11,10 +11,11 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import conv_network, float_network, integer_conv_network, integer_network, samples, seeds
-from spikeloom.compile import compile_network, dump, load, pipeline
+from spikeloom.compile import compile_network, load, pipeline
 from spikeloom.compile.bits import Bits
 from spikeloom.compile.chain import loihi
 from spikeloom.compile.compiler import Compilation
+from spikeloom.compile.files import dump
 from spikeloom.compile.passes import _channels, fold, quantise, record
 from spikeloom.compile.pipeline import Calibration, CompileOptions
 from spikeloom.compile.summary import dead_code, first_drift, summary

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from netgen import conv_network, float_network, samples, seeds
 from numpy.typing import NDArray
 from spikeloom.compile import compile_network, summary
+from spikeloom.compile.analysis.kinds import carriers, is_structural, kind
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.kinds import carriers, is_structural, kind
 from spikeloom.compile.passes.balance import Balance
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import NetworkError

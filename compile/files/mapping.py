@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checked import checked
-from ..errors import DAMAGE, FormatError, UsageError
-from ..files import read_bytes, read_json, write_json, write_text
-from .deployed import DeployedNetwork, load
-from .mapping.given import LEFT, Given, cores_of_text
+from ...checked import checked
+from ...errors import DAMAGE, FormatError, UsageError
+from ...files import read_bytes, read_json, write_json, write_text
+from ..deployed import DeployedNetwork, load
+from ..mapping.given import LEFT, Given, cores_of_text
 
 __all__ = ["Pins", "Placed", "given_of", "save_mapping"]
 

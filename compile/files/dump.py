@@ -9,10 +9,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..errors import DAMAGE, FormatError, NetworkError
-from ..files import require_readable, sha256, write_bytes, write_text
-from ..network.archive import Arrays, arrays_of, document_of, rebuild
-from ..network.model import Convolution, Network, Population, Projection
+from ...errors import DAMAGE, FormatError, NetworkError
+from ...files import require_readable, sha256, write_bytes, write_text
+from ...network.archive import Arrays, arrays_of, document_of, rebuild
+from ...network.model import Convolution, Network, Population, Projection
 
 FORMAT = "spikeloom.pass"
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network.model import Convolution, Network, Population, Projection, Threshold
+from ...network.model import Convolution, Network, Population, Projection, Threshold
 
 __all__ = ["UNCOUNTED", "reachable_synapses"]
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
-from ..network.model import Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
+from ...hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
+from ...network.model import Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
 
 __all__ = ["Kind", "carriers", "is_structural", "kind", "window"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..network.model import Network
+from ...network.model import Network
 from .reach import Masks, can_spike
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checked import checked
-from ..errors import DoesNotFitError, UsageError
-from ..files import write_text
-from ..network.model import IntegerLIF, Network, Population
-from .deployed import DeployedNetwork
+from ...checked import checked
+from ...errors import DoesNotFitError, UsageError
+from ...files import write_text
+from ...network.model import IntegerLIF, Network, Population
+from ..deployed import DeployedNetwork
 
 __all__ = ["save_sanafe"]
 

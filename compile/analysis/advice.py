@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..network.model import Network
+from ...network.model import Network
 
 __all__ = ["if_silent"]
 

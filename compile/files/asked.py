@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import FormatError
-from ..files import read_json, write_json
+from ...errors import FormatError
+from ...files import read_json, write_json
 
 __all__ = ["FILE", "read", "write"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, shift
-from ..network.model import IntegerLIF, Network, Population, Projection, Threshold
+from ...hwmodels.fixed_point import ALIGN, DECAY_ONE, NEVER_DECAYS, NO_MEMORY, shift
+from ...network.model import IntegerLIF, Network, Population, Projection, Threshold
 
 Int = NDArray[np.int64]
 Masks = dict[str, NDArray[np.bool_]]  # per population, one flag per neuron
