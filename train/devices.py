@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["describe_cuda", "uses_numpy"]
+__all__ = ["describe_cuda", "uploaded", "uses_numpy"]
 
 
 def describe_cuda() -> str | None:
@@ -22,3 +22,12 @@ def uses_numpy(tensor: Tensor) -> bool:
     Called as `devices.uses_numpy`, so that a test can run the CUDA code path on the CPU.
     """
     return tensor.device.type == "cpu"
+
+
+def uploaded(values: Tensor, target: Tensor) -> None:
+    """Copy numbers made on the host into a tensor of a device, without waiting for the device.
+
+    For CUDA they are copied from pinned memory, which torch does not give to others before the copy is done.
+    Called as `devices.uploaded`, so that a test can count the copies.
+    """
+    target.copy_(values.pin_memory() if target.device.type == "cuda" else values, non_blocking=True)

@@ -127,7 +127,7 @@ class Flat:
         """Return `values` (M,) with the largest of each layer set to infinity, so that a selection over all layers leaves none empty."""
         raised = values.clone()
         for layer in self.layers:
-            raised[layer.part][values[layer.part].argmax()] = torch.inf
+            raised[layer.part].index_fill_(0, values[layer.part].argmax().view(1), torch.inf)
         return raised
 
 
@@ -149,6 +149,8 @@ def largest(values: Tensor, count: int) -> Tensor:
     """Return the mask of exactly the `count` largest `values` (M,); ties at the boundary go to the first."""
     if count <= 0 or count >= values.numel():
         return torch.full_like(values, count > 0, dtype=torch.bool)
+    if not devices.uses_numpy(values):  # without a count on the host, which would wait for the device
+        return _mask_of(torch.argsort(values, descending=True, stable=True)[:count], values)
     bound = smallest_value(values, values.numel() - count + 1)
     chosen = values > bound
     missing = count - int(chosen.sum())
@@ -158,10 +160,18 @@ def largest(values: Tensor, count: int) -> Tensor:
 
 def largest_of(values: Tensor, allowed: Tensor, count: int) -> Tensor:
     """Return the mask (M,) of exactly the `count` largest `values` among those in `allowed`, bool (M,), which has at least `count`."""
+    if not devices.uses_numpy(values):
+        order = torch.argsort(values, descending=True, stable=True)
+        return _mask_of(order[torch.argsort((~allowed)[order].to(torch.int8), stable=True)][:count], values)
     index = allowed.nonzero().view(-1)
     mask = torch.zeros_like(allowed)
     mask[index[largest(values[index], count)]] = True
     return mask
+
+
+def _mask_of(index: Tensor, like: Tensor) -> Tensor:
+    """Return the mask (M,) of the positions `index`."""
+    return torch.zeros_like(like, dtype=torch.bool).index_fill_(0, index, True)
 
 
 def split(total: int, shares: Sequence[float], limits: Sequence[int]) -> list[int]:

@@ -42,17 +42,17 @@ class Kernel:
         self.compiled, self.written = compiled, written
         self._fused: Callable[..., None] | None = None
 
-    def __call__(self, arrays: Sequence[Tensor], numbers: Sequence[float], flags: Sequence[bool] = ()) -> None:
+    def __call__(self, arrays: Sequence[Tensor], numbers: Sequence[float] | Tensor, flags: Sequence[bool] = ()) -> None:
         """Update `arrays` in place.
 
         Args:
-            numbers: real scalars that may change with every step.
+            numbers: real scalars that may change with every step; a tensor of them, on the device of the arrays, saves copying them there.
             flags: switches; torch.compile builds a kernel for each combination in use.
         """
         if not devices.uses_numpy(arrays[0]):
-            scalars = torch.tensor(list(numbers), dtype=arrays[0].dtype).to(arrays[0].device, non_blocking=True)
-            self._compile()(*arrays, scalars, *flags)
+            self._compile()(*arrays, numbers if isinstance(numbers, Tensor) else _placed(numbers, arrays[0]), *flags)
             return
+        numbers = numbers.tolist() if isinstance(numbers, Tensor) else numbers
         views = [a.numpy() for a in arrays]
         kind = views[0].dtype.type
         threads.run(self.compiled, views[0].size, *views, *(kind(n) for n in numbers), *flags)
@@ -62,6 +62,14 @@ class Kernel:
             fusible = importlib.util.find_spec("triton") is not None
             self._fused = torch.compile(self.written, dynamic=True) if fusible else self.written
         return self._fused
+
+
+def _placed(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers as a tensor of the type and on the device of another."""
+    values = torch.tensor(list(numbers), dtype=like.dtype)
+    target = torch.empty_like(values, device=like.device)
+    devices.uploaded(values, target)
+    return target
 
 
 def _adam(grad: Tensor, mean: Tensor, square: Tensor, numbers: Sequence[Tensor]) -> Tensor:

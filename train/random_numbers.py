@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["GROWTH", "NOISE", "REACTIVATION", "START", "hashed", "key_of", "normals", "signs_of", "uniform_choice"]
+__all__ = ["GROWTH", "NOISE", "REACTIVATION", "START", "hashed", "key_of", "normals", "signs_of", "uniform_choice", "uniform_mask"]
 
 MASK32 = 0xFFFFFFFF
 NORMALS = 1 << 16
 SIGNS, START, NOISE, REACTIVATION, GROWTH = range(1, 6)  # streams
 
 
-def key_of(seed: int, stream: int, step: int, device: torch.device) -> Tensor:
+def key_of(seed: int, stream: int, step: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the two 32-bit words that belong to (seed, stream, step), and a place for the first index: int64 (3,)."""
     words = np.random.SeedSequence([seed, stream, step]).generate_state(2)
     return torch.tensor([int(words[0]), int(words[1]), 0], dtype=torch.int64).to(device)
@@ -75,6 +75,30 @@ def uniform_choice(theta: Tensor, count: int, share: float, key: Tensor) -> Tens
     candidates = (theta <= 0).nonzero().view(-1)
     order = torch.argsort(hashed(candidates + begin, key), stable=True)
     return candidates[order[:count]]
+
+
+def uniform_mask(theta: Tensor, wanted: int, key: Tensor) -> Tensor:
+    """Return which dormant synapses (M,) to activate so that `wanted` are active: all sets of them are equally likely.
+
+    Operations and shapes depend on the sizes alone, so that nothing waits for the device: each synapse gets a rank, active ones the first,
+    and the `wanted` lowest are kept. The synapses are those of `uniform_choice`, unless its first draws did not suffice and more followed.
+
+    Args:
+        theta: (M,), above 0 in `wanted` positions or fewer.
+        key: of `key_of`, on the device of `theta`.
+    """
+    size, dormant = theta.numel(), theta <= 0
+    asleep = dormant.sum()
+    count = wanted - (size - asleep)
+    draws = (1.5 * count / (asleep / size).double().clamp(min=1e-9)).long() + 16
+    index = torch.arange(size, device=theta.device)
+    turn = index[: size // 4]
+    first = torch.full_like(index, size).scatter_reduce(0, (hashed(turn, key) * size) >> 32, turn, "amin")
+    drawn = dormant & (first < draws)
+    few = draws < size // 4
+    rank = torch.where(few & (drawn.sum() >= count), torch.where(drawn, first, size), hashed(index + torch.where(few, draws, 0), key))
+    kept = torch.topk(torch.where(dormant, rank, -1), wanted, largest=False, sorted=False).indices
+    return torch.zeros_like(dormant).index_fill_(0, kept, True) & dormant
 
 
 def _first_of_each(values: Tensor) -> Tensor:

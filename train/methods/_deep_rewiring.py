@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from .. import devices
 from ..flat import count_positive
 from ..optimiser_kernels import LANGEVIN
 from ..random_numbers import NOISE, key_of, normals, signs_of
@@ -67,6 +68,7 @@ class DeepRewiring(Pruning):
         self.write_weights()
         self.alive = mask
         self._check_layers()
+        self.rate = 0.0
 
     def dormant(self) -> Tensor:
         """Return theta (M,) for synapses that start dormant."""
@@ -80,25 +82,28 @@ class DeepRewiring(Pruning):
         """w = sign max(theta, 0)."""
         self.flat.put(self.sign * self.theta.clamp(min=0))
 
-    def step(self, lr: float, progress: float) -> None:
-        """Take one step of Adam, with noise; see `optimiser_kernels.LANGEVIN`."""
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set the numbers of Adam, and the noise."""
         adam = self.advance(lr)
         warmth = self.temperature * (1.0 - progress if self.cooling == "linear" else 1.0)
         pull, noise = (0.0, 0.0) if self.frozen else (adam[2] * self.l1, warmth * math.sqrt(adam[2]))
-        key, table = key_of(self.seed, NOISE, self.steps, self.flat.device), normals(self.flat.device, self.flat.dtype)
+        self.set_scalars((*adam, pull, noise, self.lowest(), JUST_LIVE))
+        self.key = self.placed("noise", key_of(self.seed, NOISE, self.steps))
+        self.rate = adam[2]
+
+    def update(self) -> None:
+        """Take one step of Adam, with noise; see `optimiser_kernels.LANGEVIN`."""
+        key, table = self.key, normals(self.flat.device, self.flat.dtype)
         for layer in self.flat:
             values = layer.values()
             theta, sign, mean, square = self.state_of(layer, "theta", "sign", "mean", "square")
             key[2] = layer.part.start
             arrays = (theta, sign, values, layer.gradient(), mean, square, key, table)
-            LANGEVIN(arrays, (*adam, pull, noise, self.lowest(), JUST_LIVE), (self.soft, self.frozen))
+            LANGEVIN(arrays, self.scalars[0], (self.soft, self.frozen))
             layer.put(values)
-        if not self.frozen:
-            self.after_step(progress, adam[2])
-
-    def after_step(self, progress: float, rate: float) -> None:
-        """Restore the required number of active synapses."""
 
     def active_counts(self) -> list[int]:
         """Count each layer's active synapses."""
-        return [count_positive(self.theta[layer.part]) for layer in self.flat]
+        if devices.uses_numpy(self.theta):
+            return [count_positive(self.theta[layer.part]) for layer in self.flat]
+        return torch.stack([torch.count_nonzero(self.theta[layer.part] > 0) for layer in self.flat]).tolist()

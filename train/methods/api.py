@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError, unknown_name
-from .. import reachable
+from .. import devices, reachable
 from ..flat import Flat, Layer, count_positive, largest, largest_of, share_out, smallest_value
 from ..layers import SpikingNetwork
 from ..optimiser_kernels import LANGEVIN, MASK_SEARCH, MASKED, REWIRING, SOFT_THRESHOLD, Kernel
@@ -121,6 +121,9 @@ class Method(Protocol):
 class Pruning:
     """Bookkeeping that all methods share; a method adds its rule: `step`, and `control`, `numbers`, `has_target` where it has them.
 
+    Instead of `step` a rule may have its three parts, `prepare`, `update` and `follow`; on CUDA the second then becomes part of one graph
+    with the forward and the backward pass (`step_graph`).
+
     Attributes:
         flat: the weights of all layers.
         mean, square: Adam's moments of dL/dw (M,).
@@ -152,8 +155,34 @@ class Pruning:
         self.alive = self.flat.alive()
         self.remedy = "Ask for a lower sparsity, more epochs or more hidden neurons."
         self.synapses = self.flat.synapses(torch.ones_like(self.alive))
+        self._placed: dict[str, Tensor] = {}
+        self.scalars: Sequence[Sequence[float]] | Tensor = ()
 
     # --- what a method may override --------------------------------------------------------------------------------------
+
+    def step(self, lr: float, progress: float) -> None:
+        """Take one step, see `Method`."""
+        self.prepare(lr, progress)
+        self.update()
+        self.follow(progress)
+
+    def prepare(self, lr: float, progress: float) -> None:
+        """Do the host's part of a step: count it, and set the numbers that `update` takes (`set_scalars`, `placed`)."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Do the device's part of a step. It may be recorded once and repeated: what it does, and to which memory, depends on `form`
+        alone; all numbers that change lie in tensors; it takes no number from the device and makes nothing whose shape depends on one.
+        """
+        raise NotImplementedError
+
+    def follow(self, progress: float) -> None:
+        """Do what follows a step now and then: corrections of the sparsity, rewiring. It may read from the device."""
+
+    @property
+    def form(self) -> tuple[bool, ...]:
+        """What decides which operations `update` consists of."""
+        return (self.frozen,)
 
     def control(self, progress: float) -> None:
         """Adjust the sparsity to its scheduled value at `progress`."""
@@ -180,6 +209,20 @@ class Pruning:
         """Count a step; return Adam's numbers for it: beta1, beta2, rate, root, eps (see `optimiser_kernels`)."""
         self.steps += 1
         return BETA1, BETA2, lr / (1.0 - BETA1**self.steps), math.sqrt(1.0 - BETA2**self.steps), EPS
+
+    def placed(self, name: str, values: Tensor) -> Tensor:
+        """Return numbers of this step, made on the host, where the weights are: on a device always in the same memory, without waiting."""
+        if devices.uses_numpy(self.mean):
+            return values
+        if name not in self._placed or self._placed[name].shape != values.shape:
+            self._placed[name] = torch.empty_like(values, device=self.flat.device)
+        devices.uploaded(values, self._placed[name])
+        return self._placed[name]
+
+    def set_scalars(self, *rows: Sequence[float]) -> None:
+        """Set the numbers of this step's kernels, `scalars`: the rows themselves on the CPU, elsewhere a tensor of them, copied at once."""
+        on_cpu = devices.uses_numpy(self.mean)
+        self.scalars = rows if on_cpu else self.placed("scalars", torch.tensor(rows, dtype=self.flat.dtype))
 
     def end_epoch(self, progress: float) -> dict[str, float]:
         """Adjust the sparsity to its scheduled value; return numbers for the log, see `Method`."""

@@ -20,7 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..random_numbers import REACTIVATION, key_of, uniform_choice
+import torch
+
+from .. import devices
+from ..random_numbers import REACTIVATION, key_of, uniform_choice, uniform_mask
 from ..subject import Goal, Prunable
 from ._deep_rewiring import DeepRewiring, LangevinOptions
 from .api import JUST_LIVE, Method
@@ -45,13 +48,38 @@ class DeepR(DeepRewiring):
 
     soft: ClassVar[bool] = False
 
-    def after_step(self, progress: float, rate: float) -> None:
-        """In each layer, reactivate the same number of dormant synapses as became dormant."""
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set the numbers of Adam, the noise, and what draws the synapses to reactivate."""
+        super().prepare(lr, progress)
+        self.draw = self.placed("reactivation", key_of(self.seed, REACTIVATION, self.steps))
+
+    def update(self) -> None:
+        """Take one step; in each layer, reactivate the same number of dormant synapses as became dormant."""
+        super().update()
+        if self.frozen:
+            return
+        if devices.uses_numpy(self.theta):
+            self._rewire()
+        else:
+            self._rewire_at_fixed_size()
+
+    def _rewire_at_fixed_size(self) -> None:
+        """Rewire without a count on the host: the same synapses, as a selection whose size is the number of active ones."""
+        for layer, wanted in zip(self.flat, self.active, strict=True):
+            theta, key = self.theta[layer.part], self.draw
+            key[2] = layer.part.start
+            fresh = uniform_mask(theta, wanted, key)
+            theta.masked_fill_(fresh, JUST_LIVE)
+            values = layer.values()
+            values.copy_(torch.where(fresh, JUST_LIVE * self.sign[layer.part], values))
+            layer.put(values)
+
+    def _rewire(self) -> None:
         for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
             if active == wanted:
                 continue
             theta = self.theta[layer.part]
-            key = key_of(self.seed, REACTIVATION, self.steps, self.flat.device)
+            key = self.draw
             key[2] = layer.part.start
             chosen = uniform_choice(theta, wanted - active, 1.0 - active / layer.size, key)
             theta[chosen] = JUST_LIVE

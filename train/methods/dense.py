@@ -38,13 +38,16 @@ class Dense(Pruning):
         super().__init__(model, settings)
         self.mask = torch.ones(self.size, dtype=torch.int8, device=self.flat.device)
 
-    def step(self, lr: float, progress: float) -> None:
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set Adam's numbers."""
+        self.set_scalars((*self.advance(lr), JUST_LIVE if self.frozen else 0.0))
+
+    def update(self) -> None:
         """Take one step of Adam."""
-        adam = self.advance(lr)
         for layer in self.flat:
             values = layer.values()
             mask, mean, square = self.state_of(layer, "mask", "mean", "square")
-            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE if self.frozen else 0.0))
+            MASKED((values, mask, layer.gradient(), mean, square), self.scalars[0])
             layer.put(values)
 
     def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:

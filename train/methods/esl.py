@@ -89,7 +89,7 @@ class ESL(Pruning):
     """Adam under a mask that evolves.
 
     Attributes:
-        mask: int8 (M,), 1 where alive.
+        mask: int8 (M,), 1 where alive; counts: how many are, by layer.
         rewired: the step of the last rewiring.
     """
 
@@ -100,20 +100,26 @@ class ESL(Pruning):
         super().__init__(model, settings)
         self.options, self.rewired = options, 0
         self.own_update = "grows synapses by the momentum that its Adam keeps (growth)" if options.growth == "momentum" else ""
-        self.alive, _ = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings, options.density)
+        self.alive, self.counts = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings, options.density)
         self.mask = self.alive.to(torch.int8)
         values = self.flat.values()
         self.flat.put(torch.where(self.alive, torch.where(values == 0, JUST_LIVE, values), 0))
         self._check_layers()
 
-    def step(self, lr: float, progress: float) -> None:
-        """Take one step of Adam on the live weights; rewire when it is time."""
-        adam = self.advance(lr)
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set Adam's numbers."""
+        self.set_scalars((*self.advance(lr), JUST_LIVE))
+
+    def update(self) -> None:
+        """Take one step of Adam on the live weights."""
         for layer in self.flat:
             values = layer.values()
             mask, mean, square = self.state_of(layer, "mask", "mean", "square")
-            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE))
+            MASKED((values, mask, layer.gradient(), mean, square), self.scalars[0])
             layer.put(values)
+
+    def follow(self, progress: float) -> None:
+        """Rewire when it is time."""
         self._evolve(progress)
 
     def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
@@ -127,8 +133,8 @@ class ESL(Pruning):
     def _evolve(self, progress: float) -> None:
         if not self.frozen and progress < 1.0 and self.steps - self.rewired >= self.interval(progress):
             self.rewired = self.steps
-            for layer in self.flat:
-                self._rewire(layer, self.share_at(progress))
+            for layer, live in zip(self.flat, self.counts, strict=True):
+                self._rewire(layer, int(self.share_at(progress) * live))
 
     def interval(self, progress: float) -> int:
         """Steps between two rewirings, as estimated now."""
@@ -140,9 +146,12 @@ class ESL(Pruning):
         decay = (1.0 + math.cos(math.pi * progress)) / 2.0 if self.options.decay == "cosine" else 1.0
         return self.options.share * decay
 
-    def _rewire(self, layer: Layer, share: float) -> None:
+    def restored(self) -> None:
+        """Count each layer's live synapses, whose number stays the same."""
+        self.counts = [int(self.mask[layer.part].sum(dtype=torch.int64)) for layer in self.flat]
+
+    def _rewire(self, layer: Layer, count: int) -> None:
         mask, values = self.mask[layer.part], layer.values()
-        count = int(share * int(mask.sum(dtype=torch.int64)))
         if count == 0:
             return
         alive = mask > 0
@@ -157,6 +166,6 @@ class ESL(Pruning):
             return layer.gradient().abs()
         if self.options.growth == "momentum":
             return self.mean[layer.part].abs()
-        key = key_of(self.seed, GROWTH, self.steps, self.flat.device)
+        key = self.placed("growth", key_of(self.seed, GROWTH, self.steps))
         index = torch.arange(layer.part.start, layer.part.stop, device=self.flat.device)
         return hashed(index, key).to(self.flat.dtype)

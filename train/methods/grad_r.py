@@ -110,17 +110,24 @@ class GradR(Pruning):
         """The number of weights that are to be zero at the share `progress` of the float epochs."""
         return self.ramped_zeros(1.0 - max(0.0, 1.0 - progress / self.options.ramp) ** 3)
 
-    def step(self, lr: float, progress: float) -> None:
-        """Take one step of Adam with the ungated gradient and the prior; correct the sparsity every few steps."""
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set the numbers of Adam and of the prior."""
         adam = self.advance(lr)
         pull = 0.0 if self.frozen else adam[2] * self.alpha
         self.rates += adam[2]
         self.drift += pull
+        self.set_scalars((*adam, pull, self.mu, JUST_LIVE))
+
+    def update(self) -> None:
+        """Take one step of Adam with the ungated gradient, and of the prior."""
         for layer in self.flat:
             values = layer.values()
             theta, sign, mean, square = self.state_of(layer, "theta", "sign", "mean", "square")
-            REWIRING((theta, sign, values, layer.gradient(), mean, square), (*adam, pull, self.mu, JUST_LIVE), (self.frozen,))
+            REWIRING((theta, sign, values, layer.gradient(), mean, square), self.scalars[0], (self.frozen,))
             layer.put(values)
+
+    def follow(self, progress: float) -> None:
+        """Correct the sparsity every few steps."""
         self._correct(progress)
 
     def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
@@ -150,7 +157,7 @@ class GradR(Pruning):
             self._lower(wanted)
             dead = self.size - count_positive(self.theta)
         if dead > wanted:
-            self.theta[largest_of(self._ranks(), self.theta <= 0, dead - wanted)] = JUST_LIVE
+            self.theta.masked_fill_(largest_of(self._ranks(), self.theta <= 0, dead - wanted), JUST_LIVE)
         self._write_weights()
 
     def _ranks(self) -> Tensor:
@@ -162,8 +169,8 @@ class GradR(Pruning):
         quantile = smallest_value(ranks, wanted)
         for i, layer in enumerate(self.flat):
             self.theta[layer.part] -= quantile * self.units[i]
-        self.theta[(ranks <= quantile) & (self.theta > 0)] = 0  # regardless of rounding
-        self.theta[torch.isinf(ranks) & (self.theta <= 0)] = JUST_LIVE
+        self.theta.masked_fill_((ranks <= quantile) & (self.theta > 0), 0)  # regardless of rounding
+        self.theta.masked_fill_(torch.isinf(ranks) & (self.theta <= 0), JUST_LIVE)
         self.drift += float(quantile * self.units.mean())
 
     def _write_weights(self) -> None:

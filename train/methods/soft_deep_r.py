@@ -24,6 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .. import devices
 from ..flat import largest_of, smallest_value
 from ..random_numbers import START, hashed, key_of
 from ..subject import Goal, Prunable
@@ -74,38 +75,43 @@ class SoftDeepR(DeepRewiring):
     def dormant(self) -> Tensor:
         """Theta, evenly spread over theta_min..0."""
         index = torch.arange(self.size, device=self.flat.device)
-        key = key_of(self.seed, START, len(self.flat), self.flat.device)
+        key = key_of(self.seed, START, len(self.flat)).to(self.flat.device)
         return (hashed(index, key).to(torch.float64) * (self.lowest() / 2**32)).to(self.flat.dtype)
 
-    def after_step(self, progress: float, rate: float) -> None:
+    def follow(self, progress: float) -> None:
         """Correct the sparsity every few steps."""
-        self.drift += rate * self.l1
-        self.rates += rate
+        if self.frozen:
+            return
+        self.drift += self.rate * self.l1
+        self.rates += self.rate
         if self.steps % self.every == 0:
             self.control(progress)
 
     def control(self, progress: float) -> None:
         """Set each layer's number of active synapses to the requested one."""
-        lowered = 0.0
+        lowered: list[tuple[Tensor, int]] = []
         for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
             theta = self.theta[layer.part]
             if active > wanted:
-                lowered += self._lower(theta, active - wanted) * layer.size / self.size
+                lowered.append((self._lower(theta, active - wanted), layer.size))
             elif active < wanted:
-                theta[largest_of(theta, theta <= 0, wanted - active)] = JUST_LIVE
+                theta.masked_fill_(largest_of(theta, theta <= 0, wanted - active), JUST_LIVE)
             if active != wanted:
                 layer.put(self.sign[layer.part] * theta.clamp(min=0))
-        self.drift += lowered
+        if lowered:
+            amounts = torch.stack([amount for amount, _ in lowered]).tolist()
+            self.drift += sum(amount * size / self.size for amount, (_, size) in zip(amounts, lowered, strict=True))
 
     @staticmethod
-    def _lower(theta: Tensor, excess: int) -> float:
+    def _lower(theta: Tensor, excess: int) -> Tensor:
         """Lower the active synapses until exactly `excess` of them are at 0 or below; return by how much."""
         active = theta > 0
-        amount = smallest_value(theta[active], excess)
+        on_cpu = devices.uses_numpy(theta)
+        amount = smallest_value(theta[active] if on_cpu else torch.where(active, theta, torch.inf), excess)
         dying = largest_of(-theta, active, excess)
         lowered = torch.where(dying, 0, (theta - amount).clamp(min=JUST_LIVE))
         theta.copy_(torch.where(active, lowered, theta))
-        return float(amount)
+        return amount
 
     def numbers(self) -> dict[str, float]:
         """The pull on active synapses since the last call, as l1."""

@@ -23,7 +23,7 @@ A start from trained weights that hold zeros has d = one unit at once and theta 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -100,19 +100,32 @@ class STDS(Pruning):
         """The number of weights that are to be zero at the share `progress` of the float epochs, under closed control."""
         return self.ramped_zeros(sine(progress / self.options.ramp))
 
-    def thresholds(self) -> list[tuple[float, float]]:
-        """Return d and the least weight of a live synapse by layer, that by which |theta| can exceed d in its precision."""
-        return [(width, max(JUST_LIVE, 1e-6 * width)) for width in self.widths.tolist()]
+    def thresholds(self) -> Tensor:
+        """Return d and the least weight of a live synapse by layer, that by which |theta| can exceed d in its precision: float64 (L, 2)."""
+        widths = self.widths.double()
+        return torch.stack([widths, (1e-6 * widths).clamp(min=JUST_LIVE)], 1)
 
-    def step(self, lr: float, progress: float) -> None:
-        """Take one step of Adam on theta; move d."""
-        adam = self.advance(lr)
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set Adam's numbers; move d."""
+        self.set_scalars(self.advance(lr))
         self._widen(progress)
-        for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
+
+    def _rows(self) -> Sequence[Sequence[float]] | Tensor:
+        """Return the kernel's numbers by layer."""
+        if isinstance(self.scalars, Tensor):
+            return torch.cat([self.scalars.expand(len(self.flat), -1), self.thresholds().to(self.flat.dtype)], 1)
+        return [(*self.scalars[0], width, floor) for width, floor in self.thresholds().tolist()]
+
+    def update(self) -> None:
+        """Take one step of Adam on theta."""
+        for layer, numbers in zip(self.flat, self._rows(), strict=True):
             values = layer.values()
             theta, mean, square = self.state_of(layer, "theta", "mean", "square")
-            SOFT_THRESHOLD((theta, values, layer.gradient(), mean, square), (*adam, width, floor), (self.frozen,))
+            SOFT_THRESHOLD((theta, values, layer.gradient(), mean, square), numbers, (self.frozen,))
             layer.put(values)
+
+    def follow(self, progress: float) -> None:
+        """Choose d anew every few steps."""
         self._correct(progress)
 
     def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
@@ -146,13 +159,13 @@ class STDS(Pruning):
             return
         scaled = self.flat.with_best_first(self.flat.scaled(self.theta.abs(), self.units))
         spines = largest(scaled, self.size - wanted)
-        self.widths = self.units * smallest_value(scaled, wanted) if wanted else torch.zeros_like(self.units)
+        self.widths.copy_(self.units * smallest_value(scaled, wanted) if wanted else torch.zeros_like(self.units))
         for layer, (width, floor) in zip(self.flat, self.thresholds(), strict=True):
             self._settle(self.theta[layer.part], spines[layer.part], width, floor)
         self._write_weights()
 
     @staticmethod
-    def _settle(theta: Tensor, spines: Tensor, width: float, floor: float) -> None:
+    def _settle(theta: Tensor, spines: Tensor, width: Tensor, floor: Tensor) -> None:
         """Bring |theta| above d for spines and to d or below for all others, whatever the rounding."""
         size = theta.abs()
         size = torch.where(spines, size.clamp(min=width + floor), size.clamp(max=width))

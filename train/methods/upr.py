@@ -171,26 +171,43 @@ class UPR(Pruning):
         for gate in self.gates.parameters.values():
             gate.grad = None
 
-    def step(self, lr: float, progress: float) -> None:
-        """Take one step of Adam: on weights and masks in the search, on the surviving weights after it."""
+    def prepare(self, lr: float, progress: float) -> None:
+        """Set the numbers of Adam and, in the search, of the masks."""
         adam = self.advance(lr)
         if self.hard:
-            self._fine_tune(adam)
+            self.set_scalars((*adam, JUST_LIVE))
             return
         beta, next_beta = float(self.beta), self.beta_at(progress)
+        masks = (adam[2] * self.options.mask_lr, beta, next_beta)
+        self.set_scalars(*((*adam, *masks, self.options.penalty * energy) for energy in self.energies))
+        self.beta.fill_(next_beta)
+
+    def update(self) -> None:
+        """Take one step of Adam: on weights and masks in the search, on the surviving weights after it."""
+        if self.hard:
+            self._fine_tune()
+            return
         names = ("raw", "score", "opening", "mean", "square", "score_mean", "score_square")
-        for layer, energy in zip(self.flat, self.energies, strict=True):
+        for layer, numbers in zip(self.flat, self.scalars, strict=True):
             values = layer.values()
             raw, score, opening, *moments = self.state_of(layer, *names)
-            numbers = (*adam, adam[2] * self.options.mask_lr, beta, next_beta, self.options.penalty * energy)
             MASK_SEARCH((raw, score, opening, values, layer.gradient(), *moments), numbers)
             layer.put(values)
-        self._move_gates(adam, beta, next_beta)
-        self.beta.fill_(next_beta)
+        self._move_gates()
+
+    @property
+    def form(self) -> tuple[bool, ...]:
+        """See `Pruning`: the search and fine-tuning."""
+        return self.frozen, bool(self.hard)
+
+    def follow(self, progress: float) -> None:
+        """Close masks as the ramp asks, and harden them at the end of the search."""
+        if self.hard:
+            return
         if progress >= self.options.search:
             self._harden()
         elif self.options.control == "closed" and self.steps % CONTROL_EVERY == 0:
-            self._close(progress, next_beta)
+            self._close(progress, self.beta_at(progress))
 
     def _close(self, progress: float, beta: float) -> None:
         """Lower all a_w equally until the number at or below 0 is the ramp's."""
@@ -198,26 +215,26 @@ class UPR(Pruning):
         if self.size - count_positive(self.score) >= wanted:
             return
         self.score -= smallest_value(self.score, wanted)
-        self.opening = torch.sigmoid(beta * self.score)
+        self.opening.copy_(torch.sigmoid(beta * self.score))
         self.flat.put(self.raw * self.opening)
 
-    def _fine_tune(self, adam: tuple[float, ...]) -> None:
+    def _fine_tune(self) -> None:
         for layer in self.flat:
             values = layer.values()
             mask, mean, square = self.state_of(layer, "mask", "mean", "square")
-            MASKED((values, mask, layer.gradient(), mean, square), (*adam, JUST_LIVE))
+            MASKED((values, mask, layer.gradient(), mean, square), self.scalars[0])
             layer.put(values)
 
-    def _move_gates(self, adam: tuple[float, ...], beta: float, next_beta: float) -> None:
+    def _move_gates(self) -> None:
         if not self.gates.size:
             return
+        _, _, _, root, _, rate, beta, next_beta, _ = self.scalars[0]
         opening = self.gate_opening
         grad = (self.gates.gradient() + self.options.penalty * self.gate_energies) * beta * opening * (1 - opening)
         self.gate_mean.mul_(BETA1).add_(grad, alpha=1 - BETA1)
         self.gate_square.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        rate, root = adam[2] * self.options.mask_lr, adam[3]
         self.gate_score -= rate * self.gate_mean / (self.gate_square.sqrt() / root + EPS)
-        self.gate_opening = torch.sigmoid(next_beta * self.gate_score)
+        self.gate_opening.copy_(torch.sigmoid(next_beta * self.gate_score))
         self.gates.put(self.gate_opening)
 
     def control(self, progress: float) -> None:
