@@ -4,6 +4,7 @@ A layer's connections, each with its own normalisation, become weights without n
 
     norm(W x) = g (W x - m) / sqrt(var + eps) + h  =  W' x + b',    W' = W g / sqrt(var + eps),   b' = h - m g / sqrt(var + eps)
 
+Samples that the network standardises are folded into the first layers likewise (`Standardise.folded`).
 Averages over windows become sums, with weights divided by the number of neurons in a window. Both are computed in float64 and rounded once,
 to the float32 that the file holds.
 """
@@ -45,6 +46,7 @@ from ..network.model import (
 from .connections import Connection, Shape
 from .layers import And, MaxPool, SpikingLayer, SpikingNetwork
 from .quantise import IntegerArithmetic, integer_weights
+from .standardise import Standardise
 
 __all__ = ["Samples", "fold", "network", "write_calibration"]
 
@@ -61,6 +63,8 @@ class Samples(Protocol):
 def fold(model: SpikingNetwork) -> SpikingNetwork:
     """Return a copy without normalisation, dropout and averages, which in float64 reproduces the spikes of the exported file exactly.
 
+    It takes the samples as they are: what standardises them is folded, too.
+
     A network that has none of these keeps its weights, rounded to float32.
 
     Args:
@@ -71,41 +75,53 @@ def fold(model: SpikingNetwork) -> SpikingNetwork:
     """
     functional.reset_net(model)  # potentials of the last samples may belong to an autograd graph, which cannot be copied
     folded = copy.deepcopy(model).eval()
+    standard, folded.standardise = folded.standardise, None
     for name, layer in folded.named_layers():
-        _fold_layer(layer)
+        _fold_layer(layer, standard if layer.is_first else None)
         if layer.gate is not None and not bool(((layer.gate == 0) | (layer.gate == 1)).all()):
             raise UsageError(f"Gates of {name} are neither open nor closed: pruning has not ended. Train to the end of its search.")
     return folded
 
 
-def _fold_layer(layer: SpikingLayer) -> None:
+def _fold_layer(layer: SpikingLayer, standard: Standardise | None) -> None:
     kind = next(layer.neuron.parameters(), next(layer.parameters(), torch.zeros(()))).dtype
     biases: list[Tensor] = [] if layer.bias is None else [layer.bias.detach().double()]
     for connection in layer.inputs:
-        biases += _fold_connection(connection, kind)
+        biases += _fold_connection(connection, kind, standard)
     if biases:
-        total = torch.stack(biases).sum(0)
+        total = torch.stack(_alike(biases)).sum(0)
         layer.bias = nn.Parameter(total.float().to(kind))
 
 
-def _fold_connection(connection: Connection, kind: torch.dtype) -> list[Tensor]:
-    """Fold a connection in place; return its biases (C,), none or one, in float64."""
+def _alike(biases: list[Tensor]) -> list[Tensor]:
+    """Return biases (C,) as maps (C, H, W) if one of them is; otherwise as they are."""
+    maps = next((b.shape for b in biases if b.dim() > 1), None)
+    return biases if maps is None else [b if b.dim() > 1 else b.view(-1, 1, 1).expand(maps) for b in biases]
+
+
+def _fold_connection(connection: Connection, kind: torch.dtype, standard: Standardise | None) -> list[Tensor]:
+    """Fold a connection in place; return its biases (C,) or (C, H, W), none or some, in float64."""
     norm, connection.norm, connection.dropout = connection.norm, None, 0.0
     scale, shift = _scale_and_shift(norm) if norm is not None else (None, None)
-    bias = None
+    found: list[Tensor] = []
     if connection.op is None:
-        if connection.pool > 1:
+        if connection.pool > 1 or standard is not None:
             connection.op = _identity(connection, kind)
     else:
         bias = cast("nn.Parameter | None", connection.op.bias)
         connection.op.register_parameter("bias", None)
+        found += [] if bias is None else [bias.detach().double()]
     if connection.op is not None:
         weight = connection.op.weight.detach().double()
+        if standard is not None:
+            weight, offset = standard.folded(connection)
+            found += [offset] if bool(offset.any()) else []
         area = connection.pool**2 if connection.pool > 1 else 1
         weight = weight / area if scale is None else weight * (scale / area).view(-1, 1, 1, 1)
         connection.op.weight = nn.Parameter(weight.float().to(kind))
         connection.sums_pools = True
-    found = [] if bias is None else [bias.detach().double() * (1.0 if scale is None else scale)]
+    if scale is not None:
+        found = [b * scale.view(-1, *[1] * (b.dim() - 1)) for b in found]
     return found if shift is None else [*found, shift]
 
 
@@ -120,7 +136,9 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _identity(connection: Connection, kind: torch.dtype) -> nn.Conv2d:
-    """An identity convolution per channel: an average over windows needs weights that can be divided."""
+    """An identity convolution per channel: an average over windows, or samples in other units, need weights that can be divided."""
+    if len(connection.source_shape) != 3:
+        raise UsageError("Flat samples that enter a membrane directly cannot be standardised. Leave out net.mean and net.std.")
     channels = connection.source_shape[0]
     conv = nn.Conv2d(channels, channels, 1, bias=False)
     conv.weight = nn.Parameter(torch.eye(channels, dtype=kind)[:, :, None, None])
@@ -170,11 +188,12 @@ def _population(name: str, unit: SpikingLayer | MaxPool | And, chip: IntegerArit
         return Population(name, unit.shape, Threshold(1.0))
     if isinstance(unit, And):
         return Population(name, unit.shape, Threshold(float(len(unit.positive))))
-    bias = None if unit.bias is None else unit.bias.detach().float().numpy()
+    bias = None if unit.bias is None else unit.bias.detach().float().flatten().numpy()
+    each = unit.bias is not None and unit.bias.dim() > 1  # one per neuron, which a population has where it is flat
     alive = None
     if unit.gate is not None and not bool(unit.gate.all()):
         alive = (unit.gate.detach() != 0).flatten().numpy()
-    return Population(name, unit.shape, _neuron(unit, chip), bias=bias, alive=alive)
+    return Population(name, (math.prod(unit.shape),) if each else unit.shape, _neuron(unit, chip), bias=bias, alive=alive)
 
 
 def _neuron(layer: SpikingLayer, chip: IntegerArithmetic | None) -> LIF | IntegerLIF:

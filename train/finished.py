@@ -111,8 +111,9 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
     if trainer.arithmetic:
         stages.append(_stage("integer (torch)", trainer, model))
     elif isinstance(model, SpikingNetwork):
+        rounds = has_norms(model) or model.standardise is not None
         model = export.fold(model)
-        if has_norms(trainer.model):
+        if rounds:
             stages.append(_stage("folded", trainer, model.double()))
     run = TrainedRun(
         trainer.folder,

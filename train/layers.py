@@ -24,6 +24,7 @@ from .connections import INPUT, Connection, Shape
 from .model import IntegerPart, Model
 from .neurons import HALF, FusedLIFNode
 from .quantise import IntegerArithmetic, integer_layer
+from .standardise import Standardise
 
 __all__ = ["And", "MaxPool", "SpikingLayer", "SpikingNetwork", "Unit"]
 
@@ -36,7 +37,8 @@ class SpikingLayer(nn.Module):
         repeat: T for a layer with static input, which is computed once; None for spikes or temporal input.
 
     Attributes:
-        bias: one number per channel, added to the input of each step; None in training, where normalisation does that.
+        bias: one number per channel (C,), or one per neuron in the layer's shape, added to the input of each step; None in training,
+            where normalisation does that.
         gate: a factor for each neuron's spikes, of the layer's shape; None: the layer has no gates.
         integer: the chip's arithmetic, set in the integer stage of training.
     """
@@ -90,7 +92,8 @@ class SpikingLayer(nn.Module):
         for connection, s in zip(self.inputs[1:], sums[1:], strict=True):
             current = current + connection(s)
         if self.bias is not None:
-            current = current + self.bias.view(-1, *[1] * (len(self.shape) - 1))
+            bias = self.bias
+            current = current + (bias if bias.dim() > 1 else bias.view(-1, *[1] * (len(self.shape) - 1)))
         s = self.neuron(current)
         return s if self.gate is None else s * self.gate
 
@@ -175,6 +178,9 @@ class SpikingNetwork(Model):
         dense: connections that UPR does not prune, by the names of `named_ops`.
         uncounted: connections that UPR's connectivity leaves out, see `reachable`.
 
+    Attributes:
+        standardise: takes the mean off the samples and divides them by their standard deviation; None: they enter as they are.
+
     Raises:
         UsageError: a source that does not precede its target or has the wrong shape, or an output of the wrong size.
     """
@@ -196,6 +202,7 @@ class SpikingNetwork(Model):
         self.shape, self.timesteps, self.classes = tuple(shape), timesteps, classes
         self.votes, self.temporal = votes, temporal
         self.dense, self.uncounted = tuple(dense), tuple(uncounted)
+        self.standardise: Standardise | None = None
         _check_network(self)
 
     def units(self) -> Iterator[tuple[str, Unit]]:
@@ -250,8 +257,8 @@ class SpikingNetwork(Model):
 
     @property
     def supports_integers(self) -> bool:
-        """Whether the network can be trained in integers: a chain of linear layers without biases, dropout or pools."""
-        return all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
+        """Whether the network can be trained in integers: a chain of linear layers without biases, dropout, pools or `standardise`."""
+        return self.standardise is None and all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Return every weight that pruning may remove: (out, in, kernel height, width) of convolutions, (out, in) of linear layers."""
@@ -309,8 +316,9 @@ class SpikingNetwork(Model):
         return last if self.votes == 1 else last.unflatten(2, (self.classes, self.votes)).mean(3)
 
     def _arranged(self, x: Tensor) -> Tensor:
-        """Reshape samples to (N, *shape), or (T, N, *shape)."""
-        return x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
+        """Reshape samples to (N, *shape), or (T, N, *shape), and standardise them if asked to."""
+        x = x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
+        return x if self.standardise is None else self.standardise(x)
 
 
 def _is_plain(layer: SpikingLayer) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -24,6 +24,7 @@ from .layers import SpikingNetwork
 from .methods.api import Method
 from .model import Model
 from .settings import TrainSettings
+from .shared_options import Shared, shared_of
 from .state import load_state
 
 __all__ = ["WEIGHTS", "Parts", "gated_layers", "load_init", "take_gates"]
@@ -42,6 +43,7 @@ class Parts:
     method_options: Any
     dataset: Dataset | None = None
     module: nn.Module | None = None
+    shared: Shared = field(default_factory=Shared)
 
     @classmethod
     def of(cls, settings: TrainSettings, dataset: Dataset | None = None, module: nn.Module | None = None) -> Parts:
@@ -55,16 +57,20 @@ class Parts:
             UsageError: an unknown name or option, or an invalid value of an option.
         """
         data_options = cls._data_options(settings) if dataset is None else _own(settings, dataset)
-        network = registry.load(networks, "network", settings.net) if module is None else own_module
         method = registry.load(methods, "method", settings.method)
-        net_options = registry.options_of(network, settings.net_options, f"the network {settings.net}")
+        named = f"the network {settings.net}"
+        if module is None:
+            network = registry.load(networks, "network", settings.net)
+            net_options, shared = shared_of(network, settings.net_options, named)
+        else:
+            network, shared = own_module, Shared()
+            net_options = registry.options_of(network, settings.net_options, named)
         method_options = registry.options_of(method, settings.method_options, f"the method {settings.method}")
-        whole = replace(
-            settings, data_options=_values(data_options), net_options=_values(net_options), method_options=_values(method_options)
-        )
+        net_values = _values(net_options) | shared.changed()
+        whole = replace(settings, data_options=_values(data_options), net_options=net_values, method_options=_values(method_options))
         if module is not None:
             _check_module(whole)
-        return cls(whole, network, method, net_options, method_options, dataset, module)
+        return cls(whole, network, method, net_options, method_options, dataset, module, shared)
 
     @staticmethod
     def _data_options(settings: TrainSettings) -> Any:
@@ -99,6 +105,12 @@ class Parts:
             return own_module.own_module(self.module, dataset, timesteps, self.net_options, settings.weight_bits)
         torch.manual_seed(settings.seed)
         model: SpikingNetwork = self.network.build(dataset.shape, dataset.classes, timesteps, self.net_options, temporal=dataset.temporal)
+        self.shared.apply(model, dataset.shape)
+        if settings.weight_bits is not None and model.standardise is not None:
+            raise UsageError(
+                "net.mean and net.std are folded into the first layer after the float epochs, and --weight-bits trains integers on the "
+                "samples as they are. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
+            )
         if settings.weight_bits is not None and not model.supports_integers:
             raise UsageError(
                 f"weight_bits is {settings.weight_bits}, but the network {settings.net} cannot be trained in integers; only chains of "

@@ -17,6 +17,7 @@ from ..network.model import Network
 from . import export, networks
 from .layers import SpikingNetwork
 from .settings import check_real, check_whole
+from .shared_options import shared_of
 
 __all__ = ["untrained"]
 
@@ -68,9 +69,10 @@ def untrained(
     if not shape:
         raise UsageError("The shape of a sample is empty. Give the size of each of its axes, such as (3, 32, 32).")
     module: Any = registry.load(networks, "network", net)
-    chosen = registry.options_of(module, options or {}, f"the network {net}")
+    chosen, shared = shared_of(module, options or {}, f"the network {net}")
     with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: the caller's random numbers stay as they are
         model: SpikingNetwork = module.build(shape, classes, timesteps, chosen, temporal=temporal)
+        shared.apply(model, shape)
     generator = torch.Generator().manual_seed(seed)
     shares = _shares(model, sparsity, by_layer or {})
     with torch.no_grad():

@@ -182,8 +182,8 @@ def _check(network: Network) -> None:
     for population in network.spiking:  # checked last: a bias in front of a decaying current is a population that the user did not name
         if population.bias is not None and population.bias.any() and population.place == "chip":
             raise NetworkError(
-                f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases and "
-                f"normalisation, such as fc."
+                f"Layer {population.name} has biases, which these neurons have no register for. Train a network without biases, without "
+                f"normalisation, and on samples as they are (no net.mean), such as fc."
             )
 
 

@@ -1,0 +1,177 @@
+"""Options that every network has: standardised samples, folded into the first layer without the change of a spike."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from budget import examples
+from graphgen import check_exact, dataset_of, random_network, single_threaded, spikes_of, warmed_up  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from netgen import Labelled
+from numpy.typing import NDArray
+from spikeloom.compile import DeployedNetwork, compile_network
+from spikeloom.data.dataset import load_dataset
+from spikeloom.errors import NetworkError, UsageError
+from spikeloom.formats import onnx as model_onnx
+from spikeloom.network import reference
+from spikeloom.runtime import run
+from spikeloom.train import TrainedRun, export, fit
+from spikeloom.train.layers import SpikingNetwork
+from spikeloom.train.networks.api import Conv, Stack
+from spikeloom.train.parts import Parts
+from spikeloom.train.settings import TrainSettings
+from spikeloom.train.shared_options import Shared
+from spikeloom.train.untrained import untrained
+from torch import nn
+
+
+def built(net: str = "fc", **options: Any) -> SpikingNetwork:
+    parts = Parts.of(TrainSettings(data="digits", net=net, net_options=options))
+    model = parts.build_model(parts.load_data(False, _alone()), 3)
+    assert isinstance(model, SpikingNetwork)
+    return model
+
+
+def fitted(*words: Any, **more: Any) -> TrainedRun:
+    return cast(Any, fit)(*words, **{"epochs": 1, "batch_size": 500, "timesteps": 3, "device": "cpu", **more})
+
+
+def _alone() -> Any:
+    from spikeloom.train.distributed import World
+
+    return World()
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(st.integers(0, 2**31), st.booleans())
+@example(0, True)
+@example(1, False)
+def test_standardised_samples_hand_over_every_spike(seed: int, each: bool) -> None:
+    """Whatever the first layer is: padded or not, pooled, with normalisations, biases and shortcuts from the input."""
+    model = random_network(seed)
+    rng = np.random.default_rng(seed)
+    count = model.shape[0] if each else 1
+    mean, std = (tuple(float(v) for v in rng.uniform(low, high, count)) for low, high in ((-0.5, 0.7), (0.2, 1.5)))
+    Shared(mean=mean, std=std).apply(model, model.shape)
+    model = warmed_up(model, seed)
+    dataset = dataset_of(model)
+    folded = export.fold(model)
+    network = check_exact(folded, dataset)
+    assert all(p.bias is None or p.bias.shape == (p.shape[0],) for p in network.populations)
+    plain, after = spikes_of(copy.deepcopy(model).double(), dataset.train.values), spikes_of(folded.double(), dataset.train.values)
+    differing = sum(int((plain[name] != after[name]).sum()) for name in plain)
+    assert differing <= 0.02 * sum(raster.size for raster in plain.values())  # folding rounds weights to float32
+
+
+def test_the_folded_first_layer_gives_the_currents_of_the_standardised_samples() -> None:
+    """At the border of a padded map as well, where fewer taps meet the mean."""
+    torch.manual_seed(0)
+    model = built("6conv2fc", width=2, mean=(0.3,), std=(0.4,)).double().eval()
+    x = torch.rand(5, 8, 8, dtype=torch.float64)
+    first = next(layer for _, layer in model.named_layers())
+    standard = model.standardise
+    assert standard is not None
+    wanted = first.inputs[0](standard(x.view(5, 1, 8, 8)))
+    folded = export.fold(model)
+    layer = next(layer for _, layer in folded.named_layers())
+    assert folded.standardise is None and layer.bias is not None and layer.bias.shape == layer.shape
+    assert torch.allclose(layer.inputs[0](x.view(5, 1, 8, 8)) + layer.bias, wanted, atol=1e-6)
+    assert float((layer.bias.detach()[:, 0, 0] - layer.bias.detach()[:, 3, 3]).abs().max()) > 1e-3
+
+
+def test_training_takes_the_mean_off_and_divides() -> None:
+    model, plain = built(mean=(0.25,), std=(0.5,)), built()
+    x = torch.rand(4, 8, 8)
+    for a, b in zip(model.weights().values(), plain.weights().values(), strict=True):
+        assert torch.equal(a, b), "initial weights are those without it"
+    assert torch.equal(model(x), plain((x - 0.25) / 0.5))
+
+
+def same_as_the_reference(deployed: DeployedNetwork, values: NDArray[np.uint8]) -> None:
+    spikes = reference.simulate(deployed.network, reference.encode(deployed.network, values, seed=0))
+    output = spikes[deployed.network.populations[-1].name]
+    assert output.any()
+    assert run(deployed, Labelled(values, reference.decide(output))).accuracy == 1.0
+
+
+def test_from_training_to_the_chip(tmp_path: Path) -> None:
+    options = {"hidden": (30,), "mean": 0.3, "std": "0.4"}
+    trained = fitted("fc", "digits", "dense", 0.0, out=tmp_path / "run", net_options=options, epochs=4)
+    assert [stage.name for stage in trained.stages] == ["float", "folded"]
+    saved = json.loads((tmp_path / "run/settings.json").read_text())
+    assert (saved["net_options"]["mean"], saved["net_options"]["std"]) == ([0.3], [0.4])
+    network = model_onnx.read(trained.model)
+    assert json.loads(network.provenance["net.mean"]) == [0.3]
+    assert network.spiking[0].bias is not None
+    same_as_the_reference(compile_network(trained, target="lava"), np.asarray(load_dataset("digits").test.values[:8]))
+    with pytest.raises(NetworkError, match="has biases"):
+        compile_network(trained, target="truenorth")
+
+
+def test_a_padded_convolution_on_the_chip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    stack = Stack("small", (2, 6, 6), 4, temporal=False, scale=2.0)
+    stack.linear("output", [stack.conv("conv1", ["input"], Conv(3))], 4, gain=8.0)
+    model = stack.network(4, 1)
+    Shared(mean=(0.2, 0.5), std=(0.3, 0.4)).apply(model, model.shape)
+    dataset = dataset_of(model, 12)
+    network = check_exact(export.fold(warmed_up(model, 0)), dataset)
+    assert network.population("conv1").shape == (3 * 36,)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_onnx.to_bytes(network))
+    for encoding in ("current", "graded", "rate"):
+        same_as_the_reference(compile_network(path, encoding=encoding, calibration=dataset.train), dataset.train.values)
+
+
+def test_a_run_is_resumed_with_the_same_mean_only(tmp_path: Path) -> None:
+    options = {"hidden": (10,), "mean": (0.3,), "std": (0.4,)}
+    fitted("fc", "digits", out=tmp_path / "run", net_options=options)
+    with pytest.raises(UsageError, match=r"net_options\.mean = \[0\.3\]"):
+        fitted("fc", "digits", out=tmp_path / "run", resume=True, net_options={**options, "mean": (0.2,)})
+    with pytest.raises(UsageError, match=r"another network: standardise\.(mean|std)"):
+        fitted("fc", "digits", out=tmp_path / "other", init=tmp_path / "run", net_options={"hidden": (10,)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mean": (0.1, 0.2)}, r"net\.mean has 2 numbers, 0\.1,0\.2\. Give one"),
+        ({"std": (0.0,)}, r"net\.std is 0; .* above 0"),
+        ({"mean": (float("nan"),)}, r"net\.mean is nan; .* finite"),
+        ({"mean": "much"}, "mean of the network fc is 'much'"),
+        ({"meen": 0.1}, r"option of the network fc .*'meen'.*Did you mean 'mean'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        built(**options)
+
+
+def test_one_number_per_channel_or_one_for_all() -> None:
+    for mean in ((0.5,), (0.1, 0.2, 0.3)):
+        model = untrained("fc", (3, 4, 4), options={"hidden": (5,), "mean": mean}, timesteps=2)
+        assert model.spiking[0].bias is not None
+    with pytest.raises(UsageError, match="one for each of the 3 channels of samples of shape"):
+        untrained("fc", (3, 4, 4), options={"mean": (0.1, 0.2)}, timesteps=2)
+
+
+def test_integers_of_training_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"net\.mean and net\.std .* Leave out --weight-bits"):
+        fitted("fc", "digits", out=tmp_path / "run", weight_bits=8, net_options={"mean": (0.3,)}, epochs=2)
+
+
+def test_options_that_are_the_defaults_are_not_written() -> None:
+    parts = Parts.of(TrainSettings(data="digits", net_options={"std": (), "hidden": (5,)}))
+    assert "std" not in parts.settings.net_options and parts.shared == Shared()
+
+
+def test_a_module_of_your_own_has_its_own_standardisation(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="option of the network"):
+        fitted(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits", out=tmp_path / "run", net_options={"mean": (0.3,)})
