@@ -19,6 +19,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
 SPENT = "seconds within imports:"
 TIMED = f"""
 import atexit, importlib._bootstrap, sys, time
@@ -83,13 +86,26 @@ def commands(data: str, epochs: str, method: str) -> dict[str, list[str]]:
         "figure --kind raster": ["figure", "run", "--kind", "raster"],
         "repeat run": ["repeat", "run"],
         "sweep (2 cells of 2 epochs)": [
-            "sweep", *recipe[:2], "--epochs", "2", "--methods", "dense,grad-r", "--sparsities", "0.9", "--out", "grid"
+            "sweep", *recipe[:2], "--epochs", "2", "--methods", "dense,grad-r", "--sparsities", "0.5", "--out", "grid"
         ],
+        "convert ann.onnx": ["convert", "ann.onnx", "--data", data, "--out", "converted"],
         "doctor": ["doctor"],
         "hw list": ["hw", "list"],
         "train, a recipe that is refused": ["train", "--recipe", "bad.toml", "--out", "none"],
         "--help": ["--help"],
     }  # fmt: skip
+
+
+def ann(inputs: int) -> bytes:
+    """Return an ANN of two layers with random weights, as ONNX; what a conversion takes depends on its shape alone."""
+    rng, nodes, weights = np.random.default_rng(0), [], []
+    for name, source, shape in (("hidden", "x", (32, inputs)), ("y", "active", (10, 32))):
+        weights += [numpy_helper.from_array(rng.normal(0, 0.2, shape).astype(np.float32), f"{name}.weight")]
+        nodes += [helper.make_node("Gemm", [source, f"{name}.weight"], [name], transB=1)]
+    nodes.insert(1, helper.make_node("Relu", ["hidden"], ["active"]))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, size]) for n, size in (("x", inputs), ("y", 10))]
+    graph = helper.make_graph(nodes, "ann", ends[:1], ends[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
 
 
 def main() -> None:
@@ -104,7 +120,8 @@ def main() -> None:
     rows = {n: w for n, w in commands(given.data, given.epochs, given.method).items() if chosen is None or w[0] in chosen}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "bad.toml").write_text("epochs = 'many'\n")
+        (folder / "bad.toml").write_text(f"data = '{given.data}'\nepochs = 'many'\n")
+        (folder / "ann.onnx").write_bytes(ann(784 if given.data == "mnist" else 64))
         print("| command | cold | warm | imports |\n|---|---|---|---|")
         for label, words in rows.items():
             cache = folder / f"cache of {label}"
