@@ -106,16 +106,8 @@ class Parts:
         torch.manual_seed(settings.seed)
         model: SpikingNetwork = self.network.build(dataset.shape, dataset.classes, timesteps, self.net_options, temporal=dataset.temporal)
         self.shared.apply(model, dataset.shape)
-        if settings.weight_bits is not None and model.standardise is not None:
-            raise UsageError(
-                "net.mean and net.std are folded into the first layer after the float epochs, and --weight-bits trains integers on the "
-                "samples as they are. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
-            )
-        if settings.weight_bits is not None and not model.supports_integers:
-            raise UsageError(
-                f"weight_bits is {settings.weight_bits}, but the network {settings.net} cannot be trained in integers; only chains of "
-                "fully connected layers can. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
-            )
+        if settings.weight_bits is not None:
+            _check_integers(model, settings, self.shared)
         return model
 
     def build_method(self, model: Model, settings: TrainSettings) -> Method:
@@ -139,6 +131,24 @@ def take_gates(model: Model, tensors: Iterable[str]) -> None:
 def gated_layers(tensors: Iterable[str]) -> set[str]:
     """Return the names of the layers whose gates are among a state's tensors, `layers.NAME.gate` with any prefix."""
     return {name.removesuffix(".gate").rpartition("layers.")[2] for name in tensors if name.endswith(".gate")}
+
+
+def _check_integers(model: SpikingNetwork, settings: TrainSettings, shared: Shared) -> None:
+    """Refuse to train a network in integers that has no integer form."""
+    if model.standardise is not None:
+        raise UsageError(
+            "net.mean and net.std are folded into the first layer after the float epochs, and --weight-bits trains integers on the "
+            "samples as they are. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
+        )
+    if shared.surrogate != "atan":
+        raise UsageError(
+            f"net.surrogate is {shared.surrogate}, and the integers of --weight-bits have the gradient of atan alone. Leave out one."
+        )
+    if not model.supports_integers:
+        raise UsageError(
+            f"weight_bits is {settings.weight_bits}, but the network {settings.net} cannot be trained in integers; only chains of "
+            "fully connected layers can. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
+        )
 
 
 def _check_module(settings: TrainSettings) -> None:

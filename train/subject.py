@@ -3,8 +3,9 @@ both; `ModuleWeights` finds the weights of any torch module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn.utils import parametrize
 
 from ..errors import UsageError, unknown_name
 
-__all__ = ["Goal", "ModuleWeights", "Prunable", "SparsityGoal", "unwrapped"]
+__all__ = ["Goal", "ModuleWeights", "Prunable", "SparsityGoal", "chosen_layers", "unwrapped"]
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -57,6 +58,32 @@ class SparsityGoal:
     sparsity: float
     seed: int
     init: str | None = None
+
+
+def chosen_layers(wanted: Iterable[str], kinds: Mapping[str, str], known: Sequence[str], what: str) -> set[str]:
+    """Return the layers that are named, directly or by what encloses them, by a pattern or by kind.
+
+    Args:
+        wanted: each a layer's name, or that of a module that holds some; a pattern with *, ? or [...], such as conv*; a kind: conv or
+            linear; or first or last.
+        kinds: the kind of each layer, "conv" or "linear", by its name, in their order.
+        known: names for the message.
+        what: what the message says there is none of.
+
+    Raises:
+        UsageError: one names none; the message lists the names that exist.
+    """
+    names = list(kinds)
+    found: set[str] = set()
+    for one in wanted:
+        inside = {name for name in names if name == one or name.startswith(f"{one}.")}
+        if not inside:
+            ends = {"first": names[:1], "last": names[-1:]}
+            inside = set(ends.get(one, [name for name, kind in kinds.items() if kind == one or fnmatchcase(name, one)]))
+        if not inside:
+            raise unknown_name(what, str(one), [*known, "conv", "linear", "first", "last"])
+        found |= inside
+    return found
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -137,16 +164,11 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _exempt(module: nn.Module, layers: Mapping[str, nn.Module], names: Iterable[str]) -> set[str]:
-    """Return the layers that `names` name, directly or through an enclosing module."""
+    """Return the layers that `names` name, see `chosen_layers`."""
     if isinstance(names, str):
         raise UsageError(f"exempt is the text {names!r}; it must be a list of names, such as exempt=[{names!r}].")
-    found: set[str] = set()
-    for wanted in names:
-        inside = {name for name in layers if name == wanted or name.startswith(f"{wanted}.")}
-        if not inside:
-            raise unknown_name("layer in exempt", str(wanted), _nameable(module, layers))
-        found |= inside
-    return found
+    kinds = {name: "linear" if isinstance(layer, nn.Linear) else "conv" for name, layer in layers.items()}
+    return chosen_layers(names, kinds, _nameable(module, layers), "layer in exempt")
 
 
 def _nameable(module: nn.Module, layers: Mapping[str, nn.Module]) -> list[str]:

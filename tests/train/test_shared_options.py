@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,14 +22,16 @@ from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import NetworkError, UsageError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.network import reference
+from spikeloom.network.model import LIF, IntegerLIF
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, export, fit
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.networks.api import Conv, Stack
 from spikeloom.train.parts import Parts
 from spikeloom.train.settings import TrainSettings
-from spikeloom.train.shared_options import Shared
+from spikeloom.train.shared_options import SURROGATES, Shared
 from spikeloom.train.untrained import untrained
+from spikingjelly.activation_based import neuron
 from torch import nn
 
 
@@ -170,6 +173,119 @@ def test_integers_of_training_are_refused(tmp_path: Path) -> None:
 def test_options_that_are_the_defaults_are_not_written() -> None:
     parts = Parts.of(TrainSettings(data="digits", net_options={"std": (), "hidden": (5,)}))
     assert "std" not in parts.settings.net_options and parts.shared == Shared()
+
+
+# --- neurons, initial weights and dropout ------------------------------------------------------------------------------------
+
+NEURONS = [
+    {"tau": 3.5},
+    {"tau": 1.25, "decay_input": False, "threshold": 0.7},
+    {"neuron": "if", "threshold": 1.5},
+    {"surrogate": "sigmoid"},
+    {"surrogate": "triangle", "alpha": 1.0, "neuron": "if"},
+    {"surrogate": "rect", "decay_input": False},
+    {"surrogate": "erf", "tau": 4.0},
+    {"surrogate": "softsign", "threshold": 2.0},
+]
+
+
+@pytest.mark.parametrize("options", NEURONS, ids=str)
+def test_neurons_hand_over_every_spike(options: dict[str, Any]) -> None:
+    model = random_network(3)
+    Shared(**options).apply(model, model.shape)
+    network = check_exact(export.fold(warmed_up(model, 3)), dataset_of(model))
+    wanted = math.inf if options.get("neuron") == "if" else options.get("tau", 2.0)
+    assert {p.neuron.tau for p in network.spiking if isinstance(p.neuron, LIF)} == {wanted}
+
+
+@pytest.mark.parametrize("options", NEURONS, ids=str)
+def test_neurons_are_those_of_spikingjelly(options: dict[str, Any]) -> None:
+    """Spikes are equal, and so are gradients to rounding, whichever kernel runs."""
+    torch.manual_seed(0)
+    model = untrained_model(**options)
+    ours = next(layer for _, layer in model.named_layers()).neuron
+    ours.repeat = None
+    alpha = {} if "alpha" not in options else {"alpha": options["alpha"]}
+    gradient = SURROGATES[options.get("surrogate", "atan")](**alpha)
+    words: dict[str, Any] = {
+        "v_threshold": options.get("threshold", 1.0),
+        "surrogate_function": gradient,
+        "detach_reset": True,
+        "step_mode": "m",
+    }
+    if options.get("neuron") == "if":
+        other: Any = neuron.IFNode(**words)
+    else:
+        other = neuron.LIFNode(tau=options.get("tau", 2.0), decay_input=options.get("decay_input", True), **words)
+    x = torch.randn(6, 3, 40) * 2
+    mine, their = x.clone().requires_grad_(), x.clone().requires_grad_()
+    spikes, expected = ours(mine), other(their)
+    assert torch.equal(spikes, expected) and 0 < float(spikes.detach().mean()) < 1
+    weight = torch.randn_like(x)
+    (spikes * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-5)
+
+
+def untrained_model(**options: Any) -> SpikingNetwork:
+    return built("fc", hidden=(40,), **options)
+
+
+def test_integers_follow_tau_and_threshold(tmp_path: Path) -> None:
+    """What was trained in integers with neurons of another kind is deployed without the change of a spike."""
+    run = fitted(
+        "fc", "digits", out=tmp_path / "run", weight_bits=8, epochs=2, net_options={"hidden": (20,), "neuron": "if", "threshold": 2}
+    )
+    assert run.stages[-1].name == "integer (torch)"
+    network = compile_network(run, target="lava")
+    assert all(p.neuron.dv == 0 for p in network.network.spiking if isinstance(p.neuron, IntegerLIF))
+    same_as_the_reference(network, np.asarray(load_dataset("digits").test.values[:8]))
+    with pytest.raises(UsageError, match=r"net\.surrogate is sigmoid"):
+        fitted("fc", "digits", out=tmp_path / "other", weight_bits=8, epochs=2, net_options={"surrogate": "sigmoid"})
+
+
+def test_initial_weights() -> None:
+    """Kaiming, fan_out: a variance of 2 / (C_out k^2); torch: uniform in +-1/sqrt(inputs)."""
+    for init in ("kaiming", "torch"):
+        model = built("6conv2fc", width=24, init=init)
+        for name, weight in model.weights().items():
+            outputs, inputs = len(weight) * weight[0, 0].numel(), weight[0].numel()
+            if init == "kaiming":
+                assert float(weight.detach().std()) == pytest.approx(math.sqrt(2 / outputs), rel=0.2), name
+            else:
+                assert float(weight.detach().abs().max()) == pytest.approx(1 / math.sqrt(inputs), rel=0.05), name
+    again = built("6conv2fc", width=24, init="kaiming")
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again.weights().values(), built("6conv2fc", width=24, init="kaiming").weights().values(), strict=True)
+    )
+
+
+def test_dropout_where_it_is_asked_for() -> None:
+    model = built("6conv2fc", width=2, dropout=0.0, dropouts="conv4:0.25,linear:0.5")
+    found = {name: connection.dropout for name, connection in model.named_ops() if connection.dropout}
+    assert found == {"conv4": 0.25, "fc1": 0.5, "output": 0.5}
+    assert all(c.dropout == 0.1 for _, c in built(hidden=(5, 5), dropouts=("*:0.1",)).named_ops())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tau": 1.0}, r"net\.tau is 1\.0; it must be above 1"),
+        ({"neuron": "if", "tau": 3.0}, r"net\.neuron is if"),
+        ({"neuron": "lit"}, "'lif' or 'if'"),
+        ({"threshold": 0}, r"net\.threshold is 0"),
+        ({"alpha": -1}, r"net\.alpha is -1"),
+        ({"surrogate": "round"}, "surrogate of the network fc is 'round'"),
+        ({"init": "kaiming", "gain": 2.0}, r"net\.gain is of .* Leave out one"),
+        ({"dropouts": ("output",)}, r"net\.dropouts has 'output'; each is LAYER:P"),
+        ({"dropouts": ("output:1",)}, r"net\.dropouts is 1\.0"),
+        ({"dropouts": ("outptu:0.1",)}, r"no layer in net\.dropouts called 'outptu'.*Did you mean 'output'"),
+    ],
+)
+def test_what_no_network_can_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        built(**options)
 
 
 def test_a_module_of_your_own_has_its_own_standardisation(tmp_path: Path) -> None:
