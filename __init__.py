@@ -17,7 +17,8 @@ TYPE_CHECKING = False  # typing itself would account for most of this package's 
 if TYPE_CHECKING:
     from . import compile, data, errors, formats, hwmodels, network, report, runtime, sweep, train  # noqa: A004
     from .compile.compiler import compile_network
-    from .compile.deployed import DeployedNetwork, load
+    from .compile.deployed import DeployedNetwork
+    from .compile.loading import load
     from .compile.paper import estimate
     from .data.dataset import load_dataset
     from .data.samples import samples_of
@@ -79,7 +80,7 @@ if not TYPE_CHECKING:  # to them a module with __getattr__ has every name
             "fit": ".train.fitting",
             "compile_network": ".compile.compiler",
             "figure": ".report.drawing",
-            "load": ".compile.deployed",
+            "load": ".compile.loading",
             "load_dataset": ".data.dataset",
             "load_results": ".runtime.results:load",
             "run": ".runtime.simulator",

@@ -11,7 +11,7 @@ import typer
 
 from .foreign import fed, module_of, named, pinned
 from .progress import Bar
-from .shared import AsJson, DataDir, Seed, next_step, print_json, render, say, say_compiled
+from .shared import AsJson, DataDir, Seed, folder_of, next_step, print_json, render, say, say_compiled
 
 if TYPE_CHECKING:
     from ..compile.deployed import DeployedNetwork
@@ -29,7 +29,8 @@ def compile_(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Run folder, model.onnx, .nir file, .net file of lava-dl, or FILE.py:NAME, what makes your own torch module.",
+            help="Run folder, model.onnx, .nir file, .net file of lava-dl, zoo:NAME (see spikeloom zoo), or FILE.py:NAME, what makes your "
+            "own torch module.",
             show_default=False,
         ),
     ],
@@ -80,7 +81,9 @@ def compile_(
             "--set", metavar="NAME=VALUE", help="An option of the format (reset=subtract) or of the data (data.timesteps=20). Repeatable."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write [default: model.loom beside the network].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write [default: model.loom beside the network; runs/NAME/model.loom for zoo:NAME].")
+    ] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -110,7 +113,7 @@ def compile_(
         return
     with Bar("compiling") as bar:
         deployed = asked.deploy(effort=effort, dump_dir=dump_dir, progress=bar.stage)  # pyright: ignore[reportArgumentType]
-    path = deployed.save(out or (source if source.is_dir() else source.parent) / "model.loom")
+    path = deployed.save(out or folder_of(source) / "model.loom")
     if source.is_dir() and path == source / "model.loom" and data is None and not chosen:
         options = {"target": target, "chip": chip, "encoding": encoding, "weight_bits": weight_bits, "granularity": granularity}
         options |= {"seed": seed, "max_chips": max_chips, "mode": mode, "effort": effort}

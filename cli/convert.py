@@ -60,11 +60,14 @@ def convert(
     from ..formats.ann import convert as convert_ann
     from ..formats.ann.evaluate import steps_of
     from ..formats.ann.folder import calibration_samples, check_static, write_run
+    from ..network.zoo import name_of
     from ..subset import asked_for, choose
 
     if not 1 <= timesteps <= 4096:
         raise UsageError(f"--timesteps is {timesteps}; it must lie in 1..4096.")
     asked_for(samples)
+    if name_of(source) is not None:
+        raise UsageError(f"{source} is a spiking network already. Compile it: spikeloom compile {source}.")
     ann = read_ann(source)
     fed = samples_of(data, labels=labels, folder=data_dir, options=only_data(chosen or [], "convert")).load(Known(temporal=False))
     check_static(data, temporal=fed.temporal)

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import SpikeloomError, StoppedError
 from . import compile as compile_
-from . import convert, doctor, ending, estimate, export, figure, hw, inspect, recipes, repeat, report, run, sweep, train
+from . import convert, doctor, ending, estimate, export, figure, hw, inspect, recipes, repeat, report, run, sweep, train, zoo
 
 __all__ = ["app", "main"]
 
@@ -118,5 +118,5 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-for _command in (train, recipes, sweep, compile_, run, repeat, report, figure, inspect, estimate, convert, export, hw, doctor):
+for _command in (train, recipes, zoo, sweep, compile_, run, repeat, report, figure, inspect, estimate, convert, export, hw, doctor):
     _command.add_to(app)

@@ -29,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 def estimate(
     source: Annotated[
         Path | None,
-        typer.Argument(help="Run folder, network file, or FILE.py:NAME, what makes your own torch module; or --net.", show_default=False),
+        typer.Argument(
+            help="Run folder, network file, zoo:NAME, or FILE.py:NAME, what makes your own torch module; or --net.", show_default=False
+        ),
     ] = None,
     chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2].")] = None,
     encoding: Annotated[str | None, typer.Option(help="How samples enter: current, graded, rate, host or events.")] = None,

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import FormatError, UsageError, unknown_name
 from .foreign import named
-from .shared import AsJson, compiled_file, print_json
+from .shared import AsJson, compiled_file, folder_of, print_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -30,7 +30,9 @@ def add_to(app: typer.Typer) -> None:
 def export(
     source: Annotated[
         Path,
-        typer.Argument(help="Run folder, network file, or model.loom (graphml, mapping, words, sanafe, lava, netx).", show_default=False),
+        typer.Argument(
+            help="Run folder, network file, zoo:NAME, or model.loom (graphml, mapping, words, sanafe, lava, netx).", show_default=False
+        ),
     ],
     to: Annotated[
         str,
@@ -62,35 +64,42 @@ def export(
         print(path)
 
 
+def _beside(source: Path, path: Path, suffix: str) -> Path:
+    """Return the file to write: beside the network's own, or, for one of the zoo, in runs/NAME."""
+    from ..network.zoo import name_of
+
+    return path.with_suffix(suffix) if name_of(source) is None else folder_of(source) / f"model{suffix}"
+
+
 def _graphml(source: Path, out: Path | None) -> Path:
     import networkx as nx
 
-    from ..compile.deployed import load
+    from ..compile.loading import load
     from ..files import write_text
 
     text = "\n".join(nx.generate_graphml(load(source).core_graph()))
-    return write_text(out or source.with_suffix(".graphml"), text + "\n")
+    return write_text(out or _beside(source, source, ".graphml"), text + "\n")
 
 
 def _words(source: Path, out: Path | None) -> Path:
-    from ..compile.deployed import load
+    from ..compile.loading import load
     from ..compile.words.files import save_words
 
-    return save_words(load(source), out or source.with_suffix(".words.npz"))
+    return save_words(load(source), out or _beside(source, source, ".words.npz"))
 
 
 def _mapping(source: Path, out: Path | None) -> Path:
-    from ..compile.deployed import load
     from ..compile.files.mapping import save_mapping
+    from ..compile.loading import load
 
-    return save_mapping(load(source), out or source.with_suffix(".mapping.csv"))
+    return save_mapping(load(source), out or _beside(source, source, ".mapping.csv"))
 
 
 def _sanafe(source: Path, out: Path | None) -> Path:
-    from ..compile.deployed import load
     from ..compile.files.sanafe import save_sanafe
+    from ..compile.loading import load
 
-    return save_sanafe(load(source), out or source.with_suffix(".sanafe.yaml"))
+    return save_sanafe(load(source), out or _beside(source, source, ".sanafe.yaml"))
 
 
 OF_CORES = {GRAPHML: _graphml, WORDS: _words, MAPPING: _mapping, SANAFE: _sanafe}
@@ -119,18 +128,19 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
     if network.is_integer and network.projections:
         raise FormatError(f"{path} was trained in a chip's integers, which {to} cannot express. Train without --weight-bits.")
     options = registry.options_of(writer, parts["writer"], f"the export to {to}", WRITER)
-    target = out or path.with_suffix(writer.SUFFIXES[0])
+    target = out or _beside(source, path, writer.SUFFIXES[0])
     return writer.write(network, target) if options is None else writer.write(network, target, options)
 
 
 def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:
-    from ..compile.deployed import load
+    from ..compile.loading import load
+    from ..network.zoo import name_of
 
     if given:
         raise UsageError(f"The export to {to} has no options, but {', '.join(given)} was given. Leave it out.")
-    if source.suffix != ".loom":
+    if source.suffix != ".loom" and name_of(source) is None:
         raise UsageError(f"{to} needs a chip's integers, and {source} is not a model.loom. Compile it first: --target {to}.")
-    return writer.write_integers(load(source).network, out or source.with_suffix(writer.SUFFIXES[0]))
+    return writer.write_integers(load(source).network, out or _beside(source, source, writer.SUFFIXES[0]))
 
 
 def _fields(module: ModuleType, called: str = "Options") -> set[str]:

@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def inspect(
-    source: Annotated[Path, typer.Argument(help="Compiled network (model.loom), or its run folder.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Compiled network (model.loom), its run folder, or zoo:NAME.", show_default=False)],
     core: Annotated[int | None, typer.Option(metavar="N", help="One core: its neurons, and what it receives and sends.")] = None,
     neuron: Annotated[
         str | None, typer.Option(metavar="LAYER:N", help="One neuron, hidden1:37, or conv1:2,5,7 on a map: its place, synapses and costs.")
@@ -35,8 +35,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is in a compiled network by layer and core, or one core or neuron: where it is, its connections, what it costs."""
-    from ..compile.deployed import load
     from ..compile.inspection.inspect import inspect as look_into
+    from ..compile.loading import load
     from ..report import inspected
 
     if core is not None and neuron is not None:

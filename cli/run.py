@@ -15,7 +15,7 @@ from ..errors import SpikeloomError, SpikeloomWarning, UsageError
 from .foreign import only_data
 from .progress import Bar
 from .samples import peers, threads_each, what_to_run
-from .shared import AsJson, DataDir, SamplesOption, Seed, listed, next_step, print_json, render, say
+from .shared import AsJson, DataDir, SamplesOption, Seed, folder_of, listed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
 
@@ -26,7 +26,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    network: Annotated[Path, typer.Argument(help="Compiled network (model.loom).", show_default=False)],
+    network: Annotated[
+        Path, typer.Argument(help="Compiled network (model.loom), or zoo:NAME, compiled as in its record.", show_default=False)
+    ],
     data: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +63,9 @@ def run(
         str | None, typer.Option(metavar="N", help="Record N of the samples, evenly spread, or first:N [default: all].")
     ] = None,
     probe_megabytes: Annotated[int | None, typer.Option(help="MiB that the probes may fill [default: 256].")] = None,
-    out: Annotated[Path | None, typer.Option(help="File for the results [default: results.json beside the network].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the results [default: results.json beside the network; in runs/NAME for zoo:NAME].")
+    ] = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -70,6 +74,7 @@ def run(
 
     Several processes share the samples under torchrun: torchrun --nproc-per-node 4 -m spikeloom run ...
     """
+    from ..network.zoo import name_of
     from ..runtime import BackendOptions
     from ..runtime import run as run_network
     from ..runtime.arrays import INLINE, beside
@@ -99,7 +104,7 @@ def run(
             command=shlex.join(["spikeloom", *sys.argv[1:]]),
             progress=bar.samples,
             peers=all_,
-            folder=network.parent,
+            folder=None if name_of(network) is not None else network.parent,
             probes=probe or (),
             probe_samples=probe_samples,
             probe_megabytes=LIMIT if probe_megabytes is None else probe_megabytes,
@@ -107,7 +112,7 @@ def run(
         if all_.rank > 0:
             return
     results = results.with_commands(_before(network, deployed.digest))
-    path = results.save(out or network.parent / ("results.json" if backend == "native" else f"results-{backend}.json"))
+    path = results.save(out or folder_of(network) / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
         print_json(results.document(INLINE))
         return

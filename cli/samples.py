@@ -66,7 +66,7 @@ def what_to_run(
         UsageError: labels without samples, or no data set that could be inferred.
         SpikeloomError: files that are missing or damaged.
     """
-    from ..compile.deployed import load
+    from ..compile.loading import load
 
     deployed = load(network)
     from ..data.samples import samples_of

@@ -22,6 +22,7 @@ __all__ = [
     "SamplesOption",
     "Seed",
     "compiled_file",
+    "folder_of",
     "listed",
     "next_step",
     "print_json",
@@ -56,6 +57,16 @@ def listed(part: str) -> str:
 def compiled_file(source: Path) -> Path:
     """Return the compiled network of a run folder; any other path unchanged."""
     return source / "model.loom" if source.is_dir() and (source / "model.loom").exists() else source
+
+
+def folder_of(source: Path) -> Path:
+    """Return the folder for what is made of a network, unless another is named: its own, or runs/NAME for one of the zoo."""
+    from ..network.zoo import name_of
+
+    name = name_of(source)
+    if name is not None:
+        return Path("runs") / name
+    return source if source.is_dir() else source.parent
 
 
 def print_json(document: Any) -> None:

@@ -76,7 +76,7 @@ def train(
     validation_fraction: Annotated[
         float | None, typer.Option(help="Share of the training samples held out for validation [default: 0.1].")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="Run folder or model.safetensors with initial weights.")] = None,
+    init: Annotated[str | None, typer.Option(help="Run folder, model.safetensors or zoo:NAME with initial weights.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto].")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 with autocast [default: float32].")] = None,
     compile_step: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Build the training step with torch.compile.")] = None,

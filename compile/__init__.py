@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from ..network.model import Network
     from .api import Calibration, CompileOptions, PassResult
     from .compiler import Compilation, compile_network
-    from .deployed import DeployedNetwork, load
+    from .deployed import DeployedNetwork
     from .files.mapping import save_mapping
     from .files.sanafe import save_sanafe
     from .inspection.inspect import Inspection, inspect
+    from .loading import load
     from .words.decode import decode_words
     from .words.encode import encode_words, synapses_of
     from .words.files import load_words, save_words
@@ -58,7 +59,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "decode_words": ".words.decode",
             "encode_words": ".words.encode",
             "inspect": ".inspection.inspect",
-            "load": ".deployed",
+            "load": ".loading",
             "load_words": ".words.files",
             "save_mapping": ".files.mapping",
             "save_sanafe": ".files.sanafe",

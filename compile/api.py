@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,7 +15,7 @@ from ..network.model import Encoding, Network
 from ..subset import choose
 from .mapping.given import Given
 
-__all__ = ["Calibration", "CompileOptions", "Pass", "PassResult", "Rates", "differing"]
+__all__ = ["Calibration", "Calibrated", "CompileOptions", "Pass", "PassResult", "Rates", "differing"]
 
 # Budget of one pass over the calibration samples, in synapse updates: one or two seconds in SciPy and NumPy, where one neuron update takes
 # about as long as 20 synapse updates. The quantiser makes up to ten passes over each layer.
@@ -48,6 +49,25 @@ class Calibration:
         return Calibration(self.values[chosen], self.labels[chosen])
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration samples that are not at hand once gave, at some weight bits.
+
+    `clips`: by layer, the share of its largest weight at which weights are clipped; `rates`: by population, the mean of its spikes (or
+    payloads) per neuron and time step.
+    """
+
+    weight_bits: str
+    clips: Mapping[str, float]
+    rates: Mapping[str, float]
+
+    def spread(self, network: Network) -> Rates | None:
+        """Return the rates of each neuron of a network; None if those of a population are unknown."""
+        if any(p.name not in self.rates for p in network.populations):
+            return None
+        return {p.name: np.full(p.size, self.rates[p.name]) for p in network.populations}
+
+
 def differing(spikes: NDArray[Any], goal: NDArray[Any]) -> float:
     """Return the spikes that are in only one of the rasters, as a share of those of `goal`; if `goal` is silent, 1 if there are any."""
     wrong, wanted = int(np.count_nonzero(spikes != goal)), int(np.count_nonzero(goal))
@@ -59,7 +79,7 @@ class CompileOptions:
     """The options that the user chose.
 
     `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): for a float network; `mode`: for crossbars;
-    `given`: what is said of the mapping.
+    `given`: what is said of the mapping; `calibrated`: what takes the place of `calibration` where there is none.
     """
 
     chip: Chip
@@ -70,6 +90,7 @@ class CompileOptions:
     granularity: str = "layer"
     mode: str | None = None
     given: Given | None = None
+    calibrated: Calibrated | None = None
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,17 @@ OURS = {kind.name for kind in (Fold, Record, DropDead, Encode, Quantise, Lower, 
 
 def loihi(options: CompileOptions, *, plain: bool = False) -> tuple[Pass, ...]:
     """Return the passes for a chip whose neurons are Loihi's. `plain`: see `Quantise`."""
-    quantise = Quantise(options.weight_bits, options.calibration, options.seed, options.granularity, plain)
+    quantise = Quantise(options.weight_bits, options.calibration, options.seed, options.granularity, plain, _clips(options))
     check = Check(options.calibration, options.seed)
     return (*front(options), quantise, Lower(), DropDead(), balance(options), check)
+
+
+def _clips(options: CompileOptions) -> dict[str, float] | None:
+    """Return the clips that earlier calibration chose for these very options."""
+    known = options.calibrated
+    if known is None or options.calibration is not None or options.granularity != "layer" or str(options.weight_bits) != known.weight_bits:
+        return None
+    return dict(known.clips)
 
 
 def front(options: CompileOptions) -> tuple[Pass, ...]:

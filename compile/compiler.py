@@ -20,7 +20,7 @@ from ..errors import DAMAGE, DoesNotFitError, FormatError, UsageError
 from ..fed import CALIBRATION_SAMPLES, Data, OwnSamples
 from ..hwmodels import chip as chips
 from ..hwmodels.chip import Chip
-from ..network import reference
+from ..network import reference, zoo
 from ..network.model import Encoding, Network
 from ..subset import choose
 from . import modules, pipeline, sources
@@ -111,7 +111,8 @@ class Compilation:
             span = modules.range_of(read.network)
         samples = read.calibration if calibrating is None else _calibrating(calibrating, read.network, span)
         given = given_of(self.mapping, self.pin)
-        return target, read, CompileOptions(chip, self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode, given)
+        how = (self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode, given)
+        return target, read, CompileOptions(chip, *how, None if samples is not None else read.calibrated)
 
     def _check_kept(self, options: CompileOptions, network: Network, mapping: CoreMapping) -> None:
         """Refuse a target, of a plug-in, that does not heed what is said of the mapping."""
@@ -142,7 +143,10 @@ class Compilation:
         self, target: Target, read: Source, options: CompileOptions, stop_after: str | None, dump_dir: Path | None, progress: Progress
     ) -> PipelineResult:
         passes = with_plug_ins(target.passes(options), options)
-        return pipeline.run(read.network, passes, stop_after=stop_after, dump_dir=dump_dir, progress=progress)
+        result = pipeline.run(read.network, passes, stop_after=stop_after, dump_dir=dump_dir, progress=progress)
+        if result.rates is None and options.calibrated is not None:
+            return replace(result, rates=options.calibrated.spread(result.network))
+        return result
 
 
 @checked(
@@ -182,8 +186,9 @@ def compile_network(
     """Compile a network onto a chip.
 
     Args:
-        source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), a `Network`, a `torch.nn.Module` of
-            SpikingJelly, snnTorch or Norse layers (docs/modules.md), or a `nir.NIRGraph`.
+        source: a run folder, the result of `train.fit`, a network file (model.onnx, model.nir), "zoo:NAME" for a network of the
+            package (docs/zoo.md), a `Network`, a `torch.nn.Module` of SpikingJelly, snnTorch or Norse layers (docs/modules.md), or a
+            `nir.NIRGraph`.
         sample: for a module, a batch of samples on which the network's spikes are compared with the module's: (N, ...), or with `events`
             (T, N, ...). The first samples of `data` if None.
         timesteps: time steps per sample, where the source does not give them.
@@ -287,16 +292,24 @@ def read_source(source: Path | str | RunFolder, given: Mapping[str, Any] | None 
     """
     reader, path = reader_of(source)
     read = sources.read(reader, path, given or {}, data)
-    return read if data is not None else replace(read, calibration=_calibration(path.parent / "calibration.safetensors"))
+    if data is not None:
+        return read
+    name = zoo.name_of(source)
+    if name is not None:
+        return replace(read, calibrated=sources.of_zoo(name)[1])
+    return replace(read, calibration=_calibration(path.parent / "calibration.safetensors"))
 
 
 def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
     """Return the module that reads a source, and the file.
 
     Raises:
-        UsageError: no such file, or a suffix that no reader knows.
+        UsageError: no such file, a suffix that no reader knows, or an unknown network of the zoo.
     """
     path = Path(source) if isinstance(source, (str, Path)) else source.folder
+    name = zoo.name_of(source)
+    if name is not None:
+        path = sources.of_zoo(name)[0]
     if path.is_dir():
         path = path / "model.onnx"
     if not path.exists() and (path.parent / "train.json").exists():
@@ -305,7 +318,10 @@ def reader_of(source: Path | str | RunFolder) -> tuple[Any, Path]:
             f"compile_network(module, ...), or spikeloom compile FILE.py:NAME --weights {path.parent / 'model.safetensors'}."
         )
     if not path.exists():
-        raise UsageError(f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a .nir file.")
+        raise UsageError(
+            f"There is no network at {path}. Name a run folder of spikeloom train, a model.onnx or a .nir file, "
+            f"or zoo:NAME for a trained network of the package (spikeloom zoo)."
+        )
     readers = formats.readers()
     for reader in readers.values():
         if path.suffix in reader.SUFFIXES:

@@ -145,9 +145,9 @@ def _summary(instance: Pass) -> str:
 
 
 def _options(instance: Any) -> tuple[str, ...]:
-    """Return a pass's fields in readable form: `name value`, a chip by its name, samples by their number."""
+    """Return a pass's fields that have a repr, in readable form: `name value`, a chip by its name, samples by their number."""
     listed: list[str] = []
-    for one in fields(instance):
+    for one in (f for f in fields(instance) if f.repr):
         value = getattr(instance, one.name)
         shown = value.name if isinstance(value, Chip) else f"of {len(value.values):,} samples" if isinstance(value, Calibration) else value
         listed.append(f"{one.name} {shown}")

@@ -21,12 +21,12 @@ import numpy as np
 from .. import registry
 from ..errors import UsageError
 from ..fed import CALIBRATION_SAMPLES, Data, Fed, Known, Samples
-from ..network import reference
+from ..network import reference, zoo
 from ..network.model import Network, Stage
 from ..subset import choose
-from .pipeline import Calibration
+from .api import Calibrated, Calibration
 
-__all__ = ["Source", "feed", "on_record", "read", "stages"]
+__all__ = ["Source", "feed", "of_zoo", "on_record", "read", "stages"]
 
 STAGE_WORK = 4e9  # synapse updates allowed for measuring the accuracy of one stage, a few seconds
 LEAST_SAMPLES = 32  # the fewest for a meaningful accuracy
@@ -34,11 +34,12 @@ LEAST_SAMPLES = 32  # the fewest for a meaningful accuracy
 
 @dataclass(frozen=True)
 class Source:
-    """A network as read, its calibration samples, and its data."""
+    """A network as read, its calibration samples or what earlier ones gave, and its data."""
 
     network: Network
     calibration: Calibration | None
     fed: Fed[Samples] | None = None
+    calibrated: Calibrated | None = None
 
 
 def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = None) -> Source:
@@ -67,6 +68,19 @@ def read(reader: Any, path: Path, given: Mapping[str, Any], data: Data | None = 
         said = {"levels": fed.levels, "input": kind, "timesteps": fed.timesteps or data.timesteps}
         network = _network(reader, path, {n: v for n, v in said.items() if n in takes and v is not None} | dict(given))
     return _fed(network, fed, f"in {path}", foreign="timesteps" in takes)
+
+
+def of_zoo(name: str) -> tuple[Path, Calibrated]:
+    """Return the file of a network of the zoo, and what its calibration gave.
+
+    Raises:
+        UsageError: an unknown name; the message lists the known ones.
+        FormatError: a file that is missing, or is not the one that its record describes.
+    """
+    entry = zoo.entry(name)
+    entry.check()
+    deployed = entry.deployed
+    return entry.path, Calibrated(deployed.weight_bits, deployed.clips, deployed.rates)
 
 
 def feed(network: Network, data: Data) -> Source:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checked import checked
-from ..compile.deployed import DeployedNetwork, load
+from ..compile.deployed import DeployedNetwork
+from ..compile.loading import load
 from ..errors import UsageError, unknown_name
 from ..network import axes, reference
 from ..network.coding import drawn

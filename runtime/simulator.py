@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from .. import registry
 from ..checked import checked
-from ..compile.deployed import DeployedNetwork, load
+from ..compile.deployed import DeployedNetwork
+from ..compile.loading import load
 from ..compile.targets import api as targets
 from ..errors import MismatchError, SpikeloomWarning, UsageError
 from ..fed import OwnSamples
 from ..hwmodels import chip as chips
-from ..network import reference
+from ..network import reference, zoo
 from ..network.model import Network
 from ..subset import Subset, asked_for
 from . import backends, cautions, documented, energy, host, neurobench, pricing, shards, weights
@@ -156,7 +157,7 @@ def run(
     loads = done.loads.loads(counts)
     latency = energy.latency(deployed, counts, model, loads)
     power = energy.energy(deployed, counts, model, latency.seconds_per_step)
-    if folder is None and not isinstance(network, DeployedNetwork):
+    if folder is None and not isinstance(network, DeployedNetwork) and zoo.name_of(network) is None:
         folder = Path(network).parent
     folder = None if folder is None else Path(folder)
     found = [

@@ -134,7 +134,8 @@ def fit(
         qat_fraction: share of the epochs that train in integers, if weight_bits is given, 0..1; at least one epoch.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`, 0 < qat_lr <= 1.
         validation_fraction: share of the training samples held out to choose the best epoch, 0..1. The test samples are used once.
-        init: a trained run folder, or its model.safetensors, whose weights training starts from; None: random ones, or those of the module.
+        init: a trained run folder, its model.safetensors, or "zoo:NAME", whose weights training starts from; None: random ones, or those
+            of the module.
         device: auto (CUDA if available), cpu or cuda; with weight_bits always the CPU.
         precision: float32, or bf16: torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.

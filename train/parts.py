@@ -18,6 +18,9 @@ from ..data import sets as datasets
 from ..data.dataset import Dataset, load_dataset
 from ..errors import DAMAGE, FormatError, UsageError
 from ..files import read_bytes
+from ..formats import onnx
+from ..network import zoo
+from ..network.model import Convolution
 from . import methods, networks, own_module
 from .distributed import World
 from .layers import SpikingNetwork
@@ -185,18 +188,15 @@ def load_init(model: Model, source: Path) -> None:
 
     Args:
         model: any network.
-        source: a run folder, or its model.safetensors.
+        source: a run folder, its model.safetensors, or zoo:NAME for a fully connected float network of the package.
 
     Raises:
         FormatError: there is none, or it is damaged.
         UsageError: it belongs to another network; the message names the tensor.
     """
     path = source / WEIGHTS if source.is_dir() else source
-    content = read_bytes(path, "the weights to start from", "Name a finished run, or its model.safetensors, with --init.")
-    try:
-        tensors: Mapping[str, torch.Tensor] = load(content)
-    except (SafetensorError, *DAMAGE) as error:
-        raise FormatError(f"{path} is damaged or no safetensors file: {error}. Name a finished run with --init.") from error
+    name = zoo.name_of(source)
+    tensors = _saved(path) if name is None else _of_zoo(name)
     take_gates(model, tensors)
     try:
         load_state(model, tensors)
@@ -204,3 +204,35 @@ def load_init(model: Model, source: Path) -> None:
         raise UsageError(
             f"{path} has the weights of another network: {error}. Start from a run of the same network with the same options."
         ) from error
+
+
+def _saved(path: Path) -> Mapping[str, torch.Tensor]:
+    """Read the weights of a run."""
+    content = read_bytes(path, "the weights to start from", "Name a finished run, or its model.safetensors, with --init.")
+    try:
+        return load(content)
+    except (SafetensorError, *DAMAGE) as error:
+        raise FormatError(f"{path} is damaged or no safetensors file: {error}. Name a finished run with --init.") from error
+
+
+def _of_zoo(name: str) -> Mapping[str, torch.Tensor]:
+    """Return the weights of a network of the zoo by their names in a network of ours.
+
+    Raises:
+        UsageError: its file has integers, or normalisations that export folded into the weights.
+    """
+    entry = zoo.entry(name)
+    entry.check()
+    network = onnx.read(entry.path)
+    if network.is_integer or any(isinstance(p.synapses, Convolution) for p in network.projections):
+        why = "integers of the chip" if network.is_integer else "normalisations folded into its weights"
+        raise UsageError(
+            f"{zoo.PREFIX}{name} has no weights to start from: its file has {why}. Train it again and name that run: "
+            f"{entry.training.command}"
+        )
+    tensors: dict[str, torch.Tensor] = {}
+    for population in network.spiking:
+        for number, projection in enumerate(network.inputs_of(population.name)):
+            dense = torch.from_numpy(projection.synapses.to_dense().astype("float32"))
+            tensors[f"layers.{population.name}.connections.{number}.op.weight"] = dense
+    return tensors

@@ -58,7 +58,7 @@ class TrainSettings:
         qat_fraction: the share of the epochs that do so, at least one epoch.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`.
         validation_fraction: the share of the training samples held out.
-        init: a trained run, or its model.safetensors, whose weights training starts from; None: random ones.
+        init: a trained run, its model.safetensors, or zoo:NAME, whose weights training starts from; None: random ones.
         device: "auto": CUDA if available, else the CPU; with weight_bits always the CPU, the only device with the integer arithmetic.
         precision: "bf16": torch's autocast to bfloat16; weights and optimiser stay float32.
         compile: whether torch.compile builds the training step.

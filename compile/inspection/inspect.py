@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ...checked import checked
 from ...errors import UsageError, unknown_name
 from ...network.model import Population
-from ..deployed import DeployedNetwork, load
+from ..deployed import DeployedNetwork
+from ..loading import load
 from ..mapping.build import RESOURCES
 from ..mapping.given import said_cores
 from ..mapping.load import RESOURCES as ALL

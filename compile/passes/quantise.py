@@ -8,7 +8,7 @@ since none of them runs without the others. Memoryless threshold units are left 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -46,7 +46,8 @@ Streams = dict[str, NDArray[Any]]
 class Quantise:
     """Choose registers population by population. Without `calibration`, weights are scaled by their largest magnitude.
 
-    `plain`: exponents of 0 only and biases shifted left by 6, for formats that have no others.
+    `plain`: exponents of 0 only and biases shifted left by 6, for formats that have no others. `clips`: by layer, the share of the largest
+    magnitude that calibration chose before; used where there is no `calibration` now.
     """
 
     name: ClassVar[str] = "quantise"
@@ -56,6 +57,7 @@ class Quantise:
     seed: int = 0
     granularity: str = "layer"
     plain: bool = False
+    clips: dict[str, float] | None = field(default=None, repr=False)
 
     @property
     def bits(self) -> Bits:
@@ -85,8 +87,11 @@ class Quantise:
         integer, changes = network, list[str]()
         for population in network.spiking:
             if isinstance(population.neuron, LIF):
-                integer = self._install(integer, network, population, population.neuron, 1.0)
-                changes.append(_describe(integer, population.name, 1.0))
+                clip = (self.clips or {}).get(population.name, 1.0)
+                integer = self._install(integer, network, population, population.neuron, clip)
+                changes.append(_describe(integer, population.name, clip))
+        if self.clips:
+            return PassResult(integer, (*changes, "clips as recorded with the network"), _lost(network, integer))
         unknown = "No calibration samples: weights scaled by their largest magnitude, rates unknown."
         return PassResult(integer, tuple(changes), (unknown, *_lost(network, integer)))
 

@@ -41,6 +41,7 @@ def test_a_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     assert (site / "spikeloom/py.typed").exists()
     assert {"loihi", "loihi2", "truenorth"} <= {chip["name"] for chip in json.loads(run("-m", "spikeloom", "hw", "list", "--json"))}
     assert json.loads(run("-m", "spikeloom", "recipes", "gradr-cifar10-5", "--json"))["accuracy"] == 92.03
+    assert "as claimed" in run("-m", "spikeloom", "zoo", "digits-gradr-10", "--check")
     run("-m", "spikeloom", "train", "--data", "digits", "--hidden", "40", "--epochs", "6", "--out", "run")
     run("-m", "spikeloom", "compile", "run")
     run("-m", "spikeloom", "run", "run/model.loom", "--samples", "50", "--check")
