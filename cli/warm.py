@@ -59,6 +59,18 @@ def _map() -> None:
     from ..compile import compile_network
 
     compile_network(network(0.5, "rate"), chip=small_cores())
+    compile_network(_ring(), chip=small_cores(), effort="fast")
+
+
+def _ring() -> Network:
+    """Return a layer whose neurons share sources with their neighbours, which the mapping orders by them."""
+    from ..network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses
+
+    size = 96
+    near = (np.arange(size)[:, None] - np.arange(size)) % size < 6
+    populations = (Population("input", (size,), None), Population("ring", (size,), IntegerLIF(4095, 2047, 60)))
+    projection = Projection("p", "input", "ring", Synapses.from_dense(9 * near.astype(np.int32)), 0, 8)
+    return Network(populations, (projection,), 4, InputSpec(1, 1.0, "rate"))
 
 
 def _simulate() -> None:
