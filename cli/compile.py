@@ -51,6 +51,9 @@ def compile_(
     granularity: Annotated[str, typer.Option(help="layer: one weight exponent per layer; channel: up to four.")] = "layer",
     max_chips: Annotated[int | None, typer.Option("--chips", help="Most chips it may use [default: all of the chip's system].")] = None,
     effort: Annotated[str, typer.Option(help="Most work to spend on the mapping: fast, default or best.")] = "default",
+    objective: Annotated[
+        str, typer.Option(help="What the mapping makes small: messages, or latency or energy, of a step under the chip's model.")
+    ] = "messages",
     mapping: Annotated[
         Path | None, typer.Option(help="Neurons on cores, of all or of some: .csv or .json, as export --to mapping writes, or a .loom.")
     ] = None,
@@ -107,6 +110,7 @@ def compile_(
         data=samples,
         mapping=mapping,
         pin=pinned(pin or []),
+        objective=objective,  # pyright: ignore[reportArgumentType]
     )
     if stop_after is not None:
         _show_passes(asked.run_passes(stop_after=stop_after, dump_dir=dump_dir), stop_after, dump_dir, as_json)
@@ -116,7 +120,7 @@ def compile_(
     path = deployed.save(out or folder_of(source) / "model.loom")
     if source.is_dir() and path == source / "model.loom" and data is None and not chosen:
         options = {"target": target, "chip": chip, "encoding": encoding, "weight_bits": weight_bits, "granularity": granularity}
-        options |= {"seed": seed, "max_chips": max_chips, "mode": mode, "effort": effort}
+        options |= {"seed": seed, "max_chips": max_chips, "mode": mode, "effort": effort, "objective": objective}
         write_asked(source, options, shlex.join(["spikeloom", *sys.argv[1:]]), deployed.digest)
     _show(deployed, path, data, explain, as_json)
 

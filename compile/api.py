@@ -13,6 +13,7 @@ from ..checked import check_fields
 from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from ..subset import choose
+from .mapping.api import Objective
 from .mapping.given import Given
 
 __all__ = ["Calibration", "Calibrated", "CompileOptions", "Pass", "PassResult", "Rates", "differing"]
@@ -79,7 +80,8 @@ class CompileOptions:
     """The options that the user chose.
 
     `encoding` None: the chip's first; `weight_bits`, `granularity` (layer, channel): for a float network; `mode`: for crossbars;
-    `given`: what is said of the mapping; `calibrated`: what takes the place of `calibration` where there is none.
+    `given`: what is said of the mapping; `calibrated`: what takes the place of `calibration` where there is none; `objective`: what the
+    mapping makes small.
     """
 
     chip: Chip
@@ -91,6 +93,7 @@ class CompileOptions:
     mode: str | None = None
     given: Given | None = None
     calibrated: Calibrated | None = None
+    objective: Objective = "messages"
 
 
 @dataclass(frozen=True)

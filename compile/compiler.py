@@ -28,7 +28,7 @@ from .api import Calibration, CompileOptions
 from .chain import with_plug_ins
 from .deployed import DeployedNetwork
 from .files.mapping import Pins, Placed, given_of
-from .mapping.api import Effort, check_effort
+from .mapping.api import Effort, Objective, check_effort, check_objective
 from .mapping.build import RESOURCES
 from .mapping.build import Mapping as CoreMapping
 from .mapping.progress import Progress, quiet
@@ -74,6 +74,7 @@ class Compilation:
     events: bool = False
     mapping: Placed | None = None
     pin: Pins | None = None
+    objective: Objective = "messages"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -111,13 +112,20 @@ class Compilation:
             span = modules.range_of(read.network)
         samples = read.calibration if calibrating is None else _calibrating(calibrating, read.network, span)
         given = given_of(self.mapping, self.pin)
+        check_objective(self.objective, chip)
+        if given is not None and self.objective != "messages":
+            raise UsageError(
+                f"--objective {self.objective} searches for a mapping, and --mapping and --pin give one. Leave the one or the others out."
+            )
         how = (self.encoding, self.weight_bits, samples, self.seed, self.granularity, self.mode, given)
-        return target, read, CompileOptions(chip, *how, None if samples is not None else read.calibrated)
+        return target, read, CompileOptions(chip, *how, None if samples is not None else read.calibrated, self.objective)
 
     def _check_kept(self, options: CompileOptions, network: Network, mapping: CoreMapping) -> None:
-        """Refuse a target, of a plug-in, that does not heed what is said of the mapping."""
+        """Refuse a target that does not heed what is said of the mapping."""
         if options.given is not None and not options.given.settled(network, options.chip).kept_by(mapping.core_of):
             raise UsageError(f"The target {self.target} does not keep to a given mapping. Leave --mapping and --pin out.")
+        if mapping.objective != options.objective:
+            raise UsageError(f"The target {self.target} maps its cores in one way, not for {options.objective}. Leave --objective out.")
 
     def _read(self) -> Source:
         """Return the network of the source."""
@@ -181,6 +189,7 @@ def compile_network(
     value_range: tuple[float, float] | None = None,
     mapping: Placed | None = None,
     pin: Pins | None = None,
+    objective: Objective = "messages",
     progress: Progress = quiet,
 ) -> DeployedNetwork:
     """Compile a network onto a chip.
@@ -215,13 +224,16 @@ def compile_network(
             of each of its neurons, -1 for one that is left to the mapper. Every limit is checked, and the mapping is priced like any other.
         pin: by layer the cores that its neurons are on, such as {"hidden1": range(8)} or {"hidden1": "0-7"}; other layers have cores of
             their own.
+        objective: what the mapping makes small: `messages`, or `latency` or `energy`, the modelled time or dynamic energy of a step under
+            the chip's own model at the rates of the calibration samples; on as many chips as the mapping for messages takes.
         progress: called now and then with the current stage (a pass, filling cores, refinement, placement) and the share completed.
 
     Returns:
         The deployed network; `.save("model.loom")` writes it.
 
     Raises:
-        UsageError: an unknown target, chip, encoding or effort, or a mapping of layers or cores that do not exist.
+        UsageError: an unknown target, chip, encoding, effort or objective, an objective that the chip's model does not price, or a
+            mapping of layers or cores that do not exist.
         FormatError: a damaged file, one of another format, or one of a newer version.
         NetworkError: a layer that could never work, or a layer of a module that cannot be imported; it is named.
         MismatchError: a module whose network does not produce the same spikes; the first layer that differs is named.
@@ -246,6 +258,7 @@ def compile_network(
         events=events,
         mapping=mapping,
         pin=pin,
+        objective=objective,
     )
     return made.deploy(effort=effort, dump_dir=None if dump_dir is None else Path(dump_dir), progress=progress)
 

@@ -222,11 +222,17 @@ def _document(deployed: DeployedNetwork) -> Document:
         "target": deployed.target,
         "chip": deployed.chip.model_dump(),
         "crossbars": None if deployed.crossbars is None else deployed.crossbars.mode,
-        "mapping": {n: getattr(deployed.mapping, n) for n in _MAPPING_FIGURES},
+        "mapping": _mapping_document(deployed.mapping),
         "passes": [asdict(r) for r in deployed.passes],
         "warnings": list(deployed.warnings),
         "drift": dict(deployed.drift),
     }
+
+
+def _mapping_document(mapping: Mapping) -> Document:
+    """Return the figures of a mapping; its objective only where it is not messages, as in files from before there were others."""
+    figures = {n: getattr(mapping, n) for n in _MAPPING_FIGURES}
+    return figures if mapping.objective == "messages" else figures | {"objective": mapping.objective}
 
 
 def _rebuild(document: Document, arrays: Arrays) -> DeployedNetwork:
@@ -250,6 +256,7 @@ def _rebuild(document: Document, arrays: Arrays) -> DeployedNetwork:
 
 def _mapping(document: dict[str, Any], arrays: Arrays, network: Network, chip: Chip) -> Mapping:
     figures = {n: document[n] for n in _MAPPING_FIGURES if n != "changes"}
+    figures |= {} if "objective" not in document else {"objective": str(document["objective"])}  # left out where it is messages
     changes = tuple(map(str, document["changes"]))
     core_of, slot_of, tile_of, chip_of, load_, rates = (arrays[f"mapping.{n}"] for n in ARRAYS)
     cores = len(slot_of)

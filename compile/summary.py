@@ -133,6 +133,7 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
         "messages_bound": mapping.messages_bound,
         "hops_per_message": mapping.hops_per_message,
         "strategy": mapping.strategy,
+        "objective": mapping.objective,
         "changes": list(mapping.changes),
     }
 

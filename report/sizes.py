@@ -181,4 +181,5 @@ class MappingFound(Section):
     messages_bound: Amount | None = None
     hops_per_message: Amount
     strategy: str | None = None
+    objective: str = "messages"
     changes: list[str] = Field(default_factory=list[str])

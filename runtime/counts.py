@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.load import LAYOUTS, layouts, local_numbers
-from ..compile.mapping.one_core import bits_by_format
+from ..compile.mapping.formats import dense_synapses
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 from ..report.sizes import TrafficTable
@@ -143,21 +142,10 @@ def sops_of_cores(deployed: DeployedNetwork) -> Any:
 
 def dense_sops_of_cores(deployed: DeployedNetwork) -> Any:
     """Return those of them that are read from entries of the dense format, which models may price apart, (cores, sources)."""
-    wiring, cores, on_core = deployed.wiring, deployed.mapping.cores, deployed.mapping.core_of
-    shape = (cores, wiring.outside + wiring.neurons)
-    if deployed.crossbars is not None or not any(f.name == "dense" for f in deployed.chip.formats):
-        return sp.csr_array(shape, dtype=np.int64)
-    pointers, targets = wiring.by_group
-    group, core = np.repeat(np.arange(pointers.size - 1), np.diff(pointers)), on_core[targets]
-    local = local_numbers(on_core, cores)
-    kept = np.lexsort((local[targets], group, core))
-    group, core = group[kept], core[kept]
-    starts = np.flatnonzero(np.diff(group, prepend=-1) | np.diff(core, prepend=-1))
-    counts = np.diff(starts, append=group.size)
-    chosen = bits_by_format(starts, counts, local[targets[kept]], layouts(wiring.weight_bits, deployed.chip)).argmin(axis=0)
-    kinds = np.array([LAYOUTS.index(f.name) for f in deployed.chip.formats])[chosen]
-    dense = kinds == LAYOUTS.index("dense")
-    return sp.csr_array((counts[dense], (core[starts][dense], group[starts][dense] // wiring.most_kinds)), shape=shape)
+    wiring, on_core = deployed.wiring, deployed.mapping.core_of
+    if deployed.crossbars is not None:
+        return sp.csr_array((deployed.mapping.cores, wiring.outside + wiring.neurons), dtype=np.int64)
+    return dense_synapses(wiring, on_core, deployed.chip)
 
 
 def _events(crossbars: Crossbars, fired: Float) -> Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ...hwmodels.chip import Chip
 from ...network.model import Network
 from . import bounds, load
-from .api import Effort, Partition
+from .api import Effort, Objective, Partition, check_objective
 from .given import Given, Settled
 from .load import Wiring, core_loads
 from .partition import partition
@@ -31,7 +32,7 @@ class Mapping:
     `tile_of`: (cores, 2) its column and row on the mesh of its chip, `chip_of`: (cores,) that chip; `load`: (cores, 4) how much
     each core uses of RESOURCES; `rates`: (sources,) messages per step of each source; then messages per step, hops per message (within
     chips and from chip to chip together), and lower bounds; `strategy`: how the partition was found; `changes`: other remarks for
-    the user.
+    the user; `objective`: what it was to make small.
     """
 
     core_of: Int
@@ -46,6 +47,7 @@ class Mapping:
     hops_per_message: float
     strategy: str = "layers"
     changes: tuple[str, ...] = ()
+    objective: str = "messages"
 
     @property
     def cores(self) -> int:
@@ -67,6 +69,7 @@ def build(
     seed: int = 0,
     progress: Progress = quiet,
     given: Given | None = None,
+    objective: Objective = "messages",
 ) -> Mapping:
     """Map an integer network onto a chip.
 
@@ -76,23 +79,39 @@ def build(
         seed: of the partition's refinement and the placement's annealing.
         progress: called now and then with the current stage and the share of it that is complete.
         given: what the user says of the mapping.
+        objective: what the mapping makes small: messages, or the modelled time (`latency`) or energy of a step under the chip's model.
 
     Raises:
-        UsageError: an unknown effort, or a mapping of other neurons.
+        UsageError: an unknown effort or objective, one that the chip does not price, or a mapping of other neurons.
         DoesNotFitError: layer, limit, need and a way out are named.
     """
+    check_objective(objective, chip)
     wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders])).stored_on(chip)
     said = None if given is None else given.settled(network, chip)
     if said is None:
         parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed, progress=progress)
     else:
         parts = partition_given(wiring, chip, said, effort=effort, seed=seed, progress=progress)
+    placed = None if said is None else _placed(said, chip)
+    if objective != "messages" and wiring.neurons:
+        parts, placed = _searched(objective)(wiring, chip, parts, effort, seed, progress)
     parts = replace(parts, changes=(*parts.changes, *_widened(network, chip)))
     load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
     least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
     progress("placement", 0.0)
-    placed = None if said is None else _placed(said, chip)
-    return placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed, placed=placed)
+    made = placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed, placed=placed)
+    return replace(made, objective=objective)
+
+
+def _searched(objective: Objective) -> Callable[[Wiring, Chip, Partition, Effort, int, Progress], tuple[Partition, Placement]]:
+    """Return the search for an objective."""
+    if objective == "latency":
+        from .latency import shortest  # numba takes a while to import
+
+        return shortest
+    from .frugal import least_energy
+
+    return least_energy
 
 
 def _placed(said: Settled, chip: Chip) -> Placement | None:

@@ -74,15 +74,44 @@ def place(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effor
         UsageError: an unknown effort.
     """
     check_effort(effort)
-    cores = len(entering)
+    slots, places = _room(chip, len(entering))
+    return _at(slots[_search(between, entering, places, chip, seed, effort)], chip)
+
+
+def places_tried(between: Traffic, entering: Float, chip: Chip, *, seed: int = 0, effort: Effort = "default") -> Iterator[Placement]:
+    """Yield placements whose steps differ: that of `place`, those on the fewest tiles of a few areas, and the starting ones.
+
+    Arguments and errors are those of `place`.
+    """
+    yield place(between, entering, chip, seed=seed, effort=effort)
+    cores, held = len(entering), chip.mesh.cores_per_tile
+    slots, places = _room(chip, cores)
+    if cores == 1:
+        return
+    needed = -(-cores // held) * held
+    for area in _areas(places, needed) if needed <= len(places) else []:
+        inside = area[np.lexsort((area, np.abs(places[area] - np.asarray(chip.mesh.entry)).sum(axis=1)))][:needed]
+        inside.sort()
+        yield _at(slots[inside[_search(between, entering, places[inside], chip, seed, "fast")]], chip)
+    for start in starts(symmetric(between), places):
+        yield _at(slots[start], chip)
+
+
+def _room(chip: Chip, cores: int) -> tuple[Int, Int]:
+    """Return the slots for a number of cores, and their places.
+
+    Raises:
+        DoesNotFitError: more cores than the system has.
+    """
     if chip.chips_for(cores) > chip.chips:
         raise DoesNotFitError(
             f"The network needs {chip.chips_for(cores):,} {chip.name} chips for {cores:,} cores; {chip.chips:,} may be used, with "
             f"{chip.cores_available:,} cores. Try more --chips, a higher sparsity or a smaller network."
         )
-    slots, places = slots_in_use(chip, cores)
-    found = _search(between, entering, places, chip, seed, effort)
-    slot_of = slots[found]
+    return slots_in_use(chip, cores)
+
+
+def _at(slot_of: Int, chip: Chip) -> Placement:
     held = chip.limit("cores")
     return Placement(slot_of, slot_positions(chip)[slot_of % held], slot_of // held)
 

@@ -62,7 +62,8 @@ class Target(Protocol):
 
         Args:
             rates: per population, spikes (or payloads) per neuron and time step.
-            options: with the chip, the seed, and what the user says of the mapping (`given`), which the compiler checks afterwards.
+            options: with the chip, the seed, what the user says of the mapping (`given`), and what the mapping is to make small
+                (`objective`); the compiler checks afterwards that it was heeded.
             effort: how much work goes into it.
             progress: called now and then with the current stage and the share of it that is complete.
 

@@ -62,7 +62,8 @@ class Lava:
 
     def map(self, network: Network, rates: Rates, options: CompileOptions, effort: Effort, progress: Progress) -> Mapped:
         """Fill cores with neurons and their incoming synapses."""
-        return Mapped(build(network, rates, options.chip, effort=effort, seed=options.seed, progress=progress, given=options.given))
+        chip, seed, objective = options.chip, options.seed, options.objective
+        return Mapped(build(network, rates, chip, effort=effort, seed=seed, progress=progress, given=options.given, objective=objective))
 
 
 TARGET = Lava()

@@ -1,0 +1,169 @@
+"""What a step of a partition is expected to take and to cost, under the chip's own model, from the mean rates of its sources.
+
+The same terms as a run's (`runtime/step_times.py`, `runtime/energy.py`), with mean loads in place of those of single steps. Cores are
+busy with two kinds of work: sending (updates, spikes, messages out) and receiving (messages in, synaptic operations).
+
+    step = barrier + F(slowest core, busiest link, longest route)
+    slowest core = max over cores of  sending + receiving,  with "queue" of  max(sending, receiving)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hwmodels.chip import Chip
+from .formats import dense_synapses
+from .load import Wiring
+from .place import Placement, traffic
+from .system import chip_positions, entries, hop_parts, hops_of_all, joint_places, link_loads
+
+__all__ = ["CoreTimes", "StepModel", "StepTime"]
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+
+
+class CoreTimes(NamedTuple):
+    """Nanoseconds of each core in a step, (cores,): sending, receiving, and the messages that enter it through its port."""
+
+    sending: Float
+    receiving: Float
+    port: Float
+
+
+class StepTime(NamedTuple):
+    """The parts of a step in nanoseconds."""
+
+    barrier: float
+    core: float
+    link: float
+    route: float
+    total: float
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """The model of a chip, applied to the partitions of a wiring.
+
+    `active`: (neurons,) the share of the steps in which the update of a neuron is an active one; None: all of them, the upper end.
+    """
+
+    wiring: Wiring
+    chip: Chip
+    active: Float | None = None
+
+    @property
+    def conditions(self) -> str:
+        """Say under what the figures hold."""
+        known = (
+            "mean rates of the calibration samples" if (self.wiring.rates != 1.0).any() else "no rates known: every source at every step"
+        )
+        return f"model {self.chip.name}, {known}"
+
+    @cached_property
+    def update(self) -> Float:
+        """Nanoseconds that each neuron keeps its core busy in a step wherever it is, (neurons,): its update and its spikes."""
+        times, share = self.chip.time, np.ones(self.wiring.neurons) if self.active is None else self.active
+        busy = share * times.neuron_update_active.value + (1.0 - share) * times.neuron_update_inactive.value
+        out = 0.0 if times.spike_out is None else times.spike_out.value
+        return busy + self.wiring.rates[self.wiring.outside :] * out
+
+    @property
+    def message_in(self) -> float:
+        """Nanoseconds in which a message is received."""
+        return 0.0 if self.chip.time.message_in is None else self.chip.time.message_in.value
+
+    @property
+    def port(self) -> float:
+        """Nanoseconds for which a message occupies the port of a core, 0 where links never hold up a step."""
+        return self.chip.time.message_out.value if self.chip.time.links == "shared" else 0.0
+
+    @property
+    def toll(self) -> float:
+        """Nanoseconds by which a message from off chip lengthens the step on the links by which it enters: two share the load."""
+        times = self.chip.time
+        if times.links == "free" or times.overlap != "sum":
+            return 0.0
+        return (times.hop_horizontal.value + times.hop_vertical.value) / 4.0
+
+    def synapse_times(self, core_of: Int) -> Float:
+        """Return the mean nanoseconds of a synaptic operation of each source, (sources,): its formats on the cores of this partition."""
+        times, fan_out = self.chip.time, np.maximum(self.wiring.fan_out, 1)
+        if times.synaptic_op_dense is None:
+            return np.full(len(fan_out), times.synaptic_op.value)
+        dense = np.asarray(dense_synapses(self.wiring, core_of, self.chip).sum(axis=0)).ravel()
+        return times.synaptic_op.value + dense / fan_out * (times.synaptic_op_dense.value - times.synaptic_op.value)
+
+    def core_times(self, core_of: Int) -> CoreTimes:
+        """Return the times of every core of a partition."""
+        wiring, times, cores = self.wiring, self.chip.time, int(core_of.max(initial=0)) + 1
+        sources, targets = wiring.core_pairs(core_of)
+        inside = wiring.rates[wiring.outside :] * wiring.reach(core_of)[wiring.outside :]
+        received = np.bincount(targets, weights=wiring.rates[sources], minlength=cores).astype(np.float64)
+        operations = np.bincount(core_of[wiring.rows], weights=wiring.rates[wiring.sources], minlength=cores) * times.synaptic_op.value
+        if times.synaptic_op_dense is not None:
+            dense = dense_synapses(wiring, core_of, self.chip) @ wiring.rates
+            operations = operations + dense * (times.synaptic_op_dense.value - times.synaptic_op.value)
+        sending = np.bincount(core_of, weights=self.update + inside * times.message_out.value, minlength=cores)
+        return CoreTimes(sending.astype(np.float64), received * self.message_in + operations, received * self.port)
+
+    def slowest(self, found: CoreTimes) -> float:
+        """Return the nanoseconds of the slowest core."""
+        if self.chip.time.overlap == "queue":
+            return float(np.maximum(found.sending, found.receiving).max(initial=0.0))
+        return float((found.sending + found.receiving).max(initial=0.0))
+
+    def unplaced(self, core_of: Int) -> float:
+        """Return the nanoseconds of a step on the fewest tiles, without the ways of messages between tiles."""
+        found = self.core_times(core_of)
+        tiles = -(-len(found.sending) // self.chip.mesh.cores_per_tile)
+        barrier = self.chip.time.barrier(min(tiles, self.chip.tiles), self.chip.tiles).value
+        return barrier + self._joined(self.slowest(found), float(found.port.max(initial=0.0)), 0.0)
+
+    def _joined(self, core: float, link: float, route: float) -> float:
+        link = link if self.chip.time.links == "shared" else 0.0
+        return core + link + route if self.chip.time.overlap == "sum" else max(core, link, route)
+
+    def step(self, core_of: Int, placed: Placement) -> StepTime:
+        """Return the time of a step of a partition that is placed on the chip."""
+        times, chip = self.chip.time, self.chip
+        between, entering = traffic(self.wiring, core_of)
+        places = joint_places(chip, placed.tile_of, placed.chip_of)
+        crossing = times.hop_horizontal.value if chip.system is None else chip.system.hop_time.value
+        hops = times.hop_horizontal.value, times.hop_vertical.value, crossing
+        busiest = link_loads(between, entering, places, chip).busiest(chip, (*hops, times.message_out.value)).time
+        senders, receivers, _ = entries(between)
+        fed = np.flatnonzero(entering)
+        ways = hop_parts(places[senders], places[receivers], chip), hop_parts(np.asarray(chip.mesh.entry), places[fed], chip)
+        route = float((np.concatenate(ways) @ np.asarray(hops)).max(initial=0.0))
+        core, barrier = self.slowest(self.core_times(core_of)), self._barrier(placed, crossing)
+        return StepTime(barrier, core, busiest, route, barrier + self._joined(core, busiest, route))
+
+    def _barrier(self, placed: Placement, crossing: float) -> float:
+        tiles = np.unique(np.column_stack([placed.chip_of, placed.tile_of]), axis=0)
+        within = self.chip.time.barrier(int(np.bincount(tiles[:, 0]).max()), self.chip.tiles).value
+        chips = int(placed.chip_of.max()) + 1
+        far = int(chip_positions(self.chip)[:chips].sum(axis=1).max())
+        return within + (2 * far * crossing if chips > 1 else 0.0)
+
+    def picojoules(self, core_of: Int, placed: Placement) -> float:
+        """Return the dynamic energy of a step: synaptic operations, updates, spikes, messages and hops."""
+        wiring, prices = self.wiring, self.chip.energy
+        share = np.ones(wiring.neurons) if self.active is None else self.active
+        between, entering = traffic(wiring, core_of)
+        places = joint_places(self.chip, placed.tile_of, placed.chip_of)
+        crossing = 0.0 if self.chip.system is None else self.chip.system.hop_energy.value
+        hops = hops_of_all(between, entering, places, self.chip)
+        total = float((wiring.rates * wiring.fan_out).sum()) * prices.synaptic_op.value
+        if prices.synaptic_op_dense is not None:
+            dense = float((dense_synapses(wiring, core_of, self.chip) @ wiring.rates).sum())
+            total += dense * (prices.synaptic_op_dense.value - prices.synaptic_op.value)
+        total += float((share * prices.neuron_update_active.value + (1.0 - share) * prices.neuron_update_inactive.value).sum())
+        total += float(wiring.rates[wiring.outside :].sum()) * prices.spike_out.value
+        total += float(between.sum() + entering.sum()) * prices.message_out.value
+        return total + float(np.dot(hops, (prices.hop_horizontal.value, prices.hop_vertical.value, crossing)))
