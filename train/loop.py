@@ -30,6 +30,7 @@ from .feed import Feed
 from .methods.api import Method, Pruning
 from .metrics import METRICS
 from .model import IntegerPart, Model
+from .narrow import narrowed
 from .optimizers import outer_of
 from .progress import Clock, ProgressCallback
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
@@ -85,7 +86,9 @@ class Trainer:
         self.loss = loss_of(settings, own)
         self.augment = augmentation_of(settings, own, dataset)
         self.schedule = schedule_of(settings, own)
-        self.runner: Callable[[Tensor], Tensor] = compiled(model) if settings.compile else model
+        self.runner: Callable[[Tensor], Tensor] = model if method.rewires else narrowed(model)
+        if settings.compile:
+            self.runner = compiled(model)
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Best] = {}

@@ -70,7 +70,13 @@ class Method(Protocol):
     A module in this folder has  Options  and  build(model: Prunable, settings: Goal, options) -> Method.
 
     A method that is trained by other optimisers too has `own_update` = "" and `step_by`, see `Pruning`.
+
+    Attributes:
+        rewires: whether the live synapses change in training; where they do not, neurons that take no part are left out of the steps.
     """
+
+    @property
+    def rewires(self) -> bool: ...
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -132,9 +138,11 @@ class Pruning:
         COUNTERS: names of the whole numbers that are.
         remedy: what to do if a layer dies out, for messages.
         own_update: why no other optimiser can take the place of the method's Adam; empty: one can, by `step_by`.
+        rewires: see `Method`.
     """
 
     own_update: str = "has an update of its own"
+    rewires: bool = True
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 
