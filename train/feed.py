@@ -1,4 +1,4 @@
-"""Feeding samples to the network: kept as bytes, on the device where they fit, and converted to real numbers one batch at a time."""
+"""Feeding samples to the network: as bytes, on the device where they fit, and converted to real numbers one batch at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from .evaluate import inputs_of
 __all__ = ["Feed"]
 
 SHARE_OF_MEMORY = 0.5  # largest share of the device's free memory that the samples may occupy
+CHUNK = 1 << 26  # bytes that are read at a time on their way to the device
 
 
 class Feed:
     """A split's samples, from which `take` makes batches.
 
-    The bytes are kept on the device if they occupy less than half of its free memory, otherwise in pinned host memory, from which a
-    batch is copied while the device still works on the previous one.
+    The bytes are kept on a CUDA device if they occupy less than half of its free memory. Otherwise, and on the CPU, they stay where they
+    are, and a batch's rows are read for each step: from memory, or from the file where that is mapped, which needs no room for all of them.
+    To a device they go by pinned memory, while it still works on the batch before.
 
     Args:
         split: the samples, uint8 (N, *shape).
@@ -28,11 +30,10 @@ class Feed:
     """
 
     def __init__(self, split: Split, levels: int, device: torch.device) -> None:
-        values, labels = torch.from_numpy(split.values.copy()), torch.from_numpy(split.labels.copy())
-        self.levels, self.device = levels, device
-        self.resident = device.type == "cpu" or values.numel() < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
-        self.values = values.to(device) if self.resident else values.pin_memory()
-        self.labels = labels.to(device)
+        self.levels, self.device, self.rows = levels, device, split.values
+        self.resident = device.type != "cpu" and _fits(int(np.prod(self.rows.shape, dtype=np.int64)), device)
+        self.values = _loaded(self.rows, device) if self.resident else None
+        self.labels = torch.from_numpy(split.labels.copy()).to(device)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,9 +49,28 @@ class Feed:
         Returns:
             x: float32 (n, *shape), images with the channels last in memory on CUDA; labels: int64 (n,).
         """
-        there = indices.to(self.device, non_blocking=True)
-        values = self.values[there] if self.resident else self.values[indices].pin_memory().to(self.device, non_blocking=True)
+        if self.values is not None:
+            there, values = indices, self.values[indices]
+        else:
+            there, values = self._sent(indices), self._sent(torch.from_numpy(self.rows[indices.numpy()]))
         x = inputs_of(values, self.levels, integer=integer)
         if x.dim() == 4 and self.device.type == "cuda":
             x = x.contiguous(memory_format=torch.channels_last)
         return x, self.labels[there]
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of the host on the device, without waiting."""
+        return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    return device.type != "cuda" or size < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+
+
+def _loaded(rows: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Copy samples to a device, a few at a time: a file that is mapped is never in memory as a whole."""
+    values = torch.empty(rows.shape, dtype=torch.uint8, device=device)
+    many = max(1, CHUNK // max(1, int(np.prod(rows.shape[1:], dtype=np.int64))))
+    for begin in range(0, len(rows), many):
+        values[begin : begin + many] = torch.from_numpy(np.array(rows[begin : begin + many])).to(device)
+    return values

@@ -131,7 +131,7 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
     if isinstance(trainer.model, OwnModule):
         trainer.model.load_state_dict(last.state)  # the user goes on with what was chosen
     if world.is_first:
-        run = _hand_over(trainer, model, last, run, platform.record(world.size))
+        run = _hand_over(trainer, model, last, run, platform.record(world.size, world.device.type))
     world.wait()
     return run
 
@@ -155,8 +155,15 @@ def _hand_over(trainer: Trainer, model: Model, best: Best, run: TrainedRun, wher
         write_bytes(folder / MODEL, content)
         said = network.reading.warnings if network.reading else ()
     run = replace(run, warnings=(*run.warnings, *said))
-    write_json(folder / SUMMARY, _summary(run) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]})
+    write_json(
+        folder / SUMMARY, _summary(run) | _graph(trainer) | {"platform": dict(where), "warnings": [*trainer.warnings, *run.warnings]}
+    )
     return run
+
+
+def _graph(trainer: Trainer) -> dict[str, int]:
+    """Return how often a step was recorded as a CUDA graph, if graphs were to be used."""
+    return {} if trainer.graph is None else {"cuda_graphs": trainer.graph.recorded}
 
 
 def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:

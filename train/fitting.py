@@ -89,6 +89,7 @@ def fit(
     augment_options: Mapping[str, Any] | None = None,
     optimizer: str | Make = ADAM,
     optimizer_options: Mapping[str, Any] | None = None,
+    cuda_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     download: bool = False,
     time_limit: float | None = None,
@@ -154,6 +155,8 @@ def fit(
             parameters that returns a `torch.optim.Optimizer` of them, whose own learning rates are the peak ones then. With the
             methods dense, grad-r, stds and esl; deep-r, soft-deep-r and upr have updates of their own.
         optimizer_options: its options by name, such as {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4} of sgd.
+        cuda_options: how CUDA is used, by name: graph ("auto", "on" or "off"), tf32, cudnn ("benchmark", "deterministic" or "plain"), see
+            docs/cuda.md; without effect on a CPU.
         resume: continue the run in `out` to exactly the result that it would have had; a finished run is returned as it is.
         download: whether missing files of the data set may be downloaded.
         time_limit: seconds after which no further epoch begins; None: no limit.
@@ -217,6 +220,7 @@ def fit(
         augment_options=augment_options or {},
         optimizer=optimizer if isinstance(optimizer, str) else name_of(optimizer),
         optimizer_options=optimizer_options or {},
+        cuda_options=cuda_options or {},
     )
     if not isinstance(optimizer, str) and (lr is not None or optimizer_options):
         raise UsageError("lr and optimizer_options are for an optimizer by name; a function of yours gives its own. Leave them out.")

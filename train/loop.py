@@ -38,6 +38,7 @@ from .rest import Rest
 from .schedules.cosine import cosine
 from .settings import TrainSettings
 from .state import Best, capture, restore
+from .step_graph import step_graph
 
 __all__ = ["Best", "ProgressCallback", "Trainer"]
 
@@ -94,6 +95,7 @@ class Trainer:
         self.best: dict[str, Best] = {}
         self.warnings: list[str] = []
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
+        self.graph = step_graph(self, settings.cuda, self.world, self.outer, own)
 
     @property
     def batch_size(self) -> int:
@@ -199,6 +201,23 @@ class Trainer:
             progress: the completed share of the float stage, 0..1.
             part: this part's share of the batch's samples.
         """
+        if self.graph is not None:
+            return self.graph.step(x, labels, rate, progress)
+        return self.whole_step(x, labels, rate, progress, part)
+
+    def whole_step(self, x: Tensor, labels: Tensor, rate: float, progress: float, part: float = 1.0) -> Tensor:
+        """Take a step as it is, without a recording of one (`step_graph`); see `step`."""
+        loss = self.backward(x, labels, part)
+        if self.outer is None:
+            self.method.step(rate, progress)
+            self.rest.step(rate)
+        else:
+            outer, share = self.outer, rate / cast(float, self.settings.lr)
+            cast(Pruning, self.method).step_by(lambda: outer.step(share), rate, progress)
+        return loss
+
+    def backward(self, x: Tensor, labels: Tensor, part: float = 1.0) -> Tensor:
+        """Compute the gradients of a batch, summed over the processes; return the loss of this process's part."""
         self.method.zero_grad()
         self.rest.zero_grad()
         if self.outer is not None:
@@ -206,12 +225,6 @@ class Trainer:
         loss = self._loss(x, labels)
         (loss if part == 1.0 else loss * part).backward()
         self.world.add_gradients(self.model.parameters())
-        if self.outer is None:
-            self.method.step(rate, progress)
-            self.rest.step(rate)
-        else:
-            outer, share = self.outer, rate / cast(float, self.settings.lr)
-            cast(Pruning, self.method).step_by(lambda: outer.step(share), rate, progress)
         return loss.detach()
 
     def _loss(self, x: Tensor, labels: Tensor) -> Tensor:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ..reproducible import STRICT, VARIABLE
+from .cuda_options import CudaOptions
+from .devices import describe_cuda
 
-__all__ = ["depends_on_alignment", "differences", "record", "thread_difference", "unreproducible"]
+__all__ = ["cuda_set", "depends_on_alignment", "differences", "record", "thread_difference", "unreproducible"]
 
 LINE = 64  # bytes of a cache line
 OFFSETS = 16  # float32 numbers in a cache line
@@ -26,13 +29,38 @@ OFFSETS = 16  # float32 numbers in a cache line
 SHAPES = ((32, 60, 10), (1, 60, 10), (10, 32, 60), (60, 32, 1))
 
 
-def record(processes: int) -> dict[str, str]:
+def record(processes: int, device: str = "cpu") -> dict[str, str]:
     """Return what a run depends on besides its recipe and its number of threads, as text by name.
 
     Args:
         processes: how many train together.
+        device: the type of device that they train on; for "cuda" the GPU and torch's current settings of it are recorded as well.
     """
-    return {"processes": str(processes), "products": products(), "processor": _processor(), "torch": torch.__version__}
+    found = {"processes": str(processes), "products": products(), "processor": _processor(), "torch": torch.__version__}
+    return found | (_cuda() if device == "cuda" else {})
+
+
+def _cuda() -> dict[str, str]:
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    ways = [name for name in ("benchmark", "deterministic") if getattr(torch.backends.cudnn, name)]
+    return {
+        "cuda": describe_cuda() or "none",
+        "cudnn": f"{torch.backends.cudnn.version()}, {' and '.join(ways) or 'plain'}",
+        "tf32": f"products {'yes' if matmul else 'no'}, convolutions {'yes' if cudnn else 'no'}",
+    }
+
+
+@contextmanager
+def cuda_set(options: CudaOptions) -> Generator[None]:
+    """Let torch use CUDA in this way, and as before afterwards."""
+    matmul, cudnn = cast(Any, torch.backends.cuda.matmul), cast(Any, torch.backends.cudnn)
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    matmul.allow_tf32 = cudnn.allow_tf32 = options.tf32
+    cudnn.benchmark, cudnn.deterministic = options.cudnn == "benchmark", options.cudnn == "deterministic"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
 
 
 def products() -> str:

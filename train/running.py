@@ -84,7 +84,8 @@ def train_run(
         saved = _saved_threads(folder) if resume else None
         parts = replace(parts, settings=replace(settings, threads=settings.threads or saved))
         devices = [world.device] if world.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), threads.kept():  # leave the caller's random numbers and threads untouched
+        way = platform.cuda_set(settings.cuda) if devices else nullcontext()
+        with torch.random.fork_rng(devices=devices), threads.kept(), way:  # leave the caller's random numbers and threads untouched
             trainer = _trainer(parts, folder, resume, download, progress if world.is_first else None, world, own)
             count = cast(int, trainer.settings.threads)
             kept = trainer.model.restored() if isinstance(trainer.model, OwnModule) else nullcontext()
@@ -122,7 +123,7 @@ def _trainer(
         trainer.restore(saved)
         if world.is_first:
             began = cast("dict[str, Any]", saved.document.get("platform", {}))
-            _warn(trainer, platform.differences(began, platform.record(world.size)))
+            _warn(trainer, platform.differences(began, platform.record(world.size, world.device.type)))
     return trainer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -12,6 +12,7 @@ from .. import registry
 from ..checked import check_fields
 from ..errors import UsageError, unknown_name
 from ..registry import build
+from .cuda_options import CudaOptions
 
 __all__ = ["Device", "Precision", "TrainSettings", "check_real", "check_whole"]
 
@@ -21,15 +22,19 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "precision": get_args(Precision),
 }
-OPTIONS = ("method_options", "net_options", "data_options", "loss_options", "schedule_options", "augment_options", "optimizer_options")
+OPTIONS = (
+    "method_options", "net_options", "data_options", "loss_options", "schedule_options", "augment_options", "optimizer_options",
+    "cuda_options",
+)  # fmt: skip
 ADAM = "adam"  # the methods' own
 OPTIMIZERS = (ADAM, "adadelta", "adafactor", "adagrad", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop", "rprop", "sgd")
 LARGEST_BATCH, STEPS_AN_EPOCH = 128, 40
 LR, CONVOLUTIONAL_LR = 1e-2, 1e-3
 TIMESTEPS = 8
 # The location of files may change between a run and its resumption; everything else affects the weights.
-# So do threads, in the last bits: a resumed run keeps its number unless another is requested, and then warns.
-FREE_AT_RESUME = ("data_dir", "threads")
+# So do threads and the ways of CUDA, in the last bits: a resumed run keeps its number of threads unless another is requested, and warns of
+# other bits.
+FREE_AT_RESUME = ("data_dir", "threads", "cuda_options")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class TrainSettings:
         data_dir: where data files are; None: SPIKELOOM_DATA, else ./data.
         optimizer: adam, within the method; or another of torch.optim, by name, or the caller's own (`fit`), named MODULE.NAME here.
         optimizer_options: its options by name, such as {"momentum": 0.9} of sgd; with those, adam is torch's.
+        cuda_options: how CUDA is used, by name: graph, tf32, cudnn, see `cuda_options.CudaOptions`; without effect on a CPU.
 
     Raises:
         UsageError: an invalid value; the message names it, its limits and a way out.
@@ -104,6 +110,7 @@ class TrainSettings:
     augment_options: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = ADAM
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    cuda_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "init"):
@@ -124,7 +131,13 @@ class TrainSettings:
         check_real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
         for name in ("qat_fraction", "validation_fraction", "warmup"):
             check_real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} < 1", include_low=False, include_high=False)
+        object.__setattr__(self, "cuda_options", asdict(self.cuda) if self.cuda_options else {})
         self._check_choices()
+
+    @property
+    def cuda(self) -> CudaOptions:
+        """How CUDA is used."""
+        return build(CudaOptions, self.cuda_options, "the use of CUDA")
 
     def _check_choices(self) -> None:
         self._check_files()

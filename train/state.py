@@ -71,7 +71,7 @@ def capture(trainer: Trained) -> Checkpoint:
     bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
     document = {
         "settings": trainer.settings.document(),
-        "platform": platform.record(trainer.world.size),
+        "platform": platform.record(trainer.world.size, trainer.world.device.type),
         "epoch": trainer.epoch,
         "rows": trainer.rows,
         "best": bests,

@@ -420,7 +420,7 @@ def test_fit_passes_every_setting_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "qat_fraction": 0.5, "qat_lr": 0.1, "validation_fraction": 0.2, "init": "i", "device": "cpu", "precision": "bf16", "compile": True,
         "threads": 5, "data_dir": "d", "method_options": {"a": 1}, "net_options": {"b": 2}, "data_options": {"c": 3},
         "loss_options": {"d": 4}, "schedule_options": {"e": 5}, "augment_options": {"f": 6},
-        "optimizer": "sgd", "optimizer_options": {"g": 7},
+        "optimizer": "sgd", "optimizer_options": {"g": 7}, "cuda_options": {"tf32": False},
     }  # fmt: skip
     assert {f.name for f in fields(TrainSettings)} == set(given)
     assert set(given) | {"out", "hidden", "resume", "download", "time_limit", "progress"} == set(inspect.signature(fit).parameters)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from budget import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from spikeloom import registry
@@ -375,3 +375,36 @@ def test_a_method_in_torch_alone_takes_the_same_steps(name: str, seed: int, spar
     differ = ~torch.isclose(*results, rtol=1e-3, atol=1e-4)
     # two synapses whose order the last bit decides may change places
     assert int(differ.sum()) <= 2 and zeros[0] == zeros[1]
+
+
+@settings(max_examples=examples(60), deadline=None)
+@example(size=1, active=0.0, wanted=1.0, seed=0)
+@example(size=4000, active=0.3, wanted=0.3, seed=1)
+@given(size=st.integers(1, 4000), active=st.floats(0, 1), wanted=st.floats(0, 1), seed=st.integers(0, 1 << 30))
+def test_a_selection_of_fixed_size_draws_what_deep_r_draws(size: int, active: float, wanted: float, seed: int) -> None:
+    """The same synapses as `uniform_choice`, which counts; or, where its first draws did not suffice, as many others."""
+    generator = torch.Generator().manual_seed(seed)
+    theta = torch.where(torch.rand(size, generator=generator) < active, 1.0, -0.5)
+    alive = int((theta > 0).sum())
+    count = round(wanted * (size - alive))
+    key = random_numbers.key_of(seed, random_numbers.REACTIVATION, 3)
+    mask = random_numbers.uniform_mask(theta, alive + count, key)
+    assert int(mask.sum()) == count and not bool((mask & (theta > 0)).any())
+    if not count:
+        return
+    share = 1.0 - alive / size
+    draws = int(1.5 * count / max(share, 1e-9)) + 16
+    found = (random_numbers.hashed(torch.arange(draws), key) * size) >> 32
+    if draws >= size // 4 or len(found[theta[found] <= 0].unique()) >= count or 2 * draws >= size // 4:
+        assert mask.nonzero().view(-1).tolist() == sorted(random_numbers.uniform_choice(theta, count, share, key).tolist())
+
+
+def test_a_selection_of_fixed_size_is_uniform() -> None:
+    """Each of 12 dormant synapses is drawn in a quarter of 1,000 selections of 3, within five standard deviations."""
+    theta = torch.tensor([1.0, 0.0, -1.0, -0.5, 2.0] + [0.0] * 8 + [-3.0, 5.0])
+    drawn = torch.zeros(15)
+    for step in range(1000):
+        drawn += random_numbers.uniform_mask(theta, 6, random_numbers.key_of(1, random_numbers.REACTIVATION, step))
+    dormant = theta <= 0
+    assert int(dormant.sum()) == 12 and not bool(drawn[~dormant].any())
+    assert bool(((drawn[dormant] - 250).abs() < 5 * (1000 * 0.25 * 0.75) ** 0.5).all())

@@ -16,6 +16,7 @@ from spikeloom import registry
 from spikeloom.errors import FormatError, UsageError
 from spikeloom.train import TrainSettings, methods, networks
 from spikeloom.train.recipe import merged, read_recipe
+from spikeloom.train.settings import FREE_AT_RESUME
 
 EVERYTHING: dict[str, Any] = {
     "data": "digits", "net": "other", "method": "grad-r", "sparsity": 0.5, "epochs": 7, "batch_size": 16, "lr": 0.02,
@@ -26,6 +27,7 @@ EVERYTHING: dict[str, Any] = {
     "data_options": {"x": 1}, "loss_options": {"tet_lambda": 0.3}, "schedule_options": {"warmup": 0.3}, "augment_options": {"y": 2},
     "optimizer": "sgd",
     "optimizer_options": {"momentum": 0.9},
+    "cuda_options": {"graph": "off", "tf32": False, "cudnn": "plain"},
 }  # fmt: skip
 
 
@@ -56,14 +58,14 @@ def test_every_setting_survives_json() -> None:
 def test_a_run_from_before_there_were_options_of_losses_is_resumed() -> None:
     settings = TrainSettings("digits")
     saved = settings.document()
-    for name in ("loss_options", "schedule_options", "augment_options", "optimizer", "optimizer_options"):
+    for name in ("loss_options", "schedule_options", "augment_options", "optimizer", "optimizer_options", "cuda_options"):
         del saved[name]
     settings.check_same(saved, Path("run"))
     with pytest.raises(UsageError, match=r"loss\.tet_lambda = None, not 0\.3|tet_lambda"):
         TrainSettings("digits", loss="tet", loss_options={"tet_lambda": 0.3}).check_same(saved | {"loss": "tet"}, Path("run"))
 
 
-@pytest.mark.parametrize("name", [n for n in EVERYTHING if n not in ("data_dir", "threads")])
+@pytest.mark.parametrize("name", [n for n in EVERYTHING if n not in FREE_AT_RESUME])
 def test_resuming_compares_every_setting(name: str) -> None:
     settings = TrainSettings(**EVERYTHING)
     saved = json.loads(json.dumps(settings.document()))
