@@ -48,12 +48,13 @@ test-chains: install
 	$(PYTEST) -m 'chain and not slow'
 
 # Other frameworks and libraries, each in a folder of .peers: what reads their files and holds our numbers against theirs may not be skipped here.
-EXTRAS := snntorch norse sinabs neurobench distributed pandas pyarrow
+EXTRAS := snntorch norse sinabs neurobench distributed pandas pyarrow xylosim
 
 test-extras: install $(EXTRAS:%=.peers/%)
 	SPIKELOOM_EXTRAS="$$(ls .peers)" PYTHONPATH=$(subst $(eval ) ,:,$(EXTRAS:%=.peers/%)) $(BIN)/python -m pytest -m '' \
 		tests/formats/test_nir_frameworks.py tests/formats/test_nir.py tests/formats/test_torch_frameworks.py tests/runtime/test_neurobench.py \
-		tests/runtime/test_frames.py tests/report/test_compare.py tests/sweep/test_cluster.py -k 'sinabs or norse or snntorch or neurobench or cluster or frame or parquet'
+		tests/runtime/test_frames.py tests/report/test_compare.py tests/sweep/test_cluster.py tests/runtime/test_xylo.py \
+		-k 'sinabs or norse or snntorch or neurobench or cluster or frame or parquet or xylosim'
 
 test-all: install
 	SPIKELOOM_ALL_EXAMPLES=1 $(PYTEST) -m ''
@@ -95,6 +96,7 @@ peer-neurobench := --no-deps neurobench==2.3.0
 peer-distributed := distributed==2026.8.0
 peer-pandas := --no-deps pandas==3.1.1 python-dateutil six tzdata
 peer-pyarrow := --no-deps pyarrow==26.0.1
+peer-xylosim := xylosim==0.1.3
 peer-brian2 := brian2 'numpy<2.3'
 peer-nengo-loihi := nengo-loihi==1.1.0 'nengo<4' 'numpy==1.23.5' 'scipy<1.12'
 peer-sanafe := --no-deps sanafe==2.2.9

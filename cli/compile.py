@@ -35,9 +35,9 @@ def compile_(
         ),
     ],
     target: Annotated[
-        str, typer.Option(help="What to compile for: lava, truenorth, or netx (lava, restricted to integers that .net files can hold).")
+        str, typer.Option(help="What to compile for: lava, truenorth, xylo, or netx (lava, restricted to integers that .net files hold).")
     ] = "lava",
-    chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2, or truenorth].")] = None,
+    chip: Annotated[str | None, typer.Option(help="Chip name or chip file [default: loihi2, truenorth or xylo].")] = None,
     mode: Annotated[str | None, typer.Option(help="Weights on crossbars: ternary, codebook or exact [default: codebook].")] = None,
     encoding: Annotated[
         str | None,

@@ -202,7 +202,7 @@ def compile_network(
             (T, N, ...). The first samples of `data` if None.
         timesteps: time steps per sample, where the source does not give them.
         events: whether a module's samples have a value for each time step.
-        target: what to compile for: `lava`, `truenorth` or `netx`.
+        target: what to compile for: `lava`, `truenorth`, `netx` or `xylo`.
         chip: chip name, path of a chip TOML, or a `Chip`; the target's first if None.
         encoding: how samples enter: current, graded, rate or host, or events for samples that contain their own time steps; if None,
             the chip's first that suits the network.

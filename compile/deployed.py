@@ -30,7 +30,8 @@ from ..errors import DAMAGE, DoesNotFitError, FormatError, NetworkError
 from ..files import require_readable, sha256, write_bytes
 from ..hwmodels.chip import Chip
 from ..network.archive import Arrays, arrays_of, document_of, rebuild
-from ..network.model import CrossbarLIF, IntegerLIF, Network, Population
+from ..network.model import Network, Population
+from ..network.neurons import is_integer
 from .crossbar.artefact import Crossbars, restore
 from .crossbar.route import routed
 from .mapping.build import RESOURCES, Mapping
@@ -237,7 +238,7 @@ def _mapping_document(mapping: Mapping) -> Document:
 
 def _rebuild(document: Document, arrays: Arrays) -> DeployedNetwork:
     network = rebuild(document, arrays)
-    if not network.is_integer or any(not isinstance(p.neuron, IntegerLIF | CrossbarLIF) for p in network.spiking):
+    if not network.is_integer or any(not is_integer(p.neuron) for p in network.spiking):
         raise FormatError("the network holds float weights or neurons")
     chip = Chip.model_validate(document["chip"])
     check_balance(network, chip.limit("max_delay"))

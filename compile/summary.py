@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..network.model import CrossbarLIF, IntegerLIF, Network, Neuron, Projection
+from ..network.model import CrossbarLIF, IntegerLIF, Network, Neuron, Projection, XyloLIF
 from .analysis.kinds import kind
 from .deployed import DeployedNetwork
 from .mapping.build import RESOURCES
@@ -80,7 +80,7 @@ def layers(deployed: DeployedNetwork) -> list[dict[str, Any]]:
 
 
 def _threshold(neuron: Neuron | None) -> int:
-    if isinstance(neuron, CrossbarLIF):
+    if isinstance(neuron, CrossbarLIF | XyloLIF):
         return neuron.threshold
     return neuron.vth if isinstance(neuron, IntegerLIF) else 0
 
@@ -138,7 +138,7 @@ def mapping_summary(deployed: DeployedNetwork) -> dict[str, Any]:
     }
 
 
-ROUNDING = ("quantise", "crossbars")  # the passes that may round a weight to zero
+ROUNDING = ("quantise", "crossbars", "xylo")  # the passes that may round a weight to zero
 DRIFT = 0.05  # spike mismatch above which a layer is reported
 
 

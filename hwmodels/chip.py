@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -25,7 +25,13 @@ NO_SOFT_RESET = Quantity(value=0, unit="0 or 1", source="Not stated in the chip 
 
 
 class Limits(Strict):
-    """How much one core and one chip can hold."""
+    """How much one core and one chip can hold.
+
+    Limits on kinds of neurons, for chips whose one core has them: `inputs`, `hidden`, `outputs`; `fan_in`, `fan_out`: of a hidden neuron
+    among hidden ones; `recurrent_synapses`: of all of these together.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"inputs", "hidden", "outputs", "fan_in", "fan_out", "recurrent_synapses"})
 
     cores: Count
     neurons: Count
@@ -37,6 +43,12 @@ class Limits(Strict):
     payload_bits: CountOrNone  # of a graded spike; 0: binary spikes only
     max_delay: CountOrNone = NO_DELAYS  # steps that a synapse can add to the one that every connection takes
     soft_reset: CountOrNone = NO_SOFT_RESET  # whether a neuron can subtract the threshold from its potential instead of resetting it to 0
+    inputs: Count | None = None
+    hidden: Count | None = None
+    outputs: Count | None = None
+    fan_in: Count | None = None
+    fan_out: Count | None = None
+    recurrent_synapses: Count | None = None
 
 
 class WeightWidths(Strict):
@@ -142,8 +154,15 @@ class Chip(Strict):
         return system
 
     def limit(self, name: str) -> int:
-        """Return a limit by name, e.g. `neurons` or `input_axons`."""
-        return int(getattr(self.limits, name).value)
+        """Return a limit by name, e.g. `neurons` or `input_axons`.
+
+        Raises:
+            UsageError: the chip's file does not state it.
+        """
+        found = getattr(self.limits, name)
+        if found is None:
+            raise UsageError(f"The chip {self.name} states no limits.{name}, which this target needs. Add it to the chip's file.")
+        return int(found.value)
 
     def stored_bits(self, bits: int) -> int:
         """Return the bits that a weight of `bits` bits takes in memory: the narrowest width of the chip that holds it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -25,8 +25,11 @@ class EnergyModel(Strict):
     """Energy per event (in pJ), and static power (in mW).
 
     `synaptic_op`: of the formats sparse and runlength, and of all where `synaptic_op_dense` is left out; `static_power_low`: the lower end,
-    where sources differ and `static_power` is the upper one; `load`: where the prices hold, if they depend on it.
+    where sources differ and `static_power` is the upper one; `load`: where the prices hold, if they depend on it; `dynamic_power`: drawn on
+    top of it while steps are run, where power was measured and no price of an event is known.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"dynamic_power"})
 
     synaptic_op: Picojoules
     synaptic_op_dense: Picojoules | None = None
@@ -38,6 +41,7 @@ class EnergyModel(Strict):
     hop_vertical: Picojoules
     static_power: Milliwatts
     static_power_low: Milliwatts | None = None
+    dynamic_power: Milliwatts | None = None
     load: Load | None = None
     note: str = ""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 __all__ = ["Count", "CountOrNone", "Milliwatts", "Nanoseconds", "Picojoules", "Quantity", "Status", "Strict", "measured_in", "whole"]
 
@@ -12,9 +12,18 @@ Status = Literal["published", "derived", "assumed"]
 
 
 class Strict(BaseModel):
-    """A table of a chip file: no key that the schema does not know."""
+    """A table of a chip file: no key that the schema does not know.
+
+    `later`: optional keys that were added after files had been written; where they are not given they are left out of what is written, so
+    that files without them stay the same, and earlier versions read them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if value is not None or key not in self.later}
 
 
 class Quantity(Strict):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Synapses,
         Threshold,
         Trained,
+        XyloLIF,
     )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Synapses",
     "Threshold",
     "Trained",
+    "XyloLIF",
     "reference",
 ]
 
@@ -58,6 +60,7 @@ if not TYPE_CHECKING:  # type checkers assume that a module with __getattr__ has
             "Synapses": ".model",
             "Threshold": ".model",
             "Trained": ".model",
+            "XyloLIF": ".model",
             "reference": ".reference:",
         },
     )

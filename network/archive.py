@@ -13,12 +13,10 @@ from ..errors import FormatError
 from ..hwmodels.crossbar import LEVEL_MAX, TYPES
 from ..hwmodels.fixed_point import STATE_LIMIT
 from .model import (
-    LIF,
     Connectivity,
     Convolution,
     CrossbarLIF,
     InputSpec,
-    IntegerLIF,
     Network,
     Neuron,
     Place,
@@ -26,12 +24,11 @@ from .model import (
     Projection,
     Stage,
     Synapses,
-    Threshold,
     Trained,
 )
+from .neurons import NEURONS, is_integer
 
 Arrays = dict[str, NDArray[Any]]
-NEURONS: dict[str, type[Neuron]] = {kind.__name__: kind for kind in (LIF, IntegerLIF, Threshold, CrossbarLIF)}
 
 
 def document_of(network: Network) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def _population(document: dict[str, Any], arrays: Arrays) -> Population:
     name, shape = str(document["name"]), TypeAdapter(tuple[int, ...]).validate_python(document["shape"])
     place: Place = TypeAdapter(Place).validate_python(document["place"])
     neuron = None if document["neuron"] is None else _neuron(document["neuron"])
-    integer = isinstance(neuron, IntegerLIF)
+    integer = is_integer(neuron)
     bias = arrays[f"{name}.bias"].astype(np.int32 if integer else np.float32) if document["bias"] else None
     alive = arrays[f"{name}.alive"].astype(np.bool_) if document["alive"] else None
     if not shape or min(shape) < 1 or (bias is not None and integer and np.abs(bias).max(initial=0) >= STATE_LIMIT):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import NetworkError
 from ..subset import Subset
 from .convolution import Connectivity, Convolution
-from .neurons import IntegerLIF, Neuron
+from .neurons import Neuron, is_integer
 
 __all__ = [
     "LARGEST_PAYLOAD",
@@ -40,7 +40,7 @@ class Population:
     """Neurons of one kind. `neuron` is None for the input. `place` "host" means computed off chip.
 
     `bias`: added to the input of every step; one number per channel (the first axis of `shape`), i.e. one per neuron for a flat population.
-        float32 for a float neuron. For an IntegerLIF int32, added to the voltage, in its units (`lif_step`).
+        float32 for a float neuron; for an integer neuron int32, added to the potential, in its units.
     `alive`: (size,) neurons that were not removed; the others never spike. None: all.
     `levels`: (size, 4) for a CrossbarLIF, the weight of each neuron per axon type; its inputs are sums of these.
     """
@@ -88,7 +88,7 @@ class Population:
     def biases(self) -> NDArray[Any]:
         """The bias of each neuron, (size,); zeros where there is none."""
         if self.bias is None:
-            return np.zeros(self.size, np.int32 if isinstance(self.neuron, IntegerLIF) else np.float32)
+            return np.zeros(self.size, np.int32 if is_integer(self.neuron) else np.float32)
         return np.repeat(self.bias, self.size // max(self.shape[0], 1))
 
 

@@ -19,7 +19,7 @@ from . import timing
 from .checks import check
 from .convolution import Connectivity, Convolution
 from .elements import SPIKE, Encoding, InputSpec, Payload, Place, Population, Projection, Reading, Stage, Trained
-from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold
+from .neurons import LIF, CrossbarLIF, IntegerLIF, Neuron, Threshold, XyloLIF
 from .synapses import Synapses, row_pointers
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Synapses",
     "Threshold",
     "Trained",
+    "XyloLIF",
     "flatten",
     "row_pointers",
 ]

@@ -1,15 +1,22 @@
-"""Neuron models of a network: the float one of training, the chip's, and memoryless threshold units."""
+"""Neuron models of a network: the float one of training, those of the chips, and memoryless threshold units.
+
+What other code has to know of a model, the model says itself: whether its registers are integers, which of them it has, the most spikes
+that it sends in a step, and the level of its potential at which it spikes. Its arithmetic is in `hwmodels`, its step in `reference`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ..errors import NetworkError
+from ..hwmodels import xylo
 from ..hwmodels.crossbar import STATE_MAX
+from ..hwmodels.fixed_point import ALIGN
 
-__all__ = ["LIF", "CrossbarLIF", "IntegerLIF", "Neuron", "Threshold"]
+__all__ = ["LIF", "NEURONS", "CrossbarLIF", "IntegerLIF", "Neuron", "Threshold", "XyloLIF", "is_integer", "most_spikes", "states_of"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class IntegerLIF:
     `soft_reset`: a spike subtracts the threshold from the voltage instead of resetting it to 0.
     """
 
+    states: ClassVar[tuple[str, ...]] = ("v", "u")
+
     du: int = 4095
     dv: int = 2048
     vth: int = 1
@@ -58,6 +67,11 @@ class IntegerLIF:
             raise NetworkError(f"IntegerLIF: decays du={self.du}, dv={self.dv} must lie in -1..4095 and 0..4095.")
         if not 0 <= self.vth <= 131071:
             raise NetworkError(f"IntegerLIF: the threshold {self.vth} exceeds the 17 bits of the chip (131071).")
+
+    @property
+    def register_level(self) -> int:
+        """The threshold in units of the register v."""
+        return self.vth << ALIGN
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,8 @@ class Threshold:
 class CrossbarLIF:
     """A neuron of a TrueNorth-style core, as `hwmodels.crossbar.crossbar_step` runs it: a linear leak towards zero, a reset to zero."""
 
+    states: ClassVar[tuple[str, ...]] = ("v",)
+
     threshold: int = 1
     leak: int = 0
 
@@ -87,5 +103,54 @@ class CrossbarLIF:
                 f"CrossbarLIF: threshold {self.threshold} and leak {self.leak} must lie in 1..{STATE_MAX} and 0..{STATE_MAX}."
             )
 
+    @property
+    def register_level(self) -> int:
+        """The threshold in units of the register v."""
+        return self.threshold
 
-Neuron = LIF | IntegerLIF | Threshold | CrossbarLIF
+
+@dataclass(frozen=True)
+class XyloLIF:
+    """A neuron of Xylo, as `hwmodels.xylo.xylo_step` runs it: 16 bits, decays by shifts, a reset by subtraction, several spikes a step.
+
+    `dash_syn`, `dash_mem`: shifts of the decays of current and potential; `most`: spikes in a step, 31 of a hidden neuron, 1 of an output.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("v", "u")
+
+    dash_syn: int = 1
+    dash_mem: int = 1
+    threshold: int = 1
+    most: int = xylo.HIDDEN_SPIKES
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dash_syn <= xylo.DASH_MAX or not 0 <= self.dash_mem <= xylo.DASH_MAX:
+            raise NetworkError(f"XyloLIF: dash_syn={self.dash_syn} and dash_mem={self.dash_mem} must lie in 0..{xylo.DASH_MAX}.")
+        if not 1 <= self.threshold <= xylo.STATE_MAX or not 1 <= self.most <= xylo.HIDDEN_SPIKES:
+            raise NetworkError(
+                f"XyloLIF: threshold {self.threshold} and most {self.most} must lie in 1..{xylo.STATE_MAX} and 1..{xylo.HIDDEN_SPIKES}."
+            )
+
+    @property
+    def register_level(self) -> int:
+        """The threshold in units of the register v."""
+        return self.threshold
+
+
+Neuron = LIF | IntegerLIF | Threshold | CrossbarLIF | XyloLIF
+NEURONS: dict[str, type[Neuron]] = {kind.__name__: kind for kind in (LIF, IntegerLIF, Threshold, CrossbarLIF, XyloLIF)}
+
+
+def is_integer(neuron: Neuron | None) -> bool:
+    """Return whether a neuron's registers are the integers of a chip."""
+    return isinstance(neuron, IntegerLIF | CrossbarLIF | XyloLIF)
+
+
+def states_of(neuron: Neuron | None) -> tuple[str, ...]:
+    """Return the registers that a neuron has: v, and u where it has a synaptic current; float neurons' are named alike."""
+    return neuron.states if isinstance(neuron, IntegerLIF | CrossbarLIF | XyloLIF) else ("v", "u")
+
+
+def most_spikes(neuron: Neuron | None) -> int:
+    """Return the most spikes that a neuron sends in a step."""
+    return neuron.most if isinstance(neuron, XyloLIF) else 1

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..hwmodels import crossbar, fixed_point
+from ..hwmodels import crossbar, fixed_point, xylo
 from . import axes
 from .coding import rate_code
-from .model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshold
+from .model import LIF, CrossbarLIF, IntegerLIF, Network, Population, Threshold, XyloLIF
+from .neurons import most_spikes
 
-Spikes = dict[str, NDArray[np.bool_]]
+Spikes = dict[str, NDArray[Any]]  # booleans; of neurons that send several spikes in a step, their number as uint8
 Registers = dict[str, NDArray[np.int32]]
 
 
@@ -112,7 +113,7 @@ def simulate(
             the synaptic current after each step, a spike's reset included; 0 of removed neurons. Those that are not named are not kept.
 
     Returns:
-        Per population, its spikes (samples, timesteps, neurons).
+        Per population, its spikes (samples, timesteps, neurons): booleans, or their numbers as uint8 where neurons send several in a step.
     """
     streams: dict[str, NDArray[Any]] = {network.populations[0].name: events}
     for group in network.components():
@@ -137,12 +138,10 @@ def component(
     """Run populations of an integer network step by step together, in their order, on the streams of the others that they receive."""
     neurons: list[_Neurons] = []
     for population in populations:
-        if isinstance(population.neuron, CrossbarLIF):
-            neurons.append(_CrossbarNeurons(network, population, population.neuron, _samples(streams)))
-        elif isinstance(population.neuron, IntegerLIF):
-            neurons.append(_IntegerNeurons(network, population, population.neuron, _samples(streams)))
-        else:
+        make = _CELLS.get(type(population.neuron))
+        if make is None:
             raise UsageError(f"Population {population.name} is not quantised yet: compile the network first.")
+        neurons.append(make(network, population, population.neuron, _samples(streams)))
     return _run_together(network, populations, neurons, streams, active, registers)
 
 
@@ -151,7 +150,7 @@ class _Neurons(Protocol):
 
     v: NDArray[Any]
 
-    def step(self, received: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    def step(self, received: list[NDArray[Any]]) -> NDArray[Any]:
         """Return the spikes (neurons, samples) of a step, from what the source of each incoming projection sent (sources, samples)."""
         ...
 
@@ -186,6 +185,30 @@ class _CrossbarNeurons:
         return fired
 
 
+class _XyloNeurons:
+    def __init__(self, network: Network, population: Population, neuron: XyloLIF, samples: int) -> None:
+        self.neuron = neuron
+        place = {p.name: i for i, p in enumerate(network.populations)}
+        arriving = network.inputs_of(population.name)
+        self.order = sorted(range(len(arriving)), key=lambda k: place[arriving[k].source])  # the chip's: channels, then its neurons
+        self.weights = [
+            np.asarray(arriving[k].synapses.unrolled().operator().toarray(), np.int64) << arriving[k].exponent for k in self.order
+        ]
+        self.bias = population.biases.astype(np.int64)[:, None]
+        self.u = self.v = np.zeros((population.size, samples), np.int64)
+
+    def step(self, received: list[NDArray[Any]]) -> NDArray[np.int64]:
+        spikes = [received[k].astype(np.int64) for k in self.order]
+        n, u = self.neuron, xylo.receive(self.u, zip(self.weights, spikes, strict=True))
+        self.u, self.v, fired = xylo.xylo_step(
+            u, self.v, dash_syn=n.dash_syn, dash_mem=n.dash_mem, threshold=n.threshold, most=n.most, bias=self.bias
+        )
+        return fired
+
+
+_CELLS: dict[Any, Any] = {IntegerLIF: _IntegerNeurons, CrossbarLIF: _CrossbarNeurons, XyloLIF: _XyloNeurons}  # by kind of neuron
+
+
 def _samples(streams: dict[str, NDArray[Any]]) -> int:
     return len(next(iter(streams.values())))
 
@@ -199,15 +222,15 @@ def _run_together(
     registers: Registers | None = None,
 ) -> Spikes:
     samples, steps = next(iter(streams.values())).shape[:2]
-    spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_) for p in populations}
+    spikes: Spikes = {p.name: np.zeros((samples, steps, p.size), np.bool_ if most_spikes(p.neuron) == 1 else np.uint8) for p in populations}
     sent = streams | spikes
     arriving = [[(sent[q.source], q.lag) for q in network.inputs_of(p.name)] for p in populations]
     for t in range(steps):
         for population, cells, sources in zip(populations, neurons, arriving, strict=True):
             fired = cells.step([(s[:, t - lag] if t >= lag else np.zeros_like(s[:, t])).T for s, lag in sources]).T
-            spikes[population.name][:, t] = fired if population.alive is None else fired & population.alive
+            spikes[population.name][:, t] = fired if population.alive is None else fired * population.alive
             if active is not None:
-                busy = fired | (cells.v != 0).T | (getattr(cells, "u", np.zeros(())) != 0).T
+                busy = (fired != 0) | (cells.v != 0).T | (getattr(cells, "u", np.zeros(())) != 0).T
                 counted = np.count_nonzero(busy & population.living, axis=0)
                 active[population.name] = active.get(population.name, np.zeros(population.size, np.int64)) + counted
             for state in ("u", "v") if registers else ():

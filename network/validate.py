@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import NetworkError
-from .model import IntegerLIF, Network, Population, Projection
+from .model import Network, Population, Projection
+from .neurons import is_integer
 
 LARGEST_EXPONENT = 7
 
@@ -42,5 +43,5 @@ def _check_bias(population: Population, after: str) -> None:
     where = f"Layer {population.name} after the pass {after}"
     if not np.isfinite(population.bias).all():
         raise NetworkError(f"{where}: biases are not finite. Train again with a lower learning rate.")
-    if isinstance(population.neuron, IntegerLIF) != np.issubdtype(population.bias.dtype, np.integer):
+    if is_integer(population.neuron) != np.issubdtype(population.bias.dtype, np.integer):
         raise NetworkError(f"{where} has integer neurons but biases in floating point, or the other way round. Quantise all or none of it.")

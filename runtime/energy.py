@@ -66,6 +66,8 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_s
     chips = deployed.mapping.chips
     if chips > 1:
         rows.append(_energy_row("hops, chip to chip", counts.hops[2], system_of(model).hop_energy))
+    if prices.dynamic_power is not None:
+        rows.append(_power_row("dynamic power", chips, seconds, network.timesteps, prices.dynamic_power))
     dynamic = sum(r.joules_per_sample for r in rows)
     rows.append(_static_row(chips, seconds, network.timesteps, prices))
     static, low = prices.static_power.value, prices.static_power_low
@@ -86,6 +88,17 @@ def _synaptic_rows(sops: float, dense: float, prices: EnergyModel) -> list[Energ
     sparse = max(sops - dense, 0.0)  # where all are dense, the two sums may differ in their last bits
     rows = [_energy_row("synaptic operations", sparse, prices.synaptic_op)]
     return [*rows, _energy_row("synaptic operations, dense format", dense, prices.synaptic_op_dense)] if dense else rows
+
+
+def _power_row(name: str, chips: int, seconds: float, timesteps: int, power: Quantity) -> EnergyComponent:
+    return EnergyComponent(
+        name=f"{name}, {'one chip' if chips == 1 else f'{chips} chips'} ({power.value:g} mW each for {timesteps} steps)",
+        count_per_sample=float(chips),
+        joules_per_unit=None,
+        joules_per_sample=chips * seconds * power.value * MILLI,
+        status=power.status,
+        source=power.source,
+    )
 
 
 def _static_row(chips: int, seconds: float, timesteps: int, prices: EnergyModel) -> EnergyComponent:

@@ -17,13 +17,14 @@ from . import energy
 from .counts import Counts
 from .step_loads import Loads
 
-__all__ = ["ENERGY_PARTS", "LATENCY_PARTS", "side_by_side"]
+__all__ = ["ENERGY_PARTS", "LATENCY_PARTS", "ONLY_SOME", "side_by_side"]
 
 ENERGY_PARTS = {
     "synaptic operations": ("synaptic operations",),
     "neuron updates": ("neuron updates",),
     "spikes and messages": ("spikes out", "messages"),
     "hops": ("hops",),
+    "dynamic power": ("dynamic power",),
     "static power": ("static power",),
 }
 LATENCY_PARTS = {
@@ -34,6 +35,8 @@ LATENCY_PARTS = {
     "barrier": ("barrier",),
 }
 """The parts by which models are compared, and the name prefixes of their components."""
+ONLY_SOME = ("dynamic power",)
+"""Parts that only some models have: they are left out of the others' rows."""
 SURENESS = ("published", "derived", "assumed")
 
 
@@ -84,6 +87,8 @@ def _parts(components: list[tuple[str, float, str]], parts: dict[str, tuple[str,
     made: list[Part] = []
     for name, starts in parts.items():
         mine = [c for c in components if c[0].startswith(starts)]
+        if name in ONLY_SOME and not mine:
+            continue
         sure = [SURENESS.index(status) for _, value, status in mine if value > 0]
         made.append(Part(name=name, value=times * sum(value for _, value, _ in mine), status=SURENESS[max(sure)] if sure else ""))
     return made

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from .. import registry
 from ..errors import BackendError, MismatchError, UsageError, nearest
-from ..hwmodels.fixed_point import ALIGN
-from ..network.model import CrossbarLIF, IntegerLIF, Network, Population
+from ..network.model import CrossbarLIF, IntegerLIF, Network, Population, XyloLIF
+from ..network.neurons import most_spikes, states_of
 from ..report.document import Probe, Probed
 from ..subset import choose
 from . import backends, shards
@@ -34,7 +34,12 @@ UNITS = {
     "v": "membrane potential after the step, in units of the chip's register of 24 bits; a neuron spikes above `threshold`",
     "u": "synaptic current after the step, in units of the chip's register of 24 bits, those of the membrane potential",
 }
-CROSSBAR_UNIT = "membrane potential after the tick, in units of the weights; a neuron spikes at `threshold`"
+UNITS_OF: dict[tuple[Any, str], str] = {  # of the other neurons' registers
+    (CrossbarLIF, "v"): "membrane potential after the tick, in units of the weights; a neuron spikes at `threshold`",
+    (XyloLIF, "v"): "membrane potential after the step, in units of the chip's register of 16 bits; a neuron spikes at `threshold`",
+    (XyloLIF, "u"): "synaptic current after the step, its decay included, in units of the chip's register of 16 bits",
+    (XyloLIF, "spikes"): "spikes of the neuron at this step",
+}
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -79,7 +84,7 @@ class Record:
         network, self.arrays = probes.network, Arrays()
         for name in probes.names:
             shape = (len(self.positions), network.timesteps, network.population(population_of(name)).size)
-            self.arrays[name] = np.zeros(shape, np.bool_ if _state(name) == "spikes" else np.int32)
+            self.arrays[name] = np.zeros(shape, _dtype(network.population(population_of(name)), _state(name)))
 
     def add(self, places: NDArray[np.int64], spikes: dict[str, NDArray[np.bool_]], registers: dict[str, NDArray[np.int32]]) -> None:
         """Add a batch: the samples' positions in the run, and what a backend recorded of them."""
@@ -152,8 +157,15 @@ def _state(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def _dtype(population: Population, state: str) -> type[Any]:
+    """Return the type of a state's array: of spikes bool, or uint8 where neurons send several in a step."""
+    if state != "spikes":
+        return np.int32
+    return np.bool_ if most_spikes(population.neuron) == 1 else np.uint8
+
+
 def _states(population: Population) -> tuple[str, ...]:
-    return ("spikes", "v") if isinstance(population.neuron, CrossbarLIF) else ("spikes", "v", "u")
+    return ("spikes", *states_of(population.neuron))
 
 
 def _check_name(name: str, network: Network) -> None:
@@ -197,15 +209,14 @@ def _able(state: str) -> list[str]:
 
 def _described(population: Population, name: str, samples: int, timesteps: int) -> Probe:
     state, neuron = _state(name), population.neuron
-    crossbar = isinstance(neuron, CrossbarLIF)
-    threshold = neuron.threshold if crossbar else neuron.vth << ALIGN if isinstance(neuron, IntegerLIF) else None
+    threshold = neuron.register_level if isinstance(neuron, IntegerLIF | CrossbarLIF | XyloLIF) else None
     return Probe(
         name=name,
         population=population.name,
         state=state,
         shape=[samples, timesteps, population.size],
-        dtype="bool" if state == "spikes" else "int32",
-        unit=CROSSBAR_UNIT if crossbar and state == "v" else UNITS[state],
+        dtype=np.dtype(_dtype(population, state)).name,
+        unit=UNITS_OF.get((type(neuron), state), UNITS[state]),
         threshold=threshold if state == "v" else None,
     )
 

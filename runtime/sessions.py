@@ -19,7 +19,8 @@ from ..compile.loading import load
 from ..errors import UsageError, unknown_name
 from ..network import axes, reference
 from ..network.coding import drawn
-from ..network.model import CrossbarLIF, InputSpec, Network
+from ..network.model import InputSpec, Network
+from ..network.neurons import states_of
 from .backends.native import compiled
 from .native import stepping
 
@@ -85,7 +86,7 @@ class Session:
         self._inputs = bounds[1]
         self._cells = {p.name: slice(*ends) for p, ends in zip(network.spiking, pairwise(bounds[1:]), strict=True)}
         self.v = {name: _read_only(self._state.v, cells) for name, cells in self._cells.items()}
-        current = [p.name for p in network.spiking if not isinstance(p.neuron, CrossbarLIF)]
+        current = [p.name for p in network.spiking if "u" in states_of(p.neuron)]
         self.u = {name: _read_only(self._state.u, self._cells[name]) for name in current}
         self._fired = np.zeros(network.populations[-1].size, np.int64)
         self._advance = _with_kernel(program, self._state) if kernels else self._with_numpy

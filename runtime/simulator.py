@@ -98,7 +98,7 @@ def run(
         data: an array of samples (N, ...), a pair (samples, labels), a split such as `spikeloom.load_dataset("digits").test`, a torch
             Dataset or DataLoader, the name of a data set or file, or anything else that `spikeloom.data.as_dataset` takes.
             Without labels there is no accuracy.
-        backend: native, torch, onnx, lava, truenorth or reference.
+        backend: native, torch, onnx, lava, truenorth, xylosim or reference.
         samples: how many, evenly spread over the set, or "first:N" for the first N; all if None. If there are fewer, all are run, with
             a warning. `subset.choose` has the rule.
         check: compare every spike of every population with the integer reference.
@@ -364,8 +364,8 @@ def _batch_size(network: Network, wish: int | None) -> int | None:
 
 
 def compare(
-    expected: dict[str, NDArray[np.bool_]],
-    found: dict[str, NDArray[np.bool_]],
+    expected: reference.Spikes,
+    found: reference.Spikes,
     backend: str,
     first: int = 0,
     numbers: NDArray[np.int64] | None = None,
@@ -385,7 +385,8 @@ def compare(
         if len(differing):
             sample, step, neuron = (int(i) for i in differing[0])
             number = first + sample if numbers is None else int(numbers[sample])
-            wanted = "a spike" if reference_raster[sample, step, neuron] else "no spike"
+            count = int(reference_raster[sample, step, neuron])
+            wanted = ("no spike", "a spike")[count] if count < 2 else f"{count} spikes"
             raise MismatchError(
                 f"{backend} differs from the integer reference, first at layer {name}, sample {number}, step {step}, "
                 f"neuron {neuron}: the reference has {wanted} there. {len(differing):,} of {raster.size:,} values of this layer differ."

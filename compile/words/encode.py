@@ -36,12 +36,17 @@ def encode_words(network: DeployedNetwork) -> SynapseWords:
         The words of every core, with the table of its formats and of its lists. `decode_words` returns the synapses again.
 
     Raises:
-        UsageError: a network on crossbars, or a chip whose words have more than 64 bits.
+        UsageError: a network on crossbars, a chip without an encoding of lists, or one whose words have more than 64 bits.
         DoesNotFitError: an index, a weight or a format's number that is wider than its field; the core and the field are named.
     """
     if network.crossbars is not None:
         raise UsageError(f"{network.chip.name} has crossbars, which hold bits and no synapse words. Compile for lava: --target lava.")
     chip = network.chip
+    if not any(layout.prefix_bits for layout in chip.formats):
+        raise UsageError(
+            f"The file of {chip.name} does not say how its memory encodes a list of synapses: the entries of its formats have no prefix. "
+            f"Words can be written for Loihi: --target lava."
+        )
     if chip.word_bits > LARGEST_WORD:
         raise UsageError(f"The words of {chip.name} have {chip.word_bits} bits; words of up to {LARGEST_WORD} bits can be written.")
     _check_prefixes(chip)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...checked import checked
 from ...errors import DAMAGE, FormatError
 from ...files import read_json, require_readable, sha256, write_atomically, write_json
-from ...network.model import CrossbarLIF, IntegerLIF, Network
+from ...network.model import Network
+from ...network.neurons import is_integer
 from ..deployed import DeployedNetwork
 from .encode import encode_words
 from .layout import CoreWords, EntryFormat, Sender, SynapseWords
@@ -150,7 +151,7 @@ def _populations(words: SynapseWords, network: Network) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for sender in words.senders:
         population = network.population(sender.name)
-        registers = asdict(population.neuron) if isinstance(population.neuron, IntegerLIF | CrossbarLIF) else None
+        registers = asdict(population.neuron) if population.neuron is not None and is_integer(population.neuron) else None
         rows.append(
             {
                 "name": sender.name,

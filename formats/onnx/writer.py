@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import NetworkError
-from ...network.model import LIF, Connectivity, Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold
+from ...network.model import LIF, Connectivity, Convolution, CrossbarLIF, IntegerLIF, Network, Population, Projection, Threshold, XyloLIF
 from . import functions
 from .functions import DOMAIN, OPSET
 
@@ -183,6 +183,8 @@ def _neuron_attributes(population: Population) -> tuple[str, dict[str, Any]]:
         raise NetworkError(
             f"{population.name} has neurons of a crossbar, which model.onnx cannot express. Use --backend native or truenorth."
         )
+    if isinstance(neuron, XyloLIF):
+        raise NetworkError(f"{population.name} has neurons of Xylo, which model.onnx cannot express. Use --backend native or xylosim.")
     if neuron.tau_syn != 1.0:
         raise NetworkError(f"{population.name} has a synaptic current that decays, which a float model.onnx cannot express.")
     kind = "LIF" if neuron.decay_input else "LIFUndecayedInput"

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...network.model import Network
-from ..native import crossbar, plain
+from ..native import crossbar, plain, xylo
 from .api import BackendOptions, Recording
 
 BATCH = 4096
 RECORDS = ("u", "v")
+OTHERS = (crossbar, xylo)  # neurons other than Loihi's, in NumPy and SciPy
 IMPORTING, COMPILING = 0.3, 8.0  # seconds to import numba, and to compile the kernels of a network
 
 
@@ -23,13 +24,17 @@ def compiled() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+def _in_numpy(network: Network) -> bool:
+    return any(form.holds(network) for form in OTHERS)
+
+
 def plain_is_enough(network: Network, samples: int) -> bool:
     """Return whether the NumPy form (`native.plain`, with the same spikes and counts) would finish before the kernels are ready.
 
     This is so if the whole run takes less time than importing numba, or, when no machine code is cached from an earlier run, less than
     compiling. Networks with lags always use the kernels: their plain form is the reference, which would be checked against itself.
     """
-    if crossbar.holds(network) or not plain.independent(network):
+    if _in_numpy(network) or not plain.independent(network):
         return False
     if not compiled():
         return True
@@ -47,9 +52,9 @@ def ready(network: Network, samples: int, options: BackendOptions, *, named: boo
 
     `named`: whether this backend was requested; others take counts from it. `recorded`: whether registers of all samples are recorded.
     """
-    if (named and recorded and not crossbar.holds(network) and plain.independent(network)) or plain_is_enough(network, samples):
+    if (named and recorded and not _in_numpy(network) and plain.independent(network)) or plain_is_enough(network, samples):
         return replace(options, plain=True)
-    if named and compiled() and not crossbar.holds(network):
+    if named and compiled() and not _in_numpy(network):
         importlib.import_module("..native.lanes", __package__)
     return options
 
@@ -57,8 +62,9 @@ def ready(network: Network, samples: int, options: BackendOptions, *, named: boo
 def simulate(network: Network, events: NDArray[np.uint8], options: BackendOptions) -> Recording:
     """Run the integer network; see `backends.api` for the interface. Registers are recorded where they lie step by step in memory: in the
     NumPy form, and in the kernels of networks with lags."""
-    if crossbar.holds(network):
-        return crossbar.simulate(network, events, options)
+    for form in OTHERS:
+        if form.holds(network):
+            return form.simulate(network, events, options)
     if options.plain or not compiled() or (options.registers and plain.independent(network)):
         return plain.simulate(network, events, options)
     from ..native import lanes  # numba takes a while to import

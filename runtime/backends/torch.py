@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError, UsageError
 from ...hwmodels.fixed_point import ALIGN, STATE_LIMIT
-from ...network.model import CrossbarLIF, IntegerLIF, Network, Population
+from ...network.model import CrossbarLIF, IntegerLIF, Network, Population, XyloLIF
 from ..native.exact import Shape, maps
 from .api import BackendOptions, Recording, empty_registers, population_of
 
@@ -105,6 +105,8 @@ class _Layer:
 
 def _layer(population: Population, heard: tuple[Arriving, ...], shape: Shape, device: torch.device) -> _Layer:
     neuron = population.neuron
+    if isinstance(neuron, XyloLIF):
+        raise BackendError(f"Layer {population.name} has neurons of Xylo, which the torch backend does not run. Use --backend native.")
     if not isinstance(neuron, IntegerLIF | CrossbarLIF):
         raise BackendError(f"Layer {population.name} is not quantised; the torch backend runs compiled networks.")
     bias, order = population.biases.astype(np.int64), places(shape)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...errors import UsageError
 from ...hwmodels import crossbar, fixed_point
 from ...network.model import CrossbarLIF, IntegerLIF, Network, Projection, Synapses
+from ...network.neurons import is_integer
 
 __all__ = ["Program", "State", "advance"]
 
@@ -121,6 +122,10 @@ def _registers(name: str, neuron: Any) -> tuple[int, int, int, int, int]:
         return CROSSBAR, neuron.threshold, neuron.leak, 0, 0
     if isinstance(neuron, IntegerLIF):
         return LIF, neuron.du, neuron.dv, neuron.vth, int(neuron.soft_reset)
+    if is_integer(neuron):
+        raise UsageError(
+            f"A session has no step for the neurons of layer {name} ({type(neuron).__name__}). Run whole samples: spikeloom.run."
+        )
     raise UsageError(f"Population {name} is not quantised yet: compile the network first.")
 
 

@@ -15,6 +15,7 @@ from spikeloom.compile.pipeline import named, run
 from spikeloom.compile.targets.api import Target, find
 from spikeloom.errors import UsageError
 from spikeloom.hwmodels import chip as chips
+from xylogen import fitting
 
 
 @pytest.mark.parametrize("name", registry.names(targets))
@@ -22,7 +23,7 @@ def test_a_target_takes_a_network_from_its_passes_to_cores(name: str) -> None:
     target = find(name)
     assert isinstance(target, Target)
     assert set(target.chips) <= set(chips.names())
-    network = float_network(3)
+    network = fitting(3, encoding="direct") if name == "xylo" else float_network(3)
     calibration = Calibration(samples(network, 1, 12), np.zeros(12, np.int64))
     options = CompileOptions(chips.load(target.chips[0]), "rate", calibration=calibration)
     chain = target.passes(options)

@@ -24,6 +24,7 @@ from spikeloom.runtime.backends import torch as backend
 from spikeloom.runtime.backends.api import BackendOptions, Recording
 from spikeloom.runtime.native import exact
 from spikeloom.runtime.simulator import compare
+from xylogen import xylo_network
 
 CPU = BackendOptions(device="cpu", threads=1)
 encodings = st.sampled_from(["current", "graded", "rate"])
@@ -299,3 +300,9 @@ def forgotten() -> Iterator[None]:
     """Leave no network on the device behind."""
     yield
     backend._kept = None
+
+
+def test_neurons_of_xylo_are_refused_by_name() -> None:
+    network = xylo_network(1)
+    with pytest.raises(BackendError, match=r"Layer hidden1 has neurons of Xylo, .* Use --backend native"):
+        backend.simulate(network, reference.encode(network, samples(network, 1)), CPU)
