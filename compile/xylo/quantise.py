@@ -28,7 +28,7 @@ from ...hwmodels import xylo
 from ...hwmodels.chip import Chip
 from ...network import reference
 from ...network.model import LIF, Network, Population, Projection, XyloLIF
-from ..advice import if_silent
+from ..analysis.advice import if_silent
 from ..api import Calibration, PassResult, differing
 from ..passes.check import rate_warnings
 from .layout import GROUPS, group_of, refuse_paths
