@@ -67,6 +67,13 @@ def train(
     augment: Annotated[str | None, typer.Option(help=f"Augmentation: {listed('train.augments')} [default: none].")] = None,
     hidden: Annotated[str | None, typer.Option(help="Hidden layers of fc, e.g. 800 or 400,200; short for --set net.hidden=...")] = None,
     width: Annotated[str | None, typer.Option(help="Width of a convolutional network; short for --set net.width=...")] = None,
+    exempt: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers that are not pruned or counted: conv1,output, conv*, linear, first; short for --set net.exempt=... "
+            "(net.unpruned: counted)."
+        ),
+    ] = None,
     weight_bits: Annotated[
         int | None,
         typer.Option(help="Train in the chip's integers, with weights of 2..8 bits, in the last epochs (net fc, or your own module)."),
@@ -129,6 +136,7 @@ def train(
         "augment": augment,
         "net.hidden": None if hidden is None else _sizes(hidden),
         "net.width": width,
+        "net.exempt": exempt,
         "weight_bits": weight_bits,
         "qat_fraction": qat_fraction,
         "qat_lr": qat_lr,
@@ -170,6 +178,9 @@ def train(
     say(f"sparsity {done.sparsity:.2%}   test accuracy: {stages}")
     counts = (("weights", done.connectivity), ("synapses", done.connectivity_unrolled), ("reachable synapses", done.connectivity_reachable))
     say("connectivity: " + "   ".join(f"{name} {share:.2%}" for name, share in counts if share is not None))
+    for what, layers in (("neither pruned nor counted", done.exempt), ("not pruned, but counted", done.unpruned)):
+        if layers:
+            say(f"{what}: {', '.join(layers)}")
     for warning in done.warnings:
         say(f"Warning: {warning}")
     say_compiled()

@@ -47,7 +47,8 @@ class TrainedRun:
     `accuracy` is that of the exported network, on the test set, 0..1; `stages` has it by stage. `sparsity` is the share of zero
     weights that was reached, `integer_sparsity` that of the integers (None without weight_bits). `warnings`: problems found in the run.
     `connectivity_unrolled` is the share of synapses that are left when convolutions are unrolled, `connectivity_reachable` the share that a
-    spike can also cross (UPR's Conn., see `reachable`); None in runs of versions that did not count them.
+    spike can also cross (UPR's Conn., see `reachable`); None in runs of versions that did not count them. `exempt`: layers that were not
+    pruned and that none of these counts; `unpruned`: layers that were not pruned, but count.
     """
 
     folder: Path
@@ -62,6 +63,8 @@ class TrainedRun:
     warnings: tuple[str, ...] = ()
     connectivity_unrolled: float | None = None
     connectivity_reachable: float | None = None
+    exempt: tuple[str, ...] = ()
+    unpruned: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         made = f"{short(self.settings.data)}, {short(self.settings.net)}, {short(self.settings.method)}"
@@ -127,6 +130,8 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
         tuple(float(row["seconds"]) for row in trainer.rows),
         _warnings(trainer, model),
         *connected,
+        trainer.model.exempt,
+        trainer.model.unpruned,
     )
     if isinstance(trainer.model, OwnModule):
         trainer.model.load_state_dict(last.state)  # the user goes on with what was chosen
@@ -173,7 +178,8 @@ def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
         found = network_of(model, trainer.dataset)
         return replace(found, stages=run.stages, provenance={**found.provenance, **provenance})
     own = cast(SpikingNetwork, model)
-    provenance |= {UNCOUNTED: json.dumps(own.uncounted)} if own.uncounted else {}
+    apart = tuple(dict.fromkeys((*own.uncounted, *own.exempt)))
+    provenance |= {UNCOUNTED: json.dumps(apart)} if apart else {}
     return export.network(own.float().cpu(), trainer.arithmetic, trainer.dataset, run.stages, provenance)
 
 
@@ -196,7 +202,8 @@ def _stage(name: str, trainer: Trainer, model: Model) -> Stage:
 def _integer_sparsity(trainer: Trainer, model: Model) -> float | None:
     if not trainer.arithmetic:
         return None
-    integers = [integer_weights(part.weight, trainer.arithmetic[name].registers) for name, part in model.integer_parts().items()]
+    parts = {name: part for name, part in model.integer_parts().items() if name not in model.exempt}
+    integers = [integer_weights(part.weight, trainer.arithmetic[name].registers) for name, part in parts.items()]
     return sum(int((w == 0).sum()) for w in integers) / sum(w.numel() for w in integers)
 
 
@@ -252,6 +259,8 @@ def read_summary(folder: Path, settings: TrainSettings) -> TrainedRun:
             seconds,
             tuple(str(warning) for warning in document.get("warnings", ())),
             *(None if document.get(name) is None else float(document[name]) for name in CONNECTIVITIES),
+            exempt=tuple(str(layer) for layer in document.get("exempt", ())),
+            unpruned=tuple(str(layer) for layer in document.get("unpruned", ())),
         )
     except DAMAGE as error:
         raise FormatError(f"{folder / SUMMARY} is damaged: {json.dumps(str(error))}. Train again, with another --out.") from error

@@ -25,6 +25,7 @@ from .model import IntegerPart, Model
 from .neurons import HALF, FusedLIFNode
 from .quantise import IntegerArithmetic, integer_layer
 from .standardise import Standardise
+from .subject import chosen_layers
 
 __all__ = ["And", "MaxPool", "SpikingLayer", "SpikingNetwork", "Unit"]
 
@@ -179,6 +180,7 @@ class SpikingNetwork(Model):
         uncounted: connections that UPR's connectivity leaves out, see `reachable`.
 
     Attributes:
+        exempt, unpruned: connections with weights that no method prunes; the former are not counted in the sparsity either.
         standardise: takes the mean off the samples and divides them by their standard deviation; None: they enter as they are.
 
     Raises:
@@ -203,6 +205,7 @@ class SpikingNetwork(Model):
         self.votes, self.temporal = votes, temporal
         self.dense, self.uncounted = tuple(dense), tuple(uncounted)
         self.standardise: Standardise | None = None
+        self.exempt, self.unpruned = tuple[str, ...](), tuple[str, ...]()
         _check_network(self)
 
     def units(self) -> Iterator[tuple[str, Unit]]:
@@ -243,8 +246,7 @@ class SpikingNetwork(Model):
 
     def integer_parts(self) -> dict[str, IntegerPart]:
         """Return the layers with their weights, which must be linear."""
-        weights = self.weights()
-        return {name: IntegerPart(weights[name].detach(), None, layer.neuron, layer.is_first) for name, layer in self.named_layers()}
+        return {name: IntegerPart(layer.linear.weight.detach(), None, layer.neuron, layer.is_first) for name, layer in self.named_layers()}
 
     def use_integers(self, arithmetic: Mapping[str, IntegerArithmetic] | None) -> None:
         """Run integer arithmetic from now on, or floats."""
@@ -260,13 +262,43 @@ class SpikingNetwork(Model):
         """Whether the network can be trained in integers: a chain of linear layers without biases, dropout, pools or `standardise`."""
         return self.standardise is None and all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
 
+    def kinds(self) -> dict[str, str]:
+        """Return the kind of each connection with weights, "conv" or "linear", in the order of `named_ops`."""
+        return {name: "linear" if isinstance(connection.op, nn.Linear) else "conv" for name, connection in self.named_ops()}
+
+    def leave_out(self, exempt: Iterable[str], unpruned: Iterable[str]) -> None:
+        """Let methods leave connections as they are, see `exempt` and `unpruned`; names as in `subject.chosen_layers`.
+
+        Raises:
+            UsageError: an unknown name, a connection named for both, or none left to prune.
+        """
+        kinds = self.kinds()
+        first, second = (
+            chosen_layers(names, kinds, list(kinds), f"layer in net.{what}") for what, names in (("exempt", exempt), ("unpruned", unpruned))
+        )
+        if twice := sorted(first & second):
+            raise UsageError(f"net.exempt and net.unpruned both name {twice[0]}, and the sparsity counts it or does not. Name it in one.")
+        if not set(kinds) - first - second:
+            raise UsageError(f"net.exempt and net.unpruned name all layers ({', '.join(kinds)}): none is left to prune. Name fewer.")
+        self.exempt, self.unpruned = (tuple(name for name in kinds if name in names) for names in (first, second))
+
+    def pruned_ops(self) -> Iterator[tuple[str, Connection]]:
+        """Yield the connections of `named_ops` that methods may prune."""
+        for name, connection in self.named_ops():
+            if name not in self.exempt and name not in self.unpruned:
+                yield name, connection
+
     def weights(self) -> dict[str, nn.Parameter]:
         """Return every weight that pruning may remove: (out, in, kernel height, width) of convolutions, (out, in) of linear layers."""
-        return {name: cast(nn.Parameter, cast(nn.Linear, connection.op).weight) for name, connection in self.named_ops()}
+        return {name: _weight(connection) for name, connection in self.pruned_ops()}
 
     def positions(self) -> dict[str, Tensor]:
         """Return how many synapses a weight represents when unrolled: int64, broadcastable to the weight of the same name."""
-        return {name: connection.positions for name, connection in self.named_ops()}
+        return {name: connection.positions for name, connection in self.pruned_ops()}
+
+    def counted(self) -> dict[str, nn.Parameter]:
+        """Return the weights that are not pruned and count in the sparsity."""
+        return {name: _weight(connection) for name, connection in self.named_ops() if name in self.unpruned}
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other trainable parameters, besides weights and gates, by name: scale and shift of normalisations, biases."""
@@ -319,6 +351,10 @@ class SpikingNetwork(Model):
         """Reshape samples to (N, *shape), or (T, N, *shape), and standardise them if asked to."""
         x = x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
         return x if self.standardise is None else self.standardise(x)
+
+
+def _weight(connection: Connection) -> nn.Parameter:
+    return cast(nn.Parameter, cast(nn.Linear, connection.op).weight)
 
 
 def _is_plain(layer: SpikingLayer) -> bool:

@@ -33,10 +33,14 @@ class Model(nn.Module):
     Attributes:
         timesteps: T.
         classes: labels are 0..classes - 1.
+        exempt: layers that are neither pruned nor counted in the sparsity.
+        unpruned: layers that are not pruned, but counted.
     """
 
     timesteps: int
     classes: int
+    exempt: tuple[str, ...]
+    unpruned: tuple[str, ...]
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Return every weight that pruning may remove, by layer: (out, in, *kernel), or (out, in)."""
@@ -44,6 +48,10 @@ class Model(nn.Module):
 
     def positions(self) -> dict[str, Tensor]:
         """Return how many synapses a weight represents when unrolled: int64, broadcastable to the weight of the same name."""
+        raise NotImplementedError
+
+    def counted(self) -> dict[str, nn.Parameter]:
+        """Return the weights that are not pruned and count in the sparsity, by layer."""
         raise NotImplementedError
 
     def others(self) -> dict[str, nn.Parameter]:

@@ -70,7 +70,8 @@ def prune(
         sparsity: the share of the pruned weights that is to be zero, 0 <= sparsity < 1.
         total_steps: how often `step` will be called; batches whose gradients are accumulated count as one.
         lr: the learning rate, 0 < lr <= 1; used by both parameter groups; schedulers may change it.
-        exempt: names of layers, or of modules around some, as in `named_modules`, whose weights are not pruned.
+        exempt: names of layers, or of modules around some, as in `named_modules`, patterns (head.*) or kinds (conv, linear, first, last),
+            whose weights are not pruned.
         seed: of the method's random numbers, which depend only on the seed and the step, so processes that train together prune alike.
         method_options: the method's own options by name, see docs/methods.md.
         others: whether biases, normalisation and all other parameters are also trained here, with plain Adam; False leaves them to an

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -43,10 +43,13 @@ class Options:
     """What can be set of a module of your own.
 
     Args:
-        exempt: names of layers, or of modules that hold some, as in `named_modules`, whose weights are not pruned.
+        exempt: names of layers, or of modules that hold some, as in `named_modules`, patterns (head.*) or kinds (conv, linear, first,
+            last), whose weights are neither pruned nor counted in the sparsity.
+        unpruned: likewise, of layers whose weights are not pruned, but counted.
     """
 
     exempt: tuple[str, ...] = ()
+    unpruned: tuple[str, ...] = ()
 
 
 def identity_of(module: nn.Module) -> str:
@@ -102,7 +105,7 @@ def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Opt
         NetworkError, MismatchError, DoesNotFitError: it cannot be compiled; the message names the layer.
     """
     module = unwrapped(module)
-    ModuleWeights(module, options.exempt)  # what cannot be pruned is refused first: the message says more of it
+    ModuleWeights(module, options.exempt, options.unpruned)  # what cannot be pruned is refused first: the message says more of it
     try:
         drawn = proven_on(
             copied(module).cpu().eval(),
@@ -122,7 +125,7 @@ def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Opt
         )
     sizes = {p.name: p.size for p in network.spiking}
     reading = Reading(tuple(found.shape), found.call, drawn.factor, network.votes, network.classes, sizes)
-    made = OwnModule(module, reading, dataset, timesteps, options.exempt, found.neurons)
+    made = OwnModule(module, reading, dataset, timesteps, options, found.neurons)
     if weight_bits is not None:
         made.check_integers(dataset, weight_bits)
     return made
@@ -142,14 +145,14 @@ class OwnModule(Model):
         reading: Reading,
         dataset: Dataset,
         timesteps: int,
-        exempt: Iterable[str] = (),
+        options: Options,
         neurons: list[Neurons] | None = None,
     ) -> None:
         super().__init__()
         self.module, self.reading = module, reading
         self.timesteps, self.classes, self.temporal = timesteps, reading.classes, dataset.temporal
-        self.exempt = tuple(exempt)
-        self.found = ModuleWeights(module, self.exempt)
+        self.found = ModuleWeights(module, options.exempt, options.unpruned)
+        self.exempt, self.unpruned = self.found.exempt, self.found.unpruned
         self.neurons, self.layers = neurons or [], dict[str, IntegerLayer]()
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
         self.spikes: dict[str, list[Tensor]] | None = None
@@ -171,6 +174,10 @@ class OwnModule(Model):
     def positions(self) -> dict[str, Tensor]:
         """Return one synapse per weight."""
         return self.found.positions()
+
+    def counted(self) -> dict[str, nn.Parameter]:
+        """Return the weights that are not pruned and count in the sparsity."""
+        return self.found.counted()
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other parameters with gradients, by name."""
@@ -245,7 +252,8 @@ class OwnModule(Model):
         copy = object.__new__(OwnModule)
         nn.Module.__init__(copy)
         copy.module, copy.reading = widened(self.module), self.reading
-        copy.timesteps, copy.classes, copy.temporal, copy.exempt = self.timesteps, self.classes, self.temporal, self.exempt
+        copy.timesteps, copy.classes, copy.temporal = self.timesteps, self.classes, self.temporal
+        copy.exempt, copy.unpruned = self.exempt, self.unpruned
         copy.found, copy.neurons, copy.layers = self.found, self.neurons, self.layers
         copy.arithmetic, copy.spikes = self.arithmetic, None
         return copy.eval()

@@ -23,24 +23,30 @@ from torch.nn.functional import avg_pool2d, conv2d, linear, max_pool2d
 from .connections import INPUT, Connection
 from .layers import And, MaxPool, SpikingLayer, SpikingNetwork, sum_of
 
-__all__ = ["connectivity", "reachable_synapses", "unrolled_connectivity"]
+__all__ = ["connectivity", "reachable_synapses", "unpruned_synapses", "unrolled_connectivity"]
 
 
 def connectivity(model: SpikingNetwork) -> float:
-    """Return the share (0..1) of possible synapses that count, without the connections in `model.uncounted`."""
+    """Return the share (0..1) of possible synapses that count, without the connections in `model.uncounted` and `exempt`."""
     counts = reachable_synapses(model).values()
     return sum(counted for counted, _ in counts) / sum(possible for _, possible in counts)
 
 
 def unrolled_connectivity(model: SpikingNetwork) -> float:
-    """Return the share (0..1) of unrolled synapses whose weight is not zero, over all connections, ignoring masks and reachability."""
-    positions, weights = model.positions(), model.weights()
-    alive = sum(int(((w != 0) * positions[name].to(w.device)).sum()) for name, w in weights.items())
-    return alive / sum(int(positions[name].expand(w.shape).sum()) for name, w in weights.items())
+    """Return the share (0..1) of unrolled synapses whose weight is not zero, of those that count, ignoring masks and reachability."""
+    positions, weights, dense = model.positions(), model.weights(), unpruned_synapses(model)
+    alive = sum(int(((w != 0) * positions[name].to(w.device)).sum()) for name, w in weights.items()) + dense
+    return alive / (sum(int(positions[name].expand(w.shape).sum()) for name, w in weights.items()) + dense)
+
+
+def unpruned_synapses(model: SpikingNetwork) -> int:
+    """Count the unrolled synapses of connections that are not pruned, but counted."""
+    ops = ((name, connection) for name, connection in model.named_ops() if name in model.unpruned)
+    return sum(int(connection.positions.expand(model.counted()[name].shape).sum()) for name, connection in ops)
 
 
 def reachable_synapses(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
-    """Return, by connection, the number of synapses that count and of possible ones, without those in `model.uncounted`."""
+    """Return, by connection, the number of synapses that count and of possible ones, without those in `model.uncounted` and `exempt`."""
     reach: dict[str, Tensor] = {INPUT: torch.ones(model.shape, dtype=torch.float64, device=next(model.parameters()).device)}
     counts: dict[str, tuple[Tensor, float]] = {}
     names = {id(connection): name for name, connection in model.named_ops()}
@@ -56,7 +62,8 @@ def reachable_synapses(model: SpikingNetwork) -> dict[str, tuple[float, float]]:
                 reach[unit_name] = (torch.stack(arriving).sum(0) > 0) * open_
             else:
                 reach[unit_name] = _passed_on(unit, reach)
-    return {name: (float(counted), possible) for name, (counted, possible) in counts.items() if name not in model.uncounted}
+    apart = {*model.uncounted, *model.exempt}
+    return {name: (float(counted), possible) for name, (counted, possible) in counts.items() if name not in apart}
 
 
 def _arriving(connection: Connection, sources: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def _trainer(
     device = "cuda" if world.device.type == "cuda" else "cpu"
     timesteps = cast(int, parts.settings.resolved(len(dataset.train.labels), frames=frames).timesteps)
     model = parts.build_model(dataset, timesteps)
-    convolutional = any(w.dim() == 4 for w in model.weights().values())
+    convolutional = any(p.dim() == 4 for p in (*model.weights().values(), *model.others().values()))
     settings = parts.settings.resolved(len(dataset.train.labels), convolutional=convolutional, frames=frames, device=device)
     settings = replace(settings, threads=settings.threads or _suitable_threads(model, cast(int, settings.batch_size), world))
     threads.use(cast(int, settings.threads))

@@ -54,6 +54,9 @@ class Shared:
         alpha: its sharpness; None: SpikingJelly's default, 2 for atan.
         dropouts: "LAYER:P": before that layer a source neuron is silenced with probability P at all T steps, in training; a layer's name,
             a pattern such as conv*, or a kind as in `subject.chosen_layers`.
+        exempt: layers whose weights no method prunes and that no sparsity counts, by the names of `SpikingNetwork.named_ops`, patterns or
+            kinds likewise; as for modules of the user's own.
+        unpruned: layers that no method prunes, but that are counted: the others have to give all zeros.
     """
 
     mean: tuple[float, ...] = ()
@@ -66,6 +69,8 @@ class Shared:
     surrogate: Surrogate = "atan"
     alpha: float | None = None
     dropouts: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+    unpruned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1.0 < self.tau <= LARGEST:
@@ -98,6 +103,8 @@ class Shared:
                 layer.neuron = self._made(layer.neuron.repeat)
         if self.dropouts:
             self._drop(model)
+        if self.exempt or self.unpruned:
+            model.leave_out(self.exempt, self.unpruned)
 
     @property
     def neuron_changes(self) -> bool:
@@ -127,8 +134,7 @@ class Shared:
         return node
 
     def _drop(self, model: SpikingNetwork) -> None:
-        ops = dict(model.named_ops())
-        kinds = {name: "linear" if isinstance(connection.op, nn.Linear) else "conv" for name, connection in ops.items()}
+        ops, kinds = dict(model.named_ops()), model.kinds()
         for text in self.dropouts:
             place, colon, share = text.rpartition(":")
             try:

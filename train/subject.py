@@ -33,6 +33,10 @@ class Prunable(Protocol):
         """Return how many synapses a weight represents when unrolled: int64, broadcastable to the weight of the same name."""
         ...
 
+    def counted(self) -> Mapping[str, nn.Parameter]:
+        """Return the weights that are not pruned and count in the sparsity, so that the others have to give all zeros."""
+        ...
+
 
 class Goal(Protocol):
     """The goal of a method.
@@ -104,17 +108,21 @@ class ModuleWeights:
 
     Args:
         module: any module; see `unwrapped`.
-        exempt: names of layers, or of modules that hold some, that are not pruned.
+        exempt: names of layers, or of modules that hold some, patterns or kinds (`chosen_layers`), that are neither pruned nor counted.
+        unpruned: likewise, of layers that are not pruned, but counted in the sparsity.
 
     Raises:
         UsageError: there is no layer to prune, a name is unknown, or a weight cannot be pruned: shared, parametrized, not
             finite, in half precision, sharded, not yet made, or on another device than the first.
     """
 
-    def __init__(self, module: nn.Module, exempt: Iterable[str] = ()) -> None:
+    def __init__(self, module: nn.Module, exempt: Iterable[str] = (), unpruned: Iterable[str] = ()) -> None:
         self.module = unwrapped(module)
         every = dict(_layers(self.module))
-        left_out = _exempt(self.module, every, exempt)
+        dense = _exempt(self.module, every, unpruned, "unpruned")
+        left_out = _exempt(self.module, every, exempt, "exempt") | dense
+        self.unpruned, self.exempt = tuple(n for n in every if n in dense), tuple(n for n in every if n in left_out - dense)
+        self._counted = {name: _weight(name, layer) for name, layer in every.items() if name in dense}
         self._weights = {name: _weight(name, layer) for name, layer in every.items() if name not in left_out}
         self._weights = {name: weight for name, weight in self._weights.items() if weight.requires_grad}
         if not self._weights:
@@ -133,6 +141,10 @@ class ModuleWeights:
     def positions(self) -> dict[str, Tensor]:
         """Return one synapse per weight: how often a convolution uses its weights is unknown without the size of the maps."""
         return {name: torch.ones([1] * weight.dim(), dtype=torch.int64) for name, weight in self._weights.items()}
+
+    def counted(self) -> dict[str, nn.Parameter]:
+        """Return the weights that are not pruned and count in the sparsity."""
+        return dict(self._counted)
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other parameters that have gradients by name: biases, normalisation, exempt layers, ..."""
@@ -163,12 +175,12 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name or type(layer).__name__, layer
 
 
-def _exempt(module: nn.Module, layers: Mapping[str, nn.Module], names: Iterable[str]) -> set[str]:
+def _exempt(module: nn.Module, layers: Mapping[str, nn.Module], names: Iterable[str], what: str) -> set[str]:
     """Return the layers that `names` name, see `chosen_layers`."""
     if isinstance(names, str):
-        raise UsageError(f"exempt is the text {names!r}; it must be a list of names, such as exempt=[{names!r}].")
+        raise UsageError(f"{what} is the text {names!r}; it must be a list of names, such as {what}=[{names!r}].")
     kinds = {name: "linear" if isinstance(layer, nn.Linear) else "conv" for name, layer in layers.items()}
-    return chosen_layers(names, kinds, _nameable(module, layers), "layer in exempt")
+    return chosen_layers(names, kinds, _nameable(module, layers), f"layer in {what}")
 
 
 def _nameable(module: nn.Module, layers: Mapping[str, nn.Module]) -> list[str]:

@@ -76,8 +76,9 @@ def untrained(
     generator = torch.Generator().manual_seed(seed)
     shares = _shares(model, sparsity, by_layer or {})
     with torch.no_grad():
-        for name, weight in model.weights().items():
-            _thin(weight, shares[name], generator)
+        for name, connection in model.named_ops():
+            if connection.op is not None:
+                _thin(connection.op.weight, shares.get(name, 0.0), generator)
     provenance = {"net": net, "untrained": f"sparsity {sparsity:g}"}
     return export.network(export.fold(model), None, _Samples(shape, 1 if temporal else LEVELS), (), provenance)
 

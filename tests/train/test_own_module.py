@@ -196,7 +196,7 @@ def test_layers_that_are_exempt_stay_dense(tmp_path: Path) -> None:
     made = chain()
     run = fit(made, samples(), out=tmp_path / "run", net_options={"exempt": ("0",)}, **RECIPE)
     assert bool((made[0].weight != 0).all()) and int((made[3].weight == 0).sum()) == 18
-    assert run.settings.net_options == {"exempt": ("0",)}
+    assert run.settings.net_options == {"exempt": ("0",), "unpruned": ()}
     with pytest.raises(UsageError, match=r"no layer in exempt called '7'"):
         fit(chain(), samples(), out=tmp_path / "none", net_options={"exempt": ("7",)}, **RECIPE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,17 +20,19 @@ from netgen import Labelled
 from numpy.typing import NDArray
 from spikeloom.compile import DeployedNetwork, compile_network
 from spikeloom.data.dataset import load_dataset
-from spikeloom.errors import NetworkError, UsageError
+from spikeloom.errors import NetworkError, PausedError, UsageError
 from spikeloom.formats import onnx as model_onnx
 from spikeloom.network import reference
 from spikeloom.network.model import LIF, IntegerLIF
 from spikeloom.runtime import run
-from spikeloom.train import TrainedRun, export, fit
+from spikeloom.train import TrainedRun, export, fit, prune, reachable
 from spikeloom.train.layers import SpikingNetwork
+from spikeloom.train.methods.api import Pruning
 from spikeloom.train.networks.api import Conv, Stack
 from spikeloom.train.parts import Parts
 from spikeloom.train.settings import TrainSettings
 from spikeloom.train.shared_options import SURROGATES, Shared
+from spikeloom.train.subject import ModuleWeights
 from spikeloom.train.untrained import untrained
 from spikingjelly.activation_based import neuron
 from torch import nn
@@ -286,6 +289,99 @@ def test_dropout_where_it_is_asked_for() -> None:
 def test_what_no_network_can_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         built(**options)
+
+
+# --- layers that are left out ----------------------------------------------------------------------------------------------------
+
+
+def stepped(method: str, sparsity: float, model: SpikingNetwork, steps: int = 12) -> Pruning:
+    settings = TrainSettings(data="digits", method=method, sparsity=sparsity)
+    made = Parts.of(settings).build_method(model, settings)
+    assert isinstance(made, Pruning)
+    for step in range(1, steps + 1):
+        made.zero_grad()
+        model(torch.rand(6, 8, 8)).square().sum().backward()
+        made.step(0.01, step / steps)
+    made.end_epoch(1.0)
+    return made
+
+
+METHODS = ("grad-r", "stds", "deep-r", "soft-deep-r", "esl", "upr")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("how", ["exempt", "unpruned"])
+def test_layers_are_left_out(method: str, how: str) -> None:
+    """By name and by pattern, in a network with convolutions: they keep all weights; the zeros are a share of what counts."""
+    options = {how: ("conv1", "out*")}
+    model = built("6conv2fc", width=3, votes=1, **options)
+    every = {name: connection.op.weight for name, connection in model.named_ops() if connection.op is not None}
+    assert set(every) - set(model.weights()) == {"conv1", "output"} and {"conv1.op", "output.op"} & set(model.others()) == set()
+    made = stepped(method, 0.5, model)
+    total = sum(w.numel() for name, w in every.items() if how == "unpruned" or name not in ("conv1", "output"))
+    zeros = {name: int((w == 0).sum()) for name, w in every.items()}
+    assert zeros["conv1"] == zeros["output"] == 0
+    assert sum(zeros.values()) == round(0.5 * total) and made.sparsity() == round(0.5 * total) / total
+    numbers = made.end_epoch(1.0)
+    assert numbers["connectivity"] == 1 - made.sparsity()
+    alive = sum(int(((every[n] != 0) * c.positions).sum()) for n, c in model.named_ops() if how == "unpruned" or n in model.weights())
+    possible = sum(int(c.positions.expand(every[n].shape).sum()) for n, c in model.named_ops() if how == "unpruned" or n in model.weights())
+    assert numbers["connectivity_unrolled"] == pytest.approx(alive / possible) == reachable.unrolled_connectivity(model)
+    counted = reachable.reachable_synapses(model)
+    assert set(counted) == (set(every) if how == "unpruned" else set(model.weights()))
+
+
+def test_what_was_left_out_is_said(tmp_path: Path, spikeloom: Callable[..., Any]) -> None:
+    words = ("--data", "digits", "--method", "grad-r", "--sparsity", 0.6, "--hidden", "12,8", "-T", 2, "--epochs", 1, "--device", "cpu")
+    said = spikeloom("train", *words, "--exempt", "last", "--set", "net.unpruned=hidden2", "--out", tmp_path / "run").err
+    assert "neither pruned nor counted: output" in said and "not pruned, but counted: hidden2" in said
+    summary = json.loads((tmp_path / "run/train.json").read_text())
+    assert summary["exempt"] == ["output"] and summary["unpruned"] == ["hidden2"]
+    counted = 64 * 12 + 12 * 8
+    assert summary["sparsity"] == round(0.6 * counted) / counted
+    provenance = model_onnx.read(tmp_path / "run/model.onnx").provenance
+    assert json.loads(provenance["net.exempt"]) == ["last"] and json.loads(provenance["uncounted"]) == ["output"]
+
+
+def test_left_out_layers_are_trained_by_adam_and_resumed(tmp_path: Path) -> None:
+    """A stopped run goes on to the same bits, its dense layers and their moments included."""
+    words: dict[str, Any] = {"net_options": {"hidden": (12,), "exempt": ("output",)}, "epochs": 3, "batch_size": 300}
+    whole = fitted("fc", "digits", "grad-r", 0.7, out=tmp_path / "whole", **words)
+    with pytest.raises(PausedError):
+        fitted("fc", "digits", "grad-r", 0.7, out=tmp_path / "parts", time_limit=1e-9, **words)
+    parts = fitted("fc", "digits", "grad-r", 0.7, out=tmp_path / "parts", resume=True, **words)
+    assert whole.model.read_bytes() == parts.model.read_bytes() and whole.exempt == parts.exempt == ("output",)
+    again = fitted("fc", "digits", "grad-r", 0.7, out=tmp_path / "parts", resume=True, **words)
+    assert again.exempt == ("output",)
+
+
+def test_layers_that_are_left_out_of_a_module() -> None:
+    module = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Conv1d(3, 4, 3), nn.Flatten(), nn.Linear(16, 5))
+    found = ModuleWeights(module, ("conv",))
+    assert list(found.weights()) == ["3"] and found.exempt == ("0", "1") and not found.counted()
+    assert list(ModuleWeights(module, unpruned=("first",)).counted()) == ["0"]
+    optimizer = prune(module, "grad-r", 0.5, total_steps=2, exempt=["[13]"])
+    assert list(optimizer.connectivity().layers) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exempt": ("hiden1",)}, r"no layer in net\.exempt called 'hiden1'. Did you mean 'hidden1'"),
+        ({"exempt": "conv"}, r"no layer in net\.exempt called 'conv'"),
+        ({"exempt": ("linear",)}, "none is left to prune"),
+        ({"exempt": ("output",), "unpruned": ("last",)}, "both name output"),
+    ],
+)
+def test_layers_that_cannot_be_left_out(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        built(hidden=(5,), **options)
+
+
+def test_a_sparsity_that_the_other_layers_cannot_reach() -> None:
+    model = built(hidden=(5,), unpruned=("hidden1",))
+    with pytest.raises(UsageError, match=r"fewer layers in net\.unpruned \(hidden1\)"):
+        stepped("grad-r", 0.9, model)
 
 
 def test_a_module_of_your_own_has_its_own_standardisation(tmp_path: Path) -> None:

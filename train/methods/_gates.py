@@ -18,7 +18,7 @@ __all__ = ["Gates", "weight_energies"]
 
 def weight_energies(model: SpikingNetwork) -> list[float]:
     """Return e_w of each layer: the output positions at which a weight is used, H W / stride^2; 1 for a linear one."""
-    return [math.prod(c.pooled_shape[1:]) / c.op.stride[0] ** 2 if isinstance(c.op, nn.Conv2d) else 1.0 for _, c in model.named_ops()]
+    return [math.prod(c.pooled_shape[1:]) / c.op.stride[0] ** 2 if isinstance(c.op, nn.Conv2d) else 1.0 for _, c in model.pruned_ops()]
 
 
 def _fan_out(connection: Connection) -> float:
@@ -89,7 +89,7 @@ class Gates:
             return useless
         able = self._able(model, scores)
         owners = {name: unit for unit, layer in model.named_layers() for name, c in model.named_ops() if c in layer.inputs}
-        for layer, (name, connection) in zip(self.flat, model.named_ops(), strict=True):
+        for layer, (name, connection) in zip(self.flat, model.pruned_ops(), strict=True):
             if name in self.dense:
                 continue
             shaped = useless[layer.part].view(layer.weight.shape)

@@ -131,7 +131,8 @@ class Pruning:
     with the forward and the backward pass (`step_graph`).
 
     Attributes:
-        flat: the weights of all layers.
+        flat: the weights of all layers that are pruned; size: their number.
+        dense_size, dense_synapses: weights and unrolled synapses that are not pruned, but counted.
         mean, square: Adam's moments of dL/dw (M,).
         steps: how many have been taken.
         TENSORS: names of the attributes that are state, besides the weights and the step count.
@@ -151,11 +152,14 @@ class Pruning:
         self.weights = model.weights()
         self.flat = Flat(self.weights, model.positions())
         self.size, self.target, self.seed = self.flat.size, settings.sparsity, settings.seed
-        self.asked_zeros = round(self.target * self.size)
+        self.dense_size = sum(weight.numel() for weight in model.counted().values())
+        self.asked_zeros = round(self.target * (self.size + self.dense_size))
         if self.size - self.asked_zeros < len(self.flat):
+            apart = ", ".join(model.counted())
             raise UsageError(
                 f"A sparsity of {settings.sparsity} leaves {self.size - self.asked_zeros} of {self.size} synapses, fewer than the "
-                f"{len(self.flat)} layers need to stay connected. Ask for a lower sparsity or more hidden neurons."
+                f"{len(self.flat)} layers need to stay connected. Ask for a lower sparsity"
+                + (f", or name fewer layers in net.unpruned ({apart})." if apart else " or more hidden neurons.")
             )
         self.mean, self.square = self.flat.zeros(), self.flat.zeros()
         self.steps, self.frozen = 0, False
@@ -163,6 +167,7 @@ class Pruning:
         self.alive = self.flat.alive()
         self.remedy = "Ask for a lower sparsity, more epochs or more hidden neurons."
         self.synapses = self.flat.synapses(torch.ones_like(self.alive))
+        self.dense_synapses = 0 if not isinstance(model, SpikingNetwork) else reachable.unpruned_synapses(model)
         self._placed: dict[str, Tensor] = {}
         self.scalars: Sequence[Sequence[float]] | Tensor = ()
 
@@ -246,11 +251,15 @@ class Pruning:
         alive = self.alive
         counts = [(before & ~alive).sum(), (alive & ~before).sum(), alive.sum()]
         pruned, regrown, live = torch.stack(counts).tolist()
-        numbers = {"pruned": float(pruned), "regrown": float(regrown), "connectivity": live / self.size}
+        numbers = {
+            "pruned": float(pruned),
+            "regrown": float(regrown),
+            "connectivity": (live + self.dense_size) / (self.size + self.dense_size),
+        }
         if not isinstance(self.model, SpikingNetwork):  # neither the size of its maps nor its graph is known
             return numbers
         return numbers | {
-            "connectivity_unrolled": self.flat.synapses(alive) / self.synapses,
+            "connectivity_unrolled": (self.flat.synapses(alive) + self.dense_synapses) / (self.synapses + self.dense_synapses),
             "connectivity_reachable": reachable.connectivity(self.model),
         }
 
@@ -280,8 +289,8 @@ class Pruning:
         return self.size - self.flat.count_alive()
 
     def sparsity(self) -> float:
-        """The share of weights that are zero."""
-        return self.zeros() / self.size
+        """The share of counted weights that are zero."""
+        return self.zeros() / (self.size + self.dense_size)
 
     def freeze(self) -> None:
         """Stop rewiring: dead synapses stay dead, live ones alive."""
