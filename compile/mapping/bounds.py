@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,6 +82,46 @@ def arriving_bound(wiring: Wiring, chip: Chip, rates: Float) -> float:
 def messages_bound(wiring: Wiring, chip: Chip) -> float:
     """Return a lower bound on messages per step: sum of rate * `reach_bound`, or `arriving_bound` if that is larger."""
     return max(float((wiring.rates * reach_bound(wiring, chip)).sum()), arriving_bound(wiring, chip, wiring.rates))
+
+
+@dataclass(frozen=True)
+class ListBits:
+    """Bits that no list goes below:  entry + synapse * its synapses - beside * those whose neighbour on the core is in it as well."""
+
+    entry: float
+    synapse: float
+    beside: float
+
+
+def list_bits(wiring: Wiring, chip: Chip, lists: float, beside: float) -> ListBits:
+    """Return the line below the bits of every possible list that is highest for lists of this kind.
+
+    Of a synapses of one kind on a core, p follow one whose target is the core's neuron just before. A sparse or run-length list takes a
+    slots at least, and a dense one, which has a slot for every neuron that it spans, 2 a - p - 1. The line is below the bits of each format
+    for all a and p up to a full entry, in whole words if sources have one kind; for up to two entries without that rounding; and no
+    steeper than full entries. That bounds longer lists, whose bits grow by those of a full entry for as many slots.
+
+    Args:
+        lists: lists for each synapse, on average; beside: synapses of the last kind, likewise.
+    """
+    from scipy.optimize import linprog  # takes a while to import, and one core needs none
+
+    word = chip.word_bits if wiring.most_kinds == 1 else 1
+    limits: list[tuple[float, float, float, float]] = [(0.0, -0.999, 1.0, 0.0)]  # entry, synapse and beside times these: at most the last
+    for f in chip.formats:
+        each, prefix, most = wiring.weight_bits + f.index_bits, f.prefix_bits + f.index_field_bits, f.synapses_per_entry
+        dense = f.name == "dense"
+        limits += [(0.0, most, 0.0, (1 + dense) * (prefix + each * most)), (0.0, most, -most, prefix + each * most)]
+        for a in range(1, 2 * most + 1):
+            rounded = word if a <= most else 1
+            for p in range(a) if dense and a <= most else {0, a - 1}:
+                slots = 2 * a - p - 1 if dense else a
+                bits = -(-slots // most) * prefix + slots * each
+                limits.append((1.0, a, -p, -(-bits // rounded) * rounded))
+    rows = np.array(limits)
+    found: Any = linprog([-lists, -1.0, beside], A_ub=rows[:, :3], b_ub=rows[:, 3] * (1.0 - 1e-9), bounds=[(0.0, None)] * 3)
+    entry, synapse, less = found.x.tolist()
+    return ListBits(entry, synapse, less)
 
 
 def bits_of_synapse(weight_bits: int, chip: Chip) -> float:

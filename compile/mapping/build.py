@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ...network.model import Network
-from . import bounds, load
+from . import load
 from .api import Effort, Objective, Partition, check_objective
 from .given import Given, Settled
+from .least import SYNAPSES, Least, cheap, least
 from .load import Wiring, core_loads
 from .partition import partition
 from .pinned import partition_given
@@ -22,6 +23,7 @@ from .system import hops_of_all, joint_places, slot_positions
 
 Int = NDArray[np.int64]
 RESOURCES = load.RESOURCES[:4]
+FEW = 100_000  # synapses up to which `--effort fast` takes the time for the tightest bounds
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,10 @@ def build(
         parts, placed = _searched(objective)(wiring, chip, parts, effort, seed, progress)
     parts = replace(parts, changes=(*parts.changes, *_widened(network, chip)))
     load = core_loads(wiring, parts.core_of, chip)[:, : len(RESOURCES)]
-    least = bounds.cores_bound(wiring, chip), bounds.messages_bound(wiring, chip)
+    bounds, remarks = bounds_of(wiring, chip, parts, effort, progress)
+    parts = replace(parts, changes=(*parts.changes, *remarks))
     progress("placement", 0.0)
-    made = placed_mapping(wiring, parts, load, least, chip, effort=effort, seed=seed, placed=placed)
+    made = placed_mapping(wiring, parts, load, (bounds.cores, bounds.messages), chip, effort=effort, seed=seed, placed=placed)
     return replace(made, objective=objective)
 
 
@@ -112,6 +115,18 @@ def _searched(objective: Objective) -> Callable[[Wiring, Chip, Partition, Effort
     from .frugal import least_energy
 
     return least_energy
+
+
+def bounds_of(wiring: Wiring, chip: Chip, parts: Partition, effort: Effort, progress: Progress) -> tuple[Least, list[str]]:
+    """Return the lower bounds, and why they are not the tightest known where that is so."""
+    if parts.core_of.max(initial=0) == 0:
+        return cheap(wiring, chip), []  # what one core does cannot be done with less
+    most = FEW if effort == "fast" else SYNAPSES
+    if wiring.sources.size > most:
+        why = f"--effort {effort}, more than {most:,} synapses"
+        return cheap(wiring, chip), [f"lower bounds by fan-ins and fan-outs alone ({why})"]
+    progress("lower bounds", 0.0)
+    return least(wiring, chip), []
 
 
 def _placed(said: Settled, chip: Chip) -> Placement | None:

@@ -13,6 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from spikeloom.compile.estimate import estimate
 from spikeloom.compile.mapping import bounds
+from spikeloom.compile.mapping.least import least
 from spikeloom.compile.mapping.load import Wiring, core_loads
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip, SynapseFormat
@@ -228,6 +229,11 @@ def test_no_partition_at_all_beats_a_bound(case: Case) -> None:
     assert bounds.arriving_bound(wiring, chip, np.ones(len(case.rates))) <= found.arriving
     assert bounds.arriving_bound(wiring, chip, case.rates) <= found.messages + 1e-9
     assert bounds.messages_bound(wiring, chip) <= found.messages + 1e-9
+    tight = least(wiring, chip)
+    assert bounds.cores_bound(wiring, chip) <= tight.cores <= found.cores
+    assert bounds.messages_bound(wiring, chip) <= tight.messages + 1e-9
+    assert tight.messages <= found.messages + 1e-9
+    assert least(replace(case, rates=np.ones(len(case.rates))).wiring, chip).messages <= found.arriving + 1e-9
 
 
 @pytest.mark.parametrize(("prefix", "each", "weight"), [(1, 7, 4), (0, 60, 8), (10, 60, 8), (3, 7, 5), (1, 3, 2)])
