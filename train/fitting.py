@@ -144,8 +144,8 @@ def fit(
             torch's own setting. The last bits depend on it.
         data_dir: folder of the data set's files; None: the environment's SPIKELOOM_DATA, else ./data.
         method_options: options of the pruning rule by name, such as {"ramp": 0.3} of grad-r.
-        net_options: options of the network by name, such as {"hidden": (400, 200)} of fc; of a module {"exempt": (names of layers that are
-            not pruned)}.
+        net_options: options of the network by name, such as {"hidden": (400, 200)} of fc, and those of every network (docs/networks.md),
+            such as {"tau": 3.0, "mean": (0.1307,), "std": (0.3081,)}; of a module {"exempt": (names of layers that are not pruned)}.
         data_options: options of the data set by name, such as {"timesteps": 8} of recorded events (docs/data.md); of your own samples
             those of `as_dataset`: {"value_range": (0, 1), "test": (x_test, y_test)}, {"test_fraction": 0.1}, ...
         loss_options: options of the loss by name, such as {"tet_lambda": 0.01} of tet.
@@ -153,7 +153,7 @@ def fit(
         augment_options: options of the augmentation by name, where it has any.
         optimizer: adam, which is part of the pruning rule; another of torch.optim, such as sgd or adamw; or a function of a list of
             parameters that returns a `torch.optim.Optimizer` of them, whose own learning rates are the peak ones then. With the
-            methods dense, grad-r, stds and esl; deep-r, soft-deep-r and upr have updates of their own.
+            methods dense, grad-r, stds, esl and upr (of its weights); deep-r and soft-deep-r have updates of their own.
         optimizer_options: its options by name, such as {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4} of sgd.
         cuda_options: how CUDA is used, by name: graph ("auto", "on" or "off"), tf32, cudnn ("benchmark", "deterministic" or "plain"), see
             docs/cuda.md; without effect on a CPU.

@@ -49,7 +49,7 @@ def outer_of(settings: TrainSettings, make: Make | None, model: Model, method: M
     if reason:
         raise UsageError(
             f"The method {settings.method} {reason}, so no other optimizer can take its place ({name} was asked for). Leave out "
-            f"optimizer and its options, or use the method dense, grad-r, stds or esl."
+            f"optimizer and its options, or use the method dense, grad-r, stds, esl or upr."
         )
     found = {n: p for n, p in {**model.weights(), **model.others()}.items() if p.requires_grad}
     parameters = list(found.values())

@@ -95,7 +95,7 @@ def test_all_names(name: str, tmp_path: Path) -> None:
     assert any(not torch.equal(before[key], value) for key, value in made.state_dict().items())
 
 
-@pytest.mark.parametrize("method", ["grad-r", "stds", "esl"])
+@pytest.mark.parametrize("method", ["grad-r", "stds", "esl", "upr"])
 def test_what_is_asked_for_is_pruned_and_resumed(method: str, tmp_path: Path) -> None:
     recipe: dict[str, Any] = {"method": method, "sparsity": 0.5, "optimizer": "sgd", "optimizer_options": SGD, "lr": 0.05, **RECIPE}
     data, start = samples(), net().state_dict()
@@ -148,9 +148,9 @@ def test_on_the_command_line_options_are_text() -> None:
     assert settings.optimizer_options == {"weight_decay": 0.1, "nesterov": "true", "momentum": "0.9"}
 
 
-@pytest.mark.parametrize("method", ["deep-r", "soft-deep-r", "upr"])
+@pytest.mark.parametrize("method", ["deep-r", "soft-deep-r"])
 def test_methods_with_updates_of_their_own_say_so(method: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=rf"The method {method} .* Adam .*sgd was asked for.*dense, grad-r, stds or esl"):
+    with pytest.raises(UsageError, match=rf"The method {method} .* Adam .*sgd was asked for.*dense, grad-r, stds, esl or upr"):
         fit(net(), samples(), method, 0.5, out=tmp_path / "run", optimizer="sgd", **RECIPE)
 
 

@@ -20,6 +20,7 @@ from .api import JUST_LIVE, Pruning, check_choice, check_number
 __all__ = ["DeepRewiring", "LangevinOptions"]
 
 Cooling = Literal["linear", "none"]
+First = Literal[Start, "dense"]
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,21 @@ class LangevinOptions:
         cooling: "linear": the temperature falls linearly to 0 at the end of the float epochs; "none": it stays constant.
         l1: the pull of active synapses towards 0, of a step lr_t l1.
         start: "random": the first active synapses are drawn, as in the paper; "magnitude": they are those of largest |w|; "auto":
-            magnitude where the training starts from trained weights, else random.
+            magnitude where the training starts from trained weights, else random; "dense" (deep-r): all are active, l1 and noise prune,
+            and a layer is rewired once its sparsity would exceed the requested one, as in the code of Grad R. That sparsity is not
+            reached if l1 is too weak or the training too short.
     """
 
     temperature: float = 0.003
     cooling: Cooling = "linear"
     l1: float = 0.03
-    start: Start = "auto"
+    start: First = "auto"
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, 0.0, 1e3)
         check_number("l1", self.l1, 0.0, 1e3)
         check_choice("cooling", self.cooling, get_args(Cooling))
-        check_choice("start", self.start, get_args(Start))
+        check_choice("start", self.start, (*get_args(Start), "dense"))
 
 
 class DeepRewiring(Pruning):
@@ -63,12 +66,19 @@ class DeepRewiring(Pruning):
         self.temperature, self.l1, self.cooling = options.temperature, options.l1, options.cooling
         initial = self.flat.values()
         self.sign = signs_of(initial, self.seed)
-        mask, self.active = first_mask(self.flat, self.size - self.asked_zeros, options.start, settings)
+        mask, self.active = self.first(options.start, settings)
         self.theta = torch.where(mask, initial.abs().clamp(min=JUST_LIVE), self.dormant())
         self.write_weights()
         self.alive = mask
         self._check_layers()
         self.rate = 0.0
+
+    def first(self, start: First, settings: Goal) -> tuple[Tensor, list[int]]:
+        """Return which synapses are active at first, bool (M,), and how many of each layer are to be."""
+        if start == "dense":
+            mask, active = first_mask(self.flat, self.size - self.asked_zeros, "random", settings)
+            return torch.ones_like(mask), active
+        return first_mask(self.flat, self.size - self.asked_zeros, start, settings)
 
     def dormant(self) -> Tensor:
         """Return theta (M,) for synapses that start dormant."""

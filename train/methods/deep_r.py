@@ -8,6 +8,9 @@ The signs s are fixed at the start. The noise is that of Langevin dynamics, temp
 networks rather than descends. The number of active synapses of each layer is constant, as in the paper, at the requested density, the
 same for all layers, as in the code of Grad R (Chen et al., 2021). The sparsity is the requested one after every step.
 
+With `start="dense"` the algorithm is that of the code of Grad R, which calls it Deep R as well: it begins with all synapses, and
+reactivates dormant ones only in a layer that would be sparser than requested.
+
 Where ours departs: Adam's step replaces plain gradient descent, as in that code, and lr_t = lr / (1 - beta1^t) with it;
 the moments take the gradient of dormant synapses too. That code reactivates each dormant synapse with a probability that gives the
 requested number on average; here it is exact, and those that have just become dormant may be drawn as well, as in the paper. A reactivated
@@ -44,9 +47,17 @@ def build(model: Prunable, settings: Goal, options: Options) -> Method:
 
 
 class DeepR(DeepRewiring):
-    """Constant connectivity by random reactivation."""
+    """Constant connectivity by random reactivation, or from dense at most the requested sparsity."""
 
     soft: ClassVar[bool] = False
+
+    def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
+        super().__init__(model, settings, options)
+        self.dense = options.start == "dense"
+
+    def is_final(self, progress: float) -> bool:
+        """Whether the sparsity is the requested one, or, from dense, the float epochs are over."""
+        return super().is_final(progress) or (self.dense and progress >= 1.0)
 
     def prepare(self, lr: float, progress: float) -> None:
         """Set the numbers of Adam, the noise, and what draws the synapses to reactivate."""
@@ -76,7 +87,7 @@ class DeepR(DeepRewiring):
 
     def _rewire(self) -> None:
         for layer, wanted, active in zip(self.flat, self.active, self.active_counts(), strict=True):
-            if active == wanted:
+            if active >= wanted:  # above only where the training began dense
                 continue
             theta = self.theta[layer.part]
             key = self.draw

@@ -24,6 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from .. import devices
 from ..flat import largest_of, smallest_value
 from ..random_numbers import START, hashed, key_of
@@ -44,6 +45,10 @@ class Options(LangevinOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.start == "dense":
+            raise UsageError(
+                "method.start is dense, and soft-deep-r has the requested number of active synapses from the first step on. Use deep-r."
+            )
         check_number("every", self.every, 1, 1_000_000, whole=True)
 
 

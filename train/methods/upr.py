@@ -10,7 +10,8 @@ Search, the first T_s of the float epochs (`search`):
 The layers that receive the sample itself have no gates, nor do linear ones: in a network without convolutions only weights are pruned.
 Layers that the authors do not prune (`SpikingNetwork.dense`; the option `layers`) keep a_w = infinity, and all their weights.
 
-Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam restarts, while the authors' keeps its moments.
+Then masks become hard, and the surviving w, without the sigmoid, are fine-tuned; Adam restarts, or keeps its moments as the authors' does
+(`moments`).
 With a sparsity of 0 the mask is the paper's, a > 0, and lambda (`penalty`) decides the sparsity. With a sparsity above 0 the requested
 number of weights, over all layers, is removed: those with the largest a_w of all layers and the best of each layer are kept, whatever
 lambda; this is ours, and a kept a_w may be below 0. Gates are hard at a_n > 0 in both. Weights that closed gates leave without a use (see
@@ -28,15 +29,16 @@ The penalty does not go through the loss. With o = sigmoid(beta a) and the gradi
 
     dL/dw = g o;   dL/da_w = (g w + lambda e_w) beta o (1 - o);   dL/da_n = (dL/do + lambda e_n) beta o (1 - o)
 
-Adam moves w and a; `mask_lr` is the masks' learning rate as a share of that of the weights (1 on CIFAR-10; on CIFAR10-DVS the paper uses
-SGD for the weights, at 0.025, and Adam for the masks, at 1e-3). Between steps the model holds w o, so evaluation during the search is
+Adam moves w and a; `mask_lr` is the masks' learning rate as a share of that of the weights: 1 on CIFAR-10. Another optimiser may move w
+(`step_by`), and keeps its state when the masks harden: on CIFAR10-DVS the paper uses SGD with Nesterov momentum for the weights, at
+0.025, and Adam for the masks, at 1e-3, a share of 0.04. Between steps the model holds w o, so evaluation during the search is
 that of the soft network; the authors' code evaluates the soft network and the hard one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -49,10 +51,11 @@ from ..layers import SpikingNetwork
 from ..optimiser_kernels import MASK_SEARCH, MASKED
 from ..subject import Goal, Prunable
 from ._gates import Gates, weight_energies
-from .api import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number
+from .api import BETA1, BETA2, EPS, JUST_LIVE, Method, Pruning, check_choice, check_number, masked
 
 Control = Literal["closed", "open"]
 Layers = Literal["published", "all"]
+Moments = Literal["restart", "keep"]
 FIRST_BETA, LAST_BETA = 5.0, 1000.0
 CONTROL_EVERY = 10  # steps between two corrections of the number of closed masks
 
@@ -68,6 +71,7 @@ class Options:
         search: T_s, the share of the float epochs spent on the search, the rest being fine-tuning; the paper's is 0.8 on CIFAR-10, at a
             constant learning rate; one that falls to 0 would leave too little of it for fine-tuning.
         mask_lr: the learning rate of the masks, as a share of that of the weights.
+        moments: whether Adam restarts when the masks harden, or keeps its moments, as in the authors' code.
         layers: "published" leaves dense what the authors' code does not prune, see `SpikingNetwork.dense`; "all" prunes every layer.
     """
 
@@ -76,10 +80,12 @@ class Options:
     search: float = 0.5
     mask_lr: float = 1.0
     layers: Layers = "published"
+    moments: Moments = "restart"
 
     def __post_init__(self) -> None:
         check_choice("control", self.control, get_args(Control))
         check_choice("layers", self.layers, get_args(Layers))
+        check_choice("moments", self.moments, get_args(Moments))
         check_number("penalty", self.penalty, 0.0, 1e6)
         check_number("search", self.search, 0.0, 1.0, include_low=False)
         check_number("mask_lr", self.mask_lr, 0.0, 1e6, include_low=False)
@@ -111,7 +117,7 @@ class UPR(Pruning):
         hard: 1 once the search is over.
     """
 
-    own_update = "moves weights and masks with an Adam of its own for each"
+    own_update = ""
     TENSORS: ClassVar[tuple[str, ...]] = (
         "raw", "score", "opening", "mean", "square", "score_mean", "score_square", "mask", "beta",
         "gate_score", "gate_opening", "gate_mean", "gate_square",
@@ -176,9 +182,13 @@ class UPR(Pruning):
         adam = self.advance(lr)
         if self.hard:
             self.set_scalars((*adam, JUST_LIVE))
-            return
+        else:
+            self._set_search(adam, adam[2], progress)
+
+    def _set_search(self, adam: tuple[float, ...], rate: float, progress: float) -> None:
+        """Set the numbers of a step of the search, Adam's of the weights, and those of the masks, whose rate is a share of `rate`."""
         beta, next_beta = float(self.beta), self.beta_at(progress)
-        masks = (adam[2] * self.options.mask_lr, beta, next_beta)
+        masks = (rate * self.options.mask_lr, beta, next_beta)
         self.set_scalars(*((*adam, *masks, self.options.penalty * energy) for energy in self.energies))
         self.beta.fill_(next_beta)
 
@@ -194,6 +204,26 @@ class UPR(Pruning):
             MASK_SEARCH((raw, score, opening, values, layer.gradient(), *moments), numbers)
             layer.put(values)
         self._move_gates()
+
+    def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
+        """Let another optimiser move the weights w by dL/dw = g o, and Adam the masks; then the weights that survived."""
+        before = self.flat.values()
+        if self.hard:
+            move()
+            self.steps += 1
+            self.flat.put(masked(before, self.flat.values(), self.mask > 0, JUST_LIVE))
+            return
+        adam, opening = self.advance(lr), self.opening.clone()
+        self._set_search((*adam[:2], 0.0, *adam[3:]), adam[2], progress)  # the kernel's own step of the weights is 0
+        self.update()
+        for layer in self.flat:
+            if layer.weight.grad is not None:
+                layer.weight.grad.mul_(opening[layer.part].view(layer.weight.shape))
+        self.flat.put(self.raw)
+        move()
+        self.raw.copy_(self.flat.values())
+        self.flat.put(self.raw * self.opening)
+        self.follow(progress)
 
     @property
     def form(self) -> tuple[bool, ...]:
@@ -250,9 +280,10 @@ class UPR(Pruning):
         self.gate_opening = (self.gate_score > 0).to(self.flat.dtype)
         self.gates.put(self.gate_opening)
         self.gates.learn(False)
-        self.mean.zero_()
-        self.square.zero_()
-        self.steps = 0
+        if self.options.moments == "restart":
+            self.mean.zero_()
+            self.square.zero_()
+            self.steps = 0
 
     def _survivors(self) -> Tensor:
         """Return which weights (M,) are kept."""
