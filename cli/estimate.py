@@ -68,7 +68,7 @@ def estimate(
 ) -> None:
     """Compute lower bounds of what a network needs on a chip, without mapping it: for networks of any size, up to thousands of chips."""
     from ..compile.compiler import Compilation
-    from ..compile.estimate import estimate as on_paper
+    from ..compile.paper import estimated
     from ..hwmodels import chip as chips
     from ..report.terminal import paper
 
@@ -87,12 +87,10 @@ def estimate(
         reader=reader,
         data=samples,
     )
-    result = asked.run_passes()
-    if rate is None and result.rates is None:
-        raise UsageError(f"{source} has no calibration samples, so its spike rates are unknown. Give one with --rate, e.g. --rate 0.1.")
-    found = on_paper(result.network, model, rate if rate is not None else result.rates or {})
+    made = estimated(asked, model, rate, "--data, or one with --rate, such as --rate 0.1")
+    found = made.bounds
     times = {name: getattr(found, name) for name in ("seconds_per_step", "seconds_per_sample")}
-    warned = list(result.warnings) if net is None else [sizes.assumed]
+    warned = [*(made.warnings if net is None else [sizes.assumed]), *made.remarks]
     document = asdict(found) | times | {"chip": model.name, "joules_per_sample": found.joules, "warnings": warned}
     if as_json:
         print_json(document)

@@ -1,6 +1,6 @@
-"""Estimate what a network needs of a chip at least, from fan-ins and fan-outs alone, without listing synapses or placing neurons.
+"""Estimate what a network needs of a chip at least, without placing neurons: from its synapses, or from fan-ins and fan-outs.
 
-For networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs more:
+Also for networks that are too large to map, up to thousands of chips. Cores and messages are lower bounds (a mapping needs more:
 `benchmarks/mapping.py` measures how much, on networks that can be mapped); synaptic operations and neuron updates are exact for the
 given rates. Time is that of a step whose work is spread evenly over those cores, where a chip waits for the most loaded one.
 """
@@ -17,12 +17,14 @@ from ..errors import UsageError
 from ..hwmodels.chip import Chip, Quantity
 from ..network.model import Network, Population
 from .mapping.bounds import bits_of_synapse, capacity
-from .mapping.load import format_words
+from .mapping.least import Least, least
+from .mapping.load import Wiring, format_words
 
 __all__ = ["Estimate", "estimate"]
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
+LISTED = 5_000_000  # synapses up to which they are listed, for tighter bounds: half a minute at most
 PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
 UPDATES, SPIKES, MESSAGES = "neuron updates, all active", "spikes out", "messages, at least"
 
@@ -34,7 +36,8 @@ class Estimate:
     `cores_for`: cores that each limit alone requires; `cores`: the largest of these; `chips`: chips that hold them, and whether the chip's
     system has enough; `sops`, `updates`, `spikes`, `messages` (at least): per sample; `components`: dynamic energy, without hops.
     `step`: parts of a time step with the work spread evenly over `cores`, without routes and busy links; `steps`: of a sample, from its
-    first time step to the output's last; `static_watts`: of these chips, the lowest and the highest published figure.
+    first time step to the output's last; `static_watts`: of these chips, the lowest and the highest published figure; `by_expansion`:
+    whether cores and messages are the bounds that `compile` prints, or those of fan-ins and fan-outs alone.
     """
 
     layers: list[dict[str, Any]]
@@ -52,6 +55,7 @@ class Estimate:
     step: list[dict[str, Any]]
     steps: int
     static_watts: tuple[float, float]
+    by_expansion: bool = False
 
     @property
     def seconds_per_step(self) -> float:
@@ -72,8 +76,9 @@ class Estimate:
 def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> Estimate:
     """Estimate an integer network on a chip.
 
-    Cores:  max of neurons / capacity, the words of all lists / limit, and sum over sources of ceil(fan-out / capacity) / limit of axons;
-    SOPs:  T sum over synapses of the source's rate.
+    Cores:  max of neurons / capacity, the words of all lists / limit, and sum over sources of ceil(fan-out / capacity) / limit of axons,
+    or if that is more than one and synapses are at most `LISTED`, the bounds of `mapping.least`;  SOPs:  T sum over synapses of the
+    source's rate.
 
     Args:
         network: after the passes, e.g. `Compilation(source).run_passes().network`.
@@ -91,13 +96,18 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     reach = {p.name: -(-_targets(network, p, chip_names) // held) for p in senders}
     neurons = sum(p.count for p in network.on_chip)
     cores_for = _cores(fan_out, reach, chip_names, bits, neurons, held, chip)
+    messages = sum(float(reach[p.name] @ rate[p.name]) for p in senders)
+    tight = _tight(network, chip, rate) if max(cores_for.values()) > 1 and sum(int(f.sum()) for f in fan_in) <= LISTED else None
+    if tight is not None:
+        cores_for = {name: max(cores, tight.cores_for.get(name, 1)) for name, cores in cores_for.items()}
+        messages = max(messages, tight.messages)
     cores = max(1, *cores_for.values())
     sops = {name: float(out @ rate[name]) * steps for name, out in fan_out.items()}
     counts = {
         "synaptic operations": sum(sops.values()),
         UPDATES: float(neurons * steps),
         "spikes out": sum(float(rate[p.name].sum()) * steps for p in network.on_chip),
-        MESSAGES: sum(float(reach[p.name] @ rate[p.name]) * steps for p in senders),
+        MESSAGES: messages * steps,
     }
     chips = chip.chips_for(cores)
     static = chip.energy.static_power
@@ -115,7 +125,14 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
         step=_step({name: count / steps / cores for name, count in counts.items()}, cores, chip),
         steps=steps + _depth(network),
         static_watts=(watts[0], watts[1]),
+        by_expansion=tight is not None or cores == 1,
     )
+
+
+def _tight(network: Network, chip: Chip, rate: dict[str, Float]) -> Least:
+    """Return the bounds from the synapses, one by one."""
+    wiring = Wiring.of(network, np.concatenate([rate[p.name] for p in network.senders]))
+    return least(wiring.stored_on(chip), chip)
 
 
 def _depth(network: Network) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,37 @@ from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from .api import Calibration
 from .compiler import Compilation, RunFolder
-from .estimate import Estimate
+from .estimate import LISTED, Estimate
 from .estimate import estimate as on_paper
 from .modules import Batch, Graph, Module
 
-__all__ = ["estimate"]
+__all__ = ["estimate", "estimated"]
+
+LOOSE = f"The bounds are those of fan-ins and fan-outs alone: tighter ones are computed up to {LISTED:,} synapses."
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What `estimated` returns: the bounds, the warnings of the passes, and remarks on the bounds."""
+
+    bounds: Estimate
+    warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def estimated(asked: Compilation, chip: Chip, rate: float | None, ways: str) -> Estimated:
+    """Run the passes and bound what comes out, at the rates that they measured or at one `rate` for all.
+
+    Raises:
+        UsageError: neither is there; `ways`: what to give.
+        SpikeloomError: see `compile_network`.
+    """
+    result = asked.run_passes()
+    rates = result.rates if rate is None else rate
+    if rates is None:
+        raise UsageError(f"There are no calibration samples, so the spike rates are unknown. Give {ways}.")
+    found = on_paper(result.network, chip, rates)
+    return Estimated(found, result.warnings, () if found.by_expansion else (LOOSE,))
 
 
 @checked(
@@ -79,7 +106,4 @@ def estimate(
         timesteps=timesteps,
         events=events,
     )
-    result = asked.run_passes()
-    if rate is None and result.rates is None:
-        raise UsageError("There are no calibration samples, so the spike rates are unknown. Give calibration= or data=, or rate=0.1.")
-    return on_paper(result.network, model, rate if rate is not None else result.rates or {})
+    return estimated(asked, model, rate, "calibration= or data=, or rate=0.1").bounds

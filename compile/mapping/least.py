@@ -8,7 +8,7 @@ cores. Cores may hold neurons of several layers: messages, lists, words and axon
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -29,10 +29,11 @@ SLACK = 1.0 + 1e-9  # sums of floating-point numbers round
 
 @dataclass(frozen=True)
 class Least:
-    """What any partition needs at least: `cores`, and `messages` per step."""
+    """What any partition needs at least: `cores`, `messages` per step; `cores_for`: cores that some of the limits require."""
 
     cores: int
     messages: float
+    cores_for: dict[str, int] = field(default_factory=dict[str, int], compare=False)
 
 
 def cheap(wiring: Wiring, chip: Chip) -> Least:
@@ -65,8 +66,8 @@ def least(wiring: Wiring, chip: Chip) -> Least:
         "input_axons": sum(counts),
         "output_axons": sum(count for each, count in zip(found, counts, strict=True) if each.block.first >= wiring.outside),
     }
-    cores = max(plain.cores, *(math.ceil(need / chip.limit(name) / SLACK) for name, need in needs.items()))
-    return Least(cores, max(plain.messages, sum(each.messages(bits) for each in found)))
+    cores_for = {name: math.ceil(need / chip.limit(name) / SLACK) for name, need in needs.items()}
+    return Least(max(plain.cores, *cores_for.values()), max(plain.messages, sum(each.messages(bits) for each in found)), cores_for)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ __all__ = ["WORK", "shared_before"]
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
-WORK = 1_000_000_000  # pairs of synapses of a source that are looked at: a second or two
+WORK = 600_000_000  # pairs of synapses of a source that are looked at: two seconds
 
 
 def shared_before(wiring: Wiring) -> Int:

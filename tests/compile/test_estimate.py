@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from netgen import Labelled, conv_network, float_network, samples, seeds
 from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import Compilation
 from spikeloom.compile.estimate import estimate
+from spikeloom.compile.mapping.least import least
+from spikeloom.compile.mapping.load import Wiring
+from spikeloom.compile.paper import estimated
 from spikeloom.errors import NetworkError, UsageError
 from spikeloom.formats.onnx import write
 from spikeloom.hwmodels import chip as chips
@@ -98,6 +102,23 @@ def test_a_network_that_no_memory_would_hold() -> None:
     assert not estimate(network, chips.load("loihi2").limited_to(600), 0.1).fits
 
 
+def test_the_bounds_are_those_of_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random layer on cores of 8 neurons; past the size up to which synapses are listed, the bounds of fan-ins and fan-outs."""
+    network = Compilation(float_network(3, sizes=(60, 80, 60, 10)), encoding="rate").run_passes().network
+    chip = chips.load("loihi2")
+    few = {name: getattr(chip.limits, name).model_copy(update={"value": 8.0}) for name in ("neurons",)}
+    chip = chip.model_copy(update={"limits": chip.limits.model_copy(update=few)})
+    found = estimate(network, chip, 0.5)
+    wiring = Wiring.of(network, np.full(sum(p.count for p in network.senders), 0.5)).stored_on(chip)
+    tight = least(wiring, chip)
+    assert found.by_expansion and (found.cores, found.messages) == (tight.cores, pytest.approx(tight.messages * network.timesteps))
+    monkeypatch.setattr(importlib.import_module("spikeloom.compile.estimate"), "LISTED", 10)
+    plain = estimate(network, chip, 0.5)
+    assert not plain.by_expansion and plain.messages < 0.9 * found.messages
+    made = estimated(Compilation(network, chip=chip), chip, 0.5, "a rate")
+    assert made.bounds == plain and "fan-ins and fan-outs alone" in made.remarks[0]
+
+
 def test_rates_are_shares() -> None:
     network = Compilation(float_network(3), encoding="rate").run_passes().network
     with pytest.raises(UsageError, match=r"rate is 1\.5"):
@@ -109,7 +130,7 @@ def test_the_command(tmp_path: Path, spikeloom: Callable[..., Any]) -> None:
     write(float_network(3), path)
     refused = spikeloom("estimate", path)
     assert refused.code == 2
-    assert "Give one with --rate" in refused.err
+    assert "spike rates are unknown. Give --data, or one with --rate" in " ".join(refused.err.split())
     document = json.loads(spikeloom("estimate", path, "--rate", "0.1", "--json").out)
     assert document["cores"] == 1
     assert document["joules_per_sample"] > 0
