@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .. import registry
 from ..checked import check_fields, checked
 from ..errors import DataError, MissingFilesError
 from ..subset import choose
+from .rows import Chosen
 
 __all__ = ["OWN", "Dataset", "Split", "data_folder", "load_dataset", "names", "place_of", "split_validation"]
 
@@ -47,6 +48,13 @@ class Split:
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
         """Return the samples at `indices`, in that order."""
         return Split(self.values[indices], self.labels[indices])
+
+
+class MappedSplit(Split):
+    """Some samples of a mapped file, `rows.Chosen`, which are read when they are taken: it may be larger than the memory."""
+
+    def __post_init__(self) -> None:
+        self.labels.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -175,8 +183,18 @@ def _load(module: Any, arguments: tuple[Any, ...]) -> Dataset:
 
 
 def split_validation(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Hold out `fraction` of the samples, drawn by `seed`: (the rest, the held-out). At least one sample on each side."""
+    """Hold out `fraction` of the samples, drawn by `seed`: (the rest, the held-out). At least one sample on each side.
+
+    Samples of a mapped file, such as ImageNet's, are not copied: both parts read them from it when they are taken.
+    """
     count = len(train)
     held = min(max(round(count * fraction), 1), count - 1)
     order = np.random.default_rng([seed, 1]).permutation(count)
-    return train.take(np.sort(order[held:])), train.take(np.sort(order[:held]))
+    return _part(train, np.sort(order[held:])), _part(train, np.sort(order[:held]))
+
+
+def _part(split: Split, indices: NDArray[np.int64]) -> Split:
+    """Return some samples of a split; those of a mapped file stay there."""
+    if isinstance(split.values, np.memmap):
+        return MappedSplit(cast(Any, Chosen(split.values, indices)), split.labels[indices])
+    return split.take(indices)

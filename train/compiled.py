@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,15 +16,14 @@ __all__ = ["compiled"]
 def compiled(model: Model) -> Callable[[Tensor], Tensor]:
     """Return  x -> model(x)  run by torch.compile: the same parameters, the same buffers.
 
-    The CPU's fused neuron (`neurons.FusedLIFNode`) is machine code already: torch.compile works on everything in between.
+    The forward pass is one graph, and so is the backward pass: the CPU's fused neuron (`neurons.FusedLIFNode`), machine code already, is an
+    operation in it.
 
     Raises:
         SpikeloomError: at the first call: no compiler, or an unsupported operation.
     """
-    from torch._dynamo import trace_rules
     from torch._dynamo.exc import TorchDynamoException
 
-    cast(Any, trace_rules).add("numba")  # do not look inside Numba's dispatcher
     run = torch.compile(model)
 
     def call(x: Tensor) -> Tensor:

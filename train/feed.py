@@ -32,7 +32,7 @@ class Feed:
     def __init__(self, split: Split, levels: int, device: torch.device) -> None:
         self.levels, self.device, self.rows = levels, device, split.values
         self.resident = device.type != "cpu" and _fits(int(np.prod(self.rows.shape, dtype=np.int64)), device)
-        self.values = _loaded(self.rows, device) if self.resident else None
+        self.values = loaded(self.rows, device) if self.resident else None
         self.labels = torch.from_numpy(split.labels.copy()).to(device)
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ def _fits(size: int, device: torch.device) -> bool:
     return device.type != "cuda" or size < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
-def _loaded(rows: NDArray[np.uint8], device: torch.device) -> Tensor:
+def loaded(rows: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Copy samples to a device, a few at a time: a file that is mapped is never in memory as a whole."""
     values = torch.empty(rows.shape, dtype=torch.uint8, device=device)
     many = max(1, CHUNK // max(1, int(np.prod(rows.shape[1:], dtype=np.int64))))

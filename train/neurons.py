@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from . import kernels, threads
 
-__all__ = ["HALF", "FusedLIFNode"]
+__all__ = ["HALF", "FusedLIFNode", "lif"]
 
 HALF = (torch.bfloat16, torch.float16)
 TO_LAST, FROM_LAST = (0, 1, 3, 4, 2), (0, 1, 4, 2, 3)  # permutations of (T, N, C, H, W): channels to the end, and back
@@ -73,7 +73,10 @@ class FusedLIFNode(neuron.LIFNode):
         wide = inputs.float() if inputs.dtype in HALF else inputs
         (state,) = self.materialize_states((wide,), (self.v,), "m")
         steps, constants = self.repeat or len(inputs), _constants(self)
-        spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(wide, state, steps, constants))
+        if torch.compiler.is_compiling():
+            spikes, _, self.v = lif(wide, state, steps, *constants)
+        else:
+            spikes, self.v = cast("tuple[Tensor, Tensor]", _FusedLIF.apply(wide, state, steps, constants))
         return spikes.to(inputs.dtype)
 
     def materialize_states(self, inputs: tuple[Tensor, ...], states: tuple[object, ...], step_mode: str) -> tuple[Any, ...]:
@@ -107,16 +110,22 @@ def flat(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().contiguous().view(tensor.shape[0], -1).numpy()
 
 
+def forward_through_time(x: Tensor, v: Tensor, steps: int, constants: Constants) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the spikes, the charged potentials, both (steps, ...), and the potential after the last step."""
+    tau, v_threshold, v_reset, decay_input, _, _ = constants
+    spikes = torch.empty((steps, *x.shape[1:]), dtype=x.dtype)
+    charged, last = torch.empty_like(spikes), v.detach().clone()
+    values = flat(x)
+    kind = values.dtype.type
+    floats = kind(tau), kind(v_threshold), kind(v_reset)
+    threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, flat(spikes), flat(charged))
+    return spikes, charged, last
+
+
 class _FusedLIF(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, v: Tensor, steps: int, constants: Constants) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        tau, v_threshold, v_reset, decay_input, _, _ = constants
-        spikes = torch.empty((steps, *x.shape[1:]), dtype=x.dtype)
-        charged, last = torch.empty_like(spikes), v.detach().clone()
-        values = flat(x)
-        kind = values.dtype.type
-        floats = kind(tau), kind(v_threshold), kind(v_reset)
-        threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, flat(spikes), flat(charged))
+        spikes, charged, last = forward_through_time(x, v, steps, constants)
         ctx.save_for_backward(charged)
         ctx.constants, ctx.rows = constants, x.shape[0]
         ctx.set_materialize_grads(False)
@@ -125,11 +134,8 @@ class _FusedLIF(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor | None, grad_v: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        tau, v_threshold, v_reset, decay_input, detach_reset, alpha = ctx.constants
         (charged,) = ctx.saved_tensors
-        gain, keep = (1.0 / tau if decay_input else 1.0), 1.0 - 1.0 / tau
-        shape = LIFShape(v_threshold, 1.0, alpha, gain, keep, v_reset, detach_reset, strict=False)
-        grad_x, grad_v0 = backward_through_time(charged, grad_spikes, grad_v, ctx.rows, shape)
+        grad_x, grad_v0 = backward_through_time(charged, grad_spikes, grad_v, ctx.rows, _shape(ctx.constants))
         return grad_x, grad_v0, None, None
 
 
@@ -156,3 +162,52 @@ def backward_through_time(
     gradients = flat(grads), grad_v0.view(-1).numpy()
     threads.run(kernels.lif_backward, history.size, *gradients, history, *scalars, *shape.flags, flat(grad_x))
     return grad_x, grad_v0
+
+
+def _shape(constants: Constants) -> LIFShape:
+    tau, v_threshold, v_reset, decay_input, detach_reset, alpha = constants
+    return LIFShape(v_threshold, 1.0, alpha, (1.0 / tau if decay_input else 1.0), 1.0 - 1.0 / tau, v_reset, detach_reset, strict=False)
+
+
+# --- The same as operations of torch, which torch.compile takes whole instead of looking inside ----------------------------
+
+
+@torch.library.custom_op("spikeloom::lif", mutates_args=())
+def lif(
+    x: Tensor, v: Tensor, steps: int, tau: float, v_threshold: float, v_reset: float, decay_input: bool, detach_reset: bool, alpha: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
+
+
+@lif.register_fake
+def _(x: Tensor, v: Tensor, steps: int, *constants: Any) -> tuple[Tensor, Tensor, Tensor]:
+    spikes = x.new_empty((steps, *x.shape[1:]))
+    return spikes, torch.empty_like(spikes), torch.empty_like(v)
+
+
+@torch.library.custom_op("spikeloom::lif_backward", mutates_args=())
+def _lif_backward(
+    charged: Tensor, grad_spikes: Tensor, grad_v: Tensor, rows: int,
+    tau: float, v_threshold: float, v_reset: float, decay_input: bool, detach_reset: bool, alpha: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    shape = _shape((tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
+    return backward_through_time(charged, grad_spikes, grad_v, rows, shape)
+
+
+@_lif_backward.register_fake
+def _(charged: Tensor, grad_spikes: Tensor, grad_v: Tensor, rows: int, *constants: Any) -> tuple[Tensor, Tensor]:
+    return charged.new_empty((rows, *charged.shape[1:])), charged.new_empty(charged.shape[1:])
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, _, _, *constants = inputs
+    ctx.save_for_backward(output[1])
+    ctx.rows, ctx.constants = x.shape[0], constants
+
+
+def _backward(ctx: Any, grad_spikes: Tensor, _: Tensor, grad_v: Tensor) -> tuple[Tensor | None, ...]:
+    (charged,) = ctx.saved_tensors
+    return *_lif_backward(charged, grad_spikes, grad_v, ctx.rows, *ctx.constants), *[None] * 7
+
+
+lif.register_autograd(_backward, setup_context=_keep_for_backward)
