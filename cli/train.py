@@ -80,6 +80,10 @@ def train(
     ] = None,
     qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that train in integers [default: 0.25].")] = None,
     qat_lr: Annotated[float | None, typer.Option(help="Initial learning rate of these epochs, as a share of --lr [default: 0.3].")] = None,
+    tune_fraction: Annotated[
+        float | None,
+        typer.Option(help="Share of the float epochs, at their end, that keep the synapses and train their weights [default: 0]."),
+    ] = None,
     validation_fraction: Annotated[
         float | None, typer.Option(help="Share of the training samples held out for validation [default: 0.1].")
     ] = None,
@@ -140,6 +144,7 @@ def train(
         "weight_bits": weight_bits,
         "qat_fraction": qat_fraction,
         "qat_lr": qat_lr,
+        "tune_fraction": tune_fraction,
         "validation_fraction": validation_fraction,
         "init": init,
         "device": device,

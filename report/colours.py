@@ -29,6 +29,7 @@ METHODS = {
     "deep-r": Colour("m5", "#cc79a7", "#e39bc6"),
     "soft-deep-r": Colour("m6", "#56b4e9", "#8fd0f5"),
     "upr": Colour("m7", "#d55e00", "#ff8c42"),
+    "fixed": Colour("m14", "#6b4f2a", "#c9ab7c"),
 }
 OTHERS = (
     Colour("m8", "#8c4b00", "#d99a5b"),

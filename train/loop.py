@@ -27,6 +27,7 @@ from .curves import Curves
 from .distributed import World
 from .evaluate import accuracy
 from .feed import Feed
+from .methods import fixed
 from .methods.api import Method, Pruning
 from .metrics import METRICS
 from .model import IntegerPart, Model
@@ -39,6 +40,7 @@ from .schedules.cosine import cosine
 from .settings import TrainSettings
 from .state import Best, capture, restore
 from .step_graph import step_graph
+from .subject import SparsityGoal
 
 __all__ = ["Best", "ProgressCallback", "Trainer"]
 
@@ -154,6 +156,8 @@ class Trainer:
 
     def _run_epoch(self) -> dict[str, Any]:
         began, compiled_before = time.perf_counter(), compiling_seconds()
+        if self.settings.tune_fraction and self.epoch == self.settings.pruning_epochs:
+            self.enter_tuning()
         if self.epoch == self.settings.float_epochs:
             self._enter_integers()
         loss, rate = self._train_epoch()
@@ -244,7 +248,7 @@ class Trainer:
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _progress(self, epoch: float) -> float:
-        return min(epoch / self.settings.float_epochs, 1.0)
+        return min(epoch / self.settings.pruning_epochs, 1.0)
 
     def _rate(self, epoch: float) -> float:
         """The schedule over the float epochs, then a cosine, from a lower start, over the integer ones."""
@@ -277,6 +281,11 @@ class Trainer:
         if grown:
             self.best.pop("integer", None)  # its integers belong to the old registers
             self.use(self.arithmetic | {name: self._registers(part) for name, part in grown.items()})
+
+    def enter_tuning(self) -> None:
+        """Keep the synapses that there are from now on; only their weights are trained."""
+        self.method = fixed.build(self.model, SparsityGoal(0.0, self.settings.seed), fixed.Options())
+        self.runner = self.runner if self.settings.compile else narrowed(self.model)
 
     def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
         """Enter the integer stage with these registers, by layer."""

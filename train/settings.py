@@ -61,6 +61,8 @@ class TrainSettings:
         seed: for the weights, the order of the samples, augmentation, dropout and the validation split.
         weight_bits: None: float weights. 2..8: the last epochs run the chip's integer arithmetic.
         qat_fraction: the share of the epochs that do so, at least one epoch.
+        tune_fraction: the share of the float epochs, at their end, in which the synapses stay as they are and only their weights are
+            trained, by the method fixed; 0: none. Shares in the method's options (`ramp`) are then of the float epochs before these.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`.
         validation_fraction: the share of the training samples held out.
         init: a trained run, its model.safetensors, or zoo:NAME, whose weights training starts from; None: random ones.
@@ -95,6 +97,7 @@ class TrainSettings:
     weight_bits: int | None = None
     qat_fraction: float = 0.25
     qat_lr: float = 0.3
+    tune_fraction: float = 0.0
     validation_fraction: float = 0.1
     init: str | None = None
     device: Device = "auto"
@@ -128,6 +131,9 @@ class TrainSettings:
         if self.lr is not None:
             check_real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
         check_real("qat_lr", self.qat_lr, 0.0, 1.0, "0 < qat_lr <= 1", include_low=False)
+        check_real("tune_fraction", self.tune_fraction, 0.0, 1.0, "0 <= tune_fraction < 1", include_high=False)
+        if self.tune_fraction and self.method == "upr":
+            raise UsageError("tune_fraction is for methods that prune to the end; upr fine-tunes by itself (method.search).")
         check_real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
         for name in ("qat_fraction", "validation_fraction", "warmup"):
             check_real(name, getattr(self, name), 0.0, 1.0, f"0 < {name} < 1", include_low=False, include_high=False)
@@ -232,6 +238,11 @@ class TrainSettings:
             return self.epochs
         return self.epochs - min(max(round(self.epochs * self.qat_fraction), 1), self.epochs - 1)
 
+    @property
+    def pruning_epochs(self) -> int:
+        """The number of float epochs before those in which the synapses stay as they are; at least 1."""
+        return max(self.float_epochs - round(self.float_epochs * self.tune_fraction), 1)
+
     def document(self) -> dict[str, Any]:
         """Return the settings as JSON; `read` gives them back."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -243,7 +254,7 @@ class TrainSettings:
         Raises:
             UsageError: one differs; the message names it with both values.
         """
-        defaults = {"optimizer": ADAM}  # of runs that are older than the setting
+        defaults = {"optimizer": ADAM, "tune_fraction": 0.0}  # of runs that are older than the setting
         for name, value in self.document().items():
             left_open = (name in ("batch_size", "lr", "timesteps") and value is None) or (name == "device" and value == "auto")
             if name in FREE_AT_RESUME or left_open or saved.get(name, {} if name in OPTIONS else defaults.get(name)) == value:

@@ -54,6 +54,10 @@ class Trained(Protocol):
     best: dict[str, Best]
     arithmetic: dict[str, IntegerArithmetic] | None
 
+    def enter_tuning(self) -> None:
+        """Keep the synapses that there are from now on."""
+        ...
+
     def use(self, arithmetic: dict[str, IntegerArithmetic]) -> None:
         """Enter the integer stage with these registers, by layer."""
         ...
@@ -102,6 +106,8 @@ def restore(trainer: Trained, saved: Checkpoint, path: Path) -> None:
 
 def _restore(trainer: Trained, saved: Checkpoint) -> None:
     document = saved.document
+    if trainer.settings.tune_fraction and int(document["epoch"]) > trainer.settings.pruning_epochs:
+        trainer.enter_tuning()
     arithmetic = cast("Mapping[str, Any] | None", document["arithmetic"])
     if arithmetic is not None:
         trainer.use({name: _arithmetic(a) for name, a in arithmetic.items()})

@@ -20,7 +20,7 @@ METHODS, NETWORKS = registry.names(methods), registry.names(networks)
 NEVER: dict[str, dict[str, Any]] = {name: {"every": 1000} for name in ("grad-r", "stds", "soft-deep-r")}
 ALWAYS: dict[str, dict[str, Any]] = {name: {"every": 1} for name in ("grad-r", "stds", "soft-deep-r")}
 # The most waits for the device in a step that corrects the sparsity or rewires; docs/cuda.md has the table. Without correction: none.
-AT_CORRECTION = {"dense": 0, "grad-r": 3, "stds": 1, "soft-deep-r": 2, "upr": 1, "deep-r": 0, "esl": 0}
+AT_CORRECTION = {"dense": 0, "grad-r": 3, "stds": 1, "soft-deep-r": 2, "upr": 1, "deep-r": 0, "esl": 0, "fixed": 3}
 SLOW = [pytest.param(n, m, marks=pytest.mark.slow) for n in NETWORKS for m in METHODS if n != "fc" and (n, m) != ("6conv2fc", "upr")]
 
 

@@ -139,11 +139,9 @@ class Pruning:
         COUNTERS: names of the whole numbers that are.
         remedy: what to do if a layer dies out, for messages.
         own_update: why no other optimiser can take the place of the method's Adam; empty: one can, by `step_by`.
-        rewires: see `Method`.
     """
 
     own_update: str = "has an update of its own"
-    rewires: bool = True
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 
@@ -191,6 +189,11 @@ class Pruning:
 
     def follow(self, progress: float) -> None:
         """Do what follows a step now and then: corrections of the sparsity, rewiring. It may read from the device."""
+
+    @property
+    def rewires(self) -> bool:
+        """See `Method`."""
+        return True
 
     @property
     def form(self) -> tuple[bool, ...]:

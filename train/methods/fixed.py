@@ -1,6 +1,9 @@
-"""No pruning and no regrowth: the synapses of the weights that training starts from, moved by Adam.
+"""No rewiring: the synapses of the weights that training starts from, moved by Adam.
 
-    w <- w - u   where w != 0 at the start, kept at least 1e-6 away from 0;   0 elsewhere
+    w <- w - u   for the synapses that are kept, at least 1e-6 away from 0;   0 elsewhere
+
+Kept are those that are not zero at the start; where the requested sparsity is higher, the largest |w| of them, in units of their layer's
+mean |w|, whatever the layer: one-shot magnitude pruning.
 
 For fine-tuning a pruned network: without rewiring, moments are kept and steps taken for live synapses alone, and neurons that no longer
 take part are not computed (`train/narrow.py`), so that an epoch costs what is left of the network.
@@ -19,7 +22,7 @@ from torch import Tensor
 from ...errors import UsageError
 from ..optimiser_kernels import MASKED
 from ..subject import Goal, Prunable
-from .api import JUST_LIVE, Method, Pruning, masked
+from .api import JUST_LIVE, Method, Pruning, largest, masked
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Options:
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:
-    """Build the method for `model`; the first step refuses weights of another sparsity than a requested one above 0."""
+    """Build the method for `model`.
+
+    Raises:
+        UsageError: the run to start from has a higher sparsity than a requested one above 0.
+    """
     return Fixed(model, settings)
 
 
@@ -40,12 +47,29 @@ class Fixed(Pruning):
     """
 
     own_update = ""
-    rewires = False
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     def __init__(self, model: Prunable, settings: Goal) -> None:
         super().__init__(model, settings)
+        if settings.init is not None and self.target and self.zeros_at_start > self.asked_zeros:
+            raise UsageError(
+                f"The method fixed regrows no synapse. It starts from weights of which {self.zeros_at_start} of {self.size} are zero, and "
+                f"a sparsity of {self.target} asks for {self.asked_zeros}. Ask for more, or leave out --sparsity to keep what there is."
+            )
+        if self.zeros_at_start < self.asked_zeros:
+            ranks = self.flat.with_best_first(self.flat.scaled(self.flat.values().abs(), self.flat.units()))
+            self.flat.put(torch.where(largest(ranks, self.size - self.asked_zeros), self.flat.values(), 0))
         self._take_mask()
+
+    @property
+    def rewires(self) -> bool:
+        """The synapses stay as they are."""
+        return False
+
+    @property
+    def form(self) -> tuple[bool, ...]:
+        """Differs from that of any method whose place it takes after the pruning."""
+        return (self.frozen, False, False, True)
 
     def _take_mask(self) -> None:
         """Take the synapses that are alive now, with no moments."""
@@ -58,7 +82,6 @@ class Fixed(Pruning):
 
     def prepare(self, lr: float, progress: float) -> None:
         """Set Adam's numbers."""
-        self._check_start()
         self.set_scalars((*self.advance(lr), JUST_LIVE))
 
     def update(self) -> None:
@@ -72,24 +95,14 @@ class Fixed(Pruning):
 
     def step_by(self, move: Callable[[], None], lr: float, progress: float) -> None:
         """Let another optimiser move the live synapses."""
-        self._check_start()
         before = self.flat.values()
         move()
         self.steps += 1
         self.flat.put(masked(before, self.flat.values(), self.alive, JUST_LIVE))
 
-    def _check_start(self) -> None:
-        """Refuse a first step from weights of another sparsity than the requested one."""
-        if self.steps or not self.target or self.zeros_at_start == self.asked_zeros:
-            return
-        raise UsageError(
-            f"The method fixed keeps the synapses that it starts from. There {self.zeros_at_start} of {self.size} weights are zero, and a "
-            f"sparsity of {self.target} asks for {self.asked_zeros}. Start from such a run with --init, or leave out --sparsity."
-        )
-
     def is_final(self, progress: float) -> bool:
-        """Every epoch's weights may be kept."""
-        return True
+        """The number of zeros is the requested one, if one was requested."""
+        return not self.target or super().is_final(progress)
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_tensors` returned; the mask is that of its weights."""
