@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 from spikeloom import __version__, runtime
-from spikeloom.compile import Compilation, DeployedNetwork
+from spikeloom.compile import Calibration, Compilation, DeployedNetwork
 from spikeloom.compile.loading import compile_of_zoo
+from spikeloom.data.dataset import load_dataset
 from spikeloom.data.samples import samples_of
+from spikeloom.fed import CALIBRATION_SAMPLES
 from spikeloom.files import sha256, write_bytes, write_text
 from spikeloom.formats import onnx
 from spikeloom.network import Network, zoo
@@ -39,18 +41,22 @@ def main() -> None:
     words.add_argument("--target", default="lava")
     words.add_argument("--chip", default="loihi2")
     words.add_argument("--weight-bits", default="8")
+    words.add_argument("--net", metavar="FILE.py:NAME", help="the module that was trained, if it is no network by name")
+    words.add_argument("--layers", help="what the table calls its layers, such as C16-MP2-10")
+    words.add_argument("--init", help="what the run started from, where it can be had: zoo:NAME")
     words.add_argument("--data-dir", type=Path)
     given = words.parse_args()
-    make(given.run, given.name, {"target": given.target, "chip": given.chip, "weight_bits": given.weight_bits}, given.data_dir)
+    make(given.run, given.name, {"target": given.target, "chip": given.chip, "weight_bits": given.weight_bits}, given)
 
 
-def make(run: Path, name: str, how: dict[str, str], data_dir: Path | None) -> None:
+def make(run: Path, name: str, how: dict[str, str], given: argparse.Namespace) -> None:
     """Write the two files of an entry, and check them."""
-    asked = Compilation(run, **how)  # pyright: ignore[reportArgumentType]
+    data_dir: Path | None = given.data_dir
+    asked = Compilation(run, calibration=_calibration(run, data_dir), **how)  # pyright: ignore[reportArgumentType]
     passed, deployed = asked.run_passes(), asked.deploy()
     clips = {m[1]: int(m[2]) / 100 for r in passed.records if r.name == "quantise" for c in r.changes if (m := CLIP.match(c))}
     rates = {population: float(f"{float(np.mean(rate)):.4g}") for population, rate in (passed.rates or {}).items()}
-    document = _training(run, name) | {"deployed": how | _ran(deployed, data_dir) | {"clips": clips, "rates": rates}}
+    document = _training(run, name, given) | {"deployed": how | _ran(deployed, data_dir) | {"clips": clips, "rates": rates}}
     network = onnx.read(run / "model.onnx")
     network = replace(network, provenance={k: v for k, v in network.provenance.items() if k != "data.folder"})
     content = onnx.to_bytes(network)
@@ -60,6 +66,16 @@ def make(run: Path, name: str, how: dict[str, str], data_dir: Path | None) -> No
         raise SystemExit(f"{name}: compiled without calibration samples it has other integers. The entry cannot be used.")
     print(zoo.entry(name).model_dump_json(indent=1), len(content), "bytes")
     write_page()
+
+
+def _calibration(run: Path, data_dir: Path | None) -> Calibration | None:
+    """Return the samples that a run folder has lost: those that training writes there."""
+    if (run / "calibration.safetensors").exists():
+        return None
+    settings = TrainSettings.read(json.loads((run / "settings.json").read_text()))
+    train = load_dataset(settings.data, data_dir, settings.data_options).train
+    chosen = choose(CALIBRATION_SAMPLES, len(train)).indices()
+    return Calibration(np.asarray(train.values[chosen]).reshape(len(chosen), -1), np.asarray(train.labels[chosen]))
 
 
 def write_page() -> None:
@@ -78,22 +94,26 @@ def _row(entry: zoo.Entry) -> str:
     return f"| {' | '.join([*cells, f'{entry.path.stat().st_size / 1000:.0f} KB'])} |\n"
 
 
-def _training(run: Path, name: str) -> dict[str, Any]:
+def _training(run: Path, name: str, given: argparse.Namespace) -> dict[str, Any]:
     settings = TrainSettings.read(json.loads((run / "settings.json").read_text()))
+    if (settings.init is None) != (given.init is None):
+        raise SystemExit(f"{run} started from {settings.init}; say what that is to others with --init.")
+    if given.net is not None:
+        settings = replace(settings, net=given.net, net_options={})
     found = json.loads((run / "train.json").read_text())
     network = onnx.read(run / "model.onnx")
     kept = weights_left(network)
-    sizes = "-".join(str(p.size) for p in network.populations) if settings.net == "fc" else settings.net
+    sizes = given.layers or ("-".join(str(p.size) for p in network.populations) if settings.net == "fc" else settings.net)
     return {
         "training": {
-            "command": training_command(replace(settings, threads=None, data_dir=None), Path("runs") / name),
+            "command": training_command(replace(settings, threads=None, data_dir=None, init=given.init), Path("runs") / name),
             "method": settings.method,
             "data": settings.data,
             "network": sizes,
             "seed": settings.seed,
             "accuracy": round(100 * found["stages"][0]["accuracy"], 2),
             "weights": round(kept / found["connectivity"]),
-            "connectivity": round(100 * found["connectivity"], 4),
+            "connectivity": round(100 * found["connectivity"], 2),
             "version": found.get("spikeloom", __version__),
         }
     }
