@@ -88,9 +88,10 @@ def run(
     bar = Bar(f"running on {backend}")
     threads = threads_each(threads, backend)
     options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
+    data_options = only_data(chosen or [], "run")
     quiet = warnings.catch_warnings(action="ignore", category=SpikeloomWarning)  # the summary has them
     with quiet, peers() as all_, bar if all_.rank == 0 else nullcontext():
-        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir, only_data(chosen or [], "run")))
+        deployed, name, split = together(all_, lambda: what_to_run(network, data, labels, data_dir, data_options))
         results = run_network(
             deployed,
             split,
@@ -111,7 +112,7 @@ def run(
         )
         if all_.rank > 0:
             return
-    results = results.with_commands(_before(network, deployed.digest))
+    results = results.with_commands(_before(network, deployed.digest), data_options)
     path = results.save(out or folder_of(network) / ("results.json" if backend == "native" else f"results-{backend}.json"))
     if as_json:
         print_json(results.document(INLINE))

@@ -178,7 +178,9 @@ def _same_but_seed(number: int, results: Document) -> str:
     trained = {name: str(value) for name, value in origin.training.items() if name not in _MEASURED}
     compiled = {name: re.sub(r"seed \d+", "seed", value) for name, value in origin.compiling.items()}
     run = (results.data, results.backend, results.samples, *((drawn.of, drawn.chosen) if drawn else ()))
-    whole = json.dumps([trained, compiled, run, results.chip.name, results.energy.model, results.network.encoding], sort_keys=True)
+    whole = json.dumps(
+        [trained, compiled, origin.data_options, run, results.chip.name, results.energy.model, results.network.encoding], sort_keys=True
+    )
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 

@@ -208,6 +208,8 @@ class Provenance(Section):
     `before`: the commands that trained and compiled the network, where they are known.
 
     `training`: what the training recorded, by name; free-form, since each framework records something different.
+
+    `data_options`: options of the data that the command set (--set data.NAME=VALUE), in place of those of the training.
     """
 
     command: str | None = None
@@ -221,6 +223,7 @@ class Provenance(Section):
     chip_sha256: str | None = None
     compiling: dict[str, str] = Field(default_factory=dict[str, str])
     training: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    data_options: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
     native_form: str | None = None
     processes: Whole | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -144,9 +145,10 @@ class Results(Document):
         rows = [(n.name, n.neurons, n.synapses, float(n.spike_rate), float(n.sops_per_sample)) for n in self.layers]
         return table(repr(self), ("layer", "neurons", "synapses", "spikes per neuron and step", "SOPs per sample"), rows)
 
-    def with_commands(self, before: list[str]) -> Results:
-        """Return the results with the commands that trained and compiled the network, for the report."""
-        return self.model_copy(update={"provenance": self.provenance.model_copy(update={"before": before})}) if before else self
+    def with_commands(self, before: list[str], data_options: Mapping[str, str] | None = None) -> Results:
+        """Return the results with the commands that trained and compiled the network, and the options of the data, for the report."""
+        known = {name: value for name, value in (("before", before), ("data_options", dict(data_options or {}))) if value}
+        return self.model_copy(update={"provenance": self.provenance.model_copy(update=known)}) if known else self
 
     @checked()
     def save(self, path: Path | str) -> Path:

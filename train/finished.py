@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -207,25 +207,44 @@ def _integer_sparsity(trainer: Trainer, model: Model) -> float | None:
     return sum(int((w == 0).sum()) for w in integers) / sum(w.numel() for w in integers)
 
 
+TRAINED_BY = ("lr", "batch_size", "timesteps", "schedule", "loss", "augment", "optimizer", "validation_fraction", "precision")
+IN_INTEGERS = ("weight_bits", "qat_fraction", "qat_lr")
+OFTEN_IDLE = ("warmup", "tet_lambda")  # of some schedules and losses alone: recorded where they were set
+
+
 def _provenance(run: TrainedRun) -> dict[str, str]:
+    """Return all that decides the weights, by name, as text: runs in which it is the same differ in their seed alone."""
     settings = run.settings
+    parts = ("method", "net", "data", "loss", "schedule", "augment", "optimizer")
     options = {
         f"{part}.{name}": json.dumps(value)
-        for part, values in (("method", settings.method_options), ("net", settings.net_options), ("data", settings.data_options))
-        for name, value in values.items()
+        for part in parts
+        for name, value in cast("Mapping[str, Any]", getattr(settings, f"{part}_options")).items()
     }
-    return options | {
-        ("own_data" if settings.data.startswith(OWN) else "data"): settings.data,
-        "net": settings.net,
-        "method": settings.method,
-        "sparsity_asked": repr(settings.sparsity),
-        "sparsity_reached": repr(run.sparsity),
-        "epochs": str(run.epochs),
-        "seed": str(settings.seed),
-        "spikeloom": __version__,
-        "torch": version("torch"),
-        "spikingjelly": version("spikingjelly"),
-    }
+    named = [*TRAINED_BY, *(IN_INTEGERS if settings.weight_bits is not None else ())]
+    named += [f.name for f in fields(settings) if f.name in OFTEN_IDLE and getattr(settings, f.name) != f.default]
+    decided = {name: _said(getattr(settings, name)) for name in named}
+    return (
+        options
+        | decided
+        | ({"init": "trained weights"} if settings.init is not None else {})
+        | {
+            ("own_data" if settings.data.startswith(OWN) else "data"): settings.data,
+            "net": settings.net,
+            "method": settings.method,
+            "sparsity_asked": repr(settings.sparsity),
+            "sparsity_reached": repr(run.sparsity),
+            "epochs": str(run.epochs),
+            "seed": str(settings.seed),
+            "spikeloom": __version__,
+            "torch": version("torch"),
+            "spikingjelly": version("spikingjelly"),
+        }
+    )
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _summary(run: TrainedRun) -> dict[str, Any]:

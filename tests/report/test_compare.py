@@ -60,6 +60,16 @@ def compared(runs: list[tuple[str, Document]]) -> list[compare.Run]:
     return compare.rows([(name, made(found)) for name, found in runs])
 
 
+def test_runs_on_data_of_other_options_are_no_seeds_of_one_another() -> None:
+    """Nor are those whose training recorded another learning rate."""
+    first, second, third, fourth = (run("grad-r", 0.1, 0.9, 1.0) for _ in range(4))
+    second["provenance"]["training"]["seed"] = "1"
+    third["provenance"] |= {"data_options": {"timesteps": "4"}}
+    fourth["provenance"]["training"] |= {"seed": "2", "lr": "0.02"}
+    found = groups(compared([("a", first), ("b", second), ("c", third), ("d", fourth)]))
+    assert [[r.run for r in group.runs] for group in found] == [["a", "b"], ["c"], ["d"]]
+
+
 def headings(table: Table) -> list[str]:
     return [column.heading for column in table.columns]
 

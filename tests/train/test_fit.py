@@ -238,6 +238,27 @@ def test_the_provenance_names_every_option(trained: TrainedRun) -> None:
     assert provenance["method.control"] == '"closed"'
 
 
+def test_runs_that_differ_in_a_setting_are_no_seeds_of_one_another(tmp_path: Path) -> None:
+    """Whatever changes the weights is on record, so that reports do not take it for chance."""
+    words: dict[str, Any] = {"hidden": (8,), "epochs": 1, "batch_size": 400, "timesteps": 2, "device": "cpu"}
+
+    def recorded(**other: Any) -> dict[str, str]:
+        run = fit("fc", "digits", out=tmp_path / str(len(list(tmp_path.iterdir()))), **(words | other))
+        return {k: v for k, v in model_onnx.read(run.model).provenance.items() if k not in ("seed", "sparsity_reached")}
+
+    plain = recorded()
+    assert plain["optimizer"] == "adam" and plain["lr"] == "0.01" and plain["batch_size"] == "400" and plain["timesteps"] == "2"
+    assert "warmup" not in plain and recorded(seed=1) == plain
+    others: list[dict[str, Any]] = [
+        {"lr": 0.02}, {"batch_size": 300}, {"timesteps": 3}, {"schedule": "constant"}, {"loss": "ce"}, {"loss": "tet", "tet_lambda": 0.1},
+        {"augment": "gentle"}, {"optimizer": "sgd"}, {"optimizer_options": {"weight_decay": 0.1}}, {"validation_fraction": 0.2},
+        {"loss": "ce", "loss_options": {"scale": 3.0}}, {"schedule": "one-cycle", "warmup": 0.3}, {"net_options": {"tau": 3.0}},
+        {"weight_bits": 8, "epochs": 2}, {"weight_bits": 4, "epochs": 2}, {"init": tmp_path / "0"},
+    ]  # fmt: skip
+    found = [plain, *(recorded(**other) for other in others)]
+    assert len({json.dumps(f, sort_keys=True) for f in found}) == len(found)
+
+
 @pytest.mark.parametrize("name", ["data", "method", "net"])
 def test_unknown_names_leave_nothing_behind(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="Known"):
