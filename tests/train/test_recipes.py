@@ -173,6 +173,47 @@ def test_the_table_in_the_documentation_is_that_of_the_files() -> None:
     assert [line for line in map(row, map(published, names())) if line not in page.splitlines()] == []
 
 
+def test_the_settings_in_the_documentation_are_those_of_the_files() -> None:
+    page = (ROOT / "docs/recipes.md").read_text()
+    wanted = list(dict.fromkeys(settings_row(published(name)) for name in names()))
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.count("|") == 11] == wanted
+    assert {line.split("`")[1] for line in wanted} == {group(published(name)) for name in names()}, (
+        "files of a group differ in sparsity alone"
+    )
+
+
+def group(recipe: Published) -> str:
+    """A recipe's name without its connectivity."""
+    percent = recipe.paper.connectivity
+    return recipe.name if percent in (None, 100.0) else f"{recipe.name.rpartition('-')[0]}-*"
+
+
+def settings_row(recipe: Published) -> str:
+    """The settings of a group of recipes in docs/recipes.md: what the files set; an empty cell: the default, for want of the paper's."""
+    s = recipe.settings
+    given = read_recipe(Path(recipe.name))
+    named = {"lr", "epochs", "batch_size", "timesteps", "schedule", "loss"} & given.keys()
+
+    def of(options: dict[str, Any], *left_out: str) -> list[str]:
+        return [f"{k} {_short(v)}" for k, v in options.items() if k not in left_out]
+
+    optimizer = f"{s.optimizer} {s.lr:g}" if "lr" in named else ""
+    moved = ", ".join([optimizer, *of(dict(s.optimizer_options))] if optimizer else [])
+    schedule = ", ".join([s.schedule, *of(dict(s.schedule_options))]) if "schedule" in named else ""
+    loss = s.loss + (f", lambda {s.tet_lambda:g}" if "tet_lambda" in given else "") if "loss" in named else ""
+    net = ", ".join([s.net, *of(dict(s.net_options), "mean", "std")])
+    standard = "yes" if "mean" in s.net_options else "no"
+    sizes = [str(getattr(s, name)) if name in named else "" for name in ("epochs", "batch_size", "timesteps")]
+    cells = [f"`{group(recipe)}`", *sizes, moved, schedule, loss, standard, net, ", ".join([s.method, *of(dict(s.method_options))])]
+    return f"| {' | '.join(cells)} |"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(_short, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def row(recipe: Published) -> str:
     """A recipe's line in docs/recipes.md."""
     paper = recipe.paper
