@@ -1,6 +1,6 @@
 """Lower bounds of seeded networks and what is found: by fan-ins and fan-outs alone, and by expansion, with the seconds that they take.
 
-python benchmarks/bounds.py [--only random-784] [--effort default]
+python benchmarks/bounds.py [--only random-784] [--effort default | --bounds-only]
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", choices=CASES, action="append", help="a network; repeatable")
     parser.add_argument("--effort", choices=("fast", "default", "best"), default="default")
+    parser.add_argument("--bounds-only", action="store_true", help="leave the mapping out")
     options = parser.parse_args()
     chip = mapping.CHIPS["all"]
     print("| network | cores | / bound before | / bound | messages | / bound before | / bound | s to find | s to bound |\n|" + "---|" * 9)
     for name in options.only or CASES:
         wiring = CASES[name]()
+        if options.bounds_only:
+            begun = time.process_time()
+            print(name, cheap(wiring, chip), least(wiring, chip), f"{time.process_time() - begun:.1f} s", flush=True)
+            continue
         begun = time.process_time()
         core_of = mapping.partition(wiring, chip, mapping.PLENTY, effort=options.effort).core_of
         found = time.process_time()

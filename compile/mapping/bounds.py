@@ -51,14 +51,14 @@ def _first(wiring: Wiring) -> NDArray[np.bool_]:
     return first
 
 
-def cores_bound(wiring: Wiring, chip: Chip) -> int:
-    """Return a lower bound on the number of cores of any partition.
+def cores_bound(wiring: Wiring, chip: Chip, reached: Int | None = None) -> int:
+    """Return a lower bound on the number of cores of any partition; `reached`: the `reach_bound`, if it is known.
 
     The largest of: neurons / `core_capacity`; words / limit, each source's list in one piece and in its shortest format; the sum of
     `reach_bound` over the limit of input axons, and its sum over the chip's own sources over the limit of output axons.
     (`arriving_bound` would add nothing: each of its terms fits a core, and there are neurons / `core_capacity` of them.)
     """
-    fan_out, reached = wiring.fan_out, reach_bound(wiring, chip)
+    fan_out, reached = wiring.fan_out, reach_bound(wiring, chip) if reached is None else reached
     words = np.min([format_words(fan_out, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)
     needs = {
         "synapse_words": int(words.sum()),
@@ -106,6 +106,8 @@ def list_bits(wiring: Wiring, chip: Chip, lists: float, beside: float) -> ListBi
     """
     from scipy.optimize import linprog  # takes a while to import, and one core needs none
 
+    if bits_of_synapse(wiring.weight_bits, chip) <= 0.0:  # where synapses may share a list, any number takes the bits of one
+        return ListBits(0.0, 0.0, 0.0)
     word = chip.word_bits if wiring.most_kinds == 1 else 1
     limits: list[tuple[float, float, float, float]] = [(0.0, -0.999, 1.0, 0.0)]  # entry, synapse and beside times these: at most the last
     for f in chip.formats:

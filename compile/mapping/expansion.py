@@ -1,8 +1,9 @@
 """Lower bounds from expansion: what a core full of a layer's neurons must at least receive, whatever neurons these are.
 
-A *block* is one population of sources and all neurons that receive input from it. Source u has d_u targets and costs r_u a message; each
-of its synapses weighs r_u / d_u. The volume of a set X of targets is the weight of their synapses, and N(X) the sources of X. With
-s_1 = 1 >= s_2 >= ... the singular values of the block's weights, divided by the roots of the volume of the target and of r of the source:
+A *block* is one population of sources and all neurons that receive input from it. Source u costs r_u a message, and its synapses share
+r_u as their weights, evenly unless its targets lie on a map. The volume of a set X of targets is the weight of their synapses, and N(X) the
+sources of X. With s_1 = 1 >= s_2 >= ... the singular values of the block's weights, divided by the roots of the volume of the target and of
+r of the source:
 
     r(N(X))  >=  vol(X) / (s_2^2 + (1 - s_2^2) vol(X) / R),     R = vol(all) = sum of r                          (expansion)
     M        >=  R^2 / sum over i of v_i s_i^2                                                                     (spectrum)
@@ -39,6 +40,7 @@ Bool = NDArray[np.bool_]
 Matrix: TypeAlias = "sp.csr_array[Any]"  # in quotes: SciPy before 1.15 cannot subscript it
 Cap = tuple[Float, float]  # what each target takes of a resource, and how much of it a core has
 MOST = 64  # singular values that are bounded one by one
+MIDDLE = 0.4  # of the weight at the edge of the places that a source reaches: that in their middle
 SLACK = 1.0 - 1e-9  # of sums of floating-point numbers
 
 
@@ -46,8 +48,9 @@ SLACK = 1.0 - 1e-9  # of sums of floating-point numbers
 class Block:
     """The synapses from one population, or from all sources off chip.
 
-    `first`, `last`: the range of its sources; `targets`: (targets,) numbers of its neurons; `edges`: (targets, sources) 1 where there is a
-    synapse, or several; `synapses`: (targets,) how many. `smooth`: (targets, vectors) functions that vary slowly over positions of a map.
+    `first`, `last`: the range of its sources; `targets`: (targets,) numbers of its neurons; `edges`: (targets, sources) the share of a
+    source's rate that is the weight of its synapse, or of several; `synapses`: (targets,) how many. `smooth`: (targets, vectors) functions
+    that vary slowly over positions of a map.
     """
 
     first: int
@@ -73,7 +76,7 @@ class Measure:
     @cached_property
     def volumes(self) -> Float:
         """The volume of each target."""
-        return self.block.edges @ self._weights
+        return self.block.edges @ self.rates
 
     @cached_property
     def total(self) -> float:
@@ -81,18 +84,13 @@ class Measure:
         return float(self.volumes.sum())
 
     @cached_property
-    def _weights(self) -> Float:
-        degree = np.asarray(self.block.edges.sum(axis=0)).ravel()
-        return np.divide(self.rates, degree, out=np.zeros(degree.size), where=degree > 0)
-
-    @cached_property
     def squares(self) -> Float:
         """Upper bounds on the squares of the largest singular values, descending: at least two, at most `MOST`."""
         count = max(2, min(MOST, self.sets))
-        rows, columns = np.flatnonzero(self.volumes > 0), np.flatnonzero(self._weights > 0)
+        rows, columns = np.flatnonzero(self.volumes > 0), np.flatnonzero(self.rates > 0)
         edges = self.block.edges[rows][:, columns]
         left = sp.diags_array(1.0 / np.sqrt(self.volumes[rows]))
-        right = sp.diags_array(self._weights[columns] / np.sqrt(self.rates[columns]))
+        right = sp.diags_array(np.sqrt(self.rates[columns]))
         roots = np.sqrt(self.volumes[rows])
         smooth = self.block.smooth
         start = None if smooth is None else smooth[rows][:, :count] * roots[:, None]
@@ -131,17 +129,44 @@ def _block(wiring: Wiring, start: int, stop: int, here: Bool, distinct: Bool) ->
     number = np.zeros(wiring.neurons, np.int64)
     number[targets] = np.arange(targets.size)
     rows, columns = number[wiring.rows[distinct]], wiring.sources[distinct] - start
-    edges = sp.csr_array((np.ones(rows.size), (rows, columns)), shape=(targets.size, stop - start))
+    weights = np.ones(rows.size) if (at := _positions(wiring, targets)) is None else _outer(at[:, rows], columns, stop - start)
+    weights /= np.bincount(columns, weights, minlength=stop - start)[columns]
+    edges = sp.csr_array((weights, (rows, columns)), shape=(targets.size, stop - start))
     return Block(start, stop, targets, edges, synapses[targets], _smooth(wiring, targets))
 
 
-def _smooth(wiring: Wiring, targets: Int) -> Float | None:
-    """Return products of cosines over the positions of the targets' map, the slowest first; None if they are not of one map."""
+def _positions(wiring: Wiring, targets: Int) -> Int | None:
+    """Return the rows and columns of the targets on their map, (2, targets); None if they are not of one map."""
     layers = [n for n in wiring.layers if n.start <= targets[-1] and n.stop > targets[0]]
     if len(layers) != 1 or not layers[0].is_map:
         return None
     _, height, width = layers[0].shape
-    y, x = np.divmod(wiring.places[targets].astype(np.int64) % (height * width), width)
+    return np.stack(np.divmod(wiring.places[targets].astype(np.int64) % (height * width), width))
+
+
+def _outer(at: Int, columns: Int, sources: int) -> Float:
+    """Return weights that rise from the middle of the places that a source reaches to their edge: a tile cuts more of those.
+
+    Any weights give bounds. Those of a window of three, 1 : 2 : 1 upside down, bound it some 5 % better than equal ones.
+    """
+    weights = np.ones(columns.size)
+    for places in at:
+        low, high = np.full(sources, np.iinfo(np.int64).max), np.zeros(sources, np.int64)
+        np.minimum.at(low, columns, places)
+        np.maximum.at(high, columns, places)
+        span = np.maximum(high - low, 1)[columns]
+        weights *= np.where(
+            high[columns] > low[columns], MIDDLE + (1.0 - MIDDLE) * np.abs(2 * places - low[columns] - high[columns]) / span, 1.0
+        )
+    return weights
+
+
+def _smooth(wiring: Wiring, targets: Int) -> Float | None:
+    """Return products of cosines over the positions of the targets' map, the slowest first; None if they are not of one map."""
+    at = _positions(wiring, targets)
+    if at is None:
+        return None
+    (y, x), (height, width) = at, (at.max(axis=1) + 1).tolist()
     waves = np.stack(np.meshgrid(np.arange(min(height, MOST)), np.arange(min(width, MOST)), indexing="ij"), -1).reshape(-1, 2)
     slowest = np.argsort(((waves / [height, width]) ** 2).sum(axis=1), kind="stable")[1 : MOST + 1]
     kept = [np.cos(np.pi * a * (y + 0.5) / height) * np.cos(np.pi * b * (x + 0.5) / width) for a, b in waves[slowest].tolist()]

@@ -38,8 +38,12 @@ class Least:
 
 def cheap(wiring: Wiring, chip: Chip) -> Least:
     """Return the bounds by fan-ins and fan-outs alone."""
-    reached = float((wiring.rates * reach_bound(wiring, chip)).sum())
-    return Least(cores_bound(wiring, chip), max(reached, arriving_bound(wiring, chip, wiring.rates)))
+    return _cheap(wiring, chip, reach_bound(wiring, chip))
+
+
+def _cheap(wiring: Wiring, chip: Chip, reached: Int) -> Least:
+    leaving, arriving = float((wiring.rates * reached).sum()), arriving_bound(wiring, chip, wiring.rates)
+    return Least(cores_bound(wiring, chip, reached), max(leaving, arriving))
 
 
 def least(wiring: Wiring, chip: Chip) -> Least:
@@ -48,12 +52,13 @@ def least(wiring: Wiring, chip: Chip) -> Least:
     cores >= (bits of lists and synapses of all blocks) / (bits of a core),  lists / input axons,  the chip's own / output axons
     messages >= sum over blocks
     """
-    plain = cheap(wiring, chip)
+    reached = reach_bound(wiring, chip)
+    plain = _cheap(wiring, chip, reached)
     if wiring.sources.size > SYNAPSES or (plain.cores == 1 and wiring.neurons <= 1):
         return plain
     from .overlap import shared_before  # numba takes a while to import
 
-    shared, reached = shared_before(wiring), reach_bound(wiring, chip)
+    shared = shared_before(wiring)
     found = [_Loaded(block, wiring, chip, shared, reached) for block in blocks(wiring)]
     size = max(1, wiring.sources.size)
     beside = float(shared.sum()) / size

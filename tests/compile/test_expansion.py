@@ -11,7 +11,7 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
-from spikeloom.compile.mapping import build, overlap, spectrum
+from spikeloom.compile.mapping import bounds, build, overlap, spectrum
 from spikeloom.compile.mapping import least as module
 from spikeloom.compile.mapping.api import Partition
 from spikeloom.compile.mapping.expansion import blocks, largest
@@ -20,6 +20,7 @@ from spikeloom.compile.mapping.load import Layer, Wiring, core_loads
 from spikeloom.compile.mapping.progress import quiet
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
+from spikeloom.network.model import Convolution
 
 FREE = 10**6
 
@@ -106,9 +107,9 @@ def test_clusters_are_found_where_there_are_no_shapes() -> None:
     wiring, chip = wired(edges), limited(neurons=100)
     mixed = rng.permutation(1000)
     with patch.object(spectrum, "EXACT", 100):
-        bounds = least(wiring, chip).messages, least(wired(edges[mixed]), chip).messages
-    assert bounds[0] == pytest.approx(bounds[1], rel=0.1)
-    assert 1300 < bounds[0] <= wiring.messages(core_of)
+        ordered, shuffled = least(wiring, chip).messages, least(wired(edges[mixed]), chip).messages
+    assert ordered == pytest.approx(shuffled, rel=0.1)
+    assert 1300 < ordered <= wiring.messages(core_of)
 
 
 @settings(max_examples=examples(20), deadline=None)
@@ -164,3 +165,35 @@ def test_a_mapping_says_which_bounds_it_has() -> None:
         found, said = build.bounds_of(wiring, chip, parts, "fast", quiet)
     assert found == cheap(wiring, chip) and "--effort fast, more than 100 synapses" in said[0]
     assert build.bounds_of(wiring, limited(), Partition(np.zeros(40, np.int64), "layers"), "best", quiet)[0] == Least(1, 30.0)
+
+
+def test_a_chip_that_shares_lists_has_no_bits_to_count() -> None:
+    wiring, chip = wired(np.random.default_rng(0).random((200, 100)) < 0.3), limited(neurons=20, synapse_words=60)
+    words = least(wiring, chip)
+    with patch.object(bounds, "bits_of_synapse", lambda *_: 0.0), patch.object(module, "bits_of_synapse", lambda *_: 0.0):
+        assert bounds.list_bits(wiring, chip, 0.1, 0.1) == bounds.ListBits(0.0, 0.0, 0.0)
+        shared = least(wiring, chip)
+    assert 500 < shared.messages <= words.messages and "synapse_words" in words.cores_for
+    assert shared.cores_for["synapse_words"] <= 1 < words.cores_for["synapse_words"]
+
+
+def test_weights_on_maps_are_outer_ones() -> None:
+    """A source of the middle of a 3 x 3 window that reaches all nine places; edges count more than the middle, all sum to 1."""
+    wiring = wired(np.ones((9, 1)), shape=(1, 3, 3))
+    weights = next(blocks(wiring)).edges.toarray().ravel().reshape(3, 3)
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights / weights[0, 0] == pytest.approx(np.outer([1, 0.4, 1], [1, 0.4, 1]))
+
+
+def test_tiles_of_a_map_are_bounded_above_one_core_each() -> None:
+    """A 3 x 3 convolution of 4 channels to 4 on 24 x 24 places, on cores of 4 x 4 places: inside the map a tile hears 6 x 6."""
+    kept = np.ones((4, 4, 3, 3), np.int32)
+    taps = Convolution.from_dense(kept, (4, 24, 24), stride=1, padding=1)
+    synapses = taps.unrolled()
+    edges = np.zeros((4 * 24 * 24, 4 * 24 * 24), np.int8)
+    edges[synapses.rows, synapses.indices] = 1
+    wiring, chip = wired(edges, shape=(4, 24, 24)), limited(neurons=64)
+    places = np.arange(edges.shape[0]) % 576
+    tiles = places // 24 // 4 * 6 + places % 24 // 4
+    bound = least(wiring, chip)
+    assert cheap(wiring, chip).messages == 4 * 576 < 2800 < bound.messages <= wiring.messages(tiles)
