@@ -277,7 +277,8 @@ def _calibrating(given: Calibration | OwnSamples | Path | str, network: Network,
     if isinstance(given, str | Path):
         held: Any = _data(given, value_range).load(network.takes).train
     else:
-        held = collect(given, Form(value_range=value_range, name="the calibration samples").known(network.takes), whole=False)
+        form = Form(levels=network.takes.levels, value_range=value_range, name="the calibration samples").known(network.takes)
+        held = collect(given, form, whole=False)
     chosen = choose(CALIBRATION_SAMPLES, len(held.values)).indices()
     values = np.asarray(held.values[chosen])
     reference.check_values(network, values)

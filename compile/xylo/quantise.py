@@ -10,9 +10,9 @@ With ds, dm the nearest powers of two, in 1/tau, and weights in the unit in whic
     w = W  T / v_threshold  *  tau_syn / (2^ds - 1)  *  g tau / 2^dm
 
 a constant input leads to the same current and potential, and where the time constants are powers of two every step is the same but for
-rounding. T and the share of the largest weight at which weights saturate are those of a few that change the fewest spikes of the
-calibration samples. Two differences remain: a neuron of the chip spikes as often in one step as the threshold fits, and a state loses at
-least 1 in every step, so that small ones fade faster.
+rounding. T and the share of the largest weight at which weights saturate are those of a few that change the fewest predictions of the
+calibration samples, and of these the fewest spikes. Two differences remain: a neuron of the chip spikes as often in one step as the
+threshold fits, and a state loses at least 1 in every step, so that small ones fade faster.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from ..passes.check import rate_warnings
 from .layout import GROUPS, group_of, refuse_paths
 from .limits import check_limits
 
-LEVELS = tuple(1 << k for k in range(7, 14))  # of the threshold T
+LEVELS = tuple(1 << k for k in range(7, 15))  # of the threshold T; at 2^14 a state holds less than two, so that a neuron spikes once a step
 CLIPS = (1.0, 0.7, 0.5)
 UNKNOWN = 1 << 12  # T without calibration samples
 WORTH_SAYING = 0.05  # error of a time constant that is a warning
-WORK = 2e8  # synapse updates of a candidate on the calibration samples
+WORK = 1e8  # synapse updates of a candidate on the calibration samples
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class QuantiseXylo:
     ) -> PassResult:
         events = reference.encode(network, calibration.values, seed=self.seed)
         floats = reference.simulate_float(network, calibration.values, events=events if network.input.is_rate_coded else None)
-        best: tuple[int, Network, reference.Spikes] | None = None
+        best: tuple[tuple[int, int], Network, reference.Spikes] | None = None
+        output = network.populations[-1].name
+        wanted = reference.decide(floats[output], network.votes)
         refused: NetworkError | None = None
         for clip in CLIPS:
             for level in LEVELS[::-1]:
@@ -93,7 +95,8 @@ class QuantiseXylo:
                     refused = error
                     continue
                 spikes = reference.simulate(made, events)
-                wrong = sum(int(np.count_nonzero(spikes[name] != floats[name])) for name in floats)
+                changed = int(np.count_nonzero(reference.decide(spikes[output], network.votes) != wanted))
+                wrong = changed, sum(int(np.count_nonzero(spikes[name] != floats[name])) for name in floats)
                 if best is None or wrong < best[0]:
                     best = (wrong, made, spikes)
         if best is None:

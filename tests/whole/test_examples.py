@@ -110,3 +110,16 @@ def test_a_session(run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     steps = compiler.load(run_folder / "model.loom").network.timesteps
     assert whole == f"all {steps} steps: {results.accuracy:.0%} of 100 samples"
     assert 1 <= float(early.split()[0]) <= steps
+
+
+@pytest.mark.chain
+def test_a_recurrent_network_on_xylo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["xylo_digits.py"])
+    runpy.run_path(str(EXAMPLES / "xylo_digits.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    by_stage = {line.split(": ")[0]: line.split(": ")[1] for line in lines if not line.startswith(" ")}
+    accuracies = {name: float(text.split("%")[0]) for name, text in by_stage.items()}
+    assert accuracies["float"] > 85 and abs(accuracies["xylo"] - accuracies["float"]) < 5
+    assert by_stage["xylo"].endswith("46.6 uJ dynamic in a sample's 16 steps")  # 291 uW for 160 ms
+    assert any(line.startswith(("  xylosim: ", "  The xylosim backend needs xylosim")) for line in lines)
+    assert any(line.startswith("  loihi-silicon: ") for line in lines)
