@@ -89,7 +89,7 @@ class Trainer:
         self.loss = loss_of(settings, own)
         self.augment = augmentation_of(settings, own, dataset)
         self.schedule = schedule_of(settings, own)
-        self.runner: Callable[[Tensor], Tensor] = model if method.rewires else narrowed(model)
+        self.runner: Callable[[Tensor], Tensor] = model if getattr(method, "rewires", True) else narrowed(model)
         if settings.compile:
             self.runner = compiled(model)
         self.epoch = 0

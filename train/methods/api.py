@@ -70,13 +70,7 @@ class Method(Protocol):
     A module in this folder has  Options  and  build(model: Prunable, settings: Goal, options) -> Method.
 
     A method that is trained by other optimisers too has `own_update` = "" and `step_by`, see `Pruning`.
-
-    Attributes:
-        rewires: whether the live synapses change in training; where they do not, neurons that take no part are left out of the steps.
     """
-
-    @property
-    def rewires(self) -> bool: ...
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -192,7 +186,7 @@ class Pruning:
 
     @property
     def rewires(self) -> bool:
-        """See `Method`."""
+        """Whether the live synapses change in training; where they do not, neurons that take no part are left out of the steps."""
         return True
 
     @property
