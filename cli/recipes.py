@@ -10,7 +10,7 @@ import typer
 from .shared import AsJson, next_step, print_json, render, say
 
 if TYPE_CHECKING:
-    from ..train.recipe import Published
+    from ..train.recipe import OwnRecipe, Published
 
 __all__ = ["add_to"]
 
@@ -25,8 +25,12 @@ def recipes(
     as_json: AsJson = False,
 ) -> None:
     """List the recipes of papers: published accuracy and connectivity, and what came out here. `train --recipe NAME` trains one."""
-    from ..train.recipe import names, published
+    from ..train.recipe import names, own_names, own_recipe, published
 
+    if name in own_names():
+        recipe = own_recipe(name)
+        print_json(_own_document(recipe)) if as_json else _show_own(recipe)
+        return
     found = [published(each) for each in (names() if name is None else [name])]
     if as_json:
         print_json([_document(recipe) for recipe in found] if name is None else _document(found[0]))
@@ -52,10 +56,33 @@ def _document(recipe: Published) -> dict[str, Any]:
     }
 
 
+def _own_document(recipe: OwnRecipe) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "file": str(recipe.path),
+        "settings": recipe.settings.document(),
+        "paper": None,
+        "here": asdict(recipe.here),
+    }
+
+
+def _show_own(recipe: OwnRecipe) -> None:
+    print(f"{recipe.name}: a recipe of Spikeloom's own, no paper's; {_in_words(recipe)}")
+    print(f"run here: {recipe.here.describe()}. {recipe.here.note}".rstrip())
+    print(f"file: {recipe.path}")
+    say(next_step("train", "--recipe", recipe.name, "--out", f"runs/{recipe.name}"))
+
+
+def _in_words(recipe: OwnRecipe) -> str:
+    settings = recipe.settings
+    return f"{settings.data}, {settings.net}, {settings.method}, connectivity {100 * (1 - settings.sparsity):g} %, {settings.epochs} epochs"
+
+
 def _list(found: list[Published]) -> None:
     from rich.table import Table
 
     from ..train.papers import COUNTED, STATUS
+    from ..train.recipe import own_names, own_recipe
 
     table = Table("recipe", "data", "method", "accuracy", "connect.", "status", "here", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
@@ -68,6 +95,7 @@ def _list(found: list[Published]) -> None:
     say(f"connect.: {COUNTED['weights']}; *: {COUNTED['synapses']}")
     say("status of the figures: " + "; ".join(f"{key}: {meaning}" for key, meaning in STATUS.items()))
     say("here: what came out when the recipe was run with Spikeloom")
+    say("Spikeloom's own, no paper's: " + "; ".join(f"{own.name} ({_in_words(own)})" for own in map(own_recipe, own_names())))
     say(f"What differs from the paper: spikeloom recipes NAME. {next_step('train', '--recipe', 'gradr-mnist-6', '--out', 'runs/gradr')}")
 
 

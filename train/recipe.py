@@ -1,6 +1,7 @@
 """Recipes: training settings from a file (TOML, or a run's settings.json), flags, and --set NAME=VALUE.
 
-Later ones take precedence. The recipes of papers, in the folder `recipes` of the package, go by their names. Does not import torch.
+Later ones take precedence. The recipes of papers, in the folder `recipes` of the package, and Spikeloom's own go by their names. Does not
+import torch.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from ..files import parse_toml, read_bytes, read_json
 from .papers import Here, Paper, here_of, paper_of
 from .settings import OPTIONS, TrainSettings
 
-__all__ = ["Published", "merged", "names", "published", "read_recipe"]
+__all__ = ["OwnRecipe", "Published", "merged", "names", "own_names", "own_recipe", "published", "read_recipe"]
 
 PREFIXES = {name.removesuffix("_options"): name for name in OPTIONS}
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+OWN_FOLDER = FOLDER / "own"
 FILES = (".toml", ".json")
 PAPER, HERE = "paper", "here"
 
@@ -32,6 +34,34 @@ class Published:
     settings: TrainSettings
     paper: Paper
     here: Here
+
+
+@dataclass(frozen=True)
+class OwnRecipe:
+    """A recipe of Spikeloom's own, no paper's: its name, file and settings, and what came out."""
+
+    name: str
+    path: Path
+    settings: TrainSettings
+    here: Here
+
+
+def own_names() -> list[str]:
+    """List the recipes of Spikeloom's own."""
+    return sorted(path.stem for path in OWN_FOLDER.glob("*.toml"))
+
+
+def own_recipe(name: str) -> OwnRecipe:
+    """Return a recipe of Spikeloom's own.
+
+    Raises:
+        UsageError: an unknown name; the message lists the nearest ones.
+    """
+    if name not in own_names():
+        raise unknown_name("recipe", name, own_names())
+    path = OWN_FOLDER / f"{name}.toml"
+    settings = TrainSettings.read(read_recipe(path))
+    return OwnRecipe(name, path, settings, here_of(_toml(path).get(HERE, {}), path))
 
 
 def names() -> list[str]:
@@ -66,8 +96,10 @@ def _found(path: Path) -> Path:
             return path
     except OSError:  # a name that no file can have
         pass
+    if path.name in own_names():
+        return OWN_FOLDER / f"{path.name}.toml"
     if path.name not in names():
-        raise unknown_name("file or recipe of a paper", path.name, names())
+        raise unknown_name("file or recipe of a paper", path.name, [*names(), *own_names()])
     return FOLDER / f"{path.name}.toml"
 
 
@@ -78,7 +110,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     and [here], which say what a recipe is taken from, are checked and left out.
 
     Args:
-        path: the file, or the name of a recipe of a paper (`names`).
+        path: the file, or the name of a recipe of a paper (`names`) or of Spikeloom's own (`own_names`).
 
     Raises:
         FormatError: it cannot be read.

@@ -20,7 +20,7 @@ from spikeloom.errors import UsageError
 from spikeloom.train import networks
 from spikeloom.train.loop import Trainer
 from spikeloom.train.parts import Parts
-from spikeloom.train.recipe import Published, names, published, read_recipe
+from spikeloom.train.recipe import Published, names, own_names, own_recipe, published, read_recipe
 from spikeloom.train.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,25 @@ def test_what_a_recipe_says_agrees_with_its_settings(name: str) -> None:
         assert paper.weights == TOTALS[settings.net]
     for page in re.findall(r"docs/[\w/.-]+\.md", recipe.path.read_text()):
         assert (ROOT / page).exists()
+
+
+@pytest.mark.parametrize("name", own_names())
+def test_a_recipe_of_our_own_goes_by_its_name(name: str, spikeloom: Callable[..., Any], tmp_path: Path) -> None:
+    recipe = own_recipe(name)
+    assert recipe.settings.sparsity == pytest.approx(1 - float(name.rpartition("-")[2]) / 100)
+    assert TrainSettings.read(read_recipe(Path(name))) == recipe.settings and recipe.settings.pruning_epochs == 80
+    shown, document = spikeloom("recipes", name).out, json.loads(spikeloom("recipes", name, "--json").out)
+    assert recipe.here.note in shown and document["settings"]["tune_fraction"] == 0.6 and document["paper"] is None
+    assert name in spikeloom("recipes").err and name in (ROOT / "docs/recipes.md").read_text()
+
+
+def test_a_recipe_of_our_own_trains(spikeloom: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("--data", "digits", "--epochs", 3, "--hidden", 20, "-T", 2, "--augment", "none", "--device", "cpu", "--threads", 1)
+    text = own_recipe("mnist-10").path.read_text().split("[augment_options]")[0]
+    (tmp_path / "small.toml").write_text(text)
+    spikeloom("train", "--recipe", tmp_path / "small.toml", *words, "--out", tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["pruned"] + row["regrown"] > 0 for row in rows] == [True, False, False]
 
 
 def test_the_figures_are_those_of_the_papers() -> None:
