@@ -30,6 +30,7 @@ from ..errors import UsageError
 from ..fed import CALIBRATION_SAMPLES
 from ..files import write_bytes
 from ..hwmodels.fixed_point import NEVER_DECAYS, NO_MEMORY
+from ..hwmodels.quantise import round_bias
 from ..network.model import (
     LIF,
     Connectivity,
@@ -189,6 +190,8 @@ def _population(name: str, unit: SpikingLayer | MaxPool | And, chip: IntegerArit
     if isinstance(unit, And):
         return Population(name, unit.shape, Threshold(float(len(unit.positive))))
     bias = None if unit.bias is None else unit.bias.detach().float().flatten().numpy()
+    if bias is not None and chip is not None:
+        bias = round_bias(bias, chip.gain)
     each = unit.bias is not None and unit.bias.dim() > 1  # one per neuron, which a population has where it is flat
     alive = None
     if unit.gate is not None and not bool(unit.gate.all()):

@@ -178,6 +178,7 @@ def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
         found = network_of(model, trainer.dataset)
         return replace(found, stages=run.stages, provenance={**found.provenance, **provenance})
     own = cast(SpikingNetwork, model)
+    own = own if own.standardise is None else export.fold(own)  # in integers, folding is no stage of its own
     apart = tuple(dict.fromkeys((*own.uncounted, *own.exempt)))
     provenance |= {UNCOUNTED: json.dumps(apart)} if apart else {}
     return export.network(own.float().cpu(), trainer.arithmetic, trainer.dataset, run.stages, provenance)

@@ -51,17 +51,18 @@ def lif_forward(
 
 @jit_parallel
 def integer_lif_forward(
-    total: Floats, factor: float, keep: float, threshold: float, spikes: Floats, charged: Floats
+    total: Floats, factor: float, keep: float, threshold: float, bias: Floats, biased: bool, spikes: Floats, charged: Floats
 ) -> None:  # pragma: no cover - compiled
     """The chip's LIF of `hwmodels.fixed_point.lif_step`, its integers held exactly in float64; the current has no memory of other inputs.
 
-        u = wrap(floor(total * factor) * 64);   h = clip(tz(v * keep) + u);   s = h > threshold;   v = 0 where s else h
+        u = wrap(floor(total * factor) * 64);   h = clip(tz(v * keep) + u + bias);   s = h > threshold;   v = 0 where s else h
 
     Args:
         total: (T or 1, M) sums W_int p, integers.
         factor: 2^exponent.
         keep: (4096 - dv) / 4096.
         threshold: vth << 6.
+        bias: (M,) integers, read if `biased`.
         spikes, charged: (T, M) outputs: s as 0/1, and h, an integer.
     """
     steps, size = spikes.shape
@@ -80,6 +81,8 @@ def integer_lif_forward(
                 u = raw - STATE_WRAP if raw > half else raw
                 u = raw + STATE_WRAP if u <= -half else u
                 h = np.trunc(v[i] * keep) + u
+                if biased:
+                    h += np.float64(bias[low + i])
                 h = min(max(h, -STATE_MAX), STATE_MAX)
                 fired = h > threshold
                 st[i] = one if fired else zero

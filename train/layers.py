@@ -52,6 +52,7 @@ class SpikingLayer(nn.Module):
         self.gate: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         self.integer: IntegerArithmetic | None = None
+        self.standardised: tuple[Standardise, ...] = ()  # in integers, what the weights take up; no submodule, the network has it
         if any(c.shape != self.shape for c in connections):
             raise UsageError(f"Connections to the same layer give it the shapes {', '.join(str(c.shape) for c in connections)}.")
         if self.is_first and any(INPUT not in c.sources for c in connections):
@@ -88,7 +89,10 @@ class SpikingLayer(nn.Module):
         """Return the spikes (T, N, *shape) as 0/1 (times the gate); in integer arithmetic once `integer` is set."""
         sums = [sum_of(spikes, connection.sources) for connection in self.inputs]
         if self.integer is not None:
-            return integer_layer(sums[0].flatten(2 if self.neuron.repeat is None else 1), self.linear.weight, self.neuron, self.integer)
+            weight, bias = self.linear.weight, None
+            if self.standardised:
+                weight, bias = self.standardised[0].taken_up(self.inputs[0])
+            return integer_layer(sums[0].flatten(2 if self.neuron.repeat is None else 1), weight, self.neuron, self.integer, bias)
         current = self.inputs[0](sums[0])
         for connection, s in zip(self.inputs[1:], sums[1:], strict=True):
             current = current + connection(s)
@@ -246,12 +250,20 @@ class SpikingNetwork(Model):
 
     def integer_parts(self) -> dict[str, IntegerPart]:
         """Return the layers with their weights, which must be linear."""
-        return {name: IntegerPart(layer.linear.weight.detach(), None, layer.neuron, layer.is_first) for name, layer in self.named_layers()}
+        return {name: self._part(layer) for name, layer in self.named_layers()}
+
+    def _part(self, layer: SpikingLayer) -> IntegerPart:
+        weight, bias = layer.linear.weight, None
+        if layer.is_first and self.standardise is not None:
+            weight, bias = self.standardise.taken_up(layer.inputs[0])
+        return IntegerPart(weight.detach(), None if bias is None else bias.detach(), layer.neuron, layer.is_first)
 
     def use_integers(self, arithmetic: Mapping[str, IntegerArithmetic] | None) -> None:
         """Run integer arithmetic from now on, or floats."""
         for name, layer in self.named_layers():
             layer.integer = arithmetic[name] if arithmetic else None
+            taken = layer.is_first and layer.integer is not None and self.standardise is not None
+            layer.standardised = (self.standardise,) if taken and self.standardise is not None else ()
 
     def copied(self) -> SpikingNetwork:
         """Return a copy in float64, in evaluation mode."""
@@ -259,8 +271,8 @@ class SpikingNetwork(Model):
 
     @property
     def supports_integers(self) -> bool:
-        """Whether the network can be trained in integers: a chain of linear layers without biases, dropout, pools or `standardise`."""
-        return self.standardise is None and all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
+        """Whether the network can be trained in integers: a chain of linear layers without biases, dropout or pools."""
+        return all(isinstance(unit, SpikingLayer) and _is_plain(unit) for _, unit in self.units())
 
     def kinds(self) -> dict[str, str]:
         """Return the kind of each connection with weights, "conv" or "linear", in the order of `named_ops`."""
@@ -350,7 +362,7 @@ class SpikingNetwork(Model):
     def _arranged(self, x: Tensor) -> Tensor:
         """Reshape samples to (N, *shape), or (T, N, *shape), and standardise them if asked to."""
         x = x.reshape(*x.shape[:2], *self.shape).transpose(0, 1) if self.temporal else x.reshape(len(x), *self.shape)
-        return x if self.standardise is None else self.standardise(x)
+        return x if self.standardise is None or self.is_integer else self.standardise(x)
 
 
 def _weight(connection: Connection) -> nn.Parameter:

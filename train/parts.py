@@ -138,11 +138,6 @@ def gated_layers(tensors: Iterable[str]) -> set[str]:
 
 def _check_integers(model: SpikingNetwork, settings: TrainSettings, shared: Shared) -> None:
     """Refuse to train a network in integers that has no integer form."""
-    if model.standardise is not None:
-        raise UsageError(
-            "net.mean and net.std are folded into the first layer after the float epochs, and --weight-bits trains integers on the "
-            "samples as they are. Leave out --weight-bits: training is then in float, and spikeloom compile calibrates."
-        )
     if shared.surrogate != "atan":
         raise UsageError(
             f"net.surrogate is {shared.surrogate}, and the integers of --weight-bits have the gradient of atan alone. Leave out one."

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..hwmodels.fixed_point import ALIGN, BIAS_MAX, DECAY_ONE, largest_weight
-from ..hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, input_bound
+from ..hwmodels.quantise import CLIPS, LayerRegisters, choose_registers, input_bound, round_bias
 from . import kernels, threads
 from .neurons import FusedLIFNode, LIFShape, backward_through_time, flat
 
@@ -90,20 +90,23 @@ def fits(weight: Tensor, arithmetic: IntegerArithmetic, bias: Tensor | None = No
     return held and np.ceil(bound) * 2.0**arithmetic.registers.exponent < (1 << 17) - 1
 
 
-def integer_layer(x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic) -> Tensor:
+def integer_layer(x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic, bias: Tensor | None = None) -> Tensor:
     """Return the spikes (T, N, outputs) of the integer layer.
 
     Args:
         x: static integers (N, inputs) for a neuron with `repeat`, otherwise spikes (T, N, inputs).
         weight: float weights (outputs, inputs), quantised here.
+        bias: float biases (outputs,), rounded here to what the chip's registers hold.
     """
     inputs = x if neuron.repeat is None else x.unsqueeze(0)
-    return cast(Tensor, _IntegerLayer.apply(inputs, weight, neuron, arithmetic, neuron.repeat or inputs.shape[0]))
+    return cast(Tensor, _IntegerLayer.apply(inputs, weight, neuron, arithmetic, neuron.repeat or inputs.shape[0], bias))
 
 
 class _IntegerLayer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic, steps: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, x: Tensor, weight: Tensor, neuron: FusedLIFNode, arithmetic: IntegerArithmetic, steps: int, bias: Tensor | None
+    ) -> Tensor:
         registers = arithmetic.registers
         integers = integer_weights(weight, registers)
         total = exact_product(x, integers, arithmetic.levels)
@@ -111,14 +114,16 @@ class _IntegerLayer(torch.autograd.Function):
         charged = torch.empty_like(spikes)
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
         numbers = 2.0**registers.exponent, keep, float(registers.vth << 6)
-        threads.run(kernels.integer_lif_forward, spikes.numel(), flat(total), *numbers, flat(spikes), flat(charged))
+        added = _added(bias, arithmetic, spikes)
+        work = (flat(total), *numbers, added, bias is not None, flat(spikes), flat(charged))
+        threads.run(kernels.integer_lif_forward, spikes.numel(), *work)
         ctx.save_for_backward(charged, x, integers)
         ctx.neuron, ctx.arithmetic, ctx.rows = neuron, arithmetic, x.shape[0]
         return spikes
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         charged, x, integers = ctx.saved_tensors
         neuron, arithmetic = ctx.neuron, ctx.arithmetic
         registers, threshold = arithmetic.registers, float(arithmetic.registers.vth << 6)
@@ -132,7 +137,15 @@ class _IntegerLayer(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = (flat_grad @ (integers * (arithmetic.input_scale / registers.step))).view_as(x)
-        return grad_x, grad_weight, None, None, None
+        return grad_x, grad_weight, None, None, None, flat_grad.sum(0) if ctx.needs_input_grad[5] else None
+
+
+def _added(bias: Tensor | None, arithmetic: IntegerArithmetic, spikes: Tensor) -> NDArray[Any]:
+    """Return what is added to each neuron's voltage in each step, (N * outputs,) integers; of layers without biases, one number."""
+    if bias is None:
+        return np.zeros(1, spikes.numpy().dtype)
+    rounded = round_bias(bias.detach().numpy(), arithmetic.gain)
+    return np.ascontiguousarray(np.broadcast_to(rounded, tuple(spikes.shape[1:]))).ravel().astype(spikes.numpy().dtype)
 
 
 def exact_product(x: Tensor, integers: Tensor, levels: int) -> Tensor:

@@ -6,9 +6,11 @@ On the chip there is no such step. For export it is folded into the first layer'
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
 from ..errors import UsageError
@@ -65,6 +67,28 @@ class Standardise(nn.Module):
             return thin, -(weight * per_channel[0]).sum((1, 2, 3))
         maps = per_channel[0].expand(connection.pooled_shape)
         return thin, -conv2d(maps[None], weight, stride=connection.op.stride, padding=connection.op.padding)[0]
+
+    def taken_up(self, connection: Connection) -> tuple[Tensor, Tensor]:
+        """Return `folded` of a linear connection, rounded to float32 as the exported file has it, with gradients to the weight."""
+        assert isinstance(connection.op, nn.Linear)
+        weight, bias = (t.float().to(connection.op.weight.dtype) for t in self.folded(connection))
+        std, ratio = ((t.broadcast_to(connection.pooled_shape).flatten()) for t in (self.std, self.mean / self.std))
+        return cast("tuple[Tensor, Tensor]", _TakenUp.apply(connection.op.weight, weight, bias, std, ratio))
+
+
+class _TakenUp(torch.autograd.Function):
+    """The values of weight and bias, with the gradients of  W / std  and  -W ratio  to W."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, weight: Tensor, bias: Tensor, std: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(std, ratio)
+        return weight.clone(), bias.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_weight: Tensor, grad_bias: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        std, ratio = ctx.saved_tensors
+        return grad_weight / std - grad_bias[:, None] * ratio, None, None, None, None
 
 
 def _spread(name: str, values: tuple[float, ...], samples: Shape, shape: Shape) -> Tensor:

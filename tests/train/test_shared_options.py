@@ -168,9 +168,35 @@ def test_one_number_per_channel_or_one_for_all() -> None:
         untrained("fc", (3, 4, 4), options={"mean": (0.1, 0.2)}, timesteps=2)
 
 
-def test_integers_of_training_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"net\.mean and net\.std .* Leave out --weight-bits"):
-        fitted("fc", "digits", out=tmp_path / "run", weight_bits=8, net_options={"mean": (0.3,)}, epochs=2)
+@pytest.mark.parametrize("neurons", [{}, {"neuron": "if", "threshold": 2.0}], ids=str)
+def test_integers_are_trained_with_the_mean_in_their_biases(neurons: dict[str, Any], tmp_path: Path) -> None:
+    """What torch sends in the last epochs is what the file sends and the chip deploys, spike by spike."""
+    options = {"hidden": (25,), "mean": (0.3,), "std": (0.37,), **neurons}
+    words: dict[str, Any] = {"weight_bits": 8, "epochs": 4, "timesteps": 4, "batch_size": 40, "net_options": options}
+    trained = fitted("fc", "digits", "grad-r", 0.5, out=tmp_path / "run", **words)
+    assert [stage.name for stage in trained.stages] == ["float", "integer (torch)"] and trained.stages[-1].accuracy > 0.3
+    network = model_onnx.read(trained.model)
+    first = network.spiking[0]
+    assert isinstance(first.neuron, IntegerLIF) and first.bias is not None and first.bias.dtype == np.int32 and bool(first.bias.any())
+    test = load_dataset("digits").test
+    deployed = compile_network(trained, target="lava")
+    assert run(deployed, test).accuracy == trained.accuracy
+    same_as_the_reference(deployed, np.asarray(test.values[:8]))
+
+
+def test_gradients_of_the_weights_that_take_up_the_mean() -> None:
+    torch.manual_seed(0)
+    model = built(hidden=(5,), mean=(0.3,), std=(0.4,)).double()
+    connection, standard = next(layer for _, layer in model.named_layers()).inputs[0], model.standardise
+    assert standard is not None and isinstance(connection.op, nn.Linear)
+    weight, bias = standard.taken_up(connection)
+    x = torch.rand(3, 64, dtype=torch.float64)
+    scale = torch.rand(3, 5, dtype=torch.float64)
+    ((x @ weight.T + bias) * scale).sum().backward()
+    found = connection.op.weight.grad
+    connection.op.weight.grad = None
+    (connection(standard(x)) * scale).sum().backward()
+    torch.testing.assert_close(found, connection.op.weight.grad)
 
 
 def test_options_that_are_the_defaults_are_not_written() -> None:
