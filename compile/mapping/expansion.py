@@ -67,11 +67,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Measure:
-    """A block and what a message of each of its sources costs: `rates` (sources,); `sets`: singular values that are looked at."""
+    """A block and what a message of each of its sources costs.
+
+    `rates`: (sources,); `sets`: how many singular values are looked at; `known`: their squares, if they are.
+    """
 
     block: Block
     rates: Float
     sets: int
+    known: Float | None = None
 
     @cached_property
     def volumes(self) -> Float:
@@ -86,6 +90,8 @@ class Measure:
     @cached_property
     def squares(self) -> Float:
         """Upper bounds on the squares of the largest singular values, descending: at least two, at most `MOST`."""
+        if self.known is not None:
+            return self.known
         count = max(2, min(MOST, self.sets))
         rows, columns = np.flatnonzero(self.volumes > 0), np.flatnonzero(self.rates > 0)
         edges = self.block.edges[rows][:, columns]
@@ -102,6 +108,13 @@ class Measure:
         if not self.total or second <= 0.0:
             return volumes
         return volumes / (second + (1.0 - second) * volumes / self.total)
+
+    @cached_property
+    def least_of_one(self) -> float:
+        """The least cost of a message from each source of any one target."""
+        pattern = self.block.edges.copy()
+        pattern.data[:] = 1.0
+        return float((pattern @ self.rates).min())
 
     def messages(self, parts: Float) -> float:
         """Return the least cost of all messages in any partition; `parts`: the volumes of its sets as `largest` bounds them."""
@@ -128,7 +141,7 @@ def _block(wiring: Wiring, start: int, stop: int, here: Bool, distinct: Bool) ->
     targets = np.flatnonzero(synapses)
     number = np.zeros(wiring.neurons, np.int64)
     number[targets] = np.arange(targets.size)
-    rows, columns = number[wiring.rows[distinct]], wiring.sources[distinct] - start
+    rows, columns = number[wiring.rows[distinct]], wiring.sources[distinct].astype(np.int64) - start
     weights = np.ones(rows.size) if (at := _positions(wiring, targets)) is None else _outer(at[:, rows], columns, stop - start)
     weights /= np.bincount(columns, weights, minlength=stop - start)[columns]
     edges = sp.csr_array((weights, (rows, columns)), shape=(targets.size, stop - start))

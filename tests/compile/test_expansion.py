@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +13,7 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
-from spikeloom.compile.mapping import bounds, build, overlap, spectrum
+from spikeloom.compile.mapping import bounds, build, loaded, overlap, spectrum
 from spikeloom.compile.mapping import least as module
 from spikeloom.compile.mapping.api import Partition
 from spikeloom.compile.mapping.expansion import blocks, largest
@@ -130,6 +132,50 @@ def test_no_random_partition_sends_less(seed: int, cores: int) -> None:
     assert bound.messages <= wiring.messages(core_of) * (1 + 1e-9)
 
 
+def chained(layers: list[np.ndarray], rates: np.ndarray) -> Wiring:
+    """Layers one after another, the first of which hears sources off chip: each (targets, sources) of 0 and 1."""
+    outside = layers[0].shape[1]
+    starts = np.cumsum([0, *(edges.shape[0] for edges in layers)])
+    before = [0, *(outside + starts[:-1])]
+    whole = np.zeros((starts[-1], outside + starts[-1]), np.int8)
+    for edges, start, source in zip(layers, starts[:-1], before, strict=False):
+        whole[start : start + edges.shape[0], source : source + edges.shape[1]] = edges
+    made = wired(whole)  # which takes all sources for sources off chip
+    found = tuple(Layer(f"layer{i}", int(a), int(b), (int(b - a),)) for i, (a, b) in enumerate(pairwise(starts)))
+    rates = np.concatenate([rates, np.ones(starts[-1])])[: outside + starts[-1]]
+    return replace(made, outside=outside, neurons=int(starts[-1]), layers=found, rates=rates)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(seed=seeds, cores=st.integers(2, 7), even=st.booleans())
+def test_no_random_partition_of_a_chain_sends_less(seed: int, cores: int, even: bool) -> None:
+    """The chip has just the output axons that the partition needs."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(8, 40, 4)
+    layers = [scattered(rng, b, a, 1, 0.3) for a, b in pairwise(sizes)]
+    wiring = chained(layers, rng.random(sizes[0]) if seed % 2 else np.ones(sizes[0]))
+    neurons = wiring.neurons
+    core_of = np.sort(rng.integers(0, cores, neurons)) if not even else np.arange(neurons) * cores // neurons
+    core_of = np.unique(core_of, return_inverse=True)[1].astype(np.int64)
+    load = core_loads(wiring, core_of, limited()).max(axis=0)
+    chip = limited(neurons=int(load[0]), output_axons=int(load[3]))
+    bound = least(wiring, chip)
+    assert bound.cores <= core_of.max() + 1
+    assert bound.messages <= wiring.messages(core_of) * (1 + 1e-9)
+
+
+def test_output_axons_spread_a_layer_and_so_what_it_hears() -> None:
+    """Cores of 20 neurons; each neuron of the first layer reaches all 20 cores of the second, so that 100 axons suffice for 5 of them."""
+    rng = np.random.default_rng(0)
+    layers = [rng.random((200, 100)) < 0.5, rng.random((400, 200)) < 0.5]
+    wiring = chained(layers, np.ones(100))
+    core_of = np.concatenate([np.arange(200) // 5, 40 + np.arange(400) // 20])
+    free, few = limited(neurons=20), limited(neurons=20, output_axons=100)
+    assert (core_loads(wiring, core_of, few)[:, 3] <= 100).all()
+    bounds_of = least(wiring, free).messages, least(wiring, few).messages
+    assert bounds_of[0] + 600 < bounds_of[1] <= wiring.messages(core_of)
+
+
 def test_large_networks_keep_the_cheap_bounds() -> None:
     wiring, chip = wired(np.random.default_rng(0).random((40, 30)) < 0.5), limited(neurons=8)
     assert least(wiring, chip).messages > cheap(wiring, chip).messages
@@ -170,7 +216,7 @@ def test_a_mapping_says_which_bounds_it_has() -> None:
 def test_a_chip_that_shares_lists_has_no_bits_to_count() -> None:
     wiring, chip = wired(np.random.default_rng(0).random((200, 100)) < 0.3), limited(neurons=20, synapse_words=60)
     words = least(wiring, chip)
-    with patch.object(bounds, "bits_of_synapse", lambda *_: 0.0), patch.object(module, "bits_of_synapse", lambda *_: 0.0):
+    with patch.object(bounds, "bits_of_synapse", lambda *_: 0.0), patch.object(loaded, "bits_of_synapse", lambda *_: 0.0):
         assert bounds.list_bits(wiring, chip, 0.1, 0.1) == bounds.ListBits(0.0, 0.0, 0.0)
         shared = least(wiring, chip)
     assert 500 < shared.messages <= words.messages and "synapse_words" in words.cores_for
