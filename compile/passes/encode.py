@@ -63,23 +63,28 @@ class Encode:
             raise DoesNotFitError(f"{self.chip.name} carries events only, and these samples have no time steps of their own.")
         return static[0]
 
+    @property
+    def _elsewhere(self) -> str:
+        """A chip that takes more, for those whose networks it can run."""
+        return " Or try --chip loihi2." if self.chip.limits.inputs is None else ""
+
     def _check(self, network: Network, encoding: Encoding) -> None:
         _check_time(network, encoding)
         bits = self.chip.limit("payload_bits")
         if encoding not in self.chip.encodings:
             raise DoesNotFitError(
                 f"{self.chip.name} cannot carry --encoding {encoding}: its spikes have {bits} payload bits. "
-                f"It carries: {', '.join(self.chip.encodings)}. Or try --chip loihi2."
+                f"It carries: {', '.join(self.chip.encodings)}.{self._elsewhere}"
             )
         if encoding in ("current", "graded") and network.input.levels >= 1 << bits:
             raise DoesNotFitError(
                 f"The input has values up to {network.input.levels}; a graded spike on {self.chip.name} carries "
-                f"{bits} bits. Use --encoding host or rate."
+                f"{bits} bits. Use --encoding {' or '.join(e for e in ('host', 'rate') if e in self.chip.encodings)}."
             )
         if encoding == "events" and network.input.levels >= max(2, 1 << bits):
             raise DoesNotFitError(
                 f"The samples' events count up to {network.input.levels}; a spike on {self.chip.name} carries {bits} payload bits, "
-                f"so at most {max(1, (1 << bits) - 1)}. Train on binary events, or try --chip loihi2."
+                f"so at most {max(1, (1 << bits) - 1)}. Train on events that count no further.{self._elsewhere}"
             )
         if encoding != "rate" and network.input.encoding == "rate" and _has_integers(network):
             raise UsageError(

@@ -104,9 +104,23 @@ class QuantiseXylo:
         _, made, spikes = best
         drift = {name: differing(spikes[name], floats[name]) for name in floats}
         rates = {name: (raster > 0).mean(axis=(0, 1)) for name, raster in {network.populations[0].name: events, **spikes}.items()}
-        found = rate_warnings({name: rates[name] for name in drift}, len(events))
+        found = [*rate_warnings({name: rates[name] for name in drift}, len(events)), *_several(spikes)]
         changes = [f"{text}, {drift[name]:.2%} of spikes differ" for name, text in zip(drift, _described(made), strict=True)]
         return PassResult(made, (*said, *changes), (*warnings, *found), drift, rates)
+
+
+def _several(spikes: reference.Spikes) -> list[str]:
+    """Name the layers whose neurons often send several spikes in a step, which those of the float network never do."""
+    warnings: list[str] = []
+    for name, raster in spikes.items():
+        total = int(raster.sum(dtype=np.int64))
+        share = int(raster[raster > 1].sum(dtype=np.int64)) / total if total else 0.0
+        if share > WORTH_SAYING:
+            warnings.append(
+                f"Layer {name}: {share:.0%} of its spikes come several in a step, up to {int(raster.max())}; in training it sends one and "
+                f"keeps the rest. Compare the accuracies, and train with smaller weights or a higher threshold if they differ."
+            )
+    return warnings
 
 
 def _shape(population: Population) -> Shape:

@@ -94,8 +94,16 @@ def test_layers_behind_one_another_and_back_are_one_group_on_the_chip() -> None:
     for p in network.projections:
         ends = {q.name: q.neurons for q in layout.places}
         if p.source != "input" and p.target != "output":
-            assert (p.synapses.operator().toarray() == layout.weights["rec"][ends[p.source], ends[p.target]].T).all()
+            assert (p.synapses.unrolled().operator().toarray() == layout.weights["rec"][ends[p.source], ends[p.target]].T).all()
     assert sum(np.count_nonzero(w) for w in layout.weights.values()) == sum(np.count_nonzero(p.synapses.data) for p in network.projections)
+
+
+def test_layers_that_spike_several_times_in_a_step_are_named() -> None:
+    network = fitting(3)
+    strong = network.with_projection(replace(network.projections[0], synapses=dense(12, 10, 0.9)))
+    deployed = compile_network(strong, target="xylo", calibration=calibration(strong))
+    (said,) = [text for text in deployed.warnings if "several in a step" in text]
+    assert said.startswith("Layer hidden1: ") and "train with smaller weights" in said
 
 
 def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -190,5 +198,11 @@ def test_options_of_other_chips_are_refused(options: dict[str, Any], said: str) 
 
 def test_samples_of_more_than_fifteen_events_are_refused() -> None:
     network = fitting(3)
-    with pytest.raises(DoesNotFitError, match="xylo carries 4 payload bits, so at most 15"):
+    with pytest.raises(DoesNotFitError, match=r"xylo carries 4 payload bits, so at most 15. Train on events that count no further\.$"):
         compile_network(replace(network, input=InputSpec(16, 1.0, "events")), target="xylo")
+
+
+def test_samples_of_many_levels_are_refused_with_what_the_chip_carries() -> None:
+    with pytest.raises(DoesNotFitError, match=r"values up to 255; a graded spike on xylo carries 4 bits. Use --encoding rate\.$"):
+        compile_network(fitting(3, encoding="direct"), target="xylo")
+    assert compile_network(fitting(3, encoding="direct"), target="xylo", encoding="rate").network.input.encoding == "rate"
