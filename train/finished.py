@@ -131,7 +131,7 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
         _warnings(trainer, model),
         *connected,
         trainer.model.exempt,
-        trainer.model.unpruned,
+        (*trainer.model.unpruned, *getattr(trainer.method, "left_dense", ())),
     )
     if isinstance(trainer.model, OwnModule):
         trainer.model.load_state_dict(last.state)  # the user goes on with what was chosen

@@ -369,6 +369,11 @@ def test_what_was_left_out_is_said(tmp_path: Path, spikeloom: Callable[..., Any]
     assert json.loads(provenance["net.exempt"]) == ["last"] and json.loads(provenance["uncounted"]) == ["output"]
 
 
+def test_what_a_method_leaves_dense_of_itself_is_said_too(tmp_path: Path) -> None:
+    words: dict[str, Any] = {"net_options": {"width": 2}, "timesteps": 1}
+    assert fitted("resnet19", "digits", "upr", 0.5, out=tmp_path / "run", **words).unpruned == ("conv1",)
+
+
 def test_left_out_layers_are_trained_by_adam_and_resumed(tmp_path: Path) -> None:
     """A stopped run goes on to the same bits, its dense layers and their moments included."""
     words: dict[str, Any] = {"net_options": {"hidden": (12,), "exempt": ("output",)}, "epochs": 3, "batch_size": 300}

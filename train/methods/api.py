@@ -132,10 +132,12 @@ class Pruning:
         TENSORS: names of the attributes that are state, besides the weights and the step count.
         COUNTERS: names of the whole numbers that are.
         remedy: what to do if a layer dies out, for messages.
+        left_dense: layers that the rule leaves dense of itself, though they are counted.
         own_update: why no other optimiser can take the place of the method's Adam; empty: one can, by `step_by`.
     """
 
     own_update: str = "has an update of its own"
+    left_dense: tuple[str, ...] = ()
     TENSORS: ClassVar[tuple[str, ...]] = ("mean", "square")
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start")
 

@@ -131,6 +131,7 @@ class UPR(Pruning):
             self.remedy = f"Lower method.penalty, {options.penalty:g} now, or ask for a sparsity."
         network = model if isinstance(model, SpikingNetwork) else None
         self.dense = network.dense if network is not None and options.layers == "published" else ()
+        self.left_dense = tuple(layer.name for layer in self.flat if layer.name in self.dense)
         self._check_room()
         self.gates = Gates(network, self.flat, self.dense)
         self.energies = [1.0] * len(self.flat) if network is None else weight_energies(network)
