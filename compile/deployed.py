@@ -90,7 +90,7 @@ class DeployedNetwork:
     @cached_property
     def wiring(self) -> Wiring:
         """The chip's synapses in global numbering, for counting messages."""
-        wiring = Wiring.of(self.network, self.mapping.rates).stored_on(self.chip)
+        wiring = Wiring.of(self.network, self.mapping.rates, labelled=self.chip.shared_lists is not None).stored_on(self.chip)
         return wiring if self.crossbars is None else routed(wiring, self.crossbars)
 
     @cached_property

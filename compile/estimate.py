@@ -196,6 +196,7 @@ def _cores(
 ) -> dict[str, int]:
     lists = np.concatenate(list(fan_out.values()))
     words = int(np.min([format_words(lists, f, bits, chip.word_bits) for f in chip.formats], axis=0).sum())
+    words = words if chip.shared_lists is None else 0  # the lists of all sources could be one
     axons = {
         "input_axons": sum(int(r.sum()) for r in reach.values()),
         "output_axons": sum(int(r.sum()) for name, r in reach.items() if name in on_chip),

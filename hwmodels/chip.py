@@ -74,6 +74,17 @@ class SynapseFormat(Strict):
     status: Status
 
 
+class SharedLists(Strict):
+    """That a core stores a list of synapses once for all sources whose lists are equal up to a shift of their targets.
+
+    The axon entry of each source has, beside the place of its list, a base that is added to the local numbers of the targets. That takes no
+    words, and every source still takes an input axon of its own.
+    """
+
+    source: str = Field(min_length=3)
+    status: Status
+
+
 class Mesh(Strict):
     """Tiles in a grid, each a router with its cores. Spikes from off chip enter at `entry`."""
 
@@ -120,6 +131,8 @@ class System(Strict):
 class Chip(Strict):
     """One chip file. `word_bits`: size of a synapse-memory word. `system`: the largest machine made of such chips, if any."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"shared_lists"})
+
     name: str
     title: str
     description: str
@@ -132,6 +145,7 @@ class Chip(Strict):
     time: TimeModel
     weight_widths: WeightWidths | None = None
     system: System | None = None
+    shared_lists: SharedLists | None = None
     digest: str = ""
 
     @field_validator("mesh")

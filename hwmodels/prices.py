@@ -24,15 +24,17 @@ class Load(Strict):
 class EnergyModel(Strict):
     """Energy per event (in pJ), and static power (in mW).
 
-    `synaptic_op`: of the formats sparse and runlength, and of all where `synaptic_op_dense` is left out; `static_power_low`: the lower end,
-    where sources differ and `static_power` is the upper one; `load`: where the prices hold, if they depend on it; `dynamic_power`: drawn on
-    top of it while steps are run, where power was measured and no price of an event is known.
+    `synaptic_op`: of the formats sparse and runlength, and of all where `synaptic_op_dense` is left out; `synaptic_op_shared`: of lists
+    that several sources share, in place of the price of their format; `static_power_low`: the lower end, where sources differ and
+    `static_power` is the upper one; `load`: where the prices hold, if they depend on it; `dynamic_power`: drawn on top of it while steps
+    are run, where power was measured and no price of an event is known.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"dynamic_power"})
+    later: ClassVar[frozenset[str]] = frozenset({"dynamic_power", "synaptic_op_shared"})
 
     synaptic_op: Picojoules
     synaptic_op_dense: Picojoules | None = None
+    synaptic_op_shared: Picojoules | None = None
     neuron_update_active: Picojoules
     neuron_update_inactive: Picojoules
     spike_out: Picojoules
@@ -71,10 +73,13 @@ class TimeModel(Strict):
     tiles in use counts.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"synaptic_op_shared"})
+
     overlap: Literal["sum", "max", "queue"] = "sum"
     links: Literal["shared", "free"] = "shared"
     synaptic_op: Nanoseconds
     synaptic_op_dense: Nanoseconds | None = None
+    synaptic_op_shared: Nanoseconds | None = None
     neuron_update_active: Nanoseconds
     neuron_update_inactive: Nanoseconds
     spike_out: Nanoseconds | None = None

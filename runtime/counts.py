@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.formats import dense_synapses
+from ..compile.mapping.formats import dense_synapses, shared_synapses
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 from ..report.sizes import TrafficTable
@@ -59,7 +59,7 @@ class Counts:
     `entering`: (cores,) messages from off chip; `hops`: (horizontal, vertical, chip to chip); `links`: messages over each;
     by core: `core_sops` (of crossbars: synaptic events, set bits under a spike), `core_spikes`, `core_updates`, `core_active`,
     `core_hops` (of the messages it sends); `fired`: spikes of each source of messages; `dense_sops`: (cores, sources) SOPs of a spike
-    that are read from entries of the dense format.
+    that are read from entries of the dense format; `shared_sops`: those of lists that several sources share, which are not in `dense_sops`.
     """
 
     spikes: dict[str, float]
@@ -79,6 +79,12 @@ class Counts:
     fired: Float
     host_macs: int
     dense_sops: Any
+    shared_sops: Any
+
+    @property
+    def core_shared(self) -> Float:
+        """(cores,) the SOPs that are read from lists that several sources of the core share."""
+        return self.shared_sops @ self.fired
 
     @property
     def core_dense(self) -> Float:
@@ -123,6 +129,7 @@ def count(deployed: DeployedNetwork, tally: Tally) -> Counts:
         core_hops=_by_core(on_core, hops[wiring.outside :], cores),
         fired=fired,
         dense_sops=dense_sops_of_cores(deployed),
+        shared_sops=shared_sops_of_cores(deployed),
         host_macs=sum(network.synapses_of(p) for p in network.projections if p.target not in chip),
     )
 
@@ -140,8 +147,15 @@ def sops_of_cores(deployed: DeployedNetwork) -> Any:
     return sp.csr_array((rows.ravel(), (core, np.maximum(crossbars.axon_source, 0).ravel())), shape=shape)  # unused axons: no rows
 
 
+def shared_sops_of_cores(deployed: DeployedNetwork) -> Any:
+    """Return those of them that are read from lists that several sources share, which models may price apart, (cores, sources)."""
+    if deployed.crossbars is not None:
+        return sp.csr_array((deployed.mapping.cores, deployed.wiring.outside + deployed.wiring.neurons), dtype=np.int64)
+    return shared_synapses(deployed.wiring, deployed.mapping.core_of, deployed.chip)
+
+
 def dense_sops_of_cores(deployed: DeployedNetwork) -> Any:
-    """Return those of them that are read from entries of the dense format, which models may price apart, (cores, sources)."""
+    """Return those of them that are read from entries of the dense format and not from shared lists, likewise, (cores, sources)."""
     wiring, on_core = deployed.wiring, deployed.mapping.core_of
     if deployed.crossbars is not None:
         return sp.csr_array((deployed.mapping.cores, wiring.outside + wiring.neurons), dtype=np.int64)

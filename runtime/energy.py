@@ -53,9 +53,9 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_s
     """
     prices, network = model.energy, deployed.network
     seconds = seconds_per_step * network.timesteps
-    active, dense = float(counts.core_active.sum()), float(counts.core_dense.sum())
+    active = float(counts.core_active.sum())
     rows = [
-        *_synaptic_rows(float(counts.core_sops.sum()), dense, prices),
+        *_synaptic_rows(counts, prices),
         _energy_row("neuron updates, active", active, prices.neuron_update_active),
         _energy_row("neuron updates, inactive", float(counts.core_updates.sum()) - active, prices.neuron_update_inactive),
         _energy_row("spikes out", float(counts.core_spikes.sum()), prices.spike_out),
@@ -81,13 +81,16 @@ def energy(deployed: DeployedNetwork, counts: Counts, model: Chip, seconds_per_s
     )
 
 
-def _synaptic_rows(sops: float, dense: float, prices: EnergyModel) -> list[EnergyComponent]:
-    """Return the synaptic operations, those of the dense format apart where the model prices them so."""
-    if prices.synaptic_op_dense is None:
-        return [_energy_row("synaptic operations", sops, prices.synaptic_op)]
-    sparse = max(sops - dense, 0.0)  # where all are dense, the two sums may differ in their last bits
-    rows = [_energy_row("synaptic operations", sparse, prices.synaptic_op)]
-    return [*rows, _energy_row("synaptic operations, dense format", dense, prices.synaptic_op_dense)] if dense else rows
+def _synaptic_rows(counts: Counts, prices: EnergyModel) -> list[EnergyComponent]:
+    """Return the synaptic operations, those of the dense format and of shared lists apart where the model prices them so."""
+    sops = float(counts.core_sops.sum())
+    apart = (
+        ("dense format", float(counts.core_dense.sum()), prices.synaptic_op_dense),
+        ("shared lists", float(counts.core_shared.sum()), prices.synaptic_op_shared),
+    )
+    priced = [(f"synaptic operations, {name}", found, price) for name, found, price in apart if price is not None and found]
+    rest = max(sops - sum(found for _, found, _ in priced), 0.0)  # where none is left, the sums may differ in their last bits
+    return [_energy_row("synaptic operations", rest, prices.synaptic_op), *(_energy_row(*row) for row in priced)]
 
 
 def _power_row(name: str, chips: int, seconds: float, timesteps: int, power: Quantity) -> EnergyComponent:

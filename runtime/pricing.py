@@ -45,17 +45,19 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip, loads:
 
     Returns:
         `rows`: model, title, joules and seconds per sample with `energy` and `latency` by part; `left_out`: model and why;
-        `mapped_for`: the chip that the counts belong to.
+        `mapped_for`: the chip that the counts belong to. Models of chips that share lists are not among them where the network's does not.
     """
     target = targets.find(deployed.target)
-    models = [chosen, *(chips.load(name) for name in target.chips if name != chosen.name)]
+    others = [chips.load(name) for name in target.chips if name != chosen.name]
+    apart = {m.name for m in others if m.shared_lists is not None and deployed.chip.shared_lists is None}
+    models = [chosen, *(m for m in others if m.name not in apart)]
     if deployed.chip.name not in {m.name for m in models}:
         models.insert(1, deployed.chip)
     rows: list[ModelPrices] = []
     left_out = [
         LeftOut(model=name, why=f"models of other machines than the target {deployed.target}'s")
         for name in chips.names()
-        if name not in {m.name for m in models}
+        if name not in {m.name for m in models} | apart
     ]
     for model in models:
         try:

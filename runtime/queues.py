@@ -75,10 +75,11 @@ def _routes(deployed: DeployedNetwork, loads: Loads, times: tuple[float, float, 
 
 def _service(loads: Loads, model: Chip) -> Float:
     """Return the nanoseconds that a message of each (source, core) takes to be received, with its synapses."""
-    times, apart = model.time, model.time.synaptic_op_dense
+    times = model.time
     taken = loads.sops_of_pairs * times.synaptic_op.value
-    if apart is not None:
-        taken = taken + loads.dense_of_pairs * (apart.value - times.synaptic_op.value)
+    for apart, sops in ((times.synaptic_op_dense, loads.dense_of_pairs), (times.synaptic_op_shared, loads.shared_of_pairs)):
+        if apart is not None:
+            taken = taken + sops * (apart.value - times.synaptic_op.value)
     return taken if times.message_in is None else taken + times.message_in.value
 
 

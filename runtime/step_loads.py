@@ -36,14 +36,16 @@ LINK_VALUES = 4_000_000
 class Loads:
     """Loads by (samples, timesteps, cores), and (samples, timesteps, links).
 
-    `samples`: the number of the run's samples; `dense`: those of the SOPs in lists of the dense format; `fired`: which sources spike,
+    `samples`: the number of the run's samples; `dense`, `shared`: those of the SOPs in lists of the dense format, and in
+    lists that several sources share; `fired`: which sources spike,
     (sources, samples * timesteps), CSC; `pairs`: (source, core) between which a spike is a message, sorted by source, then core;
-    `sops_of_pairs`, `dense_of_pairs`: (pairs,) SOPs of that message.
+    `sops_of_pairs`, `dense_of_pairs`, `shared_of_pairs`: (pairs,) SOPs of that message.
     """
 
     samples: int
     sops: Int
     dense: Int
+    shared: Int
     spikes: Int
     sent: Int
     received: Int
@@ -53,6 +55,7 @@ class Loads:
     pairs: tuple[Int, Int]
     sops_of_pairs: Int
     dense_of_pairs: Int
+    shared_of_pairs: Int
 
 
 class StepLoads:
@@ -131,6 +134,7 @@ class StepLoads:
             samples=self._of,
             sops=by_step(sops),
             dense=by_step(counts.dense_sops),
+            shared=by_step(counts.shared_sops),
             spikes=by_step(members),
             sent=by_step(senders),
             received=by_step(sp.csr_array((ones, (receivers, sources)), shape=(cores, size))),
@@ -140,6 +144,7 @@ class StepLoads:
             pairs=self._pairs,
             sops_of_pairs=_at(sops, receivers, sources),
             dense_of_pairs=_at(counts.dense_sops, receivers, sources),
+            shared_of_pairs=_at(counts.shared_sops, receivers, sources),
         )
 
     def _routes(self) -> tuple[Any, tuple[Link, ...]]:

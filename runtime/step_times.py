@@ -90,20 +90,24 @@ def core_parts(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
     times, steps = model.time, deployed.network.timesteps
     updates, active = counts.core_updates / steps, counts.core_active / steps
     if loads is None:
-        sops, dense, spikes = counts.core_sops / steps, counts.core_dense / steps, counts.core_spikes / steps
+        sops, spikes = counts.core_sops / steps, counts.core_spikes / steps
+        dense, shared = counts.core_dense / steps, counts.core_shared / steps
         sent: NDArray[Any] = np.asarray(counts.between.sum(axis=1)).ravel() / steps
         received: NDArray[Any] = (np.asarray(counts.between.sum(axis=0)).ravel() + counts.entering) / steps
     else:
-        sops, dense, spikes, sent, received = loads.sops, loads.dense, loads.spikes, loads.sent, loads.received
-    apart = times.synaptic_op_dense
+        sops, spikes, sent, received = loads.sops, loads.spikes, loads.sent, loads.received
+        dense, shared = loads.dense, loads.shared
+    apart = [(dense, times.synaptic_op_dense), (shared, times.synaptic_op_shared)]
+    rest = sops - sum(load for load, price in apart if price is not None)
     busy = active * times.neuron_update_active.value + (updates - active) * times.neuron_update_inactive.value
     found = [
-        Part("synaptic operations", (sops if apart is None else sops - dense) * times.synaptic_op.value, times.synaptic_op, True),
+        Part("synaptic operations", rest * times.synaptic_op.value, times.synaptic_op, True),
         Part("neuron updates", np.broadcast_to(busy, sops.shape), times.neuron_update_active, False),
         Part("messages out", sent * times.message_out.value, times.message_out, False),
     ]
     others = (
-        ("synaptic operations, dense", dense, apart, True),
+        ("synaptic operations, dense", dense, times.synaptic_op_dense, True),
+        ("synaptic operations, shared lists", shared, times.synaptic_op_shared, True),
         ("spikes out", spikes, times.spike_out, False),
         ("messages in", received, times.message_in, True),
     )

@@ -61,7 +61,7 @@ def cores_bound(wiring: Wiring, chip: Chip, reached: Int | None = None) -> int:
     fan_out, reached = wiring.fan_out, reach_bound(wiring, chip) if reached is None else reached
     words = np.min([format_words(fan_out, f, wiring.weight_bits, chip.word_bits) for f in chip.formats], axis=0)
     needs = {
-        "synapse_words": int(words.sum()),
+        "synapse_words": 0 if chip.shared_lists else int(words.sum()),  # the lists of all sources could be one
         "input_axons": int(reached.sum()),
         "output_axons": int(reached[wiring.outside :].sum()),
     }
@@ -104,6 +104,8 @@ def list_bits(wiring: Wiring, chip: Chip, lists: float, beside: float) -> ListBi
     Args:
         lists: lists for each synapse, on average; beside: synapses of the last kind, likewise.
     """
+    if chip.shared_lists is not None:  # the lists of all sources could be one
+        return ListBits(0.0, 0.0, 0.0)
     from scipy.optimize import linprog  # takes a while to import, and one core needs none
 
     if bits_of_synapse(wiring.weight_bits, chip) <= 0.0:  # where synapses may share a list, any number takes the bits of one
@@ -127,5 +129,10 @@ def list_bits(wiring: Wiring, chip: Chip, lists: float, beside: float) -> ListBi
 
 
 def bits_of_synapse(weight_bits: int, chip: Chip) -> float:
-    """Return the fewest bits that a synapse takes: weight, index, and its share of an entry's prefix, in the shortest format."""
+    """Return the fewest bits that a synapse takes: weight, index, and its share of an entry's prefix, in the shortest format.
+
+    0 on a chip that shares lists, where any number of synapses may take the words of one list.
+    """
+    if chip.shared_lists is not None:
+        return 0.0
     return min(weight_bits + f.index_bits + (f.prefix_bits + f.index_field_bits) / f.synapses_per_entry for f in chip.formats)

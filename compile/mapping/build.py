@@ -88,7 +88,8 @@ def build(
         DoesNotFitError: layer, limit, need and a way out are named.
     """
     check_objective(objective, chip)
-    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders])).stored_on(chip)
+    wiring = Wiring.of(network, np.concatenate([rates[p.name][p.living] for p in network.senders]), labelled=chip.shared_lists is not None)
+    wiring = wiring.stored_on(chip)
     said = None if given is None else given.settled(network, chip)
     if said is None:
         parts = partition(wiring, chip, chip.cores_available, effort=effort, seed=seed, progress=progress)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ...jit import jit
-from . import kernels
+from . import kernels, shared_lists
 from .load import Wiring, layouts, least_words, limits
 
 Int = NDArray[np.int64]
@@ -30,41 +33,38 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     if breaks is None:
         breaks = np.zeros(order.size, np.bool_)
     least = least_words(int(min(wiring.fan_out.max(initial=0), held[NEURONS])), wiring, chip)
-    table = layouts(wiring.weight_bits, chip)
-    by_target = wiring.indptr, wiring.sources, wiring.groups, wiring.most_kinds
-    return _fill(order, breaks, *by_target, *wiring.by_source, wiring.outside, held, least, table, chip.word_bits)
+    if wiring.labels is not None:  # fewer words than lists have are possible where they are shared
+        least = np.zeros_like(least)
+        return _fill(order, breaks, wiring, held, least, shared_lists.measure(wiring, chip))
+    table, pointers = layouts(wiring.weight_bits, chip), wiring.by_source[0]
+    scratch = np.full(((pointers.size - 1) * wiring.most_kinds, 6 + table.shape[0]), -1, np.int64)
+    touched, marks = np.empty((pointers.size - 1) * wiring.most_kinds, np.int64), itertools.count(1)
+    by_target = wiring.indptr, wiring.groups, wiring.most_kinds
+
+    def measured(members: Int) -> tuple[int, int, int]:
+        return kernels.set_load(members, *by_target, table, chip.word_bits, scratch, touched, next(marks))
+
+    return _fill(order, breaks, wiring, held, least, measured)
 
 
 def _fill(
-    order: Int,
-    breaks: NDArray[np.bool_],
-    indptr: Int,
-    sources: Int32,
-    groups: Int32,
-    kinds: int,
-    pointers: Int,
-    targets: Int32,
-    outside: int,
-    held: Int,
-    least: Int,
-    table: Int,
-    word_bits: int,
+    order: Int, breaks: NDArray[np.bool_], wiring: Wiring, held: Int, least: Int, measured: Callable[[Int], tuple[int, int, int]]
 ) -> tuple[Int, int]:
+    """Do the work of `fill`; `measured` returns words, input axons and the longest list of some neurons on one core."""
+    indptr, sources, outside = wiring.indptr, wiring.sources, wiring.outside
+    pointers, targets = wiring.by_source
     core_of = np.full(indptr.size - 1, -1, np.int64)
-    scratch = np.full(((pointers.size - 1) * kinds, 6 + table.shape[0]), -1, np.int64)
     count = np.zeros((pointers.size - 1, 2), np.int64)  # the last core that a source reached, and its synapses there
     count[:, 0] = -1
     seen = np.full(indptr.size + 1, -1, np.int64)
-    touched = np.empty((pointers.size - 1) * kinds, np.int64)
-    start, core, mark = 0, 0, 0
+    start, core = 0, 0
     while start < order.size:
         end = _prefix(start, core, order, breaks, indptr, sources, pointers, targets, outside, held, least, core_of, count, seen)
         good, bad = start, end + 1
         probe = end
         while bad - good > 1:
             members = np.sort(order[start:probe])
-            mark += 1
-            words, inputs, longest = kernels.set_load(members, indptr, groups, kinds, table, word_bits, scratch, touched, mark)
+            words, inputs, longest = measured(members)
             if words <= held[WORDS] and inputs <= held[INPUTS] and longest <= held[LONGEST]:
                 good = probe
             else:

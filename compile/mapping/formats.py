@@ -1,4 +1,4 @@
-"""Which synapses of a partition are held in entries of the dense format, which models may price apart."""
+"""Which synapses of a partition are read from the dense format, or from lists that sources share: models may price them apart."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
+from ...hwmodels.prices import EnergyModel, TimeModel
 from .load import LAYOUTS, Wiring, layouts, local_numbers
 from .one_core import bits_by_format
 
-__all__ = ["dense_synapses"]
+__all__ = ["dense_synapses", "priced_apart", "shared_synapses"]
 
 
 def dense_synapses(wiring: Wiring, core_of: NDArray[np.int64], chip: Chip) -> Any:
-    """Return the synapses of each source on each core that are read from entries of the dense format, (cores, sources) CSR."""
+    """Return the synapses of each source on each core that are read from entries of the dense format, (cores, sources) CSR.
+
+    Those of lists that several sources share are not among them.
+    """
     cores = int(core_of.max(initial=0)) + 1
     shape = (cores, wiring.outside + wiring.neurons)
     if not any(f.name == "dense" for f in chip.formats):
@@ -31,4 +35,29 @@ def dense_synapses(wiring: Wiring, core_of: NDArray[np.int64], chip: Chip) -> An
     chosen = bits_by_format(starts, counts, local[targets[kept]], layouts(wiring.weight_bits, chip)).argmin(axis=0)
     kinds = np.array([LAYOUTS.index(f.name) for f in chip.formats])[chosen]
     dense = kinds == LAYOUTS.index("dense")
-    return sp.csr_array((counts[dense], (core[starts][dense], group[starts][dense] // wiring.most_kinds)), shape=shape)
+    found = sp.csr_array((counts[dense], (core[starts][dense], group[starts][dense] // wiring.most_kinds)), shape=shape)
+    if chip.shared_lists is None:
+        return found
+    return sp.csr_array(found - found.multiply(shared_synapses(wiring, core_of, chip) > 0))
+
+
+def shared_synapses(wiring: Wiring, core_of: NDArray[np.int64], chip: Chip) -> Any:
+    """Return the synapses of each source on each core that are read from a list that several sources share, (cores, sources) CSR."""
+    shape = (int(core_of.max(initial=0)) + 1, wiring.outside + wiring.neurons)
+    if wiring.labels is None:
+        return sp.csr_array(shape, dtype=np.int64)
+    from . import shared_lists  # numba takes a while to import
+
+    lists = shared_lists.lists_of(wiring, core_of, chip)
+    several = lists.users > 1
+    return sp.csr_array((lists.synapses[several], (lists.core[several], lists.source[several])), shape=shape)
+
+
+def priced_apart(wiring: Wiring, core_of: NDArray[np.int64], chip: Chip, prices: EnergyModel | TimeModel) -> list[tuple[Any, float]]:
+    """Return the synapses that have a price of their own, (cores, sources), and by how much it is above that of the others."""
+    found: list[tuple[Any, float]] = []
+    if prices.synaptic_op_dense is not None:
+        found.append((dense_synapses(wiring, core_of, chip), prices.synaptic_op_dense.value - prices.synaptic_op.value))
+    if prices.synaptic_op_shared is not None:
+        found.append((shared_synapses(wiring, core_of, chip), prices.synaptic_op_shared.value - prices.synaptic_op.value))
+    return found

@@ -116,7 +116,7 @@ def _loads(
                     for f in range(layouts.shape[0]):
                         fillers[core, f] = 0
                 else:
-                    _add_fillers(fillers[core], int(number - last[core]), layouts)
+                    add_fillers(fillers[core], int(number - last[core]), layouts)
                 count[core] += 1
                 last[core] = number
             for i in range(parts):
@@ -138,7 +138,7 @@ def _loads(
 
 
 @jit_inline
-def _add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
+def add_fillers(fillers: Int, gap: int, layouts: Int) -> None:
     """Add the cost of a gap between two targets of a list in each run-length format."""
     for f in range(layouts.shape[0]):
         if layouts[f, 0] == RUNLENGTH and gap > 1:
@@ -168,7 +168,7 @@ def set_load(
                 touched[parts] = groups[j]
                 parts += 1
             else:
-                _add_fillers(state[6:], int(number - state[3]), layouts)
+                add_fillers(state[6:], int(number - state[3]), layouts)
             state[1] += 1
             state[3] = number
     lists = 0

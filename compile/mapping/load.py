@@ -23,6 +23,7 @@ from . import one_core
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 RESOURCES = ("neurons", "synapse_words", "input_axons", "output_axons", "words_per_axon")
+WEIGHT_RANGE = 16  # bits that tell weights apart in a label
 LAYOUTS = ("sparse", "runlength", "dense")
 
 
@@ -49,6 +50,8 @@ class Wiring:
     `places`: (neurons,) flat index of each neuron in its layer's shape. An entry of a synapse list has one exponent and one delay, so the
     synapses of a source that differ in them are of different kinds, which are encoded in entries of their own: `kinds`: (synapses,) the
     kind of each, from 0 for each source, None where all have one; `most_kinds`: the number of kinds of a source at most.
+    `labels`: (synapses,) what lists that are shared must agree in: equal where weight, exponent and delay are equal; None where the chip
+    shares no lists.
     """
 
     indptr: Int
@@ -61,17 +64,19 @@ class Wiring:
     places: Int32
     kinds: NDArray[np.int8] | None = field(default=None, kw_only=True)
     most_kinds: int = field(default=1, kw_only=True)
+    labels: Int32 | None = field(default=None, kw_only=True)
 
     def stored_on(self, chip: Chip) -> Wiring:
         """Return this wiring with the weight widths that the chip's memory uses."""
         return replace(self, weight_bits=chip.stored_bits(self.weight_bits))
 
     @classmethod
-    def of(cls, network: Network, rates: NDArray[np.float64]) -> Wiring:
+    def of(cls, network: Network, rates: NDArray[np.float64], *, labelled: bool = False) -> Wiring:
         """Collect the wiring of `network`, synapse by synapse, without the neurons that were removed.
 
         Args:
             rates: (sources,) per time step, the live neurons of `network.senders` in their order.
+            labelled: whether to collect `labels`, for a chip that shares lists.
         """
         shapes = network.on_chip
         network = network.flat.network
@@ -90,13 +95,18 @@ class Wiring:
         if most > 1:
             columns = columns * most + np.concatenate([np.full(p.synapses.count, kind_of[p.name]) for p in projections])
         indptr = row_pointers(rows, neurons)
-        sources = columns[np.argsort(rows, kind="stable")].astype(np.int32)
-        _sort_rows(indptr, sources)
+        labels = None
+        if labelled:
+            order = np.lexsort((columns, rows))
+            sources, labels = columns[order].astype(np.int32), _labels(projections)[order]
+        else:
+            sources = columns[np.argsort(rows, kind="stable")].astype(np.int32)
+            _sort_rows(indptr, sources)
         kinds = None if most == 1 else (sources % most).astype(np.int8)
         sources = sources if most == 1 else sources // np.int32(most)
         layers = tuple(Layer(p.name, first_row[p.name], first_row[p.name] + p.count, p.shape) for p in shapes)
         places = np.concatenate([np.flatnonzero(p.living).astype(np.int32) for p in shapes] or [np.zeros(0, np.int32)])
-        return cls(indptr, sources, outside, neurons, rates, bits, layers, places, kinds=kinds, most_kinds=most)
+        return cls(indptr, sources, outside, neurons, rates, bits, layers, places, kinds=kinds, most_kinds=most, labels=labels)
 
     def part(self, kept: NDArray[np.bool_]) -> Wiring:
         """Return the synapses that end at some of the neurons, (neurons,) of which `kept` are; the others become sources off chip."""
@@ -109,8 +119,12 @@ class Wiring:
         most = self.most_kinds
         groups = number[self.sources[chosen]] * most + (0 if self.kinds is None else self.kinds[chosen])
         indptr = np.concatenate([[0], np.cumsum(np.diff(self.indptr)[kept])]).astype(np.int64)
-        groups = groups.astype(np.int32)
-        _sort_rows(indptr, groups)
+        groups, labels = groups.astype(np.int32), None
+        if self.labels is None:
+            _sort_rows(indptr, groups)
+        else:
+            order = np.lexsort((groups, self.rows[chosen]))
+            groups, labels = groups[order], self.labels[chosen][order]
         before = np.concatenate([[0], np.cumsum(kept)])
         layers = (Layer(n.name, int(before[n.start]), int(before[n.stop]), n.shape) for n in self.layers)
         return replace(
@@ -123,6 +137,7 @@ class Wiring:
             layers=tuple(layer for layer in layers if layer.stop > layer.start),
             places=self.places[kept],
             kinds=None if self.kinds is None else (groups % most).astype(np.int8),
+            labels=labels,
         )
 
     @cached_property
@@ -146,6 +161,11 @@ class Wiring:
         size = (self.outside + self.neurons) * self.most_kinds
         pattern = _pattern(self.indptr, self.groups, (self.neurons, size)).tocsc()  # sorts by counting
         return pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32)
+
+    @cached_property
+    def labels_by_group(self) -> Int32:
+        """The labels of the synapses in the order of `by_group`; empty where there are none."""
+        return np.zeros(0, np.int32) if self.labels is None else self.labels[np.argsort(self.groups, kind="stable")]
 
     @cached_property
     def by_source(self) -> tuple[Int, Int32]:
@@ -195,6 +215,13 @@ def kinds_of(projections: Sequence[Projection]) -> dict[str, int]:
     return found
 
 
+def _labels(projections: Sequence[Projection]) -> Int32:
+    """Return a number for the weight, exponent and delay of each synapse of the projections, one after another."""
+    forms = sorted({(p.exponent, p.delay) for p in projections})
+    parts = [p.synapses.unrolled().data.astype(np.int64) + (forms.index((p.exponent, p.delay)) << WEIGHT_RANGE) for p in projections]
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int32)
+
+
 def _pattern(indptr: Int, columns: Int32, shape: tuple[int, int]) -> sp.csr_array:
     return sp.csr_array((np.ones(columns.size, np.int8), columns, indptr), shape=shape)
 
@@ -227,8 +254,13 @@ def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
     """Return the load of each core, (cores, 5) in the order of RESOURCES, with each list in its cheapest format.
 
     `words_per_axon` is the core's longest list; there is one output axon for each pair of a neuron on the core and a core it reaches.
+    Where the wiring has labels, lists that are equal up to a shift of their targets are stored once.
     """
     table = layouts(wiring.weight_bits, chip)
+    if wiring.labels is not None:
+        from . import shared_lists
+
+        return shared_lists.loads(wiring, core_of, chip)
     if _count(core_of) == 1:
         return one_core.load(*wiring.by_group, wiring.most_kinds, wiring.outside, table, chip.word_bits)[None]
     from . import kernels

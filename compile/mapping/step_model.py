@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
-from .formats import dense_synapses
+from .formats import priced_apart
 from .load import Wiring
 from .place import Placement, traffic
 from .system import chip_positions, entries, hop_parts, hops_of_all, joint_places, link_loads
@@ -94,10 +94,10 @@ class StepModel:
     def synapse_times(self, core_of: Int) -> Float:
         """Return the mean nanoseconds of a synaptic operation of each source, (sources,): its formats on the cores of this partition."""
         times, fan_out = self.chip.time, np.maximum(self.wiring.fan_out, 1)
-        if times.synaptic_op_dense is None:
-            return np.full(len(fan_out), times.synaptic_op.value)
-        dense = np.asarray(dense_synapses(self.wiring, core_of, self.chip).sum(axis=0)).ravel()
-        return times.synaptic_op.value + dense / fan_out * (times.synaptic_op_dense.value - times.synaptic_op.value)
+        found = np.full(len(fan_out), times.synaptic_op.value)
+        for synapses, more in priced_apart(self.wiring, core_of, self.chip, times):
+            found = found + np.asarray(synapses.sum(axis=0)).ravel() / fan_out * more
+        return found
 
     def core_times(self, core_of: Int) -> CoreTimes:
         """Return the times of every core of a partition."""
@@ -106,9 +106,8 @@ class StepModel:
         inside = wiring.rates[wiring.outside :] * wiring.reach(core_of)[wiring.outside :]
         received = np.bincount(targets, weights=wiring.rates[sources], minlength=cores).astype(np.float64)
         operations = np.bincount(core_of[wiring.rows], weights=wiring.rates[wiring.sources], minlength=cores) * times.synaptic_op.value
-        if times.synaptic_op_dense is not None:
-            dense = dense_synapses(wiring, core_of, self.chip) @ wiring.rates
-            operations = operations + dense * (times.synaptic_op_dense.value - times.synaptic_op.value)
+        for synapses, more in priced_apart(wiring, core_of, self.chip, times):
+            operations = operations + synapses @ wiring.rates * more
         sending = np.bincount(core_of, weights=self.update + inside * times.message_out.value, minlength=cores)
         return CoreTimes(sending.astype(np.float64), received * self.message_in + operations, received * self.port)
 
@@ -160,9 +159,8 @@ class StepModel:
         crossing = 0.0 if self.chip.system is None else self.chip.system.hop_energy.value
         hops = hops_of_all(between, entering, places, self.chip)
         total = float((wiring.rates * wiring.fan_out).sum()) * prices.synaptic_op.value
-        if prices.synaptic_op_dense is not None:
-            dense = float((dense_synapses(wiring, core_of, self.chip) @ wiring.rates).sum())
-            total += dense * (prices.synaptic_op_dense.value - prices.synaptic_op.value)
+        for synapses, more in priced_apart(wiring, core_of, self.chip, prices):
+            total += float((synapses @ wiring.rates).sum()) * more
         total += float((share * prices.neuron_update_active.value + (1.0 - share) * prices.neuron_update_inactive.value).sum())
         total += float(wiring.rates[wiring.outside :].sum()) * prices.spike_out.value
         total += float(between.sum() + entering.sum()) * prices.message_out.value

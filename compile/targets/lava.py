@@ -22,7 +22,7 @@ MAX_WEIGHT_BITS = 8  # Lava stores 2 w with the exponent lowered by one: int8 in
 class Lava:
     """Loihi's neurons in Lava's simulator."""
 
-    chips: tuple[str, ...] = ("loihi2", "loihi", "loihi-silicon")
+    chips: tuple[str, ...] = ("loihi2", "loihi", "loihi-silicon", "loihi-shared")
 
     def passes(self, options: CompileOptions) -> tuple[Pass, ...]:
         """Return all passes."""

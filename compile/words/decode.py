@@ -88,8 +88,9 @@ class _Memory:
         local = np.where(layout[owner] == SPARSE, written, local)
         raw, bits = self._read(place + index[owner], weight_bits[owner]), weight_bits[owner]
         weight = raw - ((raw >> (bits - 1)) << bits)
+        local = local + self.core.bases[lists][owner]
         real = weight != 0
-        if (local[real] >= self.core.neurons.size).any():
+        if (local[real] < 0).any() or (local[real] >= self.core.neurons.size).any():
             raise self._damaged(f"a synapse ends at the local number {int(local[real].max())} of {self.core.neurons.size} neurons")
         owner, local, weight = owner[real], local[real], weight[real]
         here = np.full(owner.size, self.number, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ class _Numbered:
         target = target[sort]
         return cls(core_of[target], source[sort], kind[sort], local[target], target, weight[sort], exponent[sort], delay[sort])
 
-    def part(self, chosen: slice) -> _Numbered:
+    def part(self, chosen: slice | NDArray[np.bool_]) -> _Numbered:
         columns = self.core, self.source, self.kind, self.local, self.target, self.weight, self.exponent, self.delay
         return _Numbered(*(column[chosen] for column in columns))
 
@@ -154,6 +154,7 @@ class _Core:
     synapses: _Numbered
 
     def encoded(self, neurons: Int) -> CoreWords:
+        """Return the words; a list that is equal to one before it is not written again."""
         source, kind, local = self.synapses.source, self.synapses.kind, self.synapses.local
         starts = np.flatnonzero(np.diff(source, prepend=-1) + np.abs(np.diff(kind, prepend=-1)))  # of the groups
         counts = np.diff(starts, append=source.size)
@@ -161,14 +162,45 @@ class _Core:
         layout_of, taken = bits.argmin(axis=0), bits.min(axis=0)  # the first of equals
         formats, number = self._formats(starts, layout_of)
         firsts = np.flatnonzero(np.diff(source[starts], prepend=-1))  # groups that begin a list
+        stored, bases = self._stored(starts, firsts, number)
         before = np.cumsum(taken) - taken
         lengths = -(-np.add.reduceat(taken, firsts) // self.chip.word_bits) if firsts.size else np.zeros(0, np.int64)
-        begins = np.cumsum(lengths) - lengths
+        written = np.where(stored == np.arange(firsts.size), lengths, 0)
+        begins = np.cumsum(written) - written
         list_of = np.repeat(np.arange(firsts.size), np.diff(firsts, append=starts.size))
         at = begins[list_of] * self.chip.word_bits + before - before[firsts][list_of]
-        memory = np.zeros(int(lengths.sum()) * self.chip.word_bits, np.uint8)
-        self._write(memory, starts, counts, at, formats, number)
-        return CoreWords(_packed(memory, self.chip.word_bits), formats, source[starts][firsts], begins, lengths, neurons)
+        memory = np.zeros(int(written.sum()) * self.chip.word_bits, np.uint8)
+        new = stored[list_of] == list_of
+        kept = counts[new]
+        only = self._relative(bases[list_of], counts, np.repeat(new, counts))
+        only._write(memory, np.cumsum(kept) - kept, kept, at[new], formats, number[new])
+        return CoreWords(_packed(memory, self.chip.word_bits), formats, source[starts][firsts], begins[stored], lengths, neurons, bases)
+
+    def _stored(self, starts: Int, firsts: Int, number: Int) -> tuple[Int, Int]:
+        """Return which list has the words of each, and the base of each: its own and 0 on a chip that shares none.
+
+        Lists are equal if their groups have the same formats, weights, and distances from the base.
+        """
+        own = np.arange(firsts.size)
+        if self.chip.shared_lists is None or not firsts.size:
+            return own, np.zeros(firsts.size, np.int64)
+        begins = starts[firsts]
+        bases = np.minimum.reduceat(self.synapses.local, begins)
+        counts = np.diff(begins, append=self.synapses.local.size)
+        form = np.repeat(number, np.diff(starts, append=self.synapses.local.size))
+        new = np.zeros(self.synapses.local.size, np.int64)
+        new[starts] = 1
+        rows = np.stack([self.synapses.local - np.repeat(bases, counts), self.synapses.weight, form, new], axis=1)
+        known: dict[bytes, int] = {}
+        stored = [
+            known.setdefault(rows[a : a + n].tobytes(), k) for k, (a, n) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True))
+        ]
+        return np.array(stored, np.int64), bases
+
+    def _relative(self, base_of_group: Int, counts: Int, kept: NDArray[np.bool_]) -> _Core:
+        """Return some of the synapses, with local numbers relative to the bases of their lists."""
+        local = self.synapses.local - np.repeat(base_of_group, counts)
+        return replace(self, synapses=replace(self.synapses, local=local).part(kept))
 
     def _formats(self, starts: Int, layout_of: Int) -> tuple[tuple[EntryFormat, ...], Int]:
         """Return the core's table of formats, and the number of that of each group."""

@@ -23,7 +23,8 @@ from .layout import CoreWords, EntryFormat, Sender, SynapseWords
 
 __all__ = ["load_words", "save_words"]
 
-FORMAT, VERSION = "spikeloom.words", 1
+FORMAT, VERSION = "spikeloom.words", 2
+WITHOUT_BASES = 1  # the version before lists were shared, which is written where none are
 WAY_OUT = "Write it with spikeloom export model.loom --to words."
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,6 +47,8 @@ def save_words(network: DeployedNetwork, path: Path | str) -> Path:
     path = Path(path)
     words = encode_words(network)
     arrays = _arrays(words, network)
+    if network.chip.shared_lists is None:
+        del arrays["list_base"]
     written = write_atomically(path, _writer(arrays))
     write_json(manifest_of(path), _manifest(words, network, written))
     return written
@@ -70,7 +73,7 @@ def load_words(path: Path | str) -> SynapseWords:
     try:
         if manifest["format"] != FORMAT:
             raise FormatError(f"{manifest_of(path)} is no manifest of words. {WAY_OUT}")
-        if manifest["version"] != VERSION:
+        if manifest["version"] not in (WITHOUT_BASES, VERSION):
             raise FormatError(
                 f"{manifest_of(path)} has format version {manifest['version']}; this spikeloom reads {VERSION}. Update spikeloom."
             )
@@ -111,6 +114,7 @@ def _arrays(words: SynapseWords, network: DeployedNetwork) -> Arrays:
         "list_source": joined([c.sources for c in cores], np.int64),
         "list_start": joined([c.starts for c in cores], np.int64),
         "list_words": joined([c.lengths for c in cores], np.int64),
+        "list_base": joined([c.bases for c in cores], np.int64),
         "core_lists": ends([len(c.sources) for c in cores]),
         "core_neuron": joined([c.neurons for c in cores], np.int64),
         "core_neurons": ends([len(c.neurons) for c in cores]),
@@ -123,7 +127,7 @@ def _manifest(words: SynapseWords, network: DeployedNetwork, path: Path) -> dict
     mapping, chip = network.mapping, network.chip
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": WITHOUT_BASES if network.chip.shared_lists is None else VERSION,
         "arrays": path.name,
         "sha256": sha256(path.read_bytes()),
         "network": network.digest,
@@ -190,9 +194,10 @@ def _core(number: int, row: dict[str, Any], arrays: Arrays) -> CoreWords:
     words = part("words", "core_words")
     lists = (part(name, "core_lists").astype(np.int64) for name in ("list_source", "list_start", "list_words"))
     sources, starts, lengths = lists
+    bases = part("list_base", "core_lists").astype(np.int64) if "list_base" in arrays else np.zeros(len(sources), np.int64)
     if words.dtype != np.uint64 or (lengths < 0).any() or (starts < 0).any() or (starts + lengths > len(words)).any():
         raise ValueError(f"a list of core {number} lies outside its words")
-    return CoreWords(words, formats, sources, starts, lengths, part("core_neuron", "core_neurons").astype(np.int64))
+    return CoreWords(words, formats, sources, starts, lengths, part("core_neuron", "core_neurons").astype(np.int64), bases)
 
 
 def _format(row: dict[str, Any]) -> EntryFormat:

@@ -15,6 +15,9 @@ A weight of 0 bridges a gap that runlength cannot skip, and fills those of dense
 exponent and the delay of their format. Fields lie one after another from the least significant bit of a word to its most significant, and
 continue in the next word; the rest of a list's last word is zero, which is no entry, since an entry has at least one synapse.
 
+A chip that shares lists stores one for all sources whose lists are equal up to a shift of their targets. Each source then has a base, which
+is added to every local number in its list: the smallest local number among its targets.
+
 The widths are those of the chip file, by which the compiler counts words. The order of the fields, and of the bits in them, is not
 published: it is chosen here.
 """
@@ -76,7 +79,8 @@ class CoreWords:
 
     `words`: (words,) uint64, of which the chip's `word_bits` low ones are used; `formats`: by the numbers in the prefixes;
     `sources`: (lists,) the source of each list, ascending, as `SynapseWords` numbers them; `starts`, `lengths`: (lists,) its first word and
-    its words; `neurons`: (neurons,) the chip's neuron that has each local number.
+    its words; `neurons`: (neurons,) the chip's neuron that has each local number; `bases`: (lists,) what is added to the local numbers in
+    the words of a list, 0 where no lists are shared.
     """
 
     words: Words
@@ -85,6 +89,7 @@ class CoreWords:
     starts: Int
     lengths: Int
     neurons: Int
+    bases: Int
 
 
 class Sender(NamedTuple):

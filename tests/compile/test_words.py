@@ -66,7 +66,8 @@ def read_by_hand(words: SynapseWords) -> set[tuple[int, ...]]:
     """The synapses of all lists, read bit by bit as docs/words.md says."""
     found: set[tuple[int, ...]] = set()
     for number, core in enumerate(words.cores):
-        for source, start, length in zip(core.sources.tolist(), core.starts.tolist(), core.lengths.tolist(), strict=True):
+        lists = (column.tolist() for column in (core.sources, core.starts, core.lengths, core.bases))
+        for source, start, length, base in zip(*lists, strict=True):
             stream = sum(int(word) << (words.word_bits * i) for i, word in enumerate(core.words[start : start + length]))
             left = length * words.word_bits
 
@@ -88,7 +89,7 @@ def read_by_hand(words: SynapseWords) -> set[tuple[int, ...]]:
                     weight = take(form.weight_bits)
                     weight -= (weight >> (form.weight_bits - 1)) << form.weight_bits
                     if weight:
-                        found.add((number, source, int(core.neurons[position]), weight, form.exponent, form.delay))
+                        found.add((number, source, int(core.neurons[base + position]), weight, form.exponent, form.delay))
     return found
 
 
@@ -101,10 +102,14 @@ KINDS = {
 
 
 @settings(max_examples=examples(80), deadline=None)
-@given(st.sampled_from(sorted(KINDS)), seeds, densities, st.sampled_from(["loihi", "loihi2"]), st.sampled_from([7, 40, None]))
+@given(
+    st.sampled_from(sorted(KINDS)), seeds, densities, st.sampled_from(["loihi", "loihi2", "loihi-shared"]), st.sampled_from([7, 40, None])
+)
 @example("layers", 0, 0.05, "loihi", None)
 @example("lags", 3, 0.3, "loihi2", None)
 @example("maps", 5, 0.3, "loihi", 40)
+@example("maps", 5, 0.3, "loihi-shared", 40)
+@example("lags", 3, 0.3, "loihi-shared", None)
 def test_words_are_as_many_as_counted_and_hold_the_synapses(kind: str, seed: int, density: float, name: str, neurons: int | None) -> None:
     try:
         words = check(deployed(KINDS[kind](seed, density), chip_of(name, neurons)))
@@ -127,7 +132,7 @@ def test_words_are_as_many_as_counted_and_hold_the_synapses(kind: str, seed: int
 def test_any_list_is_read_back(targets: list[int], seed: int) -> None:
     weights = np.zeros((max(targets) + 1, 1), np.int64)
     weights[targets, 0] = np.random.default_rng(seed).choice([-128, -1, 1, 127], len(targets))
-    for name in ("loihi", "loihi2"):
+    for name in ("loihi", "loihi2", "loihi-shared"):
         check(deployed(single(weights), chips.load(name)))
 
 
