@@ -205,7 +205,10 @@ def test_placements_that_are_tried_hold_every_core_once() -> None:
     ("options", "said"),
     [
         ({"objective": "speed"}, "There is no objective called 'speed'. Known: messages, latency, energy."),
-        ({"objective": "latency", "chip": "truenorth", "target": "truenorth"}, "states no time of its cores' work.* loihi, loihi-silicon"),
+        (
+            {"objective": "latency", "chip": "truenorth", "target": "truenorth"},
+            "no time of its cores' work.* loihi, loihi-shared, loihi-silicon",
+        ),
         ({"objective": "energy", "chip": "truenorth", "target": "truenorth"}, "states no energy of its messages"),
         ({"objective": "energy", "chip": "truenorth-separable", "target": "truenorth"}, "maps its cores in one way, not for energy"),
         ({"objective": "latency", "pin": {"layer1": 0}}, "--mapping and --pin give one"),
