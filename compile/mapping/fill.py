@@ -35,7 +35,9 @@ def fill(wiring: Wiring, chip: Chip, order: Int, breaks: NDArray[np.bool_] | Non
     least = least_words(int(min(wiring.fan_out.max(initial=0), held[NEURONS])), wiring, chip)
     if wiring.labels is not None:  # fewer words than lists have are possible where they are shared
         least = np.zeros_like(least)
-        return _fill(order, breaks, wiring, held, least, shared_lists.measure(wiring, chip))
+        by_label = wiring.indptr, wiring.groups, wiring.labels, wiring.most_kinds
+        size, table = wiring.fan_out.size * wiring.most_kinds, layouts(wiring.weight_bits, chip)
+        return _fill(order, breaks, wiring, held, least, shared_lists.measure(*by_label, size, table, chip.word_bits))
     table, pointers = layouts(wiring.weight_bits, chip), wiring.by_source[0]
     scratch = np.full(((pointers.size - 1) * wiring.most_kinds, 6 + table.shape[0]), -1, np.int64)
     touched, marks = np.empty((pointers.size - 1) * wiring.most_kinds, np.int64), itertools.count(1)

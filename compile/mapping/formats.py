@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ...hwmodels.prices import EnergyModel, TimeModel
-from .load import LAYOUTS, Wiring, layouts, local_numbers
-from .one_core import bits_by_format
+from .load import LAYOUTS, Wiring, layouts
+from .one_core import bits_by_format, local_numbers
 
 __all__ = ["dense_synapses", "priced_apart", "shared_synapses"]
 
@@ -46,9 +46,7 @@ def shared_synapses(wiring: Wiring, core_of: NDArray[np.int64], chip: Chip) -> A
     shape = (int(core_of.max(initial=0)) + 1, wiring.outside + wiring.neurons)
     if wiring.labels is None:
         return sp.csr_array(shape, dtype=np.int64)
-    from . import shared_lists  # numba takes a while to import
-
-    lists = shared_lists.lists_of(wiring, core_of, chip)
+    lists = wiring.lists(core_of, chip)
     several = lists.users > 1
     return sp.csr_array((lists.synapses[several], (lists.core[several], lists.source[several])), shape=shape)
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from ...hwmodels.chip import Chip, SynapseFormat
 from ...network.model import Network, Population, Projection, row_pointers
 from . import one_core
+
+if TYPE_CHECKING:
+    from .shared_lists import Lists
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -194,6 +198,13 @@ class Wiring:
         """Return messages per time step:  sum over sources of rate * lambda."""
         return float((self.rates * self.reach(core_of)).sum())
 
+    def lists(self, core_of: Int, chip: Chip) -> Lists:
+        """Return the lists of synapses of all cores, and which of them are stored; the wiring has labels."""
+        from . import shared_lists
+
+        groups = *self.by_group, self.labels_by_group, self.most_kinds
+        return shared_lists.lists_of(groups, core_of, layouts(self.weight_bits, chip), chip.word_bits)
+
 
 def kinds_of(projections: Sequence[Projection]) -> dict[str, int]:
     """Return the kind of each projection, from 0 among those with the same source.
@@ -242,14 +253,6 @@ def _count(core_of: Int) -> int:
     return int(core_of.max(initial=-1)) + 1
 
 
-def local_numbers(core_of: Int, cores: int) -> Int:
-    """Return the number of each neuron among those of its core, in their order: (neurons,)."""
-    order, held = np.argsort(core_of, kind="stable"), np.bincount(core_of, minlength=cores)
-    local = np.empty(core_of.size, np.int64)
-    local[order] = np.arange(core_of.size) - np.repeat(np.cumsum(held) - held, held)
-    return local
-
-
 def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
     """Return the load of each core, (cores, 5) in the order of RESOURCES, with each list in its cheapest format.
 
@@ -258,9 +261,12 @@ def core_loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
     """
     table = layouts(wiring.weight_bits, chip)
     if wiring.labels is not None:
-        from . import shared_lists
+        from . import kernels
 
-        return shared_lists.loads(wiring, core_of, chip)
+        held = kernels.loads(*wiring.by_group, wiring.most_kinds, wiring.outside, core_of, _count(core_of), table, chip.word_bits)
+        lists = wiring.lists(core_of, chip)
+        held[:, 1] = np.bincount(lists.core, weights=lists.words * lists.stored, minlength=len(held)).astype(np.int64)
+        return held
     if _count(core_of) == 1:
         return one_core.load(*wiring.by_group, wiring.most_kinds, wiring.outside, table, chip.word_bits)[None]
     from . import kernels

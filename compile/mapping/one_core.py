@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Int = NDArray[np.int64]
 RUNLENGTH, DENSE = 1, 2  # positions in `load.LAYOUTS`
 
-__all__ = ["bits_by_format", "load"]
+__all__ = ["bits_by_format", "load", "local_numbers"]
 
 
 def load(pointers: Int, targets: NDArray[np.int32], kinds: int, outside: int, layouts: Int, word_bits: int) -> Int:
@@ -54,3 +54,11 @@ def bits_by_format(starts: Int, counts: Int, targets: NDArray[Any], layouts: Int
             slots = spans
         row[:] = -(-slots // most) * per_entry + slots * per_synapse
     return bits
+
+
+def local_numbers(core_of: Int, cores: int) -> Int:
+    """Return the number of each neuron among those of its core, in their order: (neurons,)."""
+    order, held = np.argsort(core_of, kind="stable"), np.bincount(core_of, minlength=cores)
+    local = np.empty(core_of.size, np.int64)
+    local[order] = np.arange(core_of.size) - np.repeat(np.cumsum(held) - held, held)
+    return local

@@ -16,17 +16,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
 from ...jit import jit, jit_inline, jit_inner
 from . import kernels
-from .load import Wiring, layouts, local_numbers
+from .one_core import local_numbers
 
-__all__ = ["Lists", "lists_of", "loads", "measure"]
+__all__ = ["Lists", "lists_of", "measure"]
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 UInt = NDArray[np.uint64]
-WORDS, INPUTS, LONGEST = 1, 2, 4
+Groups = tuple[Int, Int32, Int32, int]
+"""Synapses by group: row pointers, targets, labels, and the number of groups of a source."""
 
 
 class Lists:
@@ -55,43 +55,32 @@ def _equal(core: Int, hashes: UInt) -> tuple[Int, Int]:
     return order[new], same
 
 
-def lists_of(wiring: Wiring, core_of: Int, chip: Chip) -> Lists:
-    """Return the lists of all cores of a partition; the wiring has labels."""
-    groups = *wiring.by_group, wiring.labels_by_group, wiring.most_kinds
-    cores, count = int(core_of.max(initial=-1)) + 1, int(wiring.reach(core_of).sum())
-    return _counted(groups, count, core_of, cores, wiring.weight_bits, chip)
-
-
-def _counted(groups: tuple[Int, Int32, Int32, int], count: int, core_of: Int, cores: int, weight_bits: int, chip: Chip) -> Lists:
-    """Return the lists of synapses by group: pointers, targets, labels and the groups of a source; there are `count` lists."""
-    table = layouts(weight_bits, chip)
+def lists_of(groups: Groups, core_of: Int, table: Int, word_bits: int) -> Lists:
+    """Return the lists of all cores of a partition; `table`: `load.layouts`."""
+    pointers, targets, _, kinds = groups
+    cores = int(core_of.max(initial=-1)) + 1
+    count = int(kernels.reach(np.ascontiguousarray(pointers[::kinds]), targets, core_of, cores).sum())
     found, hashes = np.zeros((count, 4), np.int64), np.zeros((count, 2), np.uint64)
     local, scratch = local_numbers(core_of, cores), np.full((9, cores), -1, np.int64)
     fillers, running = np.zeros((cores, len(table)), np.int64), np.zeros((cores, 2), np.uint64)
-    _lists(*groups, core_of, table, chip.word_bits, local, scratch, fillers, running, found, hashes)
+    _lists(*groups, core_of, table, word_bits, local, scratch, fillers, running, found, hashes)
     return Lists(found[:, 0], found[:, 1], found[:, 2], found[:, 3], hashes)
 
 
-def loads(wiring: Wiring, core_of: Int, chip: Chip) -> Int:
-    """Return what `load.core_loads` returns, the words of equal lists once."""
-    cores, table = int(core_of.max(initial=-1)) + 1, layouts(wiring.weight_bits, chip)
-    held = kernels.loads(*wiring.by_group, wiring.most_kinds, wiring.outside, core_of, cores, table, chip.word_bits)
-    lists = lists_of(wiring, core_of, chip)
-    held[:, WORDS] = np.bincount(lists.core, weights=lists.words * lists.stored, minlength=cores).astype(np.int64)
-    return held
+def measure(
+    indptr: Int, groups: Int32, labels: Int32, kinds: int, size: int, table: Int, word_bits: int
+) -> Callable[[Int], tuple[int, int, int]]:
+    """Return a function of some neurons (ascending): words, input axons and the longest list if they have a core to themselves.
 
-
-def measure(wiring: Wiring, chip: Chip) -> Callable[[Int], tuple[int, int, int]]:
-    """Return a function of some neurons (ascending): words, input axons and the longest list if they have a core to themselves."""
-    table, kinds, labels = layouts(wiring.weight_bits, chip), wiring.most_kinds, wiring.labels
-    size = (wiring.outside + wiring.neurons) * kinds
+    `indptr`, `groups`, `labels`: the synapses by target; `size`: how many groups there are, `kinds` for each source.
+    """
     scratch, running = np.full((size, 5 + len(table)), -1, np.int64), np.zeros((size, 2), np.uint64)
     touched, found, hashes = np.empty(size, np.int64), np.empty(size // kinds, np.int64), np.empty((size // kinds, 2), np.uint64)
     marks = itertools.count(1)
 
     def measured(members: Int) -> tuple[int, int, int]:
-        by_target = wiring.indptr, wiring.groups, labels, kinds
-        count = _members(members, *by_target, table, chip.word_bits, scratch, running, touched, next(marks), found, hashes)
+        by_target = indptr, groups, labels, kinds
+        count = _members(members, *by_target, table, word_bits, scratch, running, touched, next(marks), found, hashes)
         words = found[:count]
         first, _ = _equal(np.zeros(count, np.int64), hashes[:count])
         return int(words[first].sum()), count, int(words.max(initial=0))

@@ -77,7 +77,10 @@ def test_words_are_those_of_the_distinct_lists(name: str, seed: int, cores: int)
     assert found[:, 1].tolist() == brute_words(wiring, core_of, cores, SHARED)
     assert (found[:, 1] <= apart[:, 1]).all()
     assert (np.delete(found, 1, axis=1) == np.delete(apart, 1, axis=1)).all()
-    measured = shared_lists.measure(wiring, SHARED)
+    assert wiring.labels is not None
+    by_target = wiring.indptr, wiring.groups, wiring.labels, wiring.most_kinds
+    size, table = wiring.fan_out.size * wiring.most_kinds, layouts(wiring.weight_bits, SHARED)
+    measured = shared_lists.measure(*by_target, size, table, SHARED.word_bits)
     for core in range(cores):  # what filling counts for the neurons of a core
         assert measured(np.flatnonzero(core_of == core)) == tuple(found[core, [1, 2, 4]].tolist())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from spikeloom.compile import compile_network
-from spikeloom.compile.mapping import shared_lists
 from spikeloom.hwmodels import chip as chips
 from spikeloom.network.model import Convolution, InputSpec, IntegerLIF, Network, Population, Projection
 from spikeloom.runtime import run
@@ -27,7 +26,7 @@ def test_shared_lists_have_their_own_energy_and_time() -> None:
     found, other = run(shared, events, check=True), run(apart, events)
     assert (found.predictions == other.predictions).all()
     assert found.sops_per_sample == other.sops_per_sample
-    lists = shared_lists.lists_of(shared.wiring, shared.mapping.core_of, shared.chip)
+    lists = shared.wiring.lists(shared.mapping.core_of, shared.chip)
     fired = events.sum(axis=(0, 1)) / len(events)  # all sources are inputs
     several = lists.users > 1
     expected = float((fired[lists.source] * lists.synapses)[several].sum())
