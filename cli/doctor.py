@@ -71,6 +71,7 @@ def doctor(
         _vectors(),
         *([_products(), _gpu()] if cuda else []),
         _lava(),
+        _xylosim(),
         *_data(data_dir),
         *compiled,
     ]
@@ -152,6 +153,14 @@ def _lava() -> Finding:
     return (
         Finding("lava", "ok", importlib.metadata.version("lava-nc")) if reason is None else Finding("lava", "absent", reason, "make lava")
     )
+
+
+def _xylosim() -> Finding:
+    from ..runtime.backends.xylosim import INSTALL, available
+
+    if available() is None:
+        return Finding("xylosim", "ok", importlib.metadata.version("xylosim"))
+    return Finding("xylosim", "absent", "the simulator of Xylo's maker, for --backend xylosim; states no licence", INSTALL)
 
 
 def _data(folder: Path | None) -> list[Finding]:

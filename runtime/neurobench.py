@@ -19,7 +19,8 @@ import numpy as np
 from ..compile.deployed import DeployedNetwork
 from ..hwmodels.fixed_point import NO_MEMORY
 from ..network.convolution import Convolution
-from ..network.model import IntegerLIF, Network, Population, Projection
+from ..network.model import CrossbarLIF, IntegerLIF, Network, Population, Projection
+from ..network.neurons import states_of
 from ..report.document import NeuroBench
 from .baselines import split
 from .counts import Counts
@@ -84,13 +85,15 @@ def _footprint(network: Network) -> dict[str, int]:
 
 def _registers(population: Population) -> int:
     """Return the bytes of a layer's parameters: threshold and two decays, or threshold and leak."""
-    return WORD * (3 if isinstance(population.neuron, IntegerLIF) else 2)
+    return WORD * (2 if isinstance(population.neuron, CrossbarLIF) else 3)
 
 
 def _states(population: Population) -> int:
     """Return how many numbers a neuron keeps between steps: the potential, and the current if it outlasts a step."""
     neuron = population.neuron
-    return 2 if isinstance(neuron, IntegerLIF) and neuron.du != NO_MEMORY else 1
+    if isinstance(neuron, IntegerLIF):
+        return 2 if neuron.du != NO_MEMORY else 1
+    return len(states_of(neuron))
 
 
 def _bytes(bits: int) -> int:
