@@ -77,7 +77,7 @@ class Loaded:
 
     def _least(self, measure: Measure, bits: ListBits) -> float:
         """Return the least cost of the messages, with cores that hold as much as fits."""
-        if self.sets == 1:  # one core may hold everything
+        if self.sets == 1 or measure.total <= 0.0:  # one core may hold everything, or nothing is sent
             return measure.total
         return measure.messages(self.parts(measure, bits))
 

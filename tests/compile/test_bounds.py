@@ -217,6 +217,7 @@ def cases(draw: st.DrawFn) -> Case:
 @example(EXACT["messages that arrive"][0])
 @example(EXACT["parallel projections"][0])
 @example(EXACT["parallel projections in dense lists"][0])
+@example(replace(EXACT["neurons"][0], entering=bits("1", "1", "1", "1", "1"), rates=np.zeros(6)))
 def test_no_partition_at_all_beats_a_bound(case: Case) -> None:
     found = best(case)
     assume(found is not None)
