@@ -43,6 +43,7 @@ def main() -> None:
     words.add_argument("--weight-bits", default="8")
     words.add_argument("--net", metavar="FILE.py:NAME", help="the module that was trained, if it is no network by name")
     words.add_argument("--layers", help="what the table calls its layers, such as C16-MP2-10")
+    words.add_argument("--before", type=Path, action="append", default=[], help="run that it started from, the earliest first; repeatable")
     words.add_argument("--init", help="what the run started from, where it can be had: zoo:NAME")
     words.add_argument("--data-dir", type=Path)
     given = words.parse_args()
@@ -96,17 +97,15 @@ def _row(entry: zoo.Entry) -> str:
 
 def _training(run: Path, name: str, given: argparse.Namespace) -> dict[str, Any]:
     settings = TrainSettings.read(json.loads((run / "settings.json").read_text()))
-    if (settings.init is None) != (given.init is None):
-        raise SystemExit(f"{run} started from {settings.init}; say what that is to others with --init.")
-    if given.net is not None:
-        settings = replace(settings, net=given.net, net_options={})
+    *before, command = _commands([*given.before, run], name, given)
     found = json.loads((run / "train.json").read_text())
     network = onnx.read(run / "model.onnx")
     kept = weights_left(network)
     sizes = given.layers or ("-".join(str(p.size) for p in network.populations) if settings.net == "fc" else settings.net)
     return {
         "training": {
-            "command": training_command(replace(settings, threads=None, data_dir=None, init=given.init), Path("runs") / name),
+            **({"before": before} if before else {}),
+            "command": command,
             "method": settings.method,
             "data": settings.data,
             "network": sizes,
@@ -117,6 +116,22 @@ def _training(run: Path, name: str, given: argparse.Namespace) -> dict[str, Any]
             "version": found.get("spikeloom", __version__),
         }
     }
+
+
+def _commands(runs: list[Path], name: str, given: argparse.Namespace) -> list[str]:
+    """Return the commands that train a chain of runs, each from the weights of the one before; the first from --init, if it started so."""
+    commands: list[str] = []
+    init: str | None = given.init
+    for number, run in enumerate(runs, 1):
+        settings = TrainSettings.read(json.loads((run / "settings.json").read_text()))
+        if (settings.init is None) != (init is None):
+            raise SystemExit(f"{run} started from {settings.init}; say what that is to others with --init or --before.")
+        if given.net is not None:
+            settings = replace(settings, net=given.net, net_options={})
+        out = Path("runs") / (name if number == len(runs) else f"{name}-{number}")
+        commands.append(training_command(replace(settings, threads=None, data_dir=None, init=init), out))
+        init = str(out)
+    return commands
 
 
 def weights_left(network: Network) -> int:

@@ -76,7 +76,7 @@ def _show(entry: Entry) -> None:
         f"accuracy deployed: {deployed.accuracy:.2f} % of {deployed.samples:,} test samples (target {deployed.target}, chip "
         f"{deployed.chip}, weight bits {deployed.weight_bits})"
     )
-    print(f"trained with Spikeloom {trained.version}: {trained.command}")
+    print(f"trained with Spikeloom {trained.version}: {' && '.join([*trained.before, trained.command])}")
     print(f"file: {entry.path}, SHA-256 {entry.sha256}")
     say(next_step("zoo", entry.name, "--check"))
 

@@ -29,10 +29,12 @@ class _Record(BaseModel):
 class Training(_Record):
     """How the network was trained.
 
-    `command`: what trains it again; `accuracy`: of the float network on the test set, in %, as training measured it once;
-    `weights`: of the dense network; `connectivity`: weights that are not 0, in % of `weights`; `version`: of Spikeloom.
+    `command`: what trains it again, after the commands `before`, if it started from their weights; `accuracy`: of the float network on the
+    test set, in %, as training measured it once; `weights`: of the dense network; `connectivity`: weights that are not 0, in % of
+    `weights`; `version`: of Spikeloom.
     """
 
+    before: list[str] = Field(default_factory=list[str])
     command: str
     method: str
     data: str

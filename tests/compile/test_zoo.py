@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import spikeloom as package
 from conftest import Command
+from spikeloom import registry
 from spikeloom.compile import compile_network
 from spikeloom.compile.loading import compile_of_zoo, load
 from spikeloom.data.dataset import load_dataset
@@ -45,6 +48,29 @@ def claim_of(name: str, *, whole: bool) -> None:
     assert found.holds, found
 
 
+def check_command(words: list[str], data: str) -> None:
+    """Check a training command: its words, its settings, and the options of all that it names."""
+    from spikeloom.train import augments, schedules
+    from spikeloom.train.parts import Parts
+    from spikeloom.train.recipe import merged
+    from spikeloom.train.settings import TrainSettings
+
+    assert words[:2] == ["spikeloom", "train"]
+    given = list(zip(words[2::2], words[3::2], strict=True))
+    flags = {name.removeprefix("--").replace("-", "_"): value for name, value in given if name != "--set"}
+    assert flags["data"] == data and flags.pop("out").startswith("runs/")
+    if ".py:" in flags["net"]:
+        file = flags.pop("net").partition(":")[0]
+        assert (ROOT / file).exists()
+    settings = TrainSettings.read(merged({}, flags, [value for name, value in given if name == "--set"]))
+    Parts.of(settings)
+    for kind, name, options in (
+        (augments, settings.augment, settings.augment_options),
+        (schedules, settings.schedule, settings.schedule_options),
+    ):
+        registry.options_of(registry.load(kind, "part", name), options, name)
+
+
 def test_there_are_networks_and_every_file_belongs_to_one() -> None:
     assert FIRST in NAMES
     assert {path.name for path in zoo.FOLDER.iterdir()} == {f"{name}{suffix}" for name in NAMES for suffix in (".toml", ".onnx")}
@@ -64,7 +90,13 @@ def test_a_file_is_what_its_record_says(name: str, monkeypatch: pytest.MonkeyPat
     assert entry.path.stat().st_size < 8 * entry.weights_left + 60_000
     said = network.provenance
     assert (said["data"], said["method"], int(said["seed"])) == (training.data, training.method, training.seed)
-    assert f"--data {training.data} " in training.command and f"--method {training.method} " in training.command
+    assert f"--method {training.method} " in training.command
+    started = re.search(r"init=(\S+)", training.command)
+    assert (started is not None and started[1].startswith("runs/")) == bool(training.before)
+    for before, command in itertools.pairwise([*training.before, training.command]):
+        assert f"--set init={before.split('--out ')[1].split()[0]} " in command
+    for command in (*training.before, training.command):
+        check_command(shlex.split(command), training.data)
     first = network.stages[0]
     assert (round(100 * first.accuracy, 2), first.samples) == (training.accuracy, entry.deployed.samples)
     assert not re.search(rb"/(home|root|tmp|work)/", entry.path.read_bytes() + entry.path.with_suffix(".toml").read_bytes())
