@@ -81,8 +81,8 @@ def network_of(case: Case, steps: int, seed: int = 0) -> tuple[Network, np.ndarr
             targets.append(core[source] * case.neurons + within)
     weights = np.zeros((size, size), np.int8)
     weights[np.concatenate(targets), np.concatenate(sources)] = 1
-    periods = rng.geometric(_geometric(case.firing), size)
-    return _network(weights, np.minimum(periods, 127), steps), core_of
+    periods = rng.geometric(geometric(case.firing), size)
+    return counting(weights, np.minimum(periods, 127), steps), core_of
 
 
 def convolutional(steps: int, seed: int = 0) -> tuple[Network, None]:
@@ -105,12 +105,12 @@ def convolutional(steps: int, seed: int = 0) -> tuple[Network, None]:
     return Network(tuple(populations), tuple(projections), steps, InputSpec(1, 1.0, "events")), None
 
 
-def _geometric(rate: float) -> float:
+def geometric(rate: float) -> float:
     """Return the parameter q of geometric periods P for which  E[1 / P] = -q ln q / (1 - q)  is a rate; 1 for a spike in every step."""
     return 1.0 if rate == 1 else float(cast(float, brentq(lambda q: -q * np.log(q) / (1 - q) - rate, 1e-6, 1 - 1e-6)))
 
 
-def _network(weights: np.ndarray, periods: np.ndarray, steps: int) -> Network:
+def counting(weights: np.ndarray, periods: np.ndarray, steps: int) -> Network:
     """Return one population of neurons that never forget: neuron i spikes about once in periods[i] steps, by its bias."""
     neuron = IntegerLIF(du=4095, dv=0, vth=BIAS)
     threshold = BIAS << 6
