@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from .prices import Baselines, Definition, Energy, Latency, Models
 from .section import MOST, Amount, Fraction, Labels, PerSample, Positive, Rate, SamplesByClasses, Section, Whole
 from .sizes import ChipInUse, Core, Layer, MappingFound, NetworkSize, TrafficTable
+from .step_bound import StepBound
 
 __all__ = [
     "Arithmetic",
@@ -308,6 +309,7 @@ class Document(BaseModel):
     mapping: MappingFound
     energy: Energy
     latency: Latency
+    step_bound: StepBound | None = None
     stages: list[StageResult]
     baselines: Baselines | None = None
     definitions: dict[str, Definition] | None = None

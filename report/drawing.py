@@ -51,7 +51,8 @@ def figure(
 
     Args:
         results: what `spikeloom.run` or `spikeloom.load_results` returned; of several runs, a dictionary of such by name.
-        kind: accuracy-connectivity, accuracy-sops, energy, layers or latency, of one run or several; raster, weights or core-map, of one.
+        kind: accuracy-connectivity, accuracy-sops, energy, layers or latency, of one run or several; raster, weights, core-map or
+            step-bound, of one.
         width: in mm, or the column of a conference or journal: neurips, iclr, icml, ieee, cvpr, nature; icml-wide etc.: of both columns.
         height: in mm; None: as the figure needs.
         options: the kind's own: at (accuracy-sops; SOPs per sample at which the methods are compared), static (energy; whether the

@@ -14,7 +14,7 @@ __all__ = ["comparison", "report", "table", "written"]
 _MARKS = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~"})
 _SHOWN = (
     *("stages", "layers", "weights", "limits", "bounds", "models, energy", "models, latency"),
-    *("baselines", "definitions", "energy", "latency", "arithmetic", "neurobench"),
+    *("baselines", "definitions", "energy", "latency", "step", "arithmetic", "neurobench"),
 )
 
 

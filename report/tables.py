@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from . import core_map, models, stages, traffic
+from . import core_map, models, stages, step_chart, traffic
 from .definitions import definitions, neurobench
 from .document import Document
 from .format import MISSING, compact, count, percent, points, ratio, samples_said, shorten, si
@@ -35,6 +35,7 @@ def of_run(results: Document) -> dict[str, Table]:
         "definitions": definitions(results.definitions),
         "energy": energy(results),
         "latency": latency(results),
+        "step": step_chart.table(results.step_bound),
         "neurobench": neurobench(results.neurobench),
         "arithmetic": arithmetic(results),
     }

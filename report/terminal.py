@@ -27,7 +27,7 @@ def summary(results: Document) -> RenderableType:
     """Return the end of `spikeloom run`: headline, accuracy by stage, layers, energy, latency, check, warnings."""
     found = clean(results)
     made = tables.of_run(found)
-    shown = [made[name] for name in ("stages", "layers", "energy", "baselines", "latency", "arithmetic") if name in made]
+    shown = [made[name] for name in ("stages", "layers", "energy", "baselines", "latency", "step", "arithmetic") if name in made]
     checks = [_check(check) for check in found.checks or ([found.check] if found.check else [])]
     return _stack([_headline(found), *map(table, shown), *checks, _warnings(found.warnings)])
 

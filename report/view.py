@@ -6,12 +6,25 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from . import core_map, histogram, models, raster, stages, tables, traffic
+from . import core_map, histogram, models, raster, stages, step_chart, tables, traffic
 from .document import Document, Provenance
 from .format import compiled_once, count, duration, percent, plain, shorten
 
 _LISTED = 512
-_TABLES = ("stages", "layers", "weights", "bounds", "limits", "baselines", "definitions", "energy", "latency", "arithmetic", "neurobench")
+_TABLES = (
+    "stages",
+    "layers",
+    "weights",
+    "bounds",
+    "limits",
+    "baselines",
+    "definitions",
+    "energy",
+    "latency",
+    "step",
+    "arithmetic",
+    "neurobench",
+)
 
 
 def gather(results: Document) -> dict[str, Any]:
@@ -34,6 +47,7 @@ def gather(results: Document) -> dict[str, Any]:
         "histograms": histogram.panels(results.weights),
         "models": list(zip(models.quantities(results.models), tables.prices(results), strict=True)),
         "left_out": models.left_out(results.models),
+        "step_chart": step_chart.chart(results.step_bound) if results.step_bound else None,
         "baselines_chart": models.baselines(results.baselines),
         "provenance": provenance(results.provenance),
     } | _cores(results)
@@ -68,6 +82,7 @@ _SECTIONS = (
     ("definitions", "Definitions", "definitions"),
     ("energy", "Energy", "energy"),
     ("latency", "Latency", "latency"),
+    ("step", "What a step waits for", "step"),
     ("arithmetic", "Number formats", "arithmetic"),
     ("neurobench", "NeuroBench", "neurobench"),
     ("provenance", "Provenance", ""),

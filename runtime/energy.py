@@ -12,20 +12,21 @@ from ..hwmodels.quantity import Quantity
 from ..report.prices import Energy, EnergyComponent, Latency
 from .counts import Counts
 from .step_loads import Loads
-from .step_times import step_times, system_of
+from .step_times import StepTimes, step_times, system_of
 
 __all__ = ["energy", "far_from_load", "latency"]
 
 PICO, MILLI = 1e-12, 1e-3
 
 
-def latency(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None = None) -> Latency:
+def latency(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None = None, found: StepTimes | None = None) -> Latency:
     """Return seconds per step and per sample by component.
 
-    `loads`: of single steps (`step_loads`); without them the mean loads are used, which make steps shorter than they are.
+    `loads`: of single steps (`step_loads`); without them the mean loads are used, which make steps shorter than they are; `found`: the time
+    of a step, if it is known.
     A sample takes T steps plus one for every connection on the longest path; samples follow each other every T steps.
     """
-    network, found = deployed.network, step_times(deployed, counts, model, loads)
+    network, found = deployed.network, step_times(deployed, counts, model, loads) if found is None else found
     depth = network.depth()
     host = max((depth[p.name] for p in network.spiking if p.place == "host"), default=0)
     steps = network.timesteps + depth[network.populations[-1].name] - host

@@ -30,6 +30,7 @@ from .arrays import ProbeArrays
 from .backends import native
 from .backends.api import BackendOptions, empty_registers
 from .baselines import baselines
+from .bound import step_bound
 from .by_step import StepTally, table
 from .clock import Clock
 from .counts import Tally, count
@@ -40,6 +41,7 @@ from .results import Results
 from .selection import order_of, range_warning, take
 from .shards import ALONE, Peers
 from .step_loads import StepLoads
+from .step_times import step_times
 from .streaming import batches
 
 SPIKES_AT_ONCE = 1 << 27  # bytes of spikes of a batch, one each
@@ -155,7 +157,8 @@ def run(
     accuracy = None if labels is None else float((predictions == labels).mean())
     counts = count(deployed, done.tally)
     loads = done.loads.loads(counts)
-    latency = energy.latency(deployed, counts, model, loads)
+    times = step_times(deployed, counts, model, loads)
+    latency = energy.latency(deployed, counts, model, loads, times)
     power = energy.energy(deployed, counts, model, latency.seconds_per_step)
     if folder is None and not isinstance(network, DeployedNetwork) and zoo.name_of(network) is None:
         folder = Path(network).parent
@@ -180,6 +183,7 @@ def run(
         "compiling_seconds": done.compiling,
         "energy": power,
         "latency": latency,
+        "step_bound": step_bound(deployed, counts, model, times),
         "baselines": baselines(deployed, counts),
         "definitions": definitions(deployed, counts, power),
         "models": pricing.side_by_side(deployed, counts, model, loads),

@@ -42,13 +42,15 @@ class Part(NamedTuple):
 class StepTimes:
     """The time of a step: its components, which add up to it; `samples` timed and the standard error of the mean, in seconds.
 
-    `slowest`: seconds of the longest step; None, like `error` and `samples` 0, where only mean loads are known.
+    `slowest`: seconds of the longest step; None, like `error` and `samples` 0, where only mean loads are known. `slowest_cores`: (cores,)
+    the share of the steps in which each is the slowest.
     """
 
     components: list[LatencyComponent]
     samples: int = 0
     error: float | None = None
     slowest: float | None = None
+    slowest_cores: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -63,7 +65,8 @@ def step_times(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
         UsageError: several chips, and a model that describes no system of them.
     """
     parts = core_parts(deployed, counts, model, loads)
-    core, of_core, waiting = _work(deployed, counts, model, loads, parts)
+    core, of_core, waiting, which = _work(deployed, counts, model, loads, parts)
+    shares = tuple((np.bincount(which.ravel(), minlength=deployed.mapping.cores) / max(which.size, 1)).tolist())
     busy, name, price = _busiest(deployed, counts, model, loads)
     route = _longest(deployed, counts, model)
     core_share, link_share, route_share = _shares(model, core, busy, route)
@@ -76,10 +79,10 @@ def step_times(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
         rows.append(_row(f"busiest link ({name})", float((busy * link_share).mean()), price))
     rows.append(_row("longest route", float((route * route_share).mean()), model.time.hop_horizontal))
     if loads is None:
-        return StepTimes(rows)
+        return StepTimes(rows, slowest_cores=shares)
     each = (core * core_share + busy * link_share + route * route_share) * NANO
     fixed = sum(row.seconds_per_step for row in barriers)
-    return StepTimes(rows, len(each), _standard_error(each.mean(axis=1), loads.samples), fixed + float(each.max()))
+    return StepTimes(rows, len(each), _standard_error(each.mean(axis=1), loads.samples), fixed + float(each.max()), shares)
 
 
 def core_parts(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None = None) -> list[Part]:
@@ -116,15 +119,15 @@ def core_parts(deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Lo
 
 def _work(
     deployed: DeployedNetwork, counts: Counts, model: Chip, loads: Loads | None, parts: list[Part]
-) -> tuple[NDArray[Any], list[NDArray[Any]], NDArray[Any]]:
-    """Return, of the slowest core of each step, its time, that of each part in it, and the time that it waits for messages.
+) -> tuple[NDArray[Any], list[NDArray[Any]], NDArray[Any], NDArray[Any]]:
+    """Return, of the slowest core of each step, its time, that of each part in it, the time that it waits for messages, and its number.
 
     Where cores send and receive at the same time, the parts of the way that ends earlier count nothing.
     """
     if model.time.overlap != "queue":
         totals: NDArray[Any] = np.sum([part.times for part in parts], axis=0)
         slowest = totals.argmax(axis=-1)
-        return totals.max(axis=-1), [_of(part.times, slowest) for part in parts], np.zeros(slowest.shape)
+        return totals.max(axis=-1), [_of(part.times, slowest) for part in parts], np.zeros(slowest.shape), slowest
     sending, receiving = (np.sum([p.times for p in parts if p.receives == kind], axis=0) for kind in (False, True))
     done = receiving
     if loads is not None:
@@ -134,7 +137,12 @@ def _work(
     totals = np.maximum(sending, done)
     slowest = totals.argmax(axis=-1)
     late = _of(done, slowest) > _of(sending, slowest)
-    return totals.max(axis=-1), [_of(p.times, slowest) * (late == p.receives) for p in parts], _of(done - receiving, slowest) * late
+    return (
+        totals.max(axis=-1),
+        [_of(p.times, slowest) * (late == p.receives) for p in parts],
+        _of(done - receiving, slowest) * late,
+        slowest,
+    )
 
 
 def _of(times: NDArray[Any], core: NDArray[Any]) -> NDArray[Any]:

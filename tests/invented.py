@@ -144,6 +144,20 @@ def _definition(sops: float, joules: float | None) -> Document:
     }
 
 
+def _step_bound(cores: int) -> Document:
+    """A step that its synapses bind, and a change that helps."""
+    busy = {"synapses": 6e-6, "updates": 2e-6, "messages_in": 1e-6, "messages_out": 0.0}
+    parts = {"seconds": 8e-6, "memory": 5e-6, "compute": 1.5e-6, "traffic": 1e-6, "barrier": 0.5e-6, "binds": "memory"}
+    return {
+        "model": "loihi2",
+        "overlap": "sum",
+        **parts,
+        "cores": [{"core": cores - 1 - k, **busy, "slowest": float(k == 0)} for k in range(cores)],
+        "of_cores": cores,
+        "change": {"what": "split core 2 in two", "before": 7.5e-6, "after": 5e-6},
+    }
+
+
 def results(cores: int = 3) -> Document:
     """Invented results of an ordinary run of 784-800-10, on so many cores."""
     generator = np.random.default_rng(0)
@@ -231,6 +245,7 @@ def results(cores: int = 3) -> Document:
                 {"name": "unpriced", "what": "no price", "macs_per_sample": 9.0, "acs_per_sample": 1.0, "joules_per_sample": None},
             ],
         },
+        "step_bound": _step_bound(cores),
         "definitions": {"upr": _definition(463.6, 4.17e-10), "spikeloom": _definition(19373.6, None)},
         "neurobench": {
             "footprint_bytes": 638176,
@@ -275,6 +290,8 @@ def silent() -> Document:
         part.update(seconds_per_step=0.0)
     made["energy"].update(joules_per_sample=0.0, dynamic_joules_per_sample=0.0)
     made["latency"].update(seconds_per_sample=0.0, seconds_per_step=0.0)
+    made["step_bound"].update(dict.fromkeys(("seconds", "memory", "compute", "traffic", "barrier"), 0.0), change=None)
+    made["step_bound"]["cores"][0].update(dict.fromkeys(("synapses", "updates", "messages_in", "messages_out"), 0.0))
     for row in made["models"]["rows"]:
         row.update(joules_per_sample=0.0, dynamic_joules_per_sample=0.0)
         for part in row["energy"] + row["latency"]:
@@ -290,7 +307,7 @@ def silent() -> Document:
 def bare() -> Document:
     """Results without any optional section."""
     made = results(1)
-    for key in ("models", "neurobench", "definitions", "weights", "rates", "baselines"):
+    for key in ("models", "neurobench", "definitions", "weights", "rates", "baselines", "step_bound"):
         made[key] = None
     for key in ("stages", "layers", "cores", "warnings"):
         made[key] = []
@@ -310,6 +327,7 @@ def hostile() -> Document:
     made["energy"]["components"][0].update(name=HOSTILE, source=HOSTILE, status=HOSTILE)
     made["latency"]["components"][0].update(name=HOSTILE, source=HOSTILE)
     made["energy"].update(model=HOSTILE, note=HOSTILE)
+    made["step_bound"].update(model=HOSTILE, overlap=HOSTILE, change={"what": HOSTILE, "before": 1.0, "after": 0.5})
     made["check"].update(equal=False, populations=[HOSTILE], reference=HOSTILE)
     made["models"].update(mapped_for=HOSTILE, left_out=[{"model": HOSTILE, "why": HOSTILE}])
     made["models"]["rows"][0].update(model=HOSTILE, title=HOSTILE, note=HOSTILE)

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from . import balance_kernels
 from .balance_kernels import PORT, RECEIVE, SEND, Times
-from .load import Wiring
 from .pairs import State, build_pairs
 from .refine import GUMBELS, new_state, set_word_limits
 from .step_model import StepModel
 
-__all__ = ["balanced", "halved", "new_times"]
+__all__ = ["balanced", "new_times", "step_of"]
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -103,60 +102,3 @@ def balanced(
 def _scratch(cores: int) -> tuple[Float, Int, Int, Int, Int, Float]:
     empty = np.zeros(cores, np.int64)
     return np.zeros((cores, 3)), np.full(cores, -1, np.int64), np.zeros((cores, 2), np.int64), empty, empty.copy(), np.zeros(11)
-
-
-def halved(model: StepModel, core_of: Int, cores: int, synaptic: Float) -> Int:
-    """Return a partition on `cores` cores: the slowest core is cut in two again and again. Its limits are to be checked.
-
-    A core is cut where half of its work is done, along the order of its neurons' numbers, or along its maps, whichever leaves the shorter
-    times. `synaptic`: (synapses,) nanoseconds a step of each.
-    """
-    wiring, core_of = model.wiring, core_of.copy()
-    sent = wiring.rates[wiring.outside :] * wiring.reach(core_of)[wiring.outside :] * model.chip.time.message_out.value
-    work = model.update + sent + np.bincount(wiring.rows, weights=synaptic, minlength=wiring.neurons)
-    members = [np.flatnonzero(core_of == core) for core in range(cores)]
-    time = np.array([_time(model, part, sent, synaptic) if part.size > 1 else -1.0 for part in members])
-    for new in range(int(core_of.max()) + 1, cores):
-        worst = int(time.argmax())
-        if members[worst].size < 2:
-            break
-        cuts = [_cut(order, work) for order in _orders(wiring, members[worst])]
-        both = [[_time(model, part, sent, synaptic) for part in cut] for cut in cuts]
-        chosen = min(range(len(cuts)), key=lambda k: max(both[k]))
-        for core, part, taken in zip((worst, new), cuts[chosen], both[chosen], strict=True):
-            members[core] = np.sort(part)
-            time[core] = taken if part.size > 1 else -1.0
-        core_of[members[new]] = new
-    return core_of
-
-
-def _orders(wiring: Wiring, members: Int) -> list[Int]:
-    """Return the orders in which a core is cut: by number, and layer by layer by the place on its map."""
-    layer_of = np.searchsorted([layer.stop for layer in wiring.layers], members, side="right")
-    across, down = np.zeros(members.size, np.int64), np.zeros(members.size, np.int64)
-    for number in np.unique(layer_of).tolist():
-        layer = wiring.layers[number]
-        if layer.is_map:
-            here = layer_of == number
-            _, down[here], across[here] = np.unravel_index(wiring.places[members[here]], layer.shape)
-    if not down.any() and not across.any():
-        return [members]
-    return [members, members[np.lexsort((across, down, layer_of))], members[np.lexsort((down, across, layer_of))]]
-
-
-def _cut(order: Int, work: Float) -> tuple[Int, Int]:
-    """Cut an order of neurons where half of their work is done, at least one on each side."""
-    done = np.cumsum(work[order])
-    at = int(np.clip(np.searchsorted(done, done[-1] / 2) + 1, 1, order.size - 1))
-    return order[:at], order[at:]
-
-
-def _time(model: StepModel, members: Int, sent: Float, synaptic: Float) -> float:
-    """Return the nanoseconds of a core that holds `members`, `sent` of each in messages, `synaptic` of each synapse."""
-    wiring = model.wiring
-    starts, lengths = wiring.indptr[members], np.diff(wiring.indptr)[members]
-    places = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
-    sources = np.unique(wiring.sources[places])
-    receiving = float(wiring.rates[sources].sum()) * (model.message_in + model.port) + float(synaptic[places].sum())
-    sending = float((model.update[members] + sent[members]).sum())
-    return max(sending, receiving) if model.chip.time.overlap == "queue" else sending + receiving

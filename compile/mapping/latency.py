@@ -17,8 +17,9 @@ from ... import registry
 from ...hwmodels.chip import Chip
 from . import strategies
 from .api import Effort, Partition
-from .balance import balanced, halved
+from .balance import balanced
 from .fill import fill
+from .halve import halved
 from .load import RESOURCES, Wiring, core_loads, holds
 from .place import Placement, place, places_tried, traffic
 from .progress import Progress, within

@@ -122,9 +122,10 @@ class StepModel:
         found = self.core_times(core_of)
         tiles = -(-len(found.sending) // self.chip.mesh.cores_per_tile)
         barrier = self.chip.time.barrier(min(tiles, self.chip.tiles), self.chip.tiles).value
-        return barrier + self._joined(self.slowest(found), float(found.port.max(initial=0.0)), 0.0)
+        return barrier + self.joined(self.slowest(found), float(found.port.max(initial=0.0)), 0.0)
 
-    def _joined(self, core: float, link: float, route: float) -> float:
+    def joined(self, core: float, link: float, route: float) -> float:
+        """Return the nanoseconds of a step but for its barrier, from those of the slowest core, the busiest link and the longest route."""
         link = link if self.chip.time.links == "shared" else 0.0
         return core + link + route if self.chip.time.overlap == "sum" else max(core, link, route)
 
@@ -141,7 +142,7 @@ class StepModel:
         ways = hop_parts(places[senders], places[receivers], chip), hop_parts(np.asarray(chip.mesh.entry), places[fed], chip)
         route = float((np.concatenate(ways) @ np.asarray(hops)).max(initial=0.0))
         core, barrier = self.slowest(self.core_times(core_of)), self._barrier(placed, crossing)
-        return StepTime(barrier, core, busiest, route, barrier + self._joined(core, busiest, route))
+        return StepTime(barrier, core, busiest, route, barrier + self.joined(core, busiest, route))
 
     def _barrier(self, placed: Placement, crossing: float) -> float:
         tiles = np.unique(np.column_stack([placed.chip_of, placed.tile_of]), axis=0)

@@ -27,7 +27,7 @@ from spikeloom.report.series import of_names
 from test_compare import run, seeded, three
 
 KINDS = registry.names(figures)
-OF_ONE = ("raster", "weights", "core-map")
+OF_ONE = ("raster", "weights", "core-map", "step-bound")
 
 
 def several() -> dict[str, Document]:
@@ -48,7 +48,7 @@ def drawn(kind: str, found: Any = None, **options: Any) -> Any:
 
 
 def test_there_is_a_file_for_each_kind() -> None:
-    assert KINDS == ["accuracy-connectivity", "accuracy-sops", "core-map", "energy", "latency", "layers", "raster", "weights"]
+    assert KINDS == ["accuracy-connectivity", "accuracy-sops", "core-map", "energy", "latency", "layers", "raster", "step-bound", "weights"]
 
 
 @pytest.mark.parametrize(("kind", "form"), [*((kind, "pdf") for kind in KINDS), ("accuracy-sops", "svg"), ("core-map", "png")])
