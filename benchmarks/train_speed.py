@@ -6,7 +6,8 @@
     spikeloom     `Trainer.step` with Grad R, half-way up its sparsity ramp
 
 All run in this process, in turn, a slice of an epoch each, so that a machine that slows down slows all; medians are compared. An epoch is
-its training steps: no validation, no checkpoint. The slices draw the same samples for all.
+its training steps: no validation, no checkpoint. The slices draw the same samples for all. On CUDA all ways get the settings of TF32 and
+cuDNN that a training of Spikeloom has, and Spikeloom's step is recorded as a graph (--graph off: it is not).
 
     python benchmarks/train_speed.py --data mnist
     python benchmarks/train_speed.py --data cifar10 --net 6conv2fc --width 256 --batch-size 16 --device cuda --precision bf16
@@ -16,18 +17,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from spikeloom.data.dataset import Dataset
 from spikeloom.train import TrainSettings, load_dataset
+from spikeloom.train.cuda_options import CudaOptions
 from spikeloom.train.distributed import World
 from spikeloom.train.loop import Trainer
 from spikeloom.train.parts import Parts
+from spikeloom.train.platform import cuda_set
 from torch import Tensor
 from training_peers import PlainLoop, ReferenceLoop, stages
 
@@ -49,6 +54,7 @@ def our_step(data: Dataset, options: argparse.Namespace, folder: Path) -> tuple[
         device=options.device,
         compile=options.compile,
         lr=1e-3,
+        cuda_options={"graph": options.graph},
     )
     parts = Parts.of(asked)
     world = World(device=torch.device(options.device))
@@ -75,18 +81,23 @@ def peers(data: Dataset, options: argparse.Namespace) -> dict[str, Step]:
 
 def measure(data: Dataset, options: argparse.Namespace) -> dict[str, float]:
     """Return each way's median epoch time in seconds, and how many times faster Spikeloom's is."""
+    end = time.monotonic() + options.time_limit
     with tempfile.TemporaryDirectory() as folder:
         ours, trainer = our_step(data, options, Path(folder))
         steps = peers(data, options) | {"spikeloom": ours}
         times: dict[str, list[float]] = {name: [] for name in steps}
         for turn in range(options.rounds + 1):  # the first compiles and warms up
-            chosen = torch.randint(len(trainer.feed), (options.steps, options.batch_size))
+            if turn > 1 and time.monotonic() > end:
+                break
+            chosen = trainer.feed.place(np.random.default_rng(turn).integers(len(trainer.feed), size=(options.steps, options.batch_size)))
             for name, step in steps.items():
                 taken = _slice(trainer, step, chosen, options.device)
                 times[name] += [taken / options.steps * trainer.batches] if turn else []
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     ratios = {f"times_faster_than_{name}": medians[name] / medians["spikeloom"] for name in medians if name != "spikeloom"}
-    return medians | ratios | {"batches": float(trainer.batches)}
+    graphs = {} if trainer.graph is None else {"graphs": float(trainer.graph.recorded)}
+    rounds = len(times["spikeloom"])
+    return medians | ratios | graphs | {"batches": float(trainer.batches), "rounds": float(rounds)}
 
 
 def _slice(trainer: Trainer, step: Step, chosen: Tensor, device: str) -> float:
@@ -95,7 +106,7 @@ def _slice(trainer: Trainer, step: Step, chosen: Tensor, device: str) -> float:
         x, labels = trainer.feed.take(row, integer=False)
         step(x.unsqueeze(1) if x.dim() == 3 else x, labels)
     if device == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize()  # the slice before has ended so, too
     return time.perf_counter() - began
 
 
@@ -114,11 +125,14 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="also SpikingJelly's loop under torch.compile")
     parser.add_argument("--rounds", type=int, default=7, help="slices of an epoch that are timed, of each way")
     parser.add_argument("--steps", type=int, default=30, help="steps in a slice")
+    parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds after which no further round begins, but one is timed")
+    parser.add_argument("--graph", default="auto", choices=("auto", "on", "off"), help="Spikeloom's step as a CUDA graph")
     options = parser.parse_args()
     options.width = options.width or (800 if options.net == "fc" else 256)
     data = load_dataset(options.data, options.data_dir)
-    result = measure(data, options)
-    kept = ("data", "net", "width", "batch_size", "timesteps", "device", "precision", "compile")
+    with cuda_set(CudaOptions()):
+        result = measure(data, options)
+    kept = ("data", "net", "width", "batch_size", "timesteps", "device", "precision", "compile", "graph")
     settings = {name: getattr(options, name) for name in kept} | {"threads": torch.get_num_threads()}
     print(json.dumps(settings | {k: round(v, 3) for k, v in result.items()}))
 
