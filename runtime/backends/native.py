@@ -52,6 +52,8 @@ def ready(network: Network, samples: int, options: BackendOptions, *, named: boo
 
     `named`: whether this backend was requested; others take counts from it. `recorded`: whether registers of all samples are recorded.
     """
+    if xylo.holds(network):
+        return replace(options, plain=True)
     if (named and recorded and not _in_numpy(network) and plain.independent(network)) or plain_is_enough(network, samples):
         return replace(options, plain=True)
     if named and compiled() and not _in_numpy(network):

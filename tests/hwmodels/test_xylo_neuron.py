@@ -74,3 +74,12 @@ def test_a_chip_without_a_limit_that_a_target_needs_says_so() -> None:
 def test_registers_out_of_range_are_refused(wrong: dict[str, int], said: str) -> None:
     with pytest.raises(NetworkError, match=said):
         XyloLIF(**wrong)
+
+
+def test_files_of_other_chips_are_written_as_before() -> None:
+    """Limits and power that only Xylo states are not in the documents of chips without them, so that earlier versions read these."""
+    document = chips.load("loihi2").model_dump(mode="json")
+    assert not {"inputs", "fan_in", "recurrent_synapses"} & set(document["limits"]) and "dynamic_power" not in document["energy"]
+    assert "synaptic_op_dense" in document["energy"]  # an older key, written even where it is not set
+    xylo = chips.load("xylo")
+    assert chips.Chip.model_validate(xylo.model_dump(mode="json")) == xylo and xylo.limit("fan_in") == 63

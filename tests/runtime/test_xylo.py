@@ -73,6 +73,7 @@ def test_xylosim_equals_reference_on_a_compiled_network() -> None:
     values = samples(network.network, 2, 12)
     found = run(network, Labelled(values, np.zeros(12, np.int64)), backend="xylosim", check=True, probes=("hidden1.v", "hidden1.spikes"))
     again = run(network, Labelled(values, np.zeros(12, np.int64)), check=True, probes=("hidden1.v", "hidden1.spikes"))
+    assert again.provenance.native_form == "NumPy and SciPy"
     assert found.energy == again.energy and (found.output_counts == again.output_counts).all()
     assert all((found.probes[name] == again.probes[name]).all() for name in ("hidden1.v", "hidden1.spikes"))
 
