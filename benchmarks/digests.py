@@ -26,7 +26,7 @@ from spikeloom import runtime
 from spikeloom.compile import compile_network
 from spikeloom.compile.pipeline import Calibration
 
-LEFT_OUT = ("date", "spikeloom", "artefact_sha256", "samples_per_second", "data_options")  # beside all that ends in `seconds`
+LEFT_OUT = ("date", "spikeloom", "artefact_sha256", "samples_per_second")  # beside all that ends in `seconds`
 
 
 def timeless(value: Any) -> Any:

@@ -12,6 +12,7 @@ from spikeloom import registry
 from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings, export, methods, networks, random_numbers, reachable
 from spikeloom.train.layers import SpikingNetwork
+from test_methods_equations import as_on_cuda
 from torch import Tensor
 
 SHAPES = {"mnist": (28, 28), "cifar10": (3, 32, 32), "imagenet": (3, 224, 224), "cifar10-dvs": (2, 48, 48)}
@@ -109,6 +110,21 @@ def test_deep_r_from_dense_is_never_sparser_than_asked() -> None:
     with_gradients(model, 500)
     made.step(0.01, 0.6)
     assert bool((made.flat.alive() != alive).any()) and made.zeros() == made.asked_zeros, "synapses move on"
+
+
+def test_deep_r_from_dense_takes_the_same_steps_on_a_device() -> None:
+    def trained() -> Tensor:
+        model = network("fc", (20,), hidden=(30,)).double()
+        made = method_of("deep-r", model, 0.6, start="dense", temperature=0.0, l1=0.3)
+        for step in range(1, 130):
+            with_gradients(model, step)
+            made.step(0.01, step / 400)
+        assert made.zeros() == made.asked_zeros
+        return made.flat.values()
+
+    here = trained()
+    with as_on_cuda():
+        assert torch.allclose(here, trained())
 
 
 def test_deep_r_from_dense_ends_where_l1_leads() -> None:
