@@ -26,6 +26,12 @@ from spikeloom.runtime.simulator import compare
 from xylogen import fitting, xylo_network
 
 
+@pytest.fixture(scope="module")
+def simulator() -> None:
+    """Skip a test where the maker's simulator is not installed."""
+    library("xylosim")
+
+
 def check(network: Network, backend: Any, seed: int, count: int = 4) -> int:
     """Compare every spike and register with the reference; return how many spikes there were."""
     events = reference.encode(network, samples(network, seed, count))
@@ -51,24 +57,24 @@ def test_native_equals_reference(seed: int, layers: int, wild: bool) -> None:
     check(xylo_network(seed, layers=layers, wild=wild), native, seed)
 
 
+@pytest.mark.usefixtures("simulator")
 @settings(max_examples=examples(8), deadline=None)
 @given(seeds, st.integers(1, 3), st.booleans())
 @example(1, 3, True)
 @example(0, 1, False)
 def test_xylosim_equals_reference(seed: int, layers: int, wild: bool) -> None:
-    library("xylosim")
     check(xylo_network(seed, layers=layers, wild=wild), xylosim, seed)
 
 
+@pytest.mark.usefixtures("simulator")
 def test_xylosim_equals_reference_on_200_neurons_over_200_steps() -> None:
-    library("xylosim")
     network = xylo_network(7, layers=2, most=110, timesteps=200, density=0.3)
     assert sum(p.count for p in network.spiking) > 100
     assert check(network, xylosim, 7, 1) > 10_000
 
 
+@pytest.mark.usefixtures("simulator")
 def test_xylosim_equals_reference_on_a_compiled_network() -> None:
-    library("xylosim")
     network = deployed()
     values = samples(network.network, 2, 12)
     found = run(network, Labelled(values, np.zeros(12, np.int64)), backend="xylosim", check=True, probes=("hidden1.v", "hidden1.spikes"))
