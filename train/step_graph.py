@@ -103,7 +103,7 @@ class StepGraph:
 
     def __init__(self, trainer: Step, recorder: Recorder, mode: str = "auto") -> None:
         self.trainer, self.recorder, self.mode = trainer, recorder, mode
-        self.form: tuple[bool, ...] | None = None
+        self.form: tuple[Method, tuple[bool, ...]] | None = None
         self.warm, self.recorded = 0, 0
         self.replay: Callable[[], None] | None = None
         self.gradients: list[tuple[nn.Parameter, Tensor | None]] = []
@@ -118,8 +118,9 @@ class StepGraph:
         trainer = self.trainer
         method = trainer.method
         assert isinstance(method, Pruning)
-        if method.form != self.form:
-            self.form, self.warm, self.replay = method.form, 0, None
+        form = (method, method.form)  # a method that takes the place of another has other memory
+        if form != self.form:
+            self.form, self.warm, self.replay = form, 0, None
         if len(labels) != trainer.batch_size:
             return trainer.whole_step(x, labels, rate, progress)
         if self.warm < WARM_UP:

@@ -73,6 +73,17 @@ def test_a_recorded_step_trains_to_the_same_bits(tmp_path: Path, net: str, metho
     assert len(recorder.operations) == (2 if method == "upr" else 1)  # UPR: the search, and fine-tuning
 
 
+def test_a_method_that_takes_the_place_of_another_is_recorded_anew(tmp_path: Path) -> None:
+    trainers = [trainer_of(tmp_path, "fc", "dense", epochs=4) for _ in range(2)]
+    recorder = recording(trainers[1])
+    for trainer in trainers:
+        trainer._run_epoch()  # pyright: ignore[reportPrivateUsage]
+        trainer.method = Dense(trainer.model, trainer.settings)  # with moments of its own, and the same `form`
+        trainer.run()
+    check_same(*trainers)
+    assert len(recorder.operations) == 2
+
+
 class Stale(Dense):
     """A method whose device part takes a number of the host."""
 
