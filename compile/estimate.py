@@ -17,14 +17,13 @@ from ..errors import UsageError
 from ..hwmodels.chip import Chip, Quantity
 from ..network.model import Network, Population
 from .mapping.bounds import bits_of_synapse, capacity
-from .mapping.least import Least, least
+from .mapping.least import SYNAPSES, Least, least
 from .mapping.load import Wiring, format_words
 
 __all__ = ["Estimate", "estimate"]
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
-LISTED = 5_000_000  # synapses up to which they are listed, for tighter bounds: half a minute at most
 PICO, NANO, MILLI = 1e-12, 1e-9, 1e-3
 UPDATES, SPIKES, MESSAGES = "neuron updates, all active", "spikes out", "messages, at least"
 
@@ -77,7 +76,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     """Estimate an integer network on a chip.
 
     Cores:  max of neurons / capacity, the words of all lists / limit, and sum over sources of ceil(fan-out / capacity) / limit of axons,
-    or if that is more than one and synapses are at most `LISTED`, the bounds of `mapping.least`;  SOPs:  T sum over synapses of the
+    or if that is more than one and synapses are at most `SYNAPSES`, the bounds of `mapping.least`;  SOPs:  T sum over synapses of the
     source's rate.
 
     Args:
@@ -97,7 +96,7 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     neurons = sum(p.count for p in network.on_chip)
     cores_for = _cores(fan_out, reach, chip_names, bits, neurons, held, chip)
     messages = sum(float(reach[p.name] @ rate[p.name]) for p in senders)
-    tight = _tight(network, chip, rate) if max(cores_for.values()) > 1 and sum(int(f.sum()) for f in fan_in) <= LISTED else None
+    tight = _tight(network, chip, rate) if max(cores_for.values()) > 1 and sum(int(f.sum()) for f in fan_in) <= SYNAPSES else None
     if tight is not None:
         cores_for = {name: max(cores, tight.cores_for.get(name, 1)) for name, cores in cores_for.items()}
         messages = max(messages, tight.messages)

@@ -16,13 +16,14 @@ from ..hwmodels.chip import Chip
 from ..network.model import Encoding, Network
 from .api import Calibration
 from .compiler import Compilation, RunFolder
-from .estimate import LISTED, Estimate
+from .estimate import Estimate
 from .estimate import estimate as on_paper
+from .mapping.least import SYNAPSES
 from .modules import Batch, Graph, Module
 
 __all__ = ["estimate", "estimated"]
 
-LOOSE = f"The bounds are those of fan-ins and fan-outs alone: tighter ones are computed up to {LISTED:,} synapses."
+LOOSE = f"The bounds are those of fan-ins and fan-outs alone: tighter ones are computed up to {SYNAPSES:,} synapses."
 
 
 @dataclass(frozen=True)

@@ -104,12 +104,10 @@ def list_bits(wiring: Wiring, chip: Chip, lists: float, beside: float) -> ListBi
     Args:
         lists: lists for each synapse, on average; beside: synapses of the last kind, likewise.
     """
-    if chip.shared_lists is not None:  # the lists of all sources could be one
+    if bits_of_synapse(wiring.weight_bits, chip) <= 0.0:  # the lists of all sources could be one
         return ListBits(0.0, 0.0, 0.0)
     from scipy.optimize import linprog  # takes a while to import, and one core needs none
 
-    if bits_of_synapse(wiring.weight_bits, chip) <= 0.0:  # where synapses may share a list, any number takes the bits of one
-        return ListBits(0.0, 0.0, 0.0)
     word = chip.word_bits if wiring.most_kinds == 1 else 1
     limits: list[tuple[float, float, float, float]] = [(0.0, -0.999, 1.0, 0.0)]  # entry, synapse and beside times these: at most the last
     for f in chip.formats:

@@ -23,7 +23,7 @@ from .output_axons import gained
 __all__ = ["SYNAPSES", "Least", "cheap", "least"]
 
 Int = NDArray[np.int64]
-SYNAPSES = 20_000_000  # above which the bounds by expansion are not computed
+SYNAPSES = 5_000_000  # above which the bounds by expansion are not computed: some 10 s and 1 GB
 
 
 @dataclass(frozen=True)

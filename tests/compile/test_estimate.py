@@ -112,7 +112,7 @@ def test_the_bounds_are_those_of_compile(monkeypatch: pytest.MonkeyPatch) -> Non
     wiring = Wiring.of(network, np.full(sum(p.count for p in network.senders), 0.5)).stored_on(chip)
     tight = least(wiring, chip)
     assert found.by_expansion and (found.cores, found.messages) == (tight.cores, pytest.approx(tight.messages * network.timesteps))
-    monkeypatch.setattr(importlib.import_module("spikeloom.compile.estimate"), "LISTED", 10)
+    monkeypatch.setattr(importlib.import_module("spikeloom.compile.estimate"), "SYNAPSES", 10)
     plain = estimate(network, chip, 0.5)
     assert not plain.by_expansion and plain.messages < 0.9 * found.messages
     made = estimated(Compilation(network, chip=chip), chip, 0.5, "a rate")
