@@ -133,4 +133,6 @@ def _chip_tables(chip: Chip) -> list[Any]:
     ]
     held = chip.weight_widths
     widths = [] if held is None else [f"weights of {', '.join(map(str, held.bits))} bits, {held.status}: {held.source}"]
-    return [*tables, "", shape, *formats, *widths, f"input as: {', '.join(chip.encodings)}"]
+    once = chip.shared_lists
+    shared = [] if once is None else [f"lists that sources share are stored once, {once.status}: {once.source}"]
+    return [*tables, "", shape, *formats, *shared, *widths, f"input as: {', '.join(chip.encodings)}"]

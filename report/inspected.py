@@ -157,7 +157,7 @@ def _drives(found: Mapping[str, Any]) -> Table:
             row(
                 str(f["core"]),
                 _runs(f["axons"]),
-                "-" if f["words"] is None else count(f["words"]),
+                "-" if f["words"] is None else count(f["words"]) + (f" for {f['sharing'] + 1} sources" if f["sharing"] else ""),
                 ", ".join(f"{shorten(name, 24)} {count(number)}" for name, number in f["synapses"].items()),
             )
             for f in found["feeds"][:MOST_LINKS]

@@ -131,8 +131,17 @@ class _Neuron:
         found: list[Feed] = []
         for core in np.unique(core_of[mine]).tolist():
             axon = int(np.searchsorted(sources[cores == core], self.source))
-            found.append(Feed(core, (axon,), self._words(core), self._by_layer(mine[core_of[mine] == core])))
+            synapses = self._by_layer(mine[core_of[mine] == core])
+            found.append(Feed(core, (axon,), self._words(core), synapses, self._sharing(core)))
         return tuple(found)
+
+    def _sharing(self, core: int) -> int:
+        """Return how many other sources have its list on a core."""
+        wiring, chip = self.deployed.wiring, self.deployed.chip
+        if wiring.labels is None:
+            return 0
+        lists = wiring.lists(self.deployed.mapping.core_of, chip)
+        return int(lists.users[(lists.core == core) & (lists.source == self.source)].sum()) - 1
 
     def _feeds_of_crossbars(self, targets: Int) -> tuple[Feed, ...]:
         crossbars = self.deployed.crossbars

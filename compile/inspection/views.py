@@ -101,12 +101,14 @@ class Feed:
     """What a neuron drives on one core: its axons there (one, on crossbars several), the words of its list, and its synapses by layer.
 
     `words`: None on crossbars, which have no synapse words. Axons are numbered on their core by source, as lists are in `SynapseWords`.
+    `sharing`: how many other sources have the same list on that core, which is then stored once; 0 on chips that share none.
     """
 
     core: int
     axons: tuple[int, ...]
     words: int | None
     synapses: Mapping[str, int]
+    sharing: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import graph_network, integer_conv_network, integer_network, seeds
 from numpy.typing import NDArray
-from spikeloom.compile import compile_network, decode_words, encode_words, load, load_words, save_words, synapses_of
+from spikeloom.compile import compile_network, decode_words, encode_words, inspect, load, load_words, save_words, synapses_of
 from spikeloom.compile.mapping import bounds, kernels, shared_lists
 from spikeloom.compile.mapping.build import build
 from spikeloom.compile.mapping.load import Wiring, core_loads, layouts, limits
@@ -181,3 +181,10 @@ def test_a_chip_that_shares_nothing_is_written_as_before(tmp_path: Any) -> None:
     assert deployed.wiring.labels is None
     mapping = build(convolutional(), {p.name: np.ones(p.size) for p in convolutional().populations}, APART)
     assert (mapping.load == deployed.mapping.load).all()
+
+
+def test_inspection_says_who_shares_a_list() -> None:
+    shared, apart = (compile_network(convolutional(), chip=smaller(chip, neurons=600)) for chip in (SHARED, APART))
+    middle, corner = (inspect(shared).neuron("maps1", 12 * at + at) for at in (7, 11))
+    assert middle.feeds[0].sharing > corner.feeds[0].sharing >= 0
+    assert all(feed.sharing == 0 for feed in inspect(apart).neuron("maps1", 78).feeds)
