@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["works"]
 
-METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r uses soft-deep-r's kernels
+METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r uses the kernels of soft-deep-r, fixed those of dense
 
 
 def works() -> list[tuple[str, Callable[[], None]]]:
