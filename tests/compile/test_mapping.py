@@ -356,8 +356,10 @@ def test_clusters_are_found() -> None:
     group = rng.permutation(np.repeat(np.arange(4), 16))
     wiring = from_rows(((group[:, None] == group[None]) & (rng.random((64, 64)) < 0.4)).astype(np.int64))
     heard = int((wiring.fan_out > 0).sum())
-    found = partition(wiring, small_chip(neurons=16), 128)
-    assert wiring.messages(found.core_of) == heard < wiring.messages(partition(wiring, small_chip(neurons=16), 128, effort="fast").core_of)
+    chip = small_chip(neurons=16)
+    for effort in ("fast", "default"):
+        assert wiring.messages(partition(wiring, chip, 128, effort=effort).core_of) == heard
+    assert heard < wiring.messages(fill(wiring, chip, layers.propose(wiring, chip, 128, "fast", 0).order)[0])
 
 
 def test_without_the_hypergraph_library_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
