@@ -100,7 +100,7 @@ def _change(deployed: DeployedNetwork, counts: Counts, model: Chip) -> StepChang
     mapping, steps = deployed.mapping, deployed.network.timesteps
     share = np.divide(counts.core_active, counts.core_updates, out=np.ones(mapping.cores), where=counts.core_updates > 0)
     wiring = replace(deployed.wiring, rates=counts.fired / steps)
-    step_model = StepModel(wiring, _priced(deployed.chip, model), share[mapping.core_of])
+    step_model = StepModel(wiring, _priced(deployed.chip, model), share[mapping.core_of], mapping.cores == 1)
     placed = Placement(mapping.slot_of, mapping.tile_of, mapping.chip_of)
     now = step_model.step(mapping.core_of, placed)
     tried = list(_tried(step_model, deployed, placed, now))
@@ -116,6 +116,14 @@ def _priced(chip: Chip, model: Chip) -> Chip:
     if system is not None and model.system is not None:
         system = system.model_copy(update={"hop_time": model.system.hop_time})
     return chip.model_copy(update={"time": model.time, "system": system})
+
+
+def _fits(model: StepModel, core_of: NDArray[np.int64]) -> bool:
+    """Return whether a partition keeps the limits. Of one core cut up, only output axons can be too many, and no kernel is loaded."""
+    if not model.plain:
+        return holds(model.wiring, model.chip, core_of)
+    sent = np.bincount(core_of, weights=model.reach(core_of)[model.wiring.outside :])
+    return bool(sent.max() <= model.chip.limit("output_axons"))
 
 
 def _tried(model: StepModel, deployed: DeployedNetwork, placed: Placement, now: StepTime) -> Iterator[tuple[float, str]]:
@@ -143,7 +151,7 @@ def _tried(model: StepModel, deployed: DeployedNetwork, placed: Placement, now: 
     while cores < most and synapses <= (SPREAD if cores > mapping.cores else DOUBLED):
         cores = min(2 * cores, most)
         core_of = halved(model, core_of, cores, synaptic)
-        if holds(wiring, chip, core_of):
+        if _fits(model, core_of):
             core = model.slowest(model.core_times(core_of))
             tiles_then = max(in_use, -(-cores // held // mapping.chips))
             yield after(core, tiles_then), f"share the work out among {cores:,} cores (compile --objective latency)"

@@ -68,7 +68,7 @@ def without_slowest(model: StepModel, core_of: Int, synaptic: Float) -> tuple[in
 def _sent(model: StepModel, core_of: Int) -> Float:
     """Return the nanoseconds a step in which each neuron's messages are sent, (neurons,)."""
     wiring = model.wiring
-    return wiring.rates[wiring.outside :] * wiring.reach(core_of)[wiring.outside :] * model.chip.time.message_out.value
+    return wiring.rates[wiring.outside :] * model.reach(core_of)[wiring.outside :] * model.chip.time.message_out.value
 
 
 def _orders(wiring: Wiring, members: Int) -> list[Int]:

@@ -51,11 +51,24 @@ class StepModel:
     """The model of a chip, applied to the partitions of a wiring.
 
     `active`: (neurons,) the share of the steps in which the update of a neuron is an active one; None: all of them, the upper end.
+    `plain`: whether messages are counted by NumPy alone, so that no kernel is loaded.
     """
 
     wiring: Wiring
     chip: Chip
     active: Float | None = None
+    plain: bool = False
+
+    def pairs(self, core_of: Int) -> tuple[Int, Int]:
+        """Return the distinct (source, core) pairs of a partition, sorted by source, then core."""
+        if not self.plain:
+            return self.wiring.core_pairs(core_of)
+        cores = int(core_of.max(initial=0)) + 1
+        return np.divmod(np.unique(self.wiring.sources.astype(np.int64) * cores + core_of[self.wiring.rows]), cores)
+
+    def reach(self, core_of: Int) -> Int:
+        """Return, per source, the number of distinct cores that it reaches."""
+        return np.bincount(self.pairs(core_of)[0], minlength=len(self.wiring.rates)) if self.plain else self.wiring.reach(core_of)
 
     @property
     def conditions(self) -> str:
@@ -102,8 +115,8 @@ class StepModel:
     def core_times(self, core_of: Int) -> CoreTimes:
         """Return the times of every core of a partition."""
         wiring, times, cores = self.wiring, self.chip.time, int(core_of.max(initial=0)) + 1
-        sources, targets = wiring.core_pairs(core_of)
-        inside = wiring.rates[wiring.outside :] * wiring.reach(core_of)[wiring.outside :]
+        sources, targets = self.pairs(core_of)
+        inside = wiring.rates[wiring.outside :] * np.bincount(sources, minlength=len(wiring.rates))[wiring.outside :]
         received = np.bincount(targets, weights=wiring.rates[sources], minlength=cores).astype(np.float64)
         operations = np.bincount(core_of[wiring.rows], weights=wiring.rates[wiring.sources], minlength=cores) * times.synaptic_op.value
         for synapses, more in priced_apart(wiring, core_of, self.chip, times):

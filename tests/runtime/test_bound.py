@@ -72,6 +72,9 @@ def test_a_core_cut_in_two_takes_the_time_that_was_foretold(seed: int, overlap: 
     cut = halved(model, core_of, cores + 1, synaptic)
     assert (cut[core_of != worst] == core_of[core_of != worst]).all() and set(cut.tolist()) == set(range(cores + 1))
     assert after == pytest.approx(model.slowest(model.core_times(cut)))
+    plain = replace(model, plain=True)  # without kernels
+    assert all((a == b).all() for a, b in zip(plain.core_times(cut), model.core_times(cut), strict=True))
+    assert (plain.reach(cut) == model.reach(cut)).all()
 
 
 def test_one_full_core_is_to_be_shared_out() -> None:
