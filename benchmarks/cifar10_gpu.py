@@ -9,7 +9,8 @@ A call ends within --time-limit (450 s), and all calls together within --total (
 schedule in the next call. Exit code 5: there is more to do. The whole is tried on a CPU, at small width and on the first images of
 each file, by
 
-    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10-trial --trial 400 --device cpu --width 4 --time-limit 60 --total 120
+    python benchmarks/cifar10_gpu.py --data-dir DIR --out runs/cifar10-trial --trial 16 --device cpu --width 8 --epochs 3 \\
+        --batch-size 16 --speed-batches 16
 """
 
 from __future__ import annotations
