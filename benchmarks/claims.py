@@ -136,7 +136,7 @@ def verdict(differences: list[float]) -> Verdict:
 def measured(run: Run, seed: int, size: Size, dataset: Dataset, out: Path) -> Measured:
     """Train, compile and run on the test samples; read what an earlier call found."""
     options = "".join(f"-{value}" for value in run.options.values())
-    folder = out / f"{size.net}-{size.epochs}" / f"{run.method}{options}" / f"s{run.sparsity:g}" / f"seed{seed}"
+    folder = out / f"{dataset.name}-{size.net}-{size.epochs}" / f"{run.method}{options}" / f"s{run.sparsity:g}" / f"seed{seed}"
     if (folder / "claim.json").exists():
         return json.loads((folder / "claim.json").read_text())
     trained = spikeloom.fit(
@@ -216,6 +216,7 @@ def main() -> int:
     parser.add_argument("claims", nargs="*", default=[], help=f"of {', '.join(get_args(Claim))} [default: all]")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--digits", action="store_true", help="on the digits, with 60 hidden neurons, in place of MNIST")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"))
     given = parser.parse_args()
     unknown = set(given.claims) - set(get_args(Claim))
@@ -224,8 +225,10 @@ def main() -> int:
     seeds = [int(seed) for seed in given.seeds.split(",")]
     for claim in given.claims or get_args(Claim):
         size = SIZES[claim] if given.epochs is None else replace(SIZES[claim], epochs=given.epochs)
+        if given.digits and size.net == "fc":
+            size = replace(size, batch_size=32, net_options={"hidden": (60,)}, data=lambda: load_dataset("digits"))
         rows = judged(claim, size, seeds, given.out, lambda text: print(text, file=sys.stderr))
-        write_json(given.out / f"{claim}.json", rows)
+        write_json(given.out / f"{rows[0]['data']}-{size.epochs}-{claim}.json", rows)
         print(f"\n## {claim}, {size.net} on {rows[0]['data']}, {size.epochs} epochs, {len(seeds)} seeds\n")
         print(markdown(rows))
     return 0
