@@ -140,11 +140,14 @@ def read_module(module: Any, given: Given, data: Data | None) -> Source:
         SpikeloomError: any error that `formats.torch.read_module` raises.
     """
     from ..formats import torch
+    from ..formats.torch.module import noted_scale
 
     fed = None if data is None else data.load(Known(given.timesteps, given.events or None, None))
     timesteps = given.timesteps or (None if fed is None else fed.timesteps)
     if timesteps is None:
         raise UsageError("A module does not say how many time steps a sample has. Say timesteps= (-T).")
+    if given.events or (fed is not None and fed.temporal):  # other samples are 0..1 by default, whatever their levels
+        given = replace(given, scale=given.scale or noted_scale(module))
     if given.sample is not None:
         made = torch.read_module(
             module, sample=given.sample, timesteps=timesteps, events=given.events, levels=given.levels, scale=given.scale

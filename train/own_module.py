@@ -21,7 +21,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from ..data.dataset import OWN, Dataset
 from ..errors import DoesNotFitError, MismatchError, NetworkError, SpikeloomError, UsageError
 from ..formats.torch.build import Neurons
-from ..formats.torch.module import proven_on
+from ..formats.torch.module import note_scale, proven_on
 from ..formats.torch.run import Call
 from ..formats.torch.states import copied, reset_states, widened
 from ..network.model import Network
@@ -126,6 +126,7 @@ def own_module(module: nn.Module, dataset: Dataset, timesteps: int, options: Opt
     sizes = {p.name: p.size for p in network.spiking}
     reading = Reading(tuple(found.shape), found.call, drawn.factor, network.votes, network.classes, sizes)
     made = OwnModule(module, reading, dataset, timesteps, options, found.neurons)
+    note_scale(module, 1.0 / dataset.levels)
     if weight_bits is not None:
         made.check_integers(dataset, weight_bits)
     return made

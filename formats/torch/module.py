@@ -17,7 +17,9 @@ from .build import Drawn, build
 from .groups import split
 from .run import Recorded, record
 
-__all__ = ["input_of", "proven", "proven_on", "read_module", "shapes_of"]
+__all__ = ["input_of", "note_scale", "noted_scale", "proven", "proven_on", "read_module", "shapes_of"]
+
+SCALE = "_spikeloom_scale"
 
 MAX_STEPS = 4096
 MAX_LEVELS = 255
@@ -78,6 +80,17 @@ def proven(
     check.same_output(drawn, apart.recordings, found.returned)
     said = check.reading(check.rounding(drawn.network, apart.recordings, samples))
     return replace(drawn, network=replace(drawn.network, provenance={"framework": _frameworks(found)}, reading=said), found=found)
+
+
+def note_scale(module: torch.nn.Module, scale: float) -> None:
+    """Note on a module the value of one level that it was trained with, so that it is compiled with the same; copies keep it."""
+    setattr(module, SCALE, scale)
+
+
+def noted_scale(module: torch.nn.Module) -> float | None:
+    """Return the value of one level that a module was trained with, if that was noted."""
+    found = getattr(module, SCALE, None)
+    return found if isinstance(found, float) else None
 
 
 def shapes_of(shape: tuple[int, ...]) -> list[tuple[int, ...]]:

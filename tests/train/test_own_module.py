@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 import warnings
@@ -14,6 +15,7 @@ import pytest
 import spikeloom
 import torch
 from safetensors.torch import load_file
+from spikeloom.compile.compiler import Compilation
 from spikeloom.data import as_dataset
 from spikeloom.data.dataset import Dataset
 from spikeloom.errors import DataError, MismatchError, NetworkError, PausedError, SpikeloomError, SpikeloomWarning, UsageError
@@ -133,6 +135,26 @@ def test_however_it_is_called(module: Any, steps: bool, temporal: bool, tmp_path
     assert network.stages == run.stages and network.timesteps == T and network.votes == (2 if isinstance(made, Voting) else 1)
     spikes = reference.simulate_float(network, data.test.values)[network.populations[-1].name]
     assert (reference.decide(spikes, network.votes) == wanted).mean() > 0.95  # weights rounded to float32
+
+
+@pytest.mark.parametrize("given", ["sample", "data"])
+def test_a_module_trained_on_counts_is_compiled_with_their_scale(given: str, tmp_path: Path) -> None:
+    """Training divides counts by the levels. Compiled as if a count had the value 1, the module would get up to 5 times its input."""
+    values, labels = np.random.default_rng(0).integers(0, 6, (60, T, 8)), np.arange(60) % 3
+    made = chain()
+    data = as_dataset((values, labels), test_fraction=0.3, levels=5, temporal=True)
+    fit(made, data, out=tmp_path / "run", **RECIPE)
+    kept = copy.deepcopy(made).eval()
+
+    def entry(reader: dict[str, float], counts: Any) -> Any:
+        fed: dict[str, Any] = {"data": data}
+        if given == "sample":
+            fed = {"sample": torch.tensor(counts.swapaxes(0, 1)).float(), "timesteps": T, "events": True}
+        return Compilation(kept, reader=reader, **fed).run_passes(stop_after="record").network.input
+
+    trained = entry({"levels": 5}, values[:8] / 5)
+    assert trained.scale == pytest.approx(0.2) and trained.levels == 5
+    assert entry({"levels": 5, "scale": 1.0}, values[:8]).scale == 1.0
 
 
 def test_what_was_trained_compiles_and_runs(tmp_path: Path) -> None:
