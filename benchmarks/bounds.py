@@ -12,8 +12,8 @@ from collections.abc import Callable
 import mapping
 import numpy as np
 from spikeloom.compile.compiler import Compilation
-from spikeloom.compile.mapping.least import cheap, least
-from spikeloom.compile.mapping.load import Wiring
+from spikeloom.compile.mapping.bounds.least import cheap, least
+from spikeloom.compile.mapping.loads.load import Wiring
 from spikeloom.hwmodels import chip as chips
 from spikeloom.train import untrained
 

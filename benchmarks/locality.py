@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spikeloom.compile import compile_network
 from spikeloom.compile.mapping.api import Effort
-from spikeloom.compile.mapping.load import Wiring, core_loads
+from spikeloom.compile.mapping.loads.load import Wiring, core_loads
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.errors import DoesNotFitError
 from spikeloom.hwmodels import chip as chips

@@ -28,7 +28,7 @@ from spikeloom.compile.deployed import DeployedNetwork
 from spikeloom.compile.mapping.api import OBJECTIVES, Effort, Partition
 from spikeloom.compile.mapping.build import placed_mapping
 from spikeloom.compile.mapping.fill import fill
-from spikeloom.compile.mapping.load import RESOURCES, core_loads, limits
+from spikeloom.compile.mapping.loads.load import RESOURCES, core_loads, limits
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.data import load_dataset
 from spikeloom.network import InputSpec, IntegerLIF, Network, Population, Projection, Synapses

@@ -24,10 +24,10 @@ from random_layers import RandomLayer, Room, least_messages
 from spikeloom.compile import CompileOptions, pipeline
 from spikeloom.compile.chain import loihi
 from spikeloom.compile.compiler import read_source
-from spikeloom.compile.mapping import bounds
 from spikeloom.compile.mapping.api import Effort
+from spikeloom.compile.mapping.bounds import counted as bounds
 from spikeloom.compile.mapping.fill import fill
-from spikeloom.compile.mapping.load import RESOURCES, Layer, Wiring, core_loads, format_words, limits
+from spikeloom.compile.mapping.loads.load import RESOURCES, Layer, Wiring, core_loads, format_words, limits
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.hwmodels import chip as chips

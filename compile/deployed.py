@@ -35,7 +35,7 @@ from ..network.neurons import is_integer
 from .crossbar.artefact import Crossbars, restore
 from .crossbar.route import routed
 from .mapping.build import RESOURCES, Mapping
-from .mapping.load import Wiring
+from .mapping.loads.load import Wiring
 from .mapping.place import traffic
 from .mapping.system import entries, joint_places
 from .passes.balance import check_balance

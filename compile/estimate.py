@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..hwmodels.chip import Chip, Quantity
 from ..network.model import Network, Population
-from .mapping.bounds import bits_of_synapse, capacity
-from .mapping.least import SYNAPSES, Least, least
-from .mapping.load import Wiring, format_words
+from .mapping.bounds.counted import bits_of_synapse, capacity
+from .mapping.bounds.least import SYNAPSES, Least, least
+from .mapping.loads.load import Wiring, format_words
 
 __all__ = ["Estimate", "estimate"]
 
@@ -76,8 +76,8 @@ def estimate(network: Network, chip: Chip, rates: dict[str, Float] | float) -> E
     """Estimate an integer network on a chip.
 
     Cores:  max of neurons / capacity, the words of all lists / limit, and sum over sources of ceil(fan-out / capacity) / limit of axons,
-    or if that is more than one and synapses are at most `SYNAPSES`, the bounds of `mapping.least`;  SOPs:  T sum over synapses of the
-    source's rate.
+    or if that is more than one and synapses are at most `SYNAPSES`, the bounds of `mapping.bounds.least`;
+    SOPs:  T sum over synapses of the source's rate.
 
     Args:
         network: after the passes, e.g. `Compilation(source).run_passes().network`.

@@ -18,7 +18,7 @@ from .api import Calibration
 from .compiler import Compilation, RunFolder
 from .estimate import Estimate
 from .estimate import estimate as on_paper
-from .mapping.least import SYNAPSES
+from .mapping.bounds.least import SYNAPSES
 from .modules import Batch, Graph, Module
 
 __all__ = ["estimate", "estimated"]

@@ -1,8 +1,8 @@
 """What a step waits for: the work of every core, what binds, and which one change of the mapping would shorten it most.
 
 Binding is the largest of four parts of the step as it was timed: memory (synaptic operations), compute (updates, spikes), traffic
-(messages, links, routes, waiting) and the barrier. Changes are judged by `compile.mapping.step_model` at the rates of the run, which are
-mean loads: the two times of a change compare with each other.
+(messages, links, routes, waiting) and the barrier. Changes are judged by `compile.mapping.objectives.step_model` at the rates of the
+run, which are mean loads: the two times of a change compare with each other.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.halve import halved, without_slowest
-from ..compile.mapping.load import holds
+from ..compile.mapping.loads.load import holds
+from ..compile.mapping.objectives.halve import halved, without_slowest
+from ..compile.mapping.objectives.step_model import StepModel, StepTime
 from ..compile.mapping.place import Placement
-from ..compile.mapping.step_model import StepModel, StepTime
 from ..hwmodels.chip import Chip
 from ..report.step_bound import Binds, StepBound, StepChange, StepOfCore
 from .counts import Counts

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..compile.crossbar.artefact import Crossbars
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.formats import dense_synapses, shared_synapses
+from ..compile.mapping.loads.formats import dense_synapses, shared_synapses
 from ..compile.mapping.place import traffic
 from ..compile.mapping.system import Links, Traffic, hop_parts, link_loads
 from ..report.sizes import TrafficTable

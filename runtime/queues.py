@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compile.deployed import DeployedNetwork
-from ..compile.mapping.one_core import local_numbers
+from ..compile.mapping.loads.one_core import local_numbers
 from ..compile.mapping.system import hop_parts
 from ..hwmodels.chip import Chip
 from .step_loads import Loads, places_of

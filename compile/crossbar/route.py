@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mapping.load import Wiring
+from ..mapping.loads.load import Wiring
 from .artefact import Crossbars
 
 Int = NDArray[np.int64]

@@ -18,8 +18,8 @@ from ..deployed import DeployedNetwork
 from ..loading import load
 from ..mapping.build import RESOURCES
 from ..mapping.given import said_cores
-from ..mapping.load import RESOURCES as ALL
-from ..mapping.load import core_loads
+from ..mapping.loads.load import RESOURCES as ALL
+from ..mapping.loads.load import core_loads
 from .neuron import neuron_view
 from .views import Core, Layer, LayerOnCore, Link, Neuron
 

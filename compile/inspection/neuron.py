@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ...network.model import Population
 from ..deployed import DeployedNetwork
-from ..mapping.load import RESOURCES, core_loads, layouts
-from ..mapping.one_core import bits_by_format
+from ..mapping.loads.load import RESOURCES, core_loads, layouts
+from ..mapping.loads.one_core import bits_by_format
 from ..mapping.system import hop_parts
 from .views import Connection, EnergyPart, Feed, Neuron, Receipt
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ...network.model import Network
-from . import load
 from .api import Effort, Objective, Partition, check_objective
+from .bounds.least import SYNAPSES, Least, cheap, least
 from .given import Given, Settled
-from .least import SYNAPSES, Least, cheap, least
-from .load import Wiring, core_loads
+from .loads import load
+from .loads.load import Wiring, core_loads
 from .partition import partition
 from .pinned import partition_given
 from .place import Placement, place, traffic
@@ -110,10 +110,10 @@ def build(
 def _searched(objective: Objective) -> Callable[[Wiring, Chip, Partition, Effort, int, Progress], tuple[Partition, Placement]]:
     """Return the search for an objective."""
     if objective == "latency":
-        from .latency import shortest  # numba takes a while to import
+        from .objectives.latency import shortest  # numba takes a while to import
 
         return shortest
-    from .frugal import least_energy
+    from .objectives.frugal import least_energy
 
     return least_energy
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...hwmodels.chip import Chip
 from ...jit import jit
-from . import kernels, shared_lists
-from .load import Wiring, layouts, least_words, limits
+from .loads import kernels, shared_lists
+from .loads.load import Wiring, layouts, least_words, limits
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

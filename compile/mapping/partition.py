@@ -10,8 +10,8 @@ import numpy as np
 
 from ...hwmodels.chip import Chip
 from .api import Effort, Partition, check_effort
-from .bounds import cores_bound
-from .load import Wiring, holds
+from .bounds.counted import cores_bound
+from .loads.load import Wiring, holds
 from .progress import Progress, quiet
 from .refusals import too_many
 

@@ -13,7 +13,7 @@ from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from .api import Effort, Partition
 from .given import LEFT, Settled, said_cores
-from .load import RESOURCES, Wiring, core_loads, limits
+from .loads.load import RESOURCES, Wiring, core_loads, limits
 from .partition import partition
 from .progress import Progress, quiet
 from .refusals import too_large, too_many

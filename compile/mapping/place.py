@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
 from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from .api import Effort, check_effort
-from .load import Wiring
+from .loads.load import Wiring
 from .system import Traffic, entries, price_coordinates, slot_positions, slots_in_use
 
 if TYPE_CHECKING:

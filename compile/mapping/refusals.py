@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
-from .load import RESOURCES, Layer, Wiring, core_loads, limits
+from .loads.load import RESOURCES, Layer, Wiring, core_loads, limits
 
 __all__ = ["other_chip", "too_large", "too_many"]
 

@@ -16,13 +16,13 @@ from ...errors import DoesNotFitError
 from ...hwmodels.chip import Chip
 from . import strategies
 from .api import EFFORTS, Effort, Partition
-from .bounds import cores_bound, messages_bound
+from .bounds.counted import cores_bound, messages_bound
 from .fill import fill
-from .load import RESOURCES, Wiring, core_loads, holds
+from .loads.load import RESOURCES, Wiring, core_loads, holds
 from .progress import Progress, within
-from .refine import Schedule, descend, refine, shrink, sweeps, work_of
+from .refinement.refine import Schedule, descend, refine, shrink, sweeps, work_of
+from .refinement.settle import settle
 from .refusals import other_chip, too_large, too_many
-from .settle import settle
 from .strategies.api import Proposal
 
 __all__ = ["search"]

@@ -18,7 +18,7 @@ from ..crossbar.route import routed
 from ..crossbar.weights import check_mode
 from ..mapping.api import Effort, Partition
 from ..mapping.build import placed_mapping
-from ..mapping.load import Wiring
+from ..mapping.loads.load import Wiring
 from ..mapping.progress import Progress
 from .api import Mapped
 

@@ -12,8 +12,8 @@ from ...errors import DoesNotFitError, UsageError
 from ...hwmodels.chip import Chip, SynapseFormat
 from ...network.model import Network, Population
 from ..deployed import DeployedNetwork
-from ..mapping.load import LAYOUTS, kinds_of, layouts
-from ..mapping.one_core import bits_by_format, local_numbers
+from ..mapping.loads.load import LAYOUTS, kinds_of, layouts
+from ..mapping.loads.one_core import bits_by_format, local_numbers
 from .layout import CoreWords, EntryFormat, Int, Sender, SynapseTable, SynapseWords, Words
 
 __all__ = ["encode_words", "synapses_of"]

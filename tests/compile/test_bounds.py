@@ -12,9 +12,9 @@ from budget import examples
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from spikeloom.compile.estimate import estimate
-from spikeloom.compile.mapping import bounds
-from spikeloom.compile.mapping.least import least
-from spikeloom.compile.mapping.load import Wiring, core_loads
+from spikeloom.compile.mapping.bounds import counted as bounds
+from spikeloom.compile.mapping.bounds.least import least
+from spikeloom.compile.mapping.loads.load import Wiring, core_loads
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip, SynapseFormat
 from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses

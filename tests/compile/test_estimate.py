@@ -17,8 +17,8 @@ from netgen import Labelled, conv_network, float_network, samples, seeds
 from spikeloom.compile import compile_network
 from spikeloom.compile.compiler import Compilation
 from spikeloom.compile.estimate import estimate
-from spikeloom.compile.mapping.least import least
-from spikeloom.compile.mapping.load import Wiring
+from spikeloom.compile.mapping.bounds.least import least
+from spikeloom.compile.mapping.loads.load import Wiring
 from spikeloom.compile.paper import estimated
 from spikeloom.errors import NetworkError, UsageError
 from spikeloom.formats.onnx import write

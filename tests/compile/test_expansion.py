@@ -13,12 +13,14 @@ from budget import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import seeds
-from spikeloom.compile.mapping import bounds, build, loaded, overlap, spectrum
-from spikeloom.compile.mapping import least as module
+from spikeloom.compile.mapping import build
 from spikeloom.compile.mapping.api import Partition
-from spikeloom.compile.mapping.expansion import blocks, largest
-from spikeloom.compile.mapping.least import Least, cheap, least
-from spikeloom.compile.mapping.load import Layer, Wiring, core_loads
+from spikeloom.compile.mapping.bounds import counted as bounds
+from spikeloom.compile.mapping.bounds import least as module
+from spikeloom.compile.mapping.bounds import loaded, overlap, spectrum
+from spikeloom.compile.mapping.bounds.expansion import blocks, largest
+from spikeloom.compile.mapping.bounds.least import Least, cheap, least
+from spikeloom.compile.mapping.loads.load import Layer, Wiring, core_loads
 from spikeloom.compile.mapping.progress import quiet
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip

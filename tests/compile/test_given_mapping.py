@@ -17,7 +17,7 @@ from spikeloom.compile import DeployedNetwork, compile_network, load, save_mappi
 from spikeloom.compile.files.mapping import given_of
 from spikeloom.compile.mapping.build import Mapping, build
 from spikeloom.compile.mapping.given import Given, cores_of_text, said_cores
-from spikeloom.compile.mapping.load import Wiring, core_loads, limits
+from spikeloom.compile.mapping.loads.load import Wiring, core_loads, limits
 from spikeloom.errors import DoesNotFitError, FormatError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip

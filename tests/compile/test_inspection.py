@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from netgen import graph_network, integer_conv_network, integer_network, seeds
 from spikeloom.compile import DeployedNetwork, encode_words, inspect, load
 from spikeloom.compile.mapping.build import build
-from spikeloom.compile.mapping.load import core_loads
+from spikeloom.compile.mapping.loads.load import core_loads
 from spikeloom.errors import UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.network.model import Network

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from spikeloom.compile.mapping.fill import fill
-from spikeloom.compile.mapping.load import Layer, Wiring
+from spikeloom.compile.mapping.loads.load import Layer, Wiring
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.compile.mapping.strategies import _spectral, layers, locality, tiles
 from spikeloom.compile.mapping.strategies._spectral import Graph

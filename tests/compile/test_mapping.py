@@ -16,14 +16,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import densities, integer_network, seeds, sparse_integers
 from spikeloom import registry
-from spikeloom.compile.mapping import bounds, kernels, load, refine_kernels, strategies
+from spikeloom.compile.mapping import strategies
 from spikeloom.compile.mapping.api import EFFORTS, Effort
+from spikeloom.compile.mapping.bounds import counted as bounds
 from spikeloom.compile.mapping.build import build
 from spikeloom.compile.mapping.fill import fill
-from spikeloom.compile.mapping.load import Wiring, core_loads, limits
+from spikeloom.compile.mapping.loads import kernels, load
+from spikeloom.compile.mapping.loads.load import Wiring, core_loads, limits
 from spikeloom.compile.mapping.partition import partition
-from spikeloom.compile.mapping.refine import GUMBELS, Schedule, new_state, refine, shrink
-from spikeloom.compile.mapping.settle import settle
+from spikeloom.compile.mapping.refinement import refine_kernels
+from spikeloom.compile.mapping.refinement.refine import GUMBELS, Schedule, new_state, refine, shrink
+from spikeloom.compile.mapping.refinement.settle import settle
 from spikeloom.compile.mapping.strategies import hypergraph, layers
 from spikeloom.errors import DoesNotFitError, UsageError
 from spikeloom.hwmodels import chip as chips
@@ -441,7 +444,7 @@ def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neur
 
 def test_an_axon_that_is_not_free_is_not_taken() -> None:
     """One output axon each for two neurons, where one core has none left and the other just one."""
-    from spikeloom.compile.mapping.settle import _place  # pyright: ignore[reportPrivateUsage]
+    from spikeloom.compile.mapping.refinement.settle import _place  # pyright: ignore[reportPrivateUsage]
 
     most, found = np.array([4, 3]), np.full(2, -1)
     load = np.array([[1, 3], [1, 2]])

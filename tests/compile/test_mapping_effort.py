@@ -13,9 +13,10 @@ from netgen import float_network
 from spikeloom.cli import progress as bars
 from spikeloom.compile import compile_network
 from spikeloom.compile.mapping import partition as partition_of
-from spikeloom.compile.mapping import refine_kernels, search
-from spikeloom.compile.mapping.load import Wiring
+from spikeloom.compile.mapping import search
+from spikeloom.compile.mapping.loads.load import Wiring
 from spikeloom.compile.mapping.partition import partition
+from spikeloom.compile.mapping.refinement import refine_kernels
 from spikeloom.compile.mapping.strategies import hypergraph
 from spikeloom.hwmodels import chip as chips
 from spikeloom.network.model import IntegerLIF, Network, Population, Projection, Synapses

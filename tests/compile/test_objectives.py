@@ -20,14 +20,14 @@ from netgen import graph_network, integer_network, seeds
 from spikeloom.cli import main
 from spikeloom.compile import compile_network, load
 from spikeloom.compile.deployed import DeployedNetwork
-from spikeloom.compile.mapping import balance, balance_kernels, latency
 from spikeloom.compile.mapping.api import OBJECTIVES, Partition
 from spikeloom.compile.mapping.build import build
-from spikeloom.compile.mapping.load import Wiring, holds
+from spikeloom.compile.mapping.loads.load import Wiring, holds
+from spikeloom.compile.mapping.objectives import balance, balance_kernels, latency
+from spikeloom.compile.mapping.objectives.step_model import StepModel
 from spikeloom.compile.mapping.place import place, places_tried, traffic
 from spikeloom.compile.mapping.progress import quiet
-from spikeloom.compile.mapping.refine import new_state
-from spikeloom.compile.mapping.step_model import StepModel
+from spikeloom.compile.mapping.refinement.refine import new_state
 from spikeloom.errors import UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip

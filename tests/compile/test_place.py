@@ -19,7 +19,7 @@ from spikeloom.compile.deployed import DeployedNetwork, load
 from spikeloom.compile.mapping import place as placing
 from spikeloom.compile.mapping import system
 from spikeloom.compile.mapping.anneal import Problem, anneal, cost
-from spikeloom.compile.mapping.load import Layer, Wiring
+from spikeloom.compile.mapping.loads.load import Layer, Wiring
 from spikeloom.errors import DoesNotFitError, FormatError, NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip

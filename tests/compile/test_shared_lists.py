@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from netgen import graph_network, integer_conv_network, integer_network, seeds
 from numpy.typing import NDArray
 from spikeloom.compile import compile_network, decode_words, encode_words, inspect, load, load_words, save_words, synapses_of
-from spikeloom.compile.mapping import bounds, kernels, shared_lists
+from spikeloom.compile.mapping.bounds import counted as bounds
 from spikeloom.compile.mapping.build import build
-from spikeloom.compile.mapping.load import Wiring, core_loads, layouts, limits
+from spikeloom.compile.mapping.loads import kernels, shared_lists
+from spikeloom.compile.mapping.loads.load import Wiring, core_loads, layouts, limits
 from spikeloom.compile.mapping.partition import partition
 from spikeloom.errors import DoesNotFitError
 from spikeloom.hwmodels import chip as chips

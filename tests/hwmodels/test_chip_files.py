@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netgen import Labelled, conv_network, float_network, integer_network, samples, seeds
 from spikeloom.compile import compile_network
-from spikeloom.compile.mapping.load import core_loads
+from spikeloom.compile.mapping.loads.load import core_loads
 from spikeloom.compile.pipeline import Calibration
 from spikeloom.errors import FormatError, NetworkError
 from spikeloom.hwmodels import chip as chips

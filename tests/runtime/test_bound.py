@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from netgen import samples, seeds
 from spikeloom.compile import compile_network
-from spikeloom.compile.mapping.halve import halved, without_slowest
-from spikeloom.compile.mapping.load import Wiring
-from spikeloom.compile.mapping.step_model import StepModel
+from spikeloom.compile.mapping.loads.load import Wiring
+from spikeloom.compile.mapping.objectives.halve import halved, without_slowest
+from spikeloom.compile.mapping.objectives.step_model import StepModel
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
 from spikeloom.network.model import InputSpec, IntegerLIF, Network, Population, Projection, Synapses

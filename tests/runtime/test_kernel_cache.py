@@ -164,7 +164,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     before = digests(tmp_path)
     assert len(before) > 80 and before == digests(tmp_path)
     for edited, old, new in (
-        ("compile/mapping/kernels.py", "\nSPARSE, RUNLENGTH = 0, 1", "\nSPARSE, RUNLENGTH = 1, 0"),
+        ("compile/mapping/loads/kernels.py", "\nSPARSE, RUNLENGTH = 0, 1", "\nSPARSE, RUNLENGTH = 1, 0"),
         ("runtime/native/kernels/vectors/llvm.py", "value.align = 1", "value.align = 2"),
         ("train/kernels.py", "BLOCK = 1024", "BLOCK = 512"),
     ):
@@ -174,7 +174,7 @@ def test_every_kernel_of_ours_depends_on_what_it_calls(tmp_path: Path) -> None:
     after = digests(tmp_path)
     changed = {name.removeprefix("spikeloom.") for name, digest in before.items() if after[name] != digest}
     reached = {
-        "compile.mapping.kernels.set_load",
+        "compile.mapping.loads.kernels.set_load",
         "runtime.native.kernels.tiles.gather_tiles",
         "runtime.native.kernels.sums.sum_rows",
         "train.kernels.lif_forward",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..load import Layer, Wiring
+from ..loads.load import Layer, Wiring
 
 Int = NDArray[np.int64]
 

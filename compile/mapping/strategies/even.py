@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ....hwmodels.chip import Chip
 from ..fill import fill
-from ..load import Wiring
+from ..loads.load import Wiring
 from .api import Int, Proposal
 
 EFFORT = "default"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ....hwmodels.chip import Chip
 from ..fill import fill
-from ..load import Wiring
+from ..loads.load import Wiring
 from .api import Proposal, backwards
 
 EFFORT = "default"

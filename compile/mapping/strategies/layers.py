@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....hwmodels.chip import Chip
-from ..load import Wiring
+from ..loads.load import Wiring
 from .api import Proposal, backwards
 
 EFFORT = "fast"

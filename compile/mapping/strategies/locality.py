@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....hwmodels.chip import Chip
-from ..load import Layer, Wiring, least_words
+from ..loads.load import Layer, Wiring, least_words
 from . import _spectral
 from ._spectral import Graph
 from .api import Proposal, backwards

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....hwmodels.chip import Chip
-from .. import kernels
 from ..fill import fill
-from ..load import Layer, Wiring
+from ..loads import kernels
+from ..loads.load import Layer, Wiring
 from .api import Proposal, backwards
 
 EFFORT = "fast"

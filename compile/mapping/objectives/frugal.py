@@ -11,16 +11,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
+from ....hwmodels.chip import Chip
+from ..api import Effort, Partition
+from ..loads.load import Wiring, holds
+from ..place import Placement, place, traffic
+from ..progress import Progress
+from ..refinement.pairs import build_pairs
+from ..refinement.refine import new_state, set_word_limits
+from ..system import joint_places, price_coordinates
 from . import energy_kernels
-from .api import Effort, Partition
-from .load import Wiring, holds
-from .pairs import build_pairs
-from .place import Placement, place, traffic
-from .progress import Progress
-from .refine import new_state, set_word_limits
 from .step_model import StepModel
-from .system import joint_places, price_coordinates
 
 __all__ = ["least_energy"]
 

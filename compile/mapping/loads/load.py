@@ -17,8 +17,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip, SynapseFormat
-from ...network.model import Network, Population, Projection, row_pointers
+from ....hwmodels.chip import Chip, SynapseFormat
+from ....network.model import Network, Population, Projection, row_pointers
 from . import one_core
 
 if TYPE_CHECKING:

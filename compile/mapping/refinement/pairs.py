@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_inner
+from ....jit import jit, jit_inner
 
 __all__ = [
     "INPUTS",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from .load import Wiring, format_words
+from ....hwmodels.chip import Chip
+from ..loads.load import Wiring, format_words
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from .bounds import ListBits
+from ....hwmodels.chip import Chip
+from .counted import ListBits
 from .expansion import Measure
 from .loaded import Loaded
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_inline, jit_inner
+from ....jit import jit, jit_inline, jit_inner
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

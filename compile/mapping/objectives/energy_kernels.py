@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_inner
-from .pairs import NEURONS, NONE, ONE, ZERO, State, at, draw, fits, move, repeats
+from ....jit import jit, jit_inner
+from ..refinement.pairs import NEURONS, NONE, ONE, ZERO, State, at, draw, fits, move, repeats
 
 __all__ = ["cheapen"]
 

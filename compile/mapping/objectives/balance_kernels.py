@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_inner
-from .pairs import INPUTS, NEURONS, NONE, ONE, ZERO, State, at, draw, fits, move, repeats
+from ....jit import jit, jit_inner
+from ..refinement.pairs import INPUTS, NEURONS, NONE, ONE, ZERO, State, at, draw, fits, move, repeats
 
 __all__ = ["PORT", "RECEIVE", "SEND", "Times", "build_busy", "relieve"]
 

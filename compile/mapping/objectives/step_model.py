@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from .formats import priced_apart
-from .load import Wiring
-from .place import Placement, traffic
-from .system import chip_positions, entries, hop_parts, hops_of_all, joint_places, link_loads
+from ....hwmodels.chip import Chip
+from ..loads.formats import priced_apart
+from ..loads.load import Wiring
+from ..place import Placement, traffic
+from ..system import chip_positions, entries, hop_parts, hops_of_all, joint_places, link_loads
 
 __all__ = ["CoreTimes", "StepModel", "StepTime"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from ...hwmodels.prices import EnergyModel, TimeModel
+from ....hwmodels.chip import Chip
+from ....hwmodels.prices import EnergyModel, TimeModel
 from .load import LAYOUTS, Wiring, layouts
 from .one_core import bits_by_format, local_numbers
 

@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import registry
-from ...hwmodels.chip import Chip
-from . import strategies
-from .api import Effort, Partition
+from .... import registry
+from ....hwmodels.chip import Chip
+from .. import strategies
+from ..api import Effort, Partition
+from ..fill import fill
+from ..loads.load import RESOURCES, Wiring, core_loads, holds
+from ..place import Placement, place, places_tried, traffic
+from ..progress import Progress, within
+from ..strategies.api import Proposal
 from .balance import balanced
-from .fill import fill
 from .halve import halved
-from .load import RESOURCES, Wiring, core_loads, holds
-from .place import Placement, place, places_tried, traffic
-from .progress import Progress, within
 from .step_model import StepModel
-from .strategies.api import Proposal
 
 __all__ = ["shortest"]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_inline, jit_inner
+from ....jit import jit, jit_inline, jit_inner
 from . import kernels
 from .one_core import local_numbers
 

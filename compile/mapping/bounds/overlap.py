@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit
-from .load import Wiring
+from ....jit import jit
+from ..loads.load import Wiring
 
 __all__ = ["WORK", "shared_before"]
 

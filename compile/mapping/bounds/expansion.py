@@ -29,7 +29,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .load import Wiring
+from ..loads.load import Wiring
 from .spectrum import upper_squares
 
 __all__ = ["Block", "Cap", "Measure", "blocks", "largest"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .load import Wiring
+from ..loads.load import Wiring
 from .step_model import StepModel
 
 __all__ = ["halved", "without_slowest"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from ...jit import jit
-from .load import RESOURCES, Wiring, core_loads, limits
+from ....hwmodels.chip import Chip
+from ....jit import jit
+from ..loads.load import RESOURCES, Wiring, core_loads, limits
 
 Int = NDArray[np.int64]
 NEURONS, OUTPUTS = RESOURCES.index("neurons"), RESOURCES.index("output_axons")

@@ -1,4 +1,4 @@
-"""The lower bounds that a mapping is printed beside: those of `bounds`, which need no synapse, and those of `expansion`, which are tighter.
+"""The lower bounds that a mapping is printed beside: those of `counted`, which need no synapse, and the tighter ones of `expansion`.
 
 No core holds more of a block than fits its synapse words together with the lists that so many neurons must at least have, and its input
 axons: lists and axons are the sources that it hears. That is a full core, and from it follow messages, then lists, words and axons of all
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from .bounds import arriving_bound, cores_bound, list_bits, reach_bound
+from ....hwmodels.chip import Chip
+from ..loads.load import Wiring
+from .counted import arriving_bound, cores_bound, list_bits, reach_bound
 from .expansion import blocks
-from .load import Wiring
 from .loaded import SLACK, Loaded
 from .output_axons import gained
 

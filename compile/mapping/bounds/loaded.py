@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
-from .bounds import ListBits, bits_of_synapse
+from ....hwmodels.chip import Chip
+from ..loads.load import Wiring
+from .counted import ListBits, bits_of_synapse
 from .expansion import Block, Cap, Measure, largest
-from .load import Wiring
 
 __all__ = ["SLACK", "Loaded"]
 

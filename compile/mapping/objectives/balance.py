@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..refinement.pairs import State, build_pairs
+from ..refinement.refine import GUMBELS, new_state, set_word_limits
 from . import balance_kernels
 from .balance_kernels import PORT, RECEIVE, SEND, Times
-from .pairs import State, build_pairs
-from .refine import GUMBELS, new_state, set_word_limits
 from .step_model import StepModel
 
 __all__ = ["balanced", "new_times", "step_of"]

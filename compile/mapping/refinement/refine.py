@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hwmodels.chip import Chip
+from ....hwmodels.chip import Chip
+from ..loads.load import Wiring, core_loads, least_words, limits
 from . import refine_kernels
-from .load import Wiring, core_loads, least_words, limits
 from .refine_kernels import LONGEST, NEURONS, WORDS, State
 
 Int = NDArray[np.int64]

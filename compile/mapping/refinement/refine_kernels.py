@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import jit, jit_allocating, jit_inner
+from ....jit import jit, jit_allocating, jit_inner
 from .pairs import INPUTS, LONGEST, NEURONS, NONE, OUTPUTS, WORDS, ZERO, State, at, build_pairs, draw, fits, move, repeats
 
 __all__ = [

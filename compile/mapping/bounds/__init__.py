@@ -1,0 +1,1 @@
+"""Lower bounds on cores and messages that hold for every mapping."""

@@ -1,0 +1,1 @@
+"""What the neurons of a core take of it: neurons, words of synapses as they are really encoded, axons."""

@@ -1,0 +1,1 @@
+"""Refinement of a partition: neurons move between cores while that saves messages."""
