@@ -27,6 +27,7 @@ from .step_loads import Loads
 Float = NDArray[np.float64]
 
 NANO = 1e-9
+ROUNDING = 1e-9  # share of the time that a core receives: less than this is no wait, but the order in which floats were added
 
 
 class Part(NamedTuple):
@@ -140,7 +141,7 @@ def _work(
     return (
         totals.max(axis=-1),
         [_of(p.times, slowest) * (late == p.receives) for p in parts],
-        _of(done - receiving, slowest) * late,
+        _of(np.where(done - receiving > ROUNDING * done, done - receiving, 0.0), slowest) * late,
         slowest,
     )
 
