@@ -24,6 +24,7 @@ MOST = 128
 """Cores that are drawn, the slowest ones."""
 LISTED = 5
 """Cores in the table."""
+_READ = " Line: a step without its barrier, a mean over single steps; bars: mean loads."
 _SAID = {
     "memory": "synaptic operations (memory)",
     "compute": "updates and spikes (compute)",
@@ -77,7 +78,7 @@ def sentences(found: StepBound) -> list[str]:
 def table(found: StepBound | None) -> Table:
     """Return the slowest cores with what they are busy with; in the note what binds and what would help most. Empty where not known."""
     figures = (Column(name, "per time step") for name, _ in PARTS)
-    columns = (Column("core", figure=False), Column("slowest in", "of the steps"), *figures)
+    columns = (Column("core", figure=False), Column("slowest in", "share of the steps"), *figures)
     if found is None:
         return Table("What a step waits for", columns, ())
     rows = [
@@ -89,7 +90,7 @@ def table(found: StepBound | None) -> Table:
         for core in found.cores[:LISTED]
     ]
     more = f" Listed: the {LISTED} of {count(found.of_cores)} cores that are busy the longest." if found.of_cores > LISTED else ""
-    return Table("What a step waits for", columns, tuple(rows), note=" ".join(sentences(found)) + more)
+    return Table("What a step waits for", columns, tuple(rows), note=" ".join(sentences(found)) + _READ + more)
 
 
 def chart(found: StepBound) -> Markup | None:
@@ -113,7 +114,7 @@ def chart(found: StepBound) -> Markup | None:
         svg.text(
             _LEFT,
             zero - bound * scale - 5,
-            f"a step without its barrier: {si(bound, 's')}, a mean over single steps; bars: mean loads",
+            f"a step without its barrier: {si(bound, 's')}",
             style="small strong",
         )
     )

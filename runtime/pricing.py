@@ -45,7 +45,7 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip, loads:
 
     Returns:
         `rows`: model, title, joules and seconds per sample with `energy` and `latency` by part; `left_out`: model and why;
-        `mapped_for`: the chip that the counts belong to. Models of chips that share lists are not among them where the network's does not.
+        `mapped_for`: the chip that the counts belong to.
     """
     target = targets.find(deployed.target)
     others = [chips.load(name) for name in target.chips if name != chosen.name]
@@ -55,6 +55,9 @@ def side_by_side(deployed: DeployedNetwork, counts: Counts, chosen: Chip, loads:
         models.insert(1, deployed.chip)
     rows: list[ModelPrices] = []
     left_out = [
+        LeftOut(model=name, why=f"its cores share equal lists of synapses, {deployed.chip.name}'s do not") for name in sorted(apart)
+    ]
+    left_out += [
         LeftOut(model=name, why=f"models of other machines than the target {deployed.target}'s")
         for name in chips.names()
         if name not in {m.name for m in models} | apart

@@ -471,7 +471,9 @@ def test_silent_neurons_need_no_cores_of_their_own() -> None:
 
 FORMS = """
 from spikeloom.cli.warm import works
-from spikeloom.compile.mapping import anneal, fill, kernels, refine_kernels, settle
+from spikeloom.compile.mapping import anneal, fill
+from spikeloom.compile.mapping.loads import kernels
+from spikeloom.compile.mapping.refinement import refine_kernels, settle
 from spikeloom.compile.mapping.strategies import _spectral
 works()[0][1]()
 for module in (anneal, fill, kernels, refine_kernels, settle, _spectral):

@@ -136,7 +136,8 @@ def test_damaged_files_are_as_good_as_none(tmp_path: Path) -> None:
 DIGESTS = """
 import sys
 from spikeloom import jit
-from spikeloom.compile.mapping import anneal, fill, refine_kernels
+from spikeloom.compile.mapping import anneal, fill
+from spikeloom.compile.mapping.refinement import refine_kernels
 from spikeloom.runtime.backends import truenorth
 from spikeloom.runtime.native import dense, lanes, recurrent
 from spikeloom.train import kernels, optimiser_kernels

@@ -203,7 +203,10 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
         ({}, "density", "uniform"), ({}, "growth", "random"), ({}, "share", 0.6), ({}, "decay", "constant"), ({}, "every", 1),
         ({}, "rewirings", 3), ({}, "start", "magnitude"),
     ],
-    "upr": [({}, "control", "open"), ({}, "penalty", 0.1), ({}, "search", 0.9), ({}, "mask_lr", 0.1), ({}, "layers", "all")],
+    "upr": [
+        ({}, "control", "open"), ({}, "penalty", 0.1), ({}, "search", 0.9), ({}, "mask_lr", 0.1), ({}, "layers", "all"),
+        ({"search": 0.3}, "moments", "keep"),
+    ],
 }  # fmt: skip
 
 

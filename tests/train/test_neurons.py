@@ -244,7 +244,7 @@ def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: 
         spikes, charged, whole, held, v, grad_v, grad_x, arrays = made
         arrays[4] **= 2
         forward(x, v, single(2), single(1), single(0), True, spikes, charged)
-        integer(total, 0.5, 0.75, 64.0, whole, held)
+        integer(total, 0.5, 0.75, 64.0, np.round(state * 64), True, whole, held)
         backward(gradient, grad_v, charged, *(single(n) for n in (1, 1, 3, 1, 0.5, 0.5, 0)), True, False, grad_x)
         update(arrays[0], sign, *arrays[1:], *(single(n) for n in (0.9, 0.99, 0.01, 0.5, 1e-8, 0.01, -0.5, 0.001)), False)
         found.append(b"".join(array.tobytes() for array in made))
