@@ -144,7 +144,9 @@ class Compilation:
         given = str(self.chip) if isinstance(self.chip, Path) else self.chip
         model = given if isinstance(given, Chip) else chips.load(given or target.chips[0])
         if isinstance(given, str) and not given.endswith(".toml") and given not in target.chips:
-            raise UsageError(f"The target {self.target} does not run on {given}. It runs on: {', '.join(target.chips)}.")
+            others = targets.of_chip(given)
+            way = f": that needs the target {others[0]}." if others else "."
+            raise UsageError(f"The target {self.target} does not run on {given}{way} It runs on: {', '.join(target.chips)}.")
         return model if self.max_chips is None else model.limited_to(self.max_chips)
 
     def _run_passes(

@@ -20,6 +20,7 @@ from .estimate import Estimate
 from .estimate import estimate as on_paper
 from .mapping.bounds.least import SYNAPSES
 from .modules import Batch, Graph, Module
+from .targets import api as targets
 
 __all__ = ["estimate", "estimated"]
 
@@ -42,6 +43,12 @@ def estimated(asked: Compilation, chip: Chip, rate: float | None, ways: str) -> 
         UsageError: neither is there; `ways`: what to give.
         SpikeloomError: see `compile_network`.
     """
+    others = targets.of_chip(chip.name)
+    if others and asked.target not in others:
+        raise UsageError(
+            f"There are no bounds for {chip.name}, whose cores are of another kind: spikeloom compile --target {others[0]} says what fits. "
+            f"An estimate is for: {', '.join(targets.find(asked.target).chips)}."
+        )
     result = asked.run_passes()
     rates = result.rates if rate is None else rate
     if rates is None:

@@ -86,6 +86,11 @@ def find(name: str) -> Target:
     return found
 
 
+def of_chip(chip: str) -> tuple[str, ...]:
+    """Return the names of the targets that run on a chip of ours, in alphabetical order; none for a chip file of a user's."""
+    return tuple(name for name in registry.names(targets) if chip in find(name).chips)
+
+
 def refuse_mode(options: CompileOptions, target: str) -> None:
     """Refuse crossbar modes for a target without crossbars.
 

@@ -204,6 +204,14 @@ def test_networks_by_name_that_are_refused(words: tuple[str, ...], said: str, sp
     assert refused.code == 2 and said in " ".join(refused.err.split())
 
 
+def test_chips_with_cores_of_another_kind_are_refused_with_their_target(spikeloom: Callable[..., Any]) -> None:
+    for chip in ("xylo", "truenorth"):
+        refused = spikeloom("estimate", "zoo:digits-gradr-10", "--chip", chip)
+        assert refused.code == 2 and f"spikeloom compile --target {chip} says what fits" in refused.err
+        refused = spikeloom("compile", "zoo:digits-gradr-10", "--chip", chip)
+        assert refused.code == 2 and f"The target lava does not run on {chip}: that needs the target {chip}." in refused.err
+
+
 def test_a_module_is_estimated_like_the_network_read_from_it() -> None:
     import torch
     from spikingjelly.activation_based import neuron
