@@ -99,6 +99,12 @@ class Flat:
         """Count the weights that are not zero."""
         return int(torch.stack([torch.count_nonzero(layer.values()) for layer in self.layers]).sum())
 
+    def positive_by_layer(self, values: Tensor) -> list[int]:
+        """Count each layer's `values` (M,) above 0: one wait for the device."""
+        if devices.uses_numpy(values):
+            return [count_positive(values[layer.part]) for layer in self.layers]
+        return torch.stack([torch.count_nonzero(values[layer.part] > 0) for layer in self.layers]).tolist()
+
     def synapses(self, alive: Tensor) -> int:
         """Count the unrolled synapses of a mask (M,)."""
         return int(torch.stack([layer.synapses(alive[layer.part]) for layer in self.layers]).sum())

@@ -260,6 +260,23 @@ def test_too_few_synapses_for_the_layers(name: str) -> None:
         method_of(name, linear_network(50, 2, 7), 0.995)
 
 
+@pytest.mark.parametrize("name", ["grad-r", "stds"])
+def test_a_layer_that_died_comes_back_where_the_sparsity_is_right_already(name: str) -> None:
+    """As many others came alive meanwhile: by the number of zeros alone there is nothing to correct, and the layer would stay dead."""
+    model = linear_network(50, 40, 7)
+    method = method_of(name, model, 0.9)
+    run(method, model, STEPS)
+    wanted, first, last = method.zeros(), *method.flat
+    lost = int(torch.count_nonzero(last.values()))
+    dead = torch.nonzero(first.values() == 0).view(-1)[:lost]
+    method.theta[last.part] = -1.0 if name == "grad-r" else 0.0
+    method.theta[first.part][dead] = method.theta.abs().max()
+    method._write_weights()
+    assert method.zeros() == wanted and not last.values().any()
+    method.control(1.0)
+    assert method.zeros() == wanted and last.values().any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_in_another_memory_order(name: str) -> None:
     """channels_last weights and gradients train as row-major ones do."""

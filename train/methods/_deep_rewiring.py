@@ -9,8 +9,6 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from .. import devices
-from ..flat import count_positive
 from ..optimiser_kernels import LANGEVIN
 from ..random_numbers import NOISE, key_of, normals, signs_of
 from ..subject import Goal, Prunable
@@ -114,6 +112,4 @@ class DeepRewiring(Pruning):
 
     def active_counts(self) -> list[int]:
         """Count each layer's active synapses."""
-        if devices.uses_numpy(self.theta):
-            return [count_positive(self.theta[layer.part]) for layer in self.flat]
-        return torch.stack([torch.count_nonzero(self.theta[layer.part] > 0) for layer in self.flat]).tolist()
+        return self.flat.positive_by_layer(self.theta)

@@ -150,10 +150,11 @@ class GradR(Pruning):
     def control(self, progress: float) -> None:
         """Closed: let every theta drift until z(t) of them are at or below 0, or lift the largest of too many."""
         wanted = self.zeros_at(progress)
-        dead = self.size - count_positive(self.theta) if self.closed else wanted
-        if dead == wanted:
+        live = self.flat.positive_by_layer(self.theta) if self.closed else [self.size - wanted]
+        dead = self.size - sum(live)
+        if dead == wanted and all(live):
             return
-        if dead < wanted:
+        if dead <= wanted:  # if equal, a layer has died that is to keep its best
             self._lower(wanted)
             dead = self.size - count_positive(self.theta)
         if dead > wanted:

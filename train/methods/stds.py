@@ -155,7 +155,10 @@ class STDS(Pruning):
     def control(self, progress: float) -> None:
         """Closed: choose d so that z(t) weights are zero."""
         wanted = self.zeros_at(progress)
-        if not self.closed or self.zeros() == wanted:
+        if not self.closed:
+            return
+        live = self.flat.positive_by_layer(self.flat.values().abs())
+        if self.size - sum(live) == wanted and all(live):
             return
         scaled = self.flat.with_best_first(self.flat.scaled(self.theta.abs(), self.units))
         spines = largest(scaled, self.size - wanted)
