@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from budget import examples
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from netgen import graph_network, integer_network, seeds
 from spikeloom.cli import main
@@ -28,7 +28,7 @@ from spikeloom.compile.mapping.objectives.step_model import StepModel
 from spikeloom.compile.mapping.place import place, places_tried, traffic
 from spikeloom.compile.mapping.progress import quiet
 from spikeloom.compile.mapping.refinement.refine import new_state
-from spikeloom.errors import UsageError
+from spikeloom.errors import NetworkError, UsageError
 from spikeloom.hwmodels import chip as chips
 from spikeloom.hwmodels.chip import Chip
 from spikeloom.network.model import Network
@@ -72,7 +72,11 @@ def wiring_of(network: Network, chip: Chip, seed: int) -> Wiring:
 def test_the_model_of_a_step_is_that_of_a_run_with_mean_loads(seed: int, overlap: str, links: str, cores: int) -> None:
     """Same spikes and active updates: the same nanoseconds and picojoules, on one chip and on several."""
     network, chip = network_of(seed), fitted(4, overlap, links, cores=cores)
-    deployed = compile_network(network, chip=chip, effort="fast")
+    try:
+        deployed = compile_network(network, chip=chip, effort="fast")
+    except NetworkError as error:  # a random network of which a layer can never spike is no example
+        assume("cannot be reached" not in str(error) and "has no live synapse" not in str(error))
+        raise
     rng, steps = np.random.default_rng(seed), deployed.network.timesteps
     tally = Tally(deployed)
     tally.samples = 1
