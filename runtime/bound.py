@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..compile.deployed import DeployedNetwork
 from ..compile.mapping.loads.load import holds
 from ..compile.mapping.objectives.halve import halved, without_slowest
-from ..compile.mapping.objectives.step_model import StepModel, StepTime
+from ..compile.mapping.objectives.step_model import StepModel, StepTime, both_ways
 from ..compile.mapping.place import Placement
 from ..hwmodels.chip import Chip
 from ..report.step_bound import Binds, StepBound, StepChange, StepOfCore
@@ -78,8 +78,7 @@ def _cores(deployed: DeployedNetwork, counts: Counts, model: Chip, found: StepTi
     times = np.zeros((4, deployed.mapping.cores))
     for part in core_parts(deployed, counts, model):
         times[busy[part.name.partition(",")[0]]] += part.times
-    ways = times[0] + times[2], times[1] + times[3]
-    longest = np.maximum(*ways) if model.time.overlap == "queue" else ways[0] + ways[1]
+    longest = both_ways(model.time, times[1] + times[3], times[0] + times[2])
     order = np.lexsort((np.arange(len(longest)), -longest))[:LISTED]
     shares = np.asarray(found.slowest_cores)
     return [

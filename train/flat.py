@@ -97,7 +97,11 @@ class Flat:
 
     def count_alive(self) -> int:
         """Count the weights that are not zero."""
-        return int(torch.stack([torch.count_nonzero(layer.values()) for layer in self.layers]).sum())
+        return sum(self.alive_by_layer())
+
+    def alive_by_layer(self) -> list[int]:
+        """Count each layer's weights that are not zero: one wait for the device."""
+        return torch.stack([torch.count_nonzero(layer.values()) for layer in self.layers]).tolist()
 
     def positive_by_layer(self, values: Tensor) -> list[int]:
         """Count each layer's `values` (M,) above 0: one wait for the device."""

@@ -176,6 +176,7 @@ def _shape(constants: Constants) -> LIFShape:
 def lif(
     x: Tensor, v: Tensor, steps: int, tau: float, v_threshold: float, v_reset: float, decay_input: bool, detach_reset: bool, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `forward_through_time` does, for inputs `x` (steps or 1, ...) and potentials `v` (...)."""
     return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
 
 

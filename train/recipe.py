@@ -57,11 +57,8 @@ def own_recipe(name: str) -> OwnRecipe:
     Raises:
         UsageError: an unknown name; the message lists the nearest ones.
     """
-    if name not in own_names():
-        raise unknown_name("recipe", name, own_names())
-    path = OWN_FOLDER / f"{name}.toml"
-    settings = TrainSettings.read(read_recipe(path))
-    return OwnRecipe(name, path, settings, here_of(_toml(path).get(HERE, {}), path))
+    path, settings, document = _named(name, own_names(), OWN_FOLDER)
+    return OwnRecipe(name, path, settings, here_of(document.get(HERE, {}), path))
 
 
 def names() -> list[str]:
@@ -75,12 +72,16 @@ def published(name: str) -> Published:
     Raises:
         UsageError: an unknown name; the message lists the nearest ones.
     """
-    if name not in names():
-        raise unknown_name("recipe", name, names())
-    path = FOLDER / f"{name}.toml"
-    document = _toml(path)
-    settings = TrainSettings.read(read_recipe(path))
+    path, settings, document = _named(name, names(), FOLDER)
     return Published(name, path, settings, paper_of(document.get(PAPER, {}), path), here_of(document.get(HERE, {}), path))
+
+
+def _named(name: str, known: list[str], folder: Path) -> tuple[Path, TrainSettings, dict[str, Any]]:
+    """Return the file of a recipe in `folder`, its settings, and all that it says."""
+    if name not in known:
+        raise unknown_name("recipe", name, known)
+    path = folder / f"{name}.toml"
+    return path, TrainSettings.read(read_recipe(path)), _toml(path)
 
 
 def _found(path: Path) -> Path:

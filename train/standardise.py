@@ -58,9 +58,8 @@ class Standardise(nn.Module):
         mean, std = self.mean.double(), self.std.double()
         ratio = mean / std
         if isinstance(connection.op, nn.Linear):
-            sides = connection.pooled_shape
-            wide = [t.broadcast_to(sides).flatten() for t in (ratio, std)]
-            return weight / wide[1], -(weight @ wide[0])
+            ratio, std = _by_input(connection, ratio, std)
+            return weight / std, -(weight @ ratio)
         per_channel = [t.broadcast_to(connection.source_shape)[:, :1, :1] for t in (ratio, std)]
         thin = weight / per_channel[1]
         if not int(connection.op.padding[0]):
@@ -72,8 +71,13 @@ class Standardise(nn.Module):
         """Return `folded` of a linear connection, rounded to float32 as the exported file has it, with gradients to the weight."""
         assert isinstance(connection.op, nn.Linear)
         weight, bias = (t.float().to(connection.op.weight.dtype) for t in self.folded(connection))
-        std, ratio = ((t.broadcast_to(connection.pooled_shape).flatten()) for t in (self.std, self.mean / self.std))
+        std, ratio = _by_input(connection, self.std, self.mean / self.std)
         return cast("tuple[Tensor, Tensor]", _TakenUp.apply(connection.op.weight, weight, bias, std, ratio))
+
+
+def _by_input(connection: Connection, *numbers: Tensor) -> list[Tensor]:
+    """Return numbers per channel as one for each input of a linear connection: (inputs,) each."""
+    return [t.broadcast_to(connection.pooled_shape).flatten() for t in numbers]
 
 
 class _TakenUp(torch.autograd.Function):

@@ -157,7 +157,7 @@ class STDS(Pruning):
         wanted = self.zeros_at(progress)
         if not self.closed:
             return
-        live = self.flat.positive_by_layer(self.flat.values().abs())
+        live = self.flat.alive_by_layer()
         if self.size - sum(live) == wanted and all(live):
             return
         scaled = self.flat.with_best_first(self.flat.scaled(self.theta.abs(), self.units))

@@ -102,7 +102,7 @@ class Measure:
         start = None if smooth is None else smooth[rows][:, :count] * roots[:, None]
         return upper_squares(sp.csr_array(left @ edges @ right), count, roots, start)
 
-    def heard(self, volumes: Float) -> Float:
+    def received(self, volumes: Float) -> Float:
         """Return the least cost of a message from each source of any sets of targets of these volumes."""
         volumes, second = np.minimum(volumes, self.total), self.squares[1]
         if not self.total or second <= 0.0:
@@ -119,7 +119,7 @@ class Measure:
     def messages(self, parts: Float) -> float:
         """Return the least cost of all messages in any partition; `parts`: the volumes of its sets as `largest` bounds them."""
         squares = self.squares
-        expansion = float(self.heard(parts).sum())
+        expansion = float(self.received(parts).sum())
         single = parts[: squares.size - 1]
         spread = float(single @ squares[: single.size] + parts[single.size :].sum() * squares[-1])
         return SLACK * max(expansion, self.total**2 / spread)

@@ -1,8 +1,9 @@
 """The lower bounds that a mapping is printed beside: those of `counted`, which need no synapse, and the tighter ones of `expansion`.
 
 No core holds more of a block than fits its synapse words together with the lists that so many neurons must at least have, and its input
-axons: lists and axons are the sources that it hears. That is a full core, and from it follow messages, then lists, words and axons of all
-cores. Cores may hold neurons of several layers: messages, lists, words and axons are sums over blocks, whichever core they are on.
+axons: lists and axons are those of the sources that it receives. That is a full core, and from it follow messages, then lists, words and
+axons of all cores. Cores may hold neurons of several layers: messages, lists, words and axons are sums over blocks, whichever core they
+are on.
 """
 
 from __future__ import annotations

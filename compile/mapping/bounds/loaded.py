@@ -36,7 +36,7 @@ class Loaded:
         bits = ListBits(0.0, bits_of_synapse(self.wiring.weight_bits, self.chip), 0.0)
         volumes = self.block.measure(np.ones(self.wiring.rates.size), 1).volumes
         room = float(self.chip.limit("synapse_words") * self.chip.word_bits) * SLACK
-        axons = volumes, float(self.chip.limit("input_axons")) * SLACK  # a set hears as many sources at least as its volume
+        axons = volumes, float(self.chip.limit("input_axons")) * SLACK  # a set has at least as many sources as its volume
         return largest(volumes, [*self._caps(room, bits), axons]).size
 
     @cached_property
@@ -91,7 +91,7 @@ class Loaded:
         ]
 
     def _full(self, bits: ListBits) -> float:
-        """Return how many bits of synapses a core holds at most, beside the lists of the sources that these neurons hear at least."""
+        """Return how many bits of synapses a core holds at most, beside the lists of the sources that these neurons have at least."""
         cost, volumes = self.cost(bits), self.counted.volumes
         room = float(self.chip.limit("synapse_words") * self.chip.word_bits) * SLACK
         order = np.argsort(volumes / cost, kind="stable")
@@ -99,8 +99,8 @@ class Loaded:
         axons = self.chip.limit("input_axons") * SLACK
 
         def fits(full: float) -> bool:
-            heard = float(self.counted.heard(np.interp([full], taken, light))[0])
-            return full + bits.entry * heard <= room and heard <= axons
+            received = float(self.counted.received(np.interp([full], taken, light))[0])
+            return full + bits.entry * received <= room and received <= axons
 
         low, high = 0.0, room
         for _ in range(60):

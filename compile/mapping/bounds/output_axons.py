@@ -6,11 +6,13 @@ axons. If C cores hold targets of B, lambda(v) <= C; so with  l(v) = min(lambda(
     sum over X of l(v)  <=  min(A, C vol(X) / m)
     sum of l(v)         >=  messages of B - C (sum over v of max(0, 1 - vol(v) / m) + neurons of the layer that A does not reach)
 
-For concave heard(x), x up to V:  heard(x) >= a x + b min(A, C x / m)  with the line a x + b A through x = A m / C and x = V, so that in all
+For concave received(x), x up to V:  received(x) >= a x + b min(A, C x / m)  with the line a x + b A through x = A m / C and x = V, so that
+in all
 
     messages of A  >=  a R_A + b sum of l(v),    and    messages of B  >=  sigma R_B + delta C
 
-since each of the C cores hears at least what its one neuron does; that line is a chord of heard(x) in B. The least over all C is the bound.
+since each of the C cores receives at least what its one neuron does; that line is a chord of received(x) in B. The least over all C is
+the bound.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def _gain(a: Loaded, b: Loaded, lists: float, missing: int, bits: ListBits, chip
     cores = np.arange(fewest, FURTHER * fewest + 2, dtype=np.float64)
     sent = np.maximum(lists, _by_cores(b.counted, b.parts(b.counted, bits)[0], cores)) - cores * lost
     most, joint = a.parts(a.rated, bits)[0], limit * mean / cores
-    low, high = a.rated.heard(joint), float(a.rated.heard(np.array([most]))[0])
+    low, high = a.rated.received(joint), float(a.rated.received(np.array([most]))[0])
     slope = np.where(joint < most, (high - low) / np.where(joint < most, most - joint, 1.0), 0.0)
     first = np.where(joint < most, slope * a.rated.total + (low - slope * joint) / limit * np.maximum(sent, 0.0), 0.0)
     plain = a.messages(bits), b.messages(bits)
@@ -74,10 +76,10 @@ def _gain(a: Loaded, b: Loaded, lists: float, missing: int, bits: ListBits, chip
 
 def _by_cores(measure: Measure, most: float, cores: Float) -> Float:
     """Return the least messages of a block on so many cores, of which each has a volume of `most` at most."""
-    one = min(measure.least_of_one, float(measure.heard(np.array([most]))[0]))
+    one = min(measure.least_of_one, float(measure.received(np.array([most]))[0]))
     second = measure.squares[1]
     start = one * second / (1.0 - (1.0 - second) * one / measure.total) if one < measure.total else most
     if start >= most or second <= 0.0:
         return cores * 0.0
-    slope = (float(measure.heard(np.array([most]))[0]) - one) / (most - start)
+    slope = (float(measure.received(np.array([most]))[0]) - one) / (most - start)
     return slope * measure.total + (one - slope * start) * cores

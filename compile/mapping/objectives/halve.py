@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..loads.load import Wiring
-from .step_model import StepModel
+from .step_model import StepModel, both_ways
 
 __all__ = ["halved", "without_slowest"]
 
@@ -21,7 +21,7 @@ def halved(model: StepModel, core_of: Int, cores: int, synaptic: Float) -> Int:
     times. `synaptic`: (synapses,) nanoseconds a step of each.
     """
     wiring, sent, core_of = model.wiring, _sent(model, core_of), core_of.copy()
-    work = model.update + sent + np.bincount(wiring.rows, weights=synaptic, minlength=wiring.neurons)
+    work = _work(model, sent, synaptic)
     members = [np.flatnonzero(core_of == core) for core in range(cores)]
     time = np.array([_time(model, part, sent, synaptic) if part.size > 1 else -1.0 for part in members])
     for new in range(int(core_of.max()) + 1, cores):
@@ -44,20 +44,20 @@ def without_slowest(model: StepModel, core_of: Int, synaptic: Float) -> tuple[in
     The sources that both halves receive then send a message more. If the core holds one neuron, nothing changes.
     """
     wiring, found = model.wiring, model.core_times(core_of)
-    time = _core_time(model, found.sending, found.receiving)
+    time = both_ways(model.chip.time, found.sending, found.receiving)
     worst = int(time.argmax())
     members = np.flatnonzero(core_of == worst)
     if members.size < 2:
         return worst, float(time[worst])
     sent = _sent(model, core_of)
-    work = model.update + sent + np.bincount(wiring.rows, weights=synaptic, minlength=wiring.neurons)
+    work = _work(model, sent, synaptic)
     least = float("inf")
     for cut in (_cut(order, work) for order in _orders(wiring, members)):
         first, second = (wiring.sources[_synapses(wiring, part)] for part in cut)
         both = np.intersect1d(first, second).astype(np.int64)
         more = both[both >= wiring.outside]
         extra = np.bincount(core_of[more - wiring.outside], weights=wiring.rates[more], minlength=len(time))
-        others = _core_time(model, found.sending + extra * model.chip.time.message_out.value, found.receiving)
+        others = both_ways(model.chip.time, found.sending + extra * model.chip.time.message_out.value, found.receiving)
         more_sent = sent.copy()
         np.add.at(more_sent, more - wiring.outside, wiring.rates[more] * model.chip.time.message_out.value)
         others[worst] = max(_time(model, part, more_sent, synaptic) for part in cut)
@@ -69,6 +69,11 @@ def _sent(model: StepModel, core_of: Int) -> Float:
     """Return the nanoseconds a step in which each neuron's messages are sent, (neurons,)."""
     wiring = model.wiring
     return wiring.rates[wiring.outside :] * model.reach(core_of)[wiring.outside :] * model.chip.time.message_out.value
+
+
+def _work(model: StepModel, sent: Float, synaptic: Float) -> Float:
+    """Return the nanoseconds a step of each neuron on its core, (neurons,)."""
+    return model.update + sent + np.bincount(model.wiring.rows, weights=synaptic, minlength=model.wiring.neurons)
 
 
 def _orders(wiring: Wiring, members: Int) -> list[Int]:
@@ -99,14 +104,10 @@ def _time(model: StepModel, members: Int, sent: Float, synaptic: Float) -> float
     sources = np.unique(wiring.sources[places])
     receiving = float(wiring.rates[sources].sum()) * (model.message_in + model.port) + float(synaptic[places].sum())
     sending = float((model.update[members] + sent[members]).sum())
-    return max(sending, receiving) if model.chip.time.overlap == "queue" else sending + receiving
+    return float(both_ways(model.chip.time, sending, receiving))
 
 
 def _synapses(wiring: Wiring, members: Int) -> Int:
     """Return where the synapses of some neurons are in the wiring."""
     starts, lengths = wiring.indptr[members], np.diff(wiring.indptr)[members]
     return np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
-
-
-def _core_time(model: StepModel, sending: Float, receiving: Float) -> Float:
-    return np.maximum(sending, receiving) if model.chip.time.overlap == "queue" else sending + receiving

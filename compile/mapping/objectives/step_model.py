@@ -14,15 +14,16 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ....hwmodels.chip import Chip
+from ....hwmodels.prices import TimeModel
 from ..loads.formats import priced_apart
 from ..loads.load import Wiring
 from ..place import Placement, traffic
 from ..system import chip_positions, entries, hop_parts, hops_of_all, joint_places, link_loads
 
-__all__ = ["CoreTimes", "StepModel", "StepTime"]
+__all__ = ["CoreTimes", "StepModel", "StepTime", "both_ways"]
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -44,6 +45,11 @@ class StepTime(NamedTuple):
     link: float
     route: float
     total: float
+
+
+def both_ways(times: TimeModel, sending: ArrayLike, receiving: ArrayLike) -> Float:
+    """Return the nanoseconds of cores, from those of sending and of receiving: the longer ones with "queue", else the sums."""
+    return np.maximum(sending, receiving) if times.overlap == "queue" else np.add(sending, receiving)
 
 
 @dataclass(frozen=True)
@@ -126,9 +132,7 @@ class StepModel:
 
     def slowest(self, found: CoreTimes) -> float:
         """Return the nanoseconds of the slowest core."""
-        if self.chip.time.overlap == "queue":
-            return float(np.maximum(found.sending, found.receiving).max(initial=0.0))
-        return float((found.sending + found.receiving).max(initial=0.0))
+        return float(both_ways(self.chip.time, found.sending, found.receiving).max(initial=0.0))
 
     def unplaced(self, core_of: Int) -> float:
         """Return the nanoseconds of a step on the fewest tiles, without the ways of messages between tiles."""
