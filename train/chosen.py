@@ -17,7 +17,7 @@ from ..data.dataset import Dataset
 from ..errors import UsageError
 from . import augments, losses, schedules
 from .augment import Augmentation
-from .losses.api import Loss
+from .losses.api import Loss, LossOfSamples, RunLoss, with_samples
 from .schedules.api import Schedule
 from .settings import TrainSettings
 
@@ -30,7 +30,7 @@ SHARED = ("tet_lambda", "warmup")  # settings passed to plug-ins that have an op
 class Own:
     """The caller's own functions; None: the settings name a file."""
 
-    loss: Loss | None = None
+    loss: Loss | LossOfSamples | None = None
     schedule: Schedule | None = None
     augment: Augmentation | None = None
     optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None
@@ -42,19 +42,19 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def loss_of(settings: TrainSettings, own: Own) -> Loss:
-    """Return the loss; the result of a caller's own loss is checked.
+def loss_of(settings: TrainSettings, own: Own) -> RunLoss:
+    """Return the loss, as one that may be given the samples; the result of a caller's own loss is checked.
 
     Raises:
         UsageError: the settings name a function that the caller did not pass, or options that the loss does not have.
     """
     _require("loss", settings.loss, own.loss)
     if own.loss is None:
-        return cast(Loss, _built(losses, "loss", settings.loss, settings.loss_options, settings))
-    given = own.loss
+        return with_samples(cast(Loss, _built(losses, "loss", settings.loss, settings.loss_options, settings)))
+    given = with_samples(own.loss)
 
-    def checked(output: Tensor, labels: Tensor) -> Tensor:
-        value = cast(object, given(output, labels))
+    def checked(output: Tensor, labels: Tensor, samples: Tensor | None = None, /) -> Tensor:
+        value = cast(object, given(output, labels, samples))
         if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
             what = f"a tensor of shape {tuple(value.shape)} and {value.dtype}" if isinstance(value, Tensor) else repr(value)
             raise UsageError(f"The loss {settings.loss} returned {what}; it must return one real number, a tensor without dimensions.")

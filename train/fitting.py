@@ -20,7 +20,7 @@ from . import networks
 from .augment import Augmentation
 from .chosen import Own, name_of
 from .finished import TrainedRun
-from .losses.api import Loss
+from .losses.api import Loss, LossOfSamples
 from .optimizers import Make
 from .own_module import identity_of
 from .progress import ProgressCallback
@@ -66,7 +66,7 @@ def fit(
     schedule: str | Schedule = "cosine",
     warmup: float = 0.1,
     timesteps: int | None = None,
-    loss: str | Loss = "mse",
+    loss: str | Loss | LossOfSamples = "mse",
     tet_lambda: float = 1e-3,
     augment: str | Augmentation = "none",
     hidden: tuple[int, ...] | None = None,
@@ -122,7 +122,9 @@ def fit(
         warmup: share of the float epochs spent warming up, in schedules that do, 0 < warmup < 1.
         timesteps: T, how often a static sample is presented, 1..4096; None: 8, or the frames of recorded samples.
         loss: mse or ce of the firing rates, or tet (docs/training.md has the equations), or one of your own: the name of a file, or a
-            function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples.
+            function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples. One of three
+            arguments is also given the samples as the network received them, real values (N, *shape), or (N, T, *shape): what a teacher
+            answers (docs/training.md).
         tet_lambda: weight of the second term of the loss tet, 0..1.
         augment: none, gentle (small rotations, shifts and scalings of images), elastic (the same with elastic distortions) or published
             (what papers use on the data set), or one of your own: the name of a file, or a function of a batch and a torch.Generator,

@@ -235,7 +235,7 @@ class Trainer:
         """The loss of a batch, mean over its samples."""
         with self._precision():
             output = self.runner(x)
-        return self.loss(output, labels)
+        return self.loss(output, labels, x / self.dataset.levels if self.model.is_integer else x)
 
     def _precision(self) -> AbstractContextManager[object]:
         """Autocast, if requested; the integer stage is exact and does not use it."""

@@ -16,6 +16,7 @@ from spikeloom.errors import UsageError
 from spikeloom.train import TrainSettings, augments, fit, losses, schedules, train_run
 from spikeloom.train.augment import CropFlip
 from spikeloom.train.chosen import Own, augmentation_of, loss_of, name_of, schedule_of
+from spikeloom.train.losses.api import with_samples
 from spikeloom.train.losses.mse import rate_mse
 from spikeloom.train.recipe import merged
 from spikeloom.train.schedules.cosine import cosine
@@ -194,3 +195,40 @@ def test_functions_that_return_something_else(own: dict[str, Any], said: str, tm
 def test_an_object_is_called_by_its_class() -> None:
     assert name_of(CropFlip()) == "spikeloom.train.augment.CropFlip"
     assert name_of(squared) == f"{__name__}.squared"
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_a_loss_of_three_arguments_is_given_what_the_network_received(bits: int | None, tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+    fed: list[Tensor] = []
+
+    def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+        moved = x.flip(-1)
+        fed.append(moved)
+        return moved
+
+    def learns_from(output: Tensor, labels: Tensor, samples: Tensor, weight: float = 1.0) -> Tensor:
+        seen.append(samples)
+        return weight * rate_mse(output, labels)
+
+    options: dict[str, Any] = {"epochs": 2, "hidden": (8,), "weight_bits": bits, "seed": 3}
+    run = fit("fc", "digits", out=tmp_path / "three", loss=learns_from, augment=augment, **options)
+    assert len(seen) == len(fed)
+    for samples, moved in zip(seen, fed, strict=True):
+        is_integer = moved.max() > 1
+        assert torch.equal(samples, moved / 16 if is_integer else moved)
+    assert any(moved.max() > 1 for moved in fed) is (bits is not None)
+    plain = fit("fc", "digits", out=tmp_path / "two", loss=rate_mse, augment=augment, **options)
+    assert (run.folder / "model.safetensors").read_bytes() == (plain.folder / "model.safetensors").read_bytes()
+
+
+def test_which_losses_are_given_the_samples() -> None:
+    output, labels, samples = torch.rand(2, 3, 4), torch.tensor([0, 1, 2]), torch.rand(3, 5)
+
+    class Module(torch.nn.Module):
+        def forward(self, output: Tensor, labels: Tensor) -> Tensor:
+            return rate_mse(output, labels)
+
+    for loss in (rate_mse, Module(), lambda o, y, scale=1.0: scale * rate_mse(o, y)):
+        assert torch.equal(with_samples(loss)(output, labels, samples), rate_mse(output, labels))
+    assert with_samples(lambda o, y, x: x.sum())(output, labels, samples) == samples.sum()
