@@ -123,8 +123,7 @@ def fit(
         timesteps: T, how often a static sample is presented, 1..4096; None: 8, or the frames of recorded samples.
         loss: mse or ce of the firing rates, or tet (docs/training.md has the equations), or one of your own: the name of a file, or a
             function of the output, (T, N, classes), and the labels, int64 (N,), which returns one number, a mean over samples. One of three
-            arguments is also given the samples as the network received them, real values (N, *shape), or (N, T, *shape): what a teacher
-            answers (docs/training.md).
+            arguments is also given the samples as the network received them, real values (N, *shape), or (N, T, *shape).
         tet_lambda: weight of the second term of the loss tet, 0..1.
         augment: none, gentle (small rotations, shifts and scalings of images), elastic (the same with elastic distortions) or published
             (what papers use on the data set), or one of your own: the name of a file, or a function of a batch and a torch.Generator,

@@ -25,7 +25,7 @@ from .compiled import compiled
 from .connections import has_norms
 from .curves import Curves
 from .distributed import World
-from .evaluate import accuracy
+from .evaluate import accuracy, inputs_of
 from .feed import Feed
 from .methods import fixed
 from .methods.api import Method, Pruning
@@ -235,7 +235,7 @@ class Trainer:
         """The loss of a batch, mean over its samples."""
         with self._precision():
             output = self.runner(x)
-        return self.loss(output, labels, x / self.dataset.levels if self.model.is_integer else x)
+        return self.loss(output, labels, inputs_of(x, self.dataset.levels, integer=False) if self.model.is_integer else x)
 
     def _precision(self) -> AbstractContextManager[object]:
         """Autocast, if requested; the integer stage is exact and does not use it."""

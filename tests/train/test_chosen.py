@@ -231,4 +231,10 @@ def test_which_losses_are_given_the_samples() -> None:
 
     for loss in (rate_mse, Module(), lambda o, y, scale=1.0: scale * rate_mse(o, y)):
         assert torch.equal(with_samples(loss)(output, labels, samples), rate_mse(output, labels))
-    assert with_samples(lambda o, y, x: x.sum())(output, labels, samples) == samples.sum()
+
+    class Taught(torch.nn.Module):
+        def forward(self, output: Tensor, labels: Tensor, samples: Tensor) -> Tensor:
+            return samples.sum()
+
+    for loss in (Taught(), lambda o, y, x: x.sum()):
+        assert with_samples(loss)(output, labels, samples) == samples.sum()

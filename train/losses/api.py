@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Loss", "LossOfSamples", "RunLoss", "wide", "with_samples"]
 
@@ -40,7 +40,7 @@ def with_samples(loss: Loss | LossOfSamples) -> RunLoss:
 
 def _needs_samples(loss: Loss | LossOfSamples) -> bool:
     try:
-        parameters = inspect.signature(loss).parameters.values()
+        parameters = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters.values()
     except (TypeError, ValueError):  # a function that is not written in Python
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
