@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from budget import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from netgen import seeds
+from netgen import graph_network, seeds
 from spikeloom.compile.mapping import build
 from spikeloom.compile.mapping.api import Partition
 from spikeloom.compile.mapping.bounds import counted as bounds
@@ -185,16 +185,36 @@ def test_large_networks_keep_the_cheap_bounds() -> None:
         assert least(wiring, chip) == cheap(wiring, chip)
 
 
-@settings(max_examples=examples(20), deadline=None)
-@given(seeds)
-def test_shared_inputs_are_counted(seed: int) -> None:
+def most_shared(wiring: Wiring) -> np.ndarray:
+    """What `shared_before` returns, by its definition."""
+    member = np.zeros((wiring.neurons, wiring.rates.size * wiring.most_kinds), np.int64)
+    member[wiring.rows, wiring.groups] = 1
+    return np.tril(member @ member.T, -1).max(axis=1, initial=0)
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(seed=seeds, words=st.sampled_from([0, overlap.WORDS, 10**9]), held=st.sampled_from([0, overlap.HELD]))
+@example(seed=0, words=10**9, held=overlap.HELD)
+@example(seed=0, words=overlap.WORDS, held=overlap.HELD)
+def test_shared_inputs_are_counted(seed: int, words: int, held: int) -> None:
+    """By pairs of synapses, by words of bits, and by both: rows of few and of many synapses, with gaps of whole words."""
     rng = np.random.default_rng(seed)
-    edges = rng.random((rng.integers(1, 40), rng.integers(1, 20))) < 0.4
+    neurons, sources = rng.integers(1, [40, 400])
+    edges = rng.random((neurons, sources)) < rng.choice([0.0, 0.02, 0.5, 1.0], (neurons, 1))
     wiring = wired(edges)
-    both = np.tril(edges.astype(int) @ edges.T.astype(int), -1).max(axis=1, initial=0)
-    assert (overlap.shared_before(wiring) == both).all()
+    with patch.object(overlap, "WORDS", words), patch.object(overlap, "HELD", held):
+        assert (overlap.shared_before(wiring) == most_shared(wiring)).all()
     with patch.object(overlap, "WORK", -1):
         assert (overlap.shared_before(wiring) == edges.sum(axis=1)).all()
+
+
+@settings(max_examples=examples(10), deadline=None)
+@given(seed=seeds, words=st.sampled_from([0, 10**9]))
+def test_shared_inputs_are_counted_by_kind(seed: int, words: int) -> None:
+    network = graph_network(seed)
+    wiring = Wiring.of(network, np.ones(sum(p.count for p in network.senders)))
+    with patch.object(overlap, "WORDS", words):
+        assert (overlap.shared_before(wiring) == most_shared(wiring)).all()
 
 
 def test_the_largest_sets_fill_the_tightest_cap() -> None:

@@ -94,13 +94,17 @@ class Measure:
             return self.known
         count = max(2, min(MOST, self.sets))
         rows, columns = np.flatnonzero(self.volumes > 0), np.flatnonzero(self.rates > 0)
-        edges = self.block.edges[rows][:, columns]
-        left = sp.diags_array(1.0 / np.sqrt(self.volumes[rows]))
-        right = sp.diags_array(np.sqrt(self.rates[columns]))
+        edges = self.block.edges
+        if (rows.size, columns.size) != edges.shape:
+            edges = edges[rows][:, columns]
         roots = np.sqrt(self.volumes[rows])
         smooth = self.block.smooth
         start = None if smooth is None else smooth[rows][:, :count] * roots[:, None]
-        return upper_squares(sp.csr_array(left @ edges @ right), count, roots, start)
+        taken = np.repeat(1.0 / roots, np.diff(edges.indptr))
+        normalised = sp.csr_array(
+            (taken * edges.data * np.sqrt(self.rates[columns])[edges.indices], edges.indices, edges.indptr), edges.shape
+        )
+        return upper_squares(normalised, count, roots, start)
 
     def received(self, volumes: Float) -> Float:
         """Return the least cost of a message from each source of any sets of targets of these volumes."""
