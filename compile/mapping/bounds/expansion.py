@@ -95,7 +95,7 @@ class Measure:
         count = max(2, min(MOST, self.sets))
         rows, columns = np.flatnonzero(self.volumes > 0), np.flatnonzero(self.rates > 0)
         edges = self.block.edges
-        if (rows.size, columns.size) != edges.shape:
+        if rows.size < self.volumes.size or columns.size < self.rates.size:
             edges = edges[rows][:, columns]
         roots = np.sqrt(self.volumes[rows])
         smooth = self.block.smooth
