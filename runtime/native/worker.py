@@ -215,9 +215,8 @@ class Worker:
             n = grid.rows * width
             acc = self._extent(a, grid, window, a.weights.dtype)
             total = self._buffer("total", (live, in_words(n)), layer.kind)
-            maps = total[:, :n].reshape(live, grid.rows, width)
             taps = (a.indptr, a.first, a.second, a.weights, source)
-            tail = (acc, a.rows, maps, total, *self._neurons(n), *done)
+            tail = (acc, a.rows, total, *self._neurons(n), *done)
             layers.run_taps(*taps, *body, program.packing, a.geometry, shape, *tail)
 
     def _extent(self, a: Arriving, grid: Grid, window: Grid, kind: Any) -> NDArray[Any]:
@@ -239,16 +238,15 @@ class Worker:
 
     def _totals(self, layer: Layer) -> NDArray[Any]:
         """Sum all that arrives at a layer, shifted: (channels, live steps, at least positions * lanes)."""
-        grid, n = layer.grid, layer.grid.positions * self.program.lanes
-        totals = self._buffer("totals", (grid.channels, layer.live, in_words(n)), layer.kind)
+        shape = (layer.grid.channels, layer.live, in_words(layer.grid.positions * self.program.lanes))
+        totals = self._buffer("totals", shape, layer.kind)
         totals[:] = 0
-        maps = totals[:, :, :n].reshape(grid.channels, layer.live, grid.rows, grid.columns * self.program.lanes)
         for a in layer.arriving:
             exponent = 0 if len(layer.arriving) == 1 else a.exponent  # of a single projection, the neurons shift
             if a.window is None:
                 self._add_flat(a, exponent, totals)
             else:
-                self._add_map(a, a.window, exponent, layer.grid, maps)
+                self._add_map(a, a.window, exponent, layer.grid, totals)
         return totals
 
     def _add_flat(self, a: Arriving, exponent: int, totals: NDArray[Any]) -> None:
@@ -263,8 +261,9 @@ class Worker:
             acc = self._buffer("acc", (size,), a.weights.dtype)
             sums.sum_linear(a.indptr, a.first, a.weights, exponent, source, lanes, acc, totals)
 
-    def _add_map(self, a: Arriving, window: Grid, exponent: int, grid: Grid, maps: NDArray[Any]) -> None:
-        source = self._windows(a, window)
+    def _add_map(self, a: Arriving, window: Grid, exponent: int, grid: Grid, totals: NDArray[Any]) -> None:
+        source, width = self._windows(a, window), grid.columns * self.program.lanes
+        maps = totals[:, :, : grid.rows * width].reshape(*totals.shape[:2], grid.rows, width)
         if a.bits and self.program.packing == STEPS:
             head = (a.indptr, a.first, a.weights, a.most, exponent, source.reshape(-1), window.plane, window.pitch)
             sums.sum_step_maps(*head, self._buffer("into", (8, in_words(grid.columns) + 8), np.int32), maps)
@@ -275,7 +274,7 @@ class Worker:
             add(*head, source.reshape(-1), window.plane * a.unit, acc, a.rows, maps[:, : source.shape[1]])
         else:
             acc = self._extent(a, grid, window, a.weights.dtype)
-            sums.sum_taps(a.indptr, a.first, a.second, a.weights, exponent, source, a.geometry, acc, a.rows, maps)
+            sums.sum_taps(a.indptr, a.first, a.second, a.weights, exponent, source, a.geometry, acc, a.rows, totals)
 
 
 def roomy(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:

@@ -240,7 +240,6 @@ def run_taps(
     shape: Any,
     acc: Any,
     rows: Any,
-    maps: Any,
     total: Any,
     state: Any,
     spikes: Any,
@@ -252,16 +251,16 @@ def run_taps(
 ) -> None:
     """Do the same for bytes, any stride and weights of any width; see `add_taps` and `add_strided_taps` (geometry[3] != 0).
 
-    `maps`: `total`, of whole maps here, as (live steps, rows, columns * lanes).
+    `total`: of whole maps here.
     """
     n, unit = shape[0] * shape[1], _unit(block, packing)
     line, place = spikes.reshape(spikes.size), (0, spikes.shape[1], steps)
     for o in range(out.shape[0]):
         total[:] = 0
         if geometry[3]:
-            add_strided_taps(indptr, channel, offset, weights, 0, source, o, acc, geometry, maps)
+            add_strided_taps(indptr, channel, offset, weights, 0, source, o, acc, geometry, shape[0], total)
         else:
-            add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, maps)
+            add_taps(indptr, channel, offset, weights, 0, source, o, acc, rows, total)
         _start(state, biases[o])
         run_states(total, neuron, registers, dead, o * n, n, block, packing, state, line, place, counts, words, sums)
         spread(spikes, shape, unit, 0, shape[0], o, out)

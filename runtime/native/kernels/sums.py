@@ -32,7 +32,7 @@ def sum_row(indptr: Any, indices: Any, weights: Any, source: Any, row: int, acc:
 def add_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, rows: Any, total: Any
 ) -> None:
-    """Add one output channel of a convolution of stride 1 to `total`, (steps, rows of the map, columns * lanes).
+    """Add one output channel of a convolution of stride 1 to `total`, (steps, at least rows of the map * columns * lanes).
 
     Args:
         indptr, channel, offset, weights: the taps by output channel: where each reads, as a channel and as elements from a plane's start.
@@ -59,30 +59,41 @@ def add_taps(
                 acc[i] += w * x[i]
             k += 1
         for y in range(rows.shape[0]):
-            _add_shifted(acc[rows[y, 0] : rows[y, 0] + rows[y, 1]], exponent, total[t, y])
+            start, width = rows[y, 0], rows[y, 1]
+            _add_shifted(acc[start : start + width], exponent, total[t, y * width : (y + 1) * width])
 
 
 @jit_inner
 def add_strided_taps(
-    indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, row: int, acc: Any, geometry: Any, total: Any
+    indptr: Any,
+    channel: Any,
+    offset: Any,
+    weights: Any,
+    exponent: int,
+    source: Any,
+    row: int,
+    acc: Any,
+    geometry: Any,
+    height: int,
+    total: Any,
 ) -> None:
-    """Add one output channel of a convolution of any stride to `total`, (steps, rows of the map, columns * lanes).
+    """Add one output channel of a convolution of any stride to `total`, (steps, at least rows of the map * columns * lanes).
 
     Args:
         offset: of the tap from the plane's start at the map's first position.
         geometry: elements from one row of windows to the next, from one window to the next, lanes.
-        acc: scratch, (columns * lanes,).
+        acc: scratch, (columns * lanes,); height: rows of the map.
     """
-    row_step, step, lanes = geometry[0], geometry[1], geometry[2]
+    row_step, step, lanes, width = geometry[0], geometry[1], geometry[2], acc.size
     for t in range(source.shape[1]):
-        for y in range(total.shape[1]):
+        for y in range(height):
             acc[:] = 0
             for k in range(indptr[row], indptr[row + 1]):
                 w, x = weights[k], source[channel[k], t, offset[k] + y * row_step :]
                 for column in range(acc.size // lanes):
                     for lane in range(lanes):
                         acc[column * lanes + lane] += w * x[column * step + lane]
-            _add_shifted(acc, exponent, total[t, y])
+            _add_shifted(acc, exponent, total[t, y * width : (y + 1) * width])
 
 
 @jit
@@ -247,10 +258,10 @@ def sum_linear(indptr: Any, indices: Any, weights: Any, exponent: int, source: A
 def sum_taps(
     indptr: Any, channel: Any, offset: Any, weights: Any, exponent: int, source: Any, geometry: Any, acc: Any, rows: Any, totals: Any
 ) -> None:
-    """Do the same for bytes, any stride and weights of any width."""
+    """Do the same for bytes, any stride and weights of any width, into `totals`, (channels, steps, at least positions * lanes)."""
     for o in range(totals.shape[0]):
         if geometry[3]:
-            add_strided_taps(indptr, channel, offset, weights, exponent, source, o, acc, geometry, totals[o])
+            add_strided_taps(indptr, channel, offset, weights, exponent, source, o, acc, geometry, rows.shape[0], totals[o])
         else:
             add_taps(indptr, channel, offset, weights, exponent, source, o, acc, rows, totals[o])
 
