@@ -130,6 +130,7 @@ def plain(text: object) -> str:
 
 
 Held = TypeVar("Held")
+NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 def clean(document: Held) -> Held:
@@ -144,7 +145,8 @@ def _clean(document: Any) -> Any:
     if isinstance(document, dict):
         return {plain(key): _clean(value) for key, value in document.items()}
     if isinstance(document, list | tuple):
-        return type(document)(_clean(value) for value in document)
+        numbers = NUMBERS.issuperset(map(type, document))  # a row of a matrix, a raster: no text to look for
+        return type(document)(document if numbers else map(_clean, document))
     return plain(document) if isinstance(document, str) else document
 
 
