@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from budget import ALL_EXAMPLES
 from spikeloom.jit import VARIABLE
 from spikeloom.runtime.native.kernels.choose import forms
 
@@ -15,10 +16,9 @@ TESTS = Path(__file__).parent
 WHOLE = (
     "test_native.py::test_flat_networks_in_blocks",
     "test_native.py::test_halving_neurons_fused_with_their_sums",
-    "test_native.py::test_convolutional_networks_in_blocks",
     "test_native.py::test_single_samples_by_events_and_by_eight_steps",
-    "test_native.py::test_single_samples_of_maps",
 )
+MAPS = ("test_native.py::test_convolutional_networks_in_blocks", "test_native.py::test_single_samples_of_maps")
 ASK = """
 from spikeloom.errors import SpikeloomError
 try:
@@ -52,7 +52,8 @@ def test_a_form_that_the_processor_lacks_is_refused() -> None:
 
 @pytest.mark.parametrize("form", ["plain"])
 def test_whole_networks(form: str) -> None:
-    """Properties of the simulator, with kernels of this form, in a process of its own."""
-    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(str(TESTS / name) for name in WHOLE)]
+    """Properties of the simulator, with kernels of this form, in a process of its own; maps, whose kernels take long to compile, in CI."""
+    names = (*WHOLE, *MAPS) if ALL_EXAMPLES else WHOLE
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)]
     done = subprocess.run(words, env=os.environ | {VARIABLE: form}, cwd=TESTS.parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
