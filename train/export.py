@@ -200,10 +200,10 @@ def _population(name: str, unit: SpikingLayer | MaxPool | And, chip: IntegerArit
 
 
 def _neuron(layer: SpikingLayer, chip: IntegerArithmetic | None) -> LIF | IntegerLIF:
-    node = layer.neuron
+    node, soft = layer.neuron, layer.neuron.v_reset is None
     if chip is None:
-        return LIF(node.tau, node.v_threshold, float(node.v_reset or 0.0), node.decay_input)
-    return IntegerLIF(NO_MEMORY if node.repeat is None else NEVER_DECAYS, chip.registers.dv, chip.registers.vth)
+        return LIF(node.tau, node.v_threshold, float(node.v_reset or 0.0), node.decay_input, soft)
+    return IntegerLIF(NO_MEMORY if node.repeat is None else NEVER_DECAYS, chip.registers.dv, chip.registers.vth, soft)
 
 
 def _arriving(unit: SpikingLayer | MaxPool | And, chip: IntegerArithmetic | None) -> Iterator[tuple[str, Connectivity]]:

@@ -21,9 +21,19 @@ STATE_WRAP = float(1 << 24)
 
 @jit_parallel
 def lif_forward(
-    x: Floats, v: Floats, tau: float, v_threshold: float, v_reset: float, decay_input: bool, spikes: Floats, charged: Floats
+    x: Floats,
+    v: Floats,
+    tau: float,
+    v_threshold: float,
+    v_reset: float,
+    decay_input: bool,
+    soft_reset: bool,
+    spikes: Floats,
+    charged: Floats,
 ) -> None:  # pragma: no cover - compiled
     """h = v + (x - (v - v_reset)) / tau  (or  v - (v - v_reset)/tau + x);  s = h >= v_threshold;  v = v_reset where s else h.
+
+    With `soft_reset`  v = h - v_threshold  where s; `v_reset` is then 0.
 
     Args:
         x: (T or 1, M) input.
@@ -46,16 +56,25 @@ def lif_forward(
                 fired = h >= v_threshold
                 st[i] = one if fired else zero
                 ht[i] = h
-                vt[i] = v_reset if fired else h
+                vt[i] = (h - v_threshold if soft_reset else v_reset) if fired else h
 
 
 @jit_parallel
 def integer_lif_forward(
-    total: Floats, factor: float, keep: float, threshold: float, bias: Floats, biased: bool, spikes: Floats, charged: Floats
+    total: Floats,
+    factor: float,
+    keep: float,
+    threshold: float,
+    bias: Floats,
+    biased: bool,
+    soft_reset: bool,
+    spikes: Floats,
+    charged: Floats,
 ) -> None:  # pragma: no cover - compiled
     """The chip's LIF of `hwmodels.fixed_point.lif_step`, its integers held exactly in float64; the current has no memory of other inputs.
 
-        u = wrap(floor(total * factor) * 64);   h = clip(tz(v * keep) + u + bias);   s = h > threshold;   v = 0 where s else h
+        u = wrap(floor(total * factor) * 64);   h = clip(tz(v * keep) + u + bias);   s = h > threshold
+        v = 0  where s  (with `soft_reset`  h - threshold),  else h
 
     Args:
         total: (T or 1, M) sums W_int p, integers.
@@ -87,7 +106,7 @@ def integer_lif_forward(
                 fired = h > threshold
                 st[i] = one if fired else zero
                 ht[i] = h
-                v[i] = 0.0 if fired else h
+                v[i] = (h - threshold if soft_reset else 0.0) if fired else h
 
 
 @jit_parallel
@@ -104,11 +123,13 @@ def lif_backward(
     v_reset: float,
     detach_reset: bool,
     strict: bool,
+    soft_reset: bool,
     grad_x: Floats,
 ) -> None:  # pragma: no cover - compiled
     """Backward through the T steps with the ATan surrogate  g(z) = half_alpha / (1 + (slope z)^2),  z = (h - threshold) / unit.
 
         dL/dh[t] = dL/ds[t] g(z) + dL/dv[t] (1 - s[t])   (+ dL/dv[t] (v_reset - h) g(z) when the reset is not detached)
+        soft reset:  dL/dh[t] = dL/ds[t] g(z) + dL/dv[t]   (- dL/dv[t] threshold g(z) when it is not detached)
         dL/dx[t] = gain dL/dh[t];   dL/dv[t-1] = keep dL/dh[t]
 
     Args:
@@ -132,9 +153,9 @@ def lif_backward(
                 ax = slope * z
                 surrogate = half_alpha / (one + ax * ax)
                 fired = ht[i] > threshold if strict else ht[i] >= threshold
-                gh = gs[i] * surrogate + (zero if fired else gv[i])
+                gh = gs[i] * surrogate + (zero if fired and not soft_reset else gv[i])
                 if not detach_reset:
-                    gh += gv[i] * (v_reset - ht[i]) * surrogate
+                    gh += gv[i] * (-threshold if soft_reset else v_reset - ht[i]) * surrogate
                 if moving == 1:
                     gx[i] = gh * gain
                 else:

@@ -20,19 +20,20 @@ TO_LAST, FROM_LAST = (0, 1, 3, 4, 2), (0, 1, 4, 2, 3)  # permutations of (T, N, 
 
 
 class FusedLIFNode(neuron.LIFNode):
-    """SpikingJelly's `LIFNode` (hard reset, ATan surrogate) with all T steps in one multi-threaded pass on the CPU.
+    """SpikingJelly's `LIFNode` (ATan surrogate) with all T steps in one multi-threaded pass on the CPU.
 
     The forward pass is bit-identical to `LIFNode` step by step; gradients agree to rounding. The gains on the
     CPU (benchmarks/train_speed.py) come from computing the static first layer once for all T instead of T times, and from these
-    kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, soft reset, another surrogate,
-    `store_v_seq`) SpikingJelly's own code runs; its CUDA kernels read a static input through a view without copies.
+    kernels, which keep a neuron's T steps in cache. Where they do not apply (CUDA, another surrogate, `store_v_seq`)
+    SpikingJelly's own code runs; its CUDA kernels read a static input through a view without copies.
 
     The membrane potential is float32 even where the input is bfloat16 or float16, as under autocast; spikes have the input's
     dtype. Maps in the channels-last memory format stay in it.
 
     Args:
         repeat: None: inputs are (T, N, ...). A number T: inputs are static, (N, ...), and applied at each of T steps.
-        tau, v_threshold, v_reset, decay_input, detach_reset: as in SpikingJelly's `LIFNode`; tau in time steps, above 1.
+        tau, v_threshold, v_reset, decay_input, detach_reset: as in SpikingJelly's `LIFNode`; tau in time steps, above 1; v_reset None: a
+            spike subtracts the threshold.
         alpha: the ATan surrogate's sharpness.
     """
 
@@ -89,7 +90,7 @@ class FusedLIFNode(neuron.LIFNode):
     def _fuses(self, inputs: Tensor) -> bool:
         supported = inputs.device.type == "cpu" and inputs.dtype in (torch.float32, torch.float64, *HALF)
         standard = isinstance(self.surrogate_function, surrogate.ATan) and bool(self.surrogate_function.spiking)
-        return supported and standard and self.v_reset is not None and not self.store_v_seq and self._neuron_precision is None
+        return supported and standard and not self.store_v_seq and self._neuron_precision is None
 
 
 def _channels_last(x: Tensor) -> bool:
@@ -97,12 +98,13 @@ def _channels_last(x: Tensor) -> bool:
     return x.dim() == 5 and not x.is_contiguous() and x.permute(TO_LAST).is_contiguous()
 
 
-Constants = tuple[float, float, float, bool, bool, float]
+Constants = tuple[float, float, float, bool, bool, bool, float]  # tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha
 
 
 def _constants(node: FusedLIFNode) -> Constants:
     alpha = float(cast(Any, node.surrogate_function).alpha)
-    return (node.tau, node.v_threshold, float(cast(float, node.v_reset)), node.decay_input, node.detach_reset, alpha)
+    soft = node.v_reset is None
+    return (node.tau, node.v_threshold, float(node.v_reset or 0.0), node.decay_input, soft, node.detach_reset, alpha)
 
 
 def flat(tensor: Tensor) -> NDArray[Any]:
@@ -112,13 +114,14 @@ def flat(tensor: Tensor) -> NDArray[Any]:
 
 def forward_through_time(x: Tensor, v: Tensor, steps: int, constants: Constants) -> tuple[Tensor, Tensor, Tensor]:
     """Return the spikes, the charged potentials, both (steps, ...), and the potential after the last step."""
-    tau, v_threshold, v_reset, decay_input, _, _ = constants
+    tau, v_threshold, v_reset, decay_input, soft, _, _ = constants
     spikes = torch.empty((steps, *x.shape[1:]), dtype=x.dtype)
     charged, last = torch.empty_like(spikes), v.detach().clone()
     values = flat(x)
     kind = values.dtype.type
     floats = kind(tau), kind(v_threshold), kind(v_reset)
-    threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, flat(spikes), flat(charged))
+    outputs = flat(spikes), flat(charged)
+    threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, soft, *outputs)
     return spikes, charged, last
 
 
@@ -143,10 +146,20 @@ class LIFShape:
     """The scalars of the backward kernel, see `kernels.lif_backward`."""
 
     def __init__(
-        self, threshold: float, unit: float, alpha: float, gain: float, keep: float, v_reset: float, detach_reset: bool, *, strict: bool
+        self,
+        threshold: float,
+        unit: float,
+        alpha: float,
+        gain: float,
+        keep: float,
+        v_reset: float,
+        detach_reset: bool,
+        *,
+        strict: bool,
+        soft_reset: bool,
     ) -> None:
         self.floats = (threshold, unit, math.pi * alpha / 2, alpha / 2, gain, keep, v_reset)
-        self.flags = (detach_reset, strict)
+        self.flags = (detach_reset, strict, soft_reset)
 
 
 def backward_through_time(
@@ -165,8 +178,9 @@ def backward_through_time(
 
 
 def _shape(constants: Constants) -> LIFShape:
-    tau, v_threshold, v_reset, decay_input, detach_reset, alpha = constants
-    return LIFShape(v_threshold, 1.0, alpha, (1.0 / tau if decay_input else 1.0), 1.0 - 1.0 / tau, v_reset, detach_reset, strict=False)
+    tau, v_threshold, v_reset, decay_input, soft, detach_reset, alpha = constants
+    gain = 1.0 / tau if decay_input else 1.0
+    return LIFShape(v_threshold, 1.0, alpha, gain, 1.0 - 1.0 / tau, v_reset, detach_reset, strict=False, soft_reset=soft)
 
 
 # --- The same as operations of torch, which torch.compile takes whole instead of looking inside ----------------------------
@@ -174,10 +188,11 @@ def _shape(constants: Constants) -> LIFShape:
 
 @torch.library.custom_op("spikeloom::lif", mutates_args=())
 def lif(
-    x: Tensor, v: Tensor, steps: int, tau: float, v_threshold: float, v_reset: float, decay_input: bool, detach_reset: bool, alpha: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    x: Tensor, v: Tensor, steps: int,
+    tau: float, v_threshold: float, v_reset: float, decay_input: bool, soft_reset: bool, detach_reset: bool, alpha: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Return what `forward_through_time` does, for inputs `x` (steps or 1, ...) and potentials `v` (...)."""
-    return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
+    return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha))
 
 
 @lif.register_fake
@@ -189,9 +204,9 @@ def _(x: Tensor, v: Tensor, steps: int, *constants: Any) -> tuple[Tensor, Tensor
 @torch.library.custom_op("spikeloom::lif_backward", mutates_args=())
 def _lif_backward(
     charged: Tensor, grad_spikes: Tensor, grad_v: Tensor, rows: int,
-    tau: float, v_threshold: float, v_reset: float, decay_input: bool, detach_reset: bool, alpha: float,
+    tau: float, v_threshold: float, v_reset: float, decay_input: bool, soft_reset: bool, detach_reset: bool, alpha: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    shape = _shape((tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
+    shape = _shape((tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha))
     return backward_through_time(charged, grad_spikes, grad_v, rows, shape)
 
 
@@ -208,7 +223,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
 
 def _backward(ctx: Any, grad_spikes: Tensor, _: Tensor, grad_v: Tensor) -> tuple[Tensor | None, ...]:
     (charged,) = ctx.saved_tensors
-    return *_lif_backward(charged, grad_spikes, grad_v, ctx.rows, *ctx.constants), *[None] * 7
+    return *_lif_backward(charged, grad_spikes, grad_v, ctx.rows, *ctx.constants), *[None] * 8
 
 
 lif.register_autograd(_backward, setup_context=_keep_for_backward)

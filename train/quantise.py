@@ -56,7 +56,7 @@ def choose_arithmetic(
             weights.reshape(len(weights), -1),
             tau=neuron.tau,
             decay_input=neuron.decay_input,
-            v_threshold=neuron.v_threshold - float(cast(float, neuron.v_reset)),
+            v_threshold=neuron.v_threshold - float(neuron.v_reset or 0.0),
             levels=levels,
             input_scale=input_scale,
             weight_bits=bits,
@@ -115,7 +115,7 @@ class _IntegerLayer(torch.autograd.Function):
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
         numbers = 2.0**registers.exponent, keep, float(registers.vth << 6)
         added = _added(bias, arithmetic, spikes)
-        work = (flat(total), *numbers, added, bias is not None, flat(spikes), flat(charged))
+        work = (flat(total), *numbers, added, bias is not None, neuron.v_reset is None, flat(spikes), flat(charged))
         threads.run(kernels.integer_lif_forward, spikes.numel(), *work)
         ctx.save_for_backward(charged, x, integers)
         ctx.neuron, ctx.arithmetic, ctx.rows = neuron, arithmetic, x.shape[0]
@@ -130,7 +130,8 @@ class _IntegerLayer(torch.autograd.Function):
         gain = 1.0 / neuron.tau if neuron.decay_input else 1.0
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
         alpha = float(neuron.surrogate_function.alpha)
-        shape = LIFShape(threshold, threshold / neuron.v_threshold, alpha, gain, keep, 0.0, True, strict=True)
+        unit, soft = threshold / neuron.v_threshold, neuron.v_reset is None
+        shape = LIFShape(threshold, unit, alpha, gain, keep, 0.0, True, strict=True, soft_reset=soft)
         grad_real, _ = backward_through_time(charged, grad_spikes, None, ctx.rows, shape)
         flat_grad = grad_real.flatten(0, -2)
         grad_weight = flat_grad.T @ (x.flatten(0, -2) * arithmetic.input_scale)

@@ -23,6 +23,7 @@ __all__ = ["Shared", "shared_of"]
 
 Init = Literal["default", "torch", "kaiming"]
 Neuron = Literal["lif", "if"]
+Reset = Literal["zero", "subtract"]
 Surrogate = Literal["atan", "sigmoid", "triangle", "rect", "erf", "softsign"]
 
 SURROGATES: dict[Surrogate, Any] = {
@@ -49,6 +50,7 @@ class Shared:
         tau: membrane time constant of the LIF neurons, in time steps.
         decay_input: whether their input is divided by tau: v <- v + (x - v) / tau, or v <- v - v / tau + x.
         threshold: at which the neurons spike.
+        reset: what a spike does to the potential: it becomes "zero", or the threshold is taken off ("subtract", a soft reset).
         surrogate: derivative of a spike in the backward pass, a class of SpikingJelly's `surrogate`: ATan, Sigmoid, PiecewiseQuadratic
             (triangle), Rect, Erf or SoftSign.
         alpha: its sharpness; None: SpikingJelly's default, 2 for atan.
@@ -66,6 +68,7 @@ class Shared:
     tau: float = TAU
     decay_input: bool = True
     threshold: float = 1.0
+    reset: Reset = "zero"
     surrogate: Surrogate = "atan"
     alpha: float | None = None
     dropouts: tuple[str, ...] = ()
@@ -110,7 +113,7 @@ class Shared:
     def neuron_changes(self) -> bool:
         """Whether the neurons differ from the default ones."""
         default = Shared()
-        names = ("neuron", "tau", "decay_input", "threshold", "surrogate", "alpha")
+        names = ("neuron", "tau", "decay_input", "threshold", "reset", "surrogate", "alpha")
         return any(getattr(self, name) != getattr(default, name) for name in names)
 
     def _initialise(self, model: SpikingNetwork) -> None:
@@ -127,6 +130,7 @@ class Shared:
             repeat=repeat,
             tau=float(self.tau) if leaks else math.inf,
             v_threshold=float(self.threshold),
+            v_reset=None if self.reset == "subtract" else 0.0,
             decay_input=leaks and self.decay_input,
         )
         kind = SURROGATES[self.surrogate]

@@ -22,7 +22,7 @@ from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
 
 
-def theirs(**options: float | bool) -> neuron.LIFNode:
+def theirs(**options: float | bool | None) -> neuron.LIFNode:
     node = neuron.LIFNode(surrogate_function=surrogate.ATan(), detach_reset=bool(options.pop("detach_reset", True)), **options)  # pyright: ignore[reportArgumentType]
     node.step_mode = "s"
     return node
@@ -33,7 +33,7 @@ def theirs(**options: float | bool) -> neuron.LIFNode:
     steps=st.integers(1, 9),
     size=st.integers(1, 1500),
     tau=st.floats(1.1, 20.0),
-    reset=st.floats(-0.5, 0.5),
+    reset=st.none() | st.floats(-0.5, 0.5),
     decay_input=st.booleans(),
     detach=st.booleans(),
     double=st.booleans(),
@@ -41,7 +41,7 @@ def theirs(**options: float | bool) -> neuron.LIFNode:
 )
 @settings(max_examples=examples(60), deadline=None)
 def test_fused_is_spikingjelly_bit_for_bit(
-    seed: int, steps: int, size: int, tau: float, reset: float, decay_input: bool, detach: bool, double: bool, static: bool
+    seed: int, steps: int, size: int, tau: float, reset: float | None, decay_input: bool, detach: bool, double: bool, static: bool
 ) -> None:
     torch.manual_seed(seed)
     dtype = torch.float64 if double else torch.float32
@@ -66,25 +66,18 @@ def test_state_continues_until_reset() -> None:
     assert torch.equal(halves(x[:3]), FusedLIFNode()(x[:3]))
 
 
-def test_soft_reset_falls_back_to_spikingjelly() -> None:
-    x = torch.rand(4, 2, 9) * 3
-    other = neuron.LIFNode(tau=2.0, v_reset=None, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m")
-    assert torch.equal(FusedLIFNode(v_reset=None)(x), other(x))
-    static = FusedLIFNode(v_reset=None, repeat=4)
-    assert static(x[0]).shape == (4, 2, 9)
-
-
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("v_reset", [0.0, None])  # ours, SpikingJelly's code
-def test_channels_last_maps_stay_so_and_give_the_same_bits(v_reset: float | None, dtype: torch.dtype, static: bool) -> None:
+@pytest.mark.parametrize("fused", [True, False])  # ours, SpikingJelly's code
+def test_channels_last_maps_stay_so_and_give_the_same_bits(fused: bool, dtype: torch.dtype, static: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 3, 5, 4, 7) * 2 if not static else torch.randn(3, 5, 4, 7) * 2
     last = x.flatten(0, -4).contiguous(memory_format=torch.channels_last).view_as(x).to(dtype)
     weight = torch.rand(6, 3, 5, 4, 7)
     results: list[tuple[torch.Tensor, ...]] = []
     for values in (x.to(dtype), last):
-        node, mine = FusedLIFNode(repeat=6 if static else None, v_reset=v_reset), values.clone().requires_grad_()
+        node, mine = FusedLIFNode(repeat=6 if static else None), values.clone().requires_grad_()
+        node.surrogate_function = surrogate.ATan() if fused else surrogate.Sigmoid()
         s = node(mine)
         s = s + node(mine)  # from the state that the first call left
         (s * weight).sum().backward()
@@ -93,7 +86,7 @@ def test_channels_last_maps_stay_so_and_give_the_same_bits(v_reset: float | None
     assert results[1][0][0].is_contiguous(memory_format=torch.channels_last)
     (s, grad, v), (s_last, grad_last, v_last) = results
     assert torch.equal(s, s_last) and torch.equal(v, v_last)
-    if v_reset is None:  # torch adds up the steps of a repeated input in the order of memory
+    if not fused:  # torch adds up the steps of a repeated input in the order of memory
         torch.testing.assert_close(grad, grad_last)
     else:
         assert torch.equal(grad, grad_last)
@@ -132,7 +125,8 @@ def integer_reference(layer: SpikingLayer, chip: IntegerArithmetic, x: np.ndarra
     for t in range(steps):
         payload = x if layer.is_first else x[t]
         a = fixed_point.synaptic_input(weights, payload.T.astype(np.int64), registers.exponent).T
-        u, v, s = fixed_point.lif_step(u, v, a, du=fixed_point.NO_MEMORY, dv=registers.dv, vth=registers.vth)
+        soft = layer.neuron.v_reset is None
+        u, v, s = fixed_point.lif_step(u, v, a, du=fixed_point.NO_MEMORY, dv=registers.dv, vth=registers.vth, soft_reset=soft)
         spikes.append(s)
     return np.stack(spikes)
 
@@ -146,14 +140,16 @@ def integer_reference(layer: SpikingLayer, chip: IntegerArithmetic, x: np.ndarra
     first=st.booleans(),
     gain=st.floats(0.1, 30.0),
     density=st.floats(0.02, 1.0),
+    soft=st.booleans(),
 )
 @settings(max_examples=examples(80), deadline=None)
 def test_integer_layer_is_the_deployed_arithmetic(
-    seed: int, inputs: int, outputs: int, steps: int, bits: int, first: bool, gain: float, density: float
+    seed: int, inputs: int, outputs: int, steps: int, bits: int, first: bool, gain: float, density: float, soft: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed % 2**31)
     layer = linear_layer(inputs, outputs, steps if first else None)
+    layer.neuron.v_reset = None if soft else 0.0
     with torch.no_grad():
         layer.linear.weight.mul_(gain).mul_(torch.from_numpy((rng.random((outputs, inputs)) < density).astype(np.float32)))
     levels = 255 if first else 1
@@ -193,9 +189,11 @@ def test_registers_are_chosen_for_the_distance_from_reset_to_threshold() -> None
     assert threshold(0.5, 1.5) == threshold(0.0, 1.0) != threshold(0.0, 1.5)
 
 
-def test_straight_through_gradient_is_that_of_the_float_layer() -> None:
+@pytest.mark.parametrize("v_reset", [0.0, None])
+def test_straight_through_gradient_is_that_of_the_float_layer(v_reset: float | None) -> None:
     torch.manual_seed(0)
     layer = linear_layer(30, 20, None)
+    layer.neuron.v_reset = v_reset
     registers = choose_registers(
         layer.linear.weight.detach().numpy(), tau=2.0, decay_input=True, v_threshold=1.0, levels=1, input_scale=1.0, weight_bits=8
     )
@@ -228,9 +226,9 @@ def test_integer_weights_stay_in_range(bits: int) -> None:
     assert integer_weights(weight * 2, registers).abs().max() == fixed_point.largest_weight(bits)
 
 
-@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 5), size=st.integers(1, 2500), static=st.booleans())
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 5), size=st.integers(1, 2500), static=st.booleans(), soft=st.booleans())
 @settings(max_examples=examples(20), deadline=None)
-def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: int, static: bool) -> None:
+def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: int, static: bool, soft: bool) -> None:
     rng, single, rows = np.random.default_rng(seed), np.float32, 1 if static else steps
     x, state = rng.normal(0, 2, (rows, size)).astype(single), rng.normal(0, 1, size).astype(single)
     total, gradient = np.round(x * 50), rng.normal(0, 1, (steps, size)).astype(single)
@@ -243,9 +241,9 @@ def test_kernels_for_one_thread_give_the_same_bits(seed: int, steps: int, size: 
         made += [state.copy(), state.copy(), np.zeros((rows, size), single), theta.copy()]
         spikes, charged, whole, held, v, grad_v, grad_x, arrays = made
         arrays[4] **= 2
-        forward(x, v, single(2), single(1), single(0), True, spikes, charged)
-        integer(total, 0.5, 0.75, 64.0, np.round(state * 64), True, whole, held)
-        backward(gradient, grad_v, charged, *(single(n) for n in (1, 1, 3, 1, 0.5, 0.5, 0)), True, False, grad_x)
+        forward(x, v, single(2), single(1), single(0), True, soft, spikes, charged)
+        integer(total, 0.5, 0.75, 64.0, np.round(state * 64), True, soft, whole, held)
+        backward(gradient, grad_v, charged, *(single(n) for n in (1, 1, 3, 1, 0.5, 0.5, 0)), True, False, soft, grad_x)
         update(arrays[0], sign, *arrays[1:], *(single(n) for n in (0.9, 0.99, 0.01, 0.5, 1e-8, 0.01, -0.5, 0.001)), False)
         found.append(b"".join(array.tobytes() for array in made))
     assert found[0] == found[1]

@@ -215,6 +215,8 @@ NEURONS = [
     {"surrogate": "rect", "decay_input": False},
     {"surrogate": "erf", "tau": 4.0},
     {"surrogate": "softsign", "threshold": 2.0},
+    {"reset": "subtract", "tau": 3.0, "threshold": 1.5},
+    {"reset": "subtract", "neuron": "if", "surrogate": "sigmoid"},
 ]
 
 
@@ -224,7 +226,8 @@ def test_neurons_hand_over_every_spike(options: dict[str, Any]) -> None:
     Shared(**options).apply(model, model.shape)
     network = check_exact(export.fold(warmed_up(model, 3)), dataset_of(model))
     wanted = math.inf if options.get("neuron") == "if" else options.get("tau", 2.0)
-    assert {p.neuron.tau for p in network.spiking if isinstance(p.neuron, LIF)} == {wanted}
+    soft = options.get("reset") == "subtract"
+    assert {(p.neuron.tau, p.neuron.soft_reset) for p in network.spiking if isinstance(p.neuron, LIF)} == {(wanted, soft)}
 
 
 @pytest.mark.parametrize("options", NEURONS, ids=str)
@@ -241,6 +244,7 @@ def test_neurons_are_those_of_spikingjelly(options: dict[str, Any]) -> None:
         "surrogate_function": gradient,
         "detach_reset": True,
         "step_mode": "m",
+        "v_reset": None if options.get("reset") == "subtract" else 0.0,
     }
     if options.get("neuron") == "if":
         other: Any = neuron.IFNode(**words)
@@ -260,14 +264,15 @@ def untrained_model(**options: Any) -> SpikingNetwork:
     return built("fc", hidden=(40,), **options)
 
 
-def test_integers_follow_tau_and_threshold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_integers_follow_tau_threshold_and_reset(reset: str, tmp_path: Path) -> None:
     """What was trained in integers with neurons of another kind is deployed without the change of a spike."""
-    run = fitted(
-        "fc", "digits", out=tmp_path / "run", weight_bits=8, epochs=2, net_options={"hidden": (20,), "neuron": "if", "threshold": 2}
-    )
+    options = {"hidden": (20,), "neuron": "if", "threshold": 2, "reset": reset}
+    run = fitted("fc", "digits", out=tmp_path / "run", weight_bits=8, epochs=2, net_options=options)
     assert run.stages[-1].name == "integer (torch)"
     network = compile_network(run, target="lava")
     assert all(p.neuron.dv == 0 for p in network.network.spiking if isinstance(p.neuron, IntegerLIF))
+    assert all(p.neuron.soft_reset == (reset == "subtract") for p in network.network.spiking if isinstance(p.neuron, IntegerLIF))
     same_as_the_reference(network, np.asarray(load_dataset("digits").test.values[:8]))
     with pytest.raises(UsageError, match=r"net\.surrogate is sigmoid"):
         fitted("fc", "digits", out=tmp_path / "other", weight_bits=8, epochs=2, net_options={"surrogate": "sigmoid"})
