@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -128,7 +130,7 @@ def finish(trainer: Trainer, world: World) -> TrainedRun:
         last.epoch,
         last.accuracy,
         tuple(float(row["seconds"]) for row in trainer.rows),
-        _warnings(trainer, model),
+        _warnings(trainer, model, stages[0]),
         *connected,
         trainer.model.exempt,
         (*trainer.model.unpruned, *getattr(trainer.method, "left_dense", ())),
@@ -184,15 +186,33 @@ def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
     return export.network(own.float().cpu(), trainer.arithmetic, trainer.dataset, run.stages, provenance)
 
 
-def _warnings(trainer: Trainer, model: Model) -> tuple[str, ...]:
-    """Return a warning if the output spikes on no test sample: the accuracy of class 0 then looks like that of a bad network."""
+def _warnings(trainer: Trainer, model: Model, stage: Stage) -> tuple[str, ...]:
+    """Return a warning if the output spikes on no test sample, or if the network is no better than a constant answer."""
     test = trainer.dataset.test
-    if not is_silent(model, test, trainer.dataset.levels):
+    if is_silent(model, test, trainer.dataset.levels):
+        return (
+            f"Layer {model.last} never spiked on {len(test):,} test samples, so every prediction is class 0.{_starved(trainer.model)} "
+            "Try a lower --sparsity, more --epochs, another --lr, or more --timesteps.",
+        )
+    constant = int(np.bincount(test.labels).max()) / len(test)
+    if stage.accuracy > constant + 2.0 * math.sqrt(constant * (1.0 - constant) / len(test)):
         return ()
     return (
-        f"Layer {model.last} never spiked on {len(test):,} test samples, so every prediction is class 0. "
-        "Try a lower --sparsity, more --epochs, another --lr, or more --timesteps.",
+        f"The network is right on {stage.accuracy:.2%} of {len(test):,} test samples, hardly more than a constant answer, "
+        f"{constant:.2%}.{_starved(trainer.model)} Try more --epochs, another --lr, or a lower --sparsity.",
     )
+
+
+def _starved(model: Model) -> str:
+    """Name the layers with fewer weights than outputs, and what keeps more in them; empty if there is none."""
+    layers = {name: w for name, w in model.weights().items() if name not in model.exempt}
+    live = {name: int(torch.count_nonzero(w.detach())) for name, w in layers.items()}
+    few = [f"{name} {live[name]:,} of {w.numel():,}" for name, w in layers.items() if live[name] < w.shape[0]]
+    if not few:
+        return ""
+    shown = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
+    ways = "exempt them with --exempt, or keep more there: --method grad-r --set method.floor=0.5"
+    return f" Layers with fewer weights than outputs: {shown}; {ways}."
 
 
 def _stage(name: str, trainer: Trainer, model: Model) -> Stage:

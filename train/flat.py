@@ -133,11 +133,17 @@ class Flat:
         """Return `values` (M,) in units of their layers."""
         return torch.cat([values[layer.part] / units[i] for i, layer in enumerate(self.layers)])
 
-    def with_best_first(self, values: Tensor) -> Tensor:
-        """Return `values` (M,) with the largest of each layer set to infinity, so that a selection over all layers leaves none empty."""
+    def with_best_first(self, values: Tensor, counts: Sequence[int] | None = None) -> Tensor:
+        """Return `values` (M,) with each layer's largest set to infinity, so that a selection over all layers takes them before others.
+
+        Args:
+            counts: how many of each layer; None: one, which leaves none empty.
+        """
         raised = values.clone()
-        for layer in self.layers:
-            raised[layer.part].index_fill_(0, values[layer.part].argmax().view(1), torch.inf)
+        for layer, count in zip(self.layers, counts or [1] * len(self), strict=True):
+            part = values[layer.part]
+            best = part.argmax().view(1) if count == 1 else part.topk(count).indices
+            raised[layer.part].index_fill_(0, best, torch.inf)
         return raised
 
 

@@ -312,6 +312,10 @@ class SpikingNetwork(Model):
         """Return the weights that are not pruned and count in the sparsity."""
         return {name: _weight(connection) for name, connection in self.named_ops() if name in self.unpruned}
 
+    def normalised(self) -> set[str]:
+        """Return the layers among `weights` with batch normalisation, in training."""
+        return {name for name, connection in self.pruned_ops() if connection.norm is not None and connection.norm.training}
+
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other trainable parameters, besides weights and gates, by name: scale and shift of normalisations, biases."""
         owned = {id(p) for p in (*self.weights().values(), *self.gates().values())}

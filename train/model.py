@@ -54,6 +54,10 @@ class Model(nn.Module):
         """Return the weights that are not pruned and count in the sparsity, by layer."""
         raise NotImplementedError
 
+    def normalised(self) -> set[str]:
+        """Return the layers among `weights` whose output batch normalisation now divides by its own deviation."""
+        raise NotImplementedError
+
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other trainable parameters, by name."""
         raise NotImplementedError

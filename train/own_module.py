@@ -180,6 +180,10 @@ class OwnModule(Model):
         """Return the weights that are not pruned and count in the sparsity."""
         return self.found.counted()
 
+    def normalised(self) -> set[str]:
+        """Return the layers that stand before batch normalisation in one nn.Sequential."""
+        return self.found.normalised()
+
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other parameters with gradients, by name."""
         return self.found.others()

@@ -3,9 +3,10 @@ both; `ModuleWeights` finds the weights of any torch module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from ..errors import UsageError, unknown_name
+from .connections import NORMS
 
 __all__ = ["Goal", "ModuleWeights", "Prunable", "SparsityGoal", "chosen_layers", "unwrapped"]
 
@@ -35,6 +37,10 @@ class Prunable(Protocol):
 
     def counted(self) -> Mapping[str, nn.Parameter]:
         """Return the weights that are not pruned and count in the sparsity, so that the others have to give all zeros."""
+        ...
+
+    def normalised(self) -> Collection[str]:
+        """Return the layers among `weights` whose output batch normalisation now divides by its own deviation, so that scale is free."""
         ...
 
 
@@ -145,6 +151,16 @@ class ModuleWeights:
     def counted(self) -> dict[str, nn.Parameter]:
         """Return the weights that are not pruned and count in the sparsity."""
         return dict(self._counted)
+
+    def normalised(self) -> set[str]:
+        """Return the layers that stand right before batch normalisation, in training, in one nn.Sequential.
+
+        Elsewhere only running the module would show what follows what.
+        """
+        names = {id(layer): name for name, layer in self.module.named_modules() if name in self._weights}
+        lines = [list(m.children()) for m in self.module.modules() if isinstance(m, nn.Sequential)]
+        pairs = [(id(a), b) for line in lines for a, b in pairwise(line)]
+        return {names[a] for a, b in pairs if a in names and isinstance(b, NORMS) and b.training}
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other parameters that have gradients by name: biases, normalisation, exempt layers, ..."""

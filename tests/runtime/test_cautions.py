@@ -49,6 +49,17 @@ def test_a_training_says_that_its_output_never_spikes(tmp_path: Path, spikeloom:
     assert not fit("digits", epochs=1, hidden=(32,), out=tmp_path / "heard").warnings
 
 
+def test_a_training_says_that_nothing_was_learned_and_which_layers_starve(tmp_path: Path) -> None:
+    """Labels are drawn, so a network that spikes is right by chance; at 2 % of the weights one is left for ten outputs."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (600, 8), dtype=np.uint8), rng.integers(0, 10, 600)
+    options: Any = {"epochs": 1, "lr": 1e-9, "hidden": (40,), "data_options": {"test_fraction": 0.3}}
+    (chance,) = fit((x, y), **options, out=tmp_path / "chance").warnings
+    assert "hardly more than a constant answer" in chance and "fewer weights than outputs" not in chance
+    (starved,) = fit((x, y), **options, method="grad-r", sparsity=0.98, out=tmp_path / "starved").warnings
+    assert "output 1 of 400" in starved and "--exempt" in starved and "method.floor" in starved
+
+
 @pytest.mark.parametrize(
     ("samples_", "batch", "processes", "norms", "steps"),
     [(33, 16, 1, True, 2), (33, 16, 1, False, 3), (34, 16, 1, True, 3), (35, 16, 2, True, 2), (1, 16, 1, True, 1), (3, 1, 1, True, 3)],

@@ -40,14 +40,18 @@ def taps(side: int, stride: int = 1) -> Tensor:
     return counts
 
 
-def conv_network(seed: int = 0) -> SpikingNetwork:
-    """3 - 7 - 9 (stride 2) - 5 channels of 8x8 and 4x4, then 4x4x5 -> 10; the sizes share no factor with anything."""
+def conv_network(seed: int = 0, normed: str = "") -> SpikingNetwork:
+    """3 - 7 - 9 (stride 2) - 5 channels of 8x8 and 4x4, then 4x4x5 -> 10; the sizes share no factor with anything.
+
+    `normed`: the convolution that has batch normalisation.
+    """
     torch.manual_seed(seed)
     convs = {"conv1": (3, 7, 8, 1), "conv2": (7, 9, 8, 2), "conv3": (9, 5, 4, 1)}
     layers: dict[str, Unit] = {}
     for source, (name, (a, b, side, stride)) in zip(["input", "conv1", "conv2"], convs.items(), strict=True):
         op = nn.Conv2d(a, b, 3, padding=1, stride=stride, bias=False)
-        layers[name] = SpikingLayer([Connection([source], (a, side, side), op)], 4 if source == "input" else None)
+        norm = nn.BatchNorm2d(b) if name == normed else None
+        layers[name] = SpikingLayer([Connection([source], (a, side, side), op, norm)], 4 if source == "input" else None)
     layers["output"] = SpikingLayer([Connection(["conv3"], (5, 4, 4), nn.Linear(80, 10, bias=False))])
     return SpikingNetwork(layers, (3, 8, 8), 4, 10)
 
@@ -193,6 +197,7 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
     "dense": [],
     "grad-r": [
         ({}, "control", "open"), ({"control": "open"}, "alpha", 0.5), ({}, "ramp", 0.9), ({}, "every", 3),
+        ({}, "floor", 0.9), ({}, "rescale", False),
     ],
     "stds": [({}, "control", "open"), ({"control": "open"}, "width", 0.02), ({}, "ramp", 0.9), ({}, "every", 3)],
     "deep-r": [({}, "temperature", 0.2), ({}, "cooling", "none"), ({}, "l1", 0.3), ({}, "start", "magnitude")],
@@ -225,7 +230,7 @@ def changes_of(name: str) -> list[tuple[dict[str, Any], str, Any]]:
 
 
 def trained(name: str, options: dict[str, Any]) -> Tensor:
-    model = conv_network()
+    model = conv_network(normed="conv2")
     model.dense = ("conv1",)
     method = method_of(name, model, 0.8, **options)
     run(method, model, 20)
@@ -248,8 +253,8 @@ def test_every_option_is_checked(name: str) -> None:
     module = registry.load(methods, "method", name)
     assert dataclasses.is_dataclass(module.Options) and module.Options.__dataclass_params__.frozen  # type: ignore[attr-defined]
     for field in dataclasses.fields(module.Options):
-        text = isinstance(field.default, str)
-        for value in ["neither", 3, None] if text else [-1, math.nan, math.inf, "much", None, True]:
+        text, flag = isinstance(field.default, str), isinstance(field.default, bool)
+        for value in ["neither", 3, None] if text or flag else [-1, math.nan, math.inf, "much", None, True]:
             with pytest.raises(UsageError, match=field.name):
                 registry.load(methods, "method", name).Options(**{field.name: value})
 

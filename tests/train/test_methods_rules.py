@@ -13,8 +13,9 @@ from spikeloom.train import methods
 from spikeloom.train.connections import Connection
 from spikeloom.train.flat import Flat, largest, largest_of, share_out, smallest_value, split
 from spikeloom.train.layers import And, MaxPool, SpikingLayer, SpikingNetwork, Unit
+from spikeloom.train.subject import ModuleWeights
 from test_methods import conv_network, fake_gradients, flat, linear_network, method_of, run, settings_of, taps
-from torch import Tensor
+from torch import Tensor, nn
 
 REGROWING = ["grad-r", "deep-r", "soft-deep-r", "stds", "esl"]
 
@@ -134,6 +135,53 @@ def test_closed_control_leaves_no_layer_without_a_synapse() -> None:
         method.theta[-7 * 40 :] *= 1e-3
         method.end_epoch(1.0)
         assert [int((w != 0).sum()) for w in model.weights().values()] == [227, 1]
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_a_floor_keeps_its_share_of_every_layer(floor: float, rescale: bool) -> None:
+    """A convolution that drifts down faster than a large linear layer beside it, as one does whose scale a norm takes out of the loss."""
+    model = conv_network()
+    method = method_of("grad-r", model, 0.9, floor=floor, rescale=rescale)
+    least = [max(1, int(floor * share)) for share in share_out(method.flat, round(0.1 * method.size), "erk")]
+    for step in range(60):
+        method.theta[method.flat.layers[0].part] -= 0.02
+        fake_gradients(model, step)
+        method.step(1e-3, step / 60)
+        if step % 10 == 9:
+            live = method.flat.alive_by_layer()
+            assert all(n >= at_least for n, at_least in zip(live, least, strict=True))
+    method.end_epoch(1.0)
+    live = method.flat.alive_by_layer()
+    assert sum(live) == round(0.1 * method.size) and live[0] == least[0]
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_layers_whose_scale_is_free_are_scaled_back(rescale: bool) -> None:
+    """What drift takes from a layer before batch normalisation changes no output, so that no gradient would give it back."""
+    model = conv_network(normed="conv2")
+    method = method_of("grad-r", model, 0.9, rescale=rescale)
+    first = method.flat.units()
+    for step in range(10):
+        for layer in method.flat:
+            layer.weight.grad = torch.zeros_like(layer.weight)
+        method.theta *= 0.97  # drift that no gradient stops
+        method.step(1e-3, step / 60)
+    now = (method.flat.units() / first).tolist()
+    live = [n / layer.size for n, layer in zip(method.flat.alive_by_layer(), method.flat, strict=True)]
+    assert (now[1] > 1.5 * max(now[0], now[2], now[3])) == rescale
+    assert (live[1] > 1.5 * max(live[0], live[2], live[3])) == rescale
+
+
+def test_where_normalisation_follows_in_a_module_of_one_s_own() -> None:
+    inside = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.BatchNorm2d(5))
+    module = nn.ModuleDict({"body": inside, "head": nn.Linear(5, 2)})
+    weights = ModuleWeights(module)
+    assert weights.normalised() == {"body.0"}
+    inside.eval()
+    assert weights.normalised() == set()  # the running statistics do not follow the weights
+    inside.train()
+    assert ModuleWeights(module, exempt=["body.0"]).normalised() == set()
 
 
 def test_soft_deep_r_is_not_deep_r() -> None:

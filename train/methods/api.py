@@ -45,6 +45,7 @@ __all__ = [
     "Pruning",
     "Start",
     "check_choice",
+    "check_flag",
     "check_number",
     "count_positive",
     "first_mask",
@@ -345,6 +346,16 @@ def check_number(name: str, value: object, low: float, high: float, *, include_l
         kind = "a whole number" if whole else "a number"
         sign = "<=" if include_low else "<"
         raise UsageError(f"method.{name} is {value!r}; it must be {kind} with {low:g} {sign} {name} <= {high:g}.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check an option of a method that is true or false.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"method.{name} is {value!r}; it must be true or false.")
 
 
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:

@@ -19,7 +19,13 @@ away entirely). If q > 0 every theta drifts by q units, live and pruned alike as
 and keeps their order: a pruned synapse regrows when its gradient carries it past a live one. If too many are at or below 0, the largest
 of those are lifted just above it, as the prior lifts a theta below mu; so is the largest of a layer that would die out. The number of
 zeros is therefore the requested one, whatever the epochs, batches and learning rates. The alpha that would have caused the same drift is
-logged. The gradient has to restore what the survivors lose to the drift, so a training of a few hundred steps learns little at high
+logged.
+
+Batch normalisation takes the scale of the weights before it out of the loss, so no gradient restores what drift takes there: beside layers
+without one such a layer would be pruned until hardly a weight is left. Scaling all of its thetas changes nothing else, so before a
+correction they are scaled to the mean live |w| of the start (ours; `rescale`).
+
+The gradient has to restore what the survivors lose to the drift, so a training of a few hundred steps learns little at high
 sparsity: take smaller batches.
 """
 
@@ -34,11 +40,11 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ..flat import count_positive, largest_of, smallest_value
+from ..flat import count_positive, largest_of, share_out, smallest_value
 from ..optimiser_kernels import REWIRING
 from ..random_numbers import signs_of
 from ..subject import Goal, Prunable
-from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_flag, check_number
 
 Control = Literal["closed", "open"]
 
@@ -52,18 +58,25 @@ class Options:
         alpha: the prior's strength under open control; the paper's is 1e-3.
         ramp: the share of the float epochs after which closed control holds the final sparsity.
         every: steps between two corrections of the sparsity.
+        floor: the share of its Erdos-Renyi-kernel number of weights (`share_out`) that each layer keeps at least, 0..1, under closed
+            control; 0: one weight.
+        rescale: whether closed control scales layers with batch normalisation back to their mean live |w| at the start.
     """
 
     control: Control = "closed"
     alpha: float = 1e-3
     ramp: float = 0.5
     every: int = 10
+    floor: float = 0.0
+    rescale: bool = True
 
     def __post_init__(self) -> None:
         check_choice("control", self.control, get_args(Control))
         check_number("alpha", self.alpha, 0.0, 1e6, include_low=False)
         check_number("ramp", self.ramp, 0.0, 1.0, include_low=False)
         check_number("every", self.every, 1, 1_000_000, whole=True)
+        check_number("floor", self.floor, 0.0, 1.0)
+        check_flag("rescale", self.rescale)
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:
@@ -96,6 +109,8 @@ class GradR(Pruning):
             self.remedy = f"Lower method.alpha, {self.alpha:g} now, or train for fewer steps."
         self.theta = initial.abs()
         self.units = self.flat.units()
+        shares = share_out(self.flat, self.size - self.ramped_zeros(1.0), "erk")
+        self.floors = [max(1, int(options.floor * share)) for share in shares]
         self.drift = self.rates = 0.0
 
     def _location(self) -> float:
@@ -152,18 +167,33 @@ class GradR(Pruning):
         wanted = self.zeros_at(progress)
         live = self.flat.positive_by_layer(self.theta) if self.closed else [self.size - wanted]
         dead = self.size - sum(live)
-        if dead == wanted and all(live):
+        enough = not self.closed or all(n >= least for n, least in zip(live, self.floors, strict=True))
+        if dead == wanted and enough:
             return
-        if dead <= wanted:  # if equal, a layer has died that is to keep its best
+        self._rescale()
+        if not enough:
+            self.theta.masked_fill_(torch.isinf(self._ranks()) & (self.theta <= 0), JUST_LIVE)
+            dead = self.size - count_positive(self.theta)
+        if dead < wanted:
             self._lower(wanted)
             dead = self.size - count_positive(self.theta)
         if dead > wanted:
             self.theta.masked_fill_(largest_of(self._ranks(), self.theta <= 0, dead - wanted), JUST_LIVE)
         self._write_weights()
 
+    def _rescale(self) -> None:
+        """Scale the thetas of normalised layers so that their mean live |w| is that at the start."""
+        free = self.model.normalised() if self.closed and self.options.rescale else ()
+        for i, layer in enumerate(self.flat):
+            if layer.name in free:
+                theta = self.theta[layer.part]
+                live = torch.count_nonzero(theta > 0)
+                mean = theta.clamp(min=0).sum() / live.clamp(min=1)
+                theta *= torch.where(live > 0, self.units[i] / mean, 1.0)
+
     def _ranks(self) -> Tensor:
-        """Theta in units of its layer, each layer's best above all others."""
-        return self.flat.with_best_first(self.flat.scaled(self.theta, self.units))
+        """Theta in units of its layer, the best that each layer keeps above all others."""
+        return self.flat.with_best_first(self.flat.scaled(self.theta, self.units), self.floors)
 
     def _lower(self, wanted: int) -> None:
         ranks = self._ranks()
