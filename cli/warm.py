@@ -21,7 +21,7 @@ METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r use
 
 def works() -> list[tuple[str, Callable[[], None]]]:
     """Return what is to be compiled, each with a readable name; training only if torch is installed."""
-    found: list[tuple[str, Callable[[], None]]] = [("mapping to cores", _map), ("simulator", _simulate)]
+    found: list[tuple[str, Callable[[], None]]] = [("mapping to cores", _map), ("mapping by objective", _objectives), ("simulator", _simulate)]
     if importlib.util.find_spec("torch") is not None:
         found += [(f"training, {method}", lambda method=method: _train(method)) for method in METHODS]
     return found
@@ -60,6 +60,15 @@ def _map() -> None:
 
     compile_network(network(0.5, "rate"), chip=small_cores())
     compile_network(_ring(), chip=small_cores(), effort="fast")
+
+
+def _objectives() -> None:
+    """Map for short steps, for little energy, and to a chip that stores equal lists once."""
+    from ..compile import compile_network
+
+    compile_network(network(0.5, "rate"), chip=small_cores(), objective="latency")
+    compile_network(network(0.5, "rate"), chip=small_cores(), objective="energy")
+    compile_network(network(0.5, "rate"), chip="loihi-shared")
 
 
 def _ring() -> Network:
