@@ -21,7 +21,11 @@ METHODS = ("grad-r", "soft-deep-r", "esl", "stds", "upr", "dense")  # deep-r use
 
 def works() -> list[tuple[str, Callable[[], None]]]:
     """Return what is to be compiled, each with a readable name; training only if torch is installed."""
-    found: list[tuple[str, Callable[[], None]]] = [("mapping to cores", _map), ("mapping by objective", _objectives), ("simulator", _simulate)]
+    found: list[tuple[str, Callable[[], None]]] = [
+        ("mapping to cores", _map),
+        ("mapping by objective", _objectives),
+        ("simulator", _simulate),
+    ]
     if importlib.util.find_spec("torch") is not None:
         found += [(f"training, {method}", lambda method=method: _train(method)) for method in METHODS]
     return found

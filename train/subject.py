@@ -40,7 +40,7 @@ class Prunable(Protocol):
         ...
 
     def normalised(self) -> Collection[str]:
-        """Return the layers among `weights` whose output batch normalisation now divides by its own deviation, so that scale is free."""
+        """Return the layers among `weights` whose outputs (the first axis) batch normalisation now divides by their own deviation."""
         ...
 
 
@@ -153,11 +153,12 @@ class ModuleWeights:
         return dict(self._counted)
 
     def normalised(self) -> set[str]:
-        """Return the layers that stand right before batch normalisation, in training, in one nn.Sequential.
+        """Return the layers that stand right before batch normalisation, in training, in one nn.Sequential; no transposed convolutions.
 
         Elsewhere only running the module would show what follows what.
         """
-        names = {id(layer): name for name, layer in self.module.named_modules() if name in self._weights}
+        layers = ((name, layer) for name, layer in self.module.named_modules() if name in self._weights)
+        names = {id(layer): name for name, layer in layers if not isinstance(layer, TRANSPOSED)}
         lines = [list(m.children()) for m in self.module.modules() if isinstance(m, nn.Sequential)]
         pairs = [(id(a), b) for line in lines for a, b in pairwise(line)]
         return {names[a] for a, b in pairs if a in names and isinstance(b, NORMS) and b.training}

@@ -21,9 +21,9 @@ of those are lifted just above it, as the prior lifts a theta below mu; so is th
 zeros is therefore the requested one, whatever the epochs, batches and learning rates. The alpha that would have caused the same drift is
 logged.
 
-Batch normalisation takes the scale of the weights before it out of the loss, so no gradient restores what drift takes there: beside layers
-without one such a layer would be pruned until hardly a weight is left. Scaling all of its thetas changes nothing else, so before a
-correction they are scaled to the mean live |w| of the start (ours; `rescale`).
+Batch normalisation takes the scale of a channel's weights out of the loss, so no gradient restores what drift takes there: beside layers
+without one such a layer would be pruned until hardly a weight is left, and first all but a few of its channels. Scaling a channel's live
+weights changes nothing else, so before a correction their mean is set to the layer's mean |w| at the start (ours; `rescale`).
 
 The gradient has to restore what the survivors lose to the drift, so a training of a few hundred steps learns little at high
 sparsity: take smaller batches.
@@ -46,6 +46,8 @@ from ..random_numbers import signs_of
 from ..subject import Goal, Prunable
 from .api import JUST_LIVE, Method, Pruning, check_choice, check_flag, check_number
 
+MOST_SCALED = 2.0  # a channel is scaled by at most this in one correction: what has just come alive grows in some
+
 Control = Literal["closed", "open"]
 
 
@@ -60,7 +62,7 @@ class Options:
         every: steps between two corrections of the sparsity.
         floor: the share of its Erdos-Renyi-kernel number of weights (`share_out`) that each layer keeps at least, 0..1, under closed
             control; 0: one weight.
-        rescale: whether closed control scales layers with batch normalisation back to their mean live |w| at the start.
+        rescale: whether closed control scales channels with batch normalisation back to their layer's mean |w| at the start.
     """
 
     control: Control = "closed"
@@ -182,14 +184,15 @@ class GradR(Pruning):
         self._write_weights()
 
     def _rescale(self) -> None:
-        """Scale the thetas of normalised layers so that their mean live |w| is that at the start."""
+        """Scale the live thetas of each channel before a normalisation so that their mean is the layer's mean |w| at the start."""
         free = self.model.normalised() if self.closed and self.options.rescale else ()
         for i, layer in enumerate(self.flat):
             if layer.name in free:
-                theta = self.theta[layer.part]
-                live = torch.count_nonzero(theta > 0)
-                mean = theta.clamp(min=0).sum() / live.clamp(min=1)
-                theta *= torch.where(live > 0, self.units[i] / mean, 1.0)
+                theta = self.theta[layer.part].view(layer.weight.shape[0], -1)
+                live = (theta > 0).sum(1, keepdim=True)
+                mean = theta.clamp(min=0).sum(1, keepdim=True) / live.clamp(min=1)
+                factor = torch.where(live > 0, self.units[i] / mean, 1.0).clamp(1 / MOST_SCALED, MOST_SCALED)
+                theta.copy_(torch.where(theta > 0, theta * factor, theta))
 
     def _ranks(self) -> Tensor:
         """Theta in units of its layer, the best that each layer keeps above all others."""
