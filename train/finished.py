@@ -211,7 +211,10 @@ def _starved(model: Model) -> str:
     if not few:
         return ""
     shown = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
-    ways = "exempt them with --exempt, or keep more there: --method grad-r --set method.floor=0.5"
+    ways = (
+        "exempt them with --exempt, or keep more there: --method grad-r --set method.floor=0.5, "
+        "and method.rescale=true before batch normalisation"
+    )
     return f" Layers with fewer weights than outputs: {shown}; {ways}."
 
 

@@ -312,9 +312,10 @@ class SpikingNetwork(Model):
         """Return the weights that are not pruned and count in the sparsity."""
         return {name: _weight(connection) for name, connection in self.named_ops() if name in self.unpruned}
 
-    def normalised(self) -> set[str]:
-        """Return the layers among `weights` with batch normalisation, in training."""
-        return {name for name, connection in self.pruned_ops() if connection.norm is not None and connection.norm.training}
+    def normalised(self) -> dict[str, tuple[nn.Module, nn.Module]]:
+        """Return the layers among `weights` with batch normalisation, in training, each with it."""
+        pairs = {name: (c.op, c.norm) for name, c in self.pruned_ops()}
+        return {name: (op, norm) for name, (op, norm) in pairs.items() if op is not None and norm is not None and norm.training}
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other trainable parameters, besides weights and gates, by name: scale and shift of normalisations, biases."""

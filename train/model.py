@@ -54,8 +54,8 @@ class Model(nn.Module):
         """Return the weights that are not pruned and count in the sparsity, by layer."""
         raise NotImplementedError
 
-    def normalised(self) -> set[str]:
-        """Return the layers among `weights` whose output batch normalisation now divides by its own deviation."""
+    def normalised(self) -> dict[str, tuple[nn.Module, nn.Module]]:
+        """Return the layers among `weights` whose outputs batch normalisation now divides by their own deviation, each with it."""
         raise NotImplementedError
 
     def others(self) -> dict[str, nn.Parameter]:

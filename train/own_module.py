@@ -180,8 +180,8 @@ class OwnModule(Model):
         """Return the weights that are not pruned and count in the sparsity."""
         return self.found.counted()
 
-    def normalised(self) -> set[str]:
-        """Return the layers that stand before batch normalisation in one nn.Sequential."""
+    def normalised(self) -> dict[str, tuple[nn.Module, nn.Module]]:
+        """Return the layers that stand before batch normalisation in one nn.Sequential, each with it."""
         return self.found.normalised()
 
     def others(self) -> dict[str, nn.Parameter]:

@@ -3,7 +3,7 @@ both; `ModuleWeights` finds the weights of any torch module."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -39,8 +39,9 @@ class Prunable(Protocol):
         """Return the weights that are not pruned and count in the sparsity, so that the others have to give all zeros."""
         ...
 
-    def normalised(self) -> Collection[str]:
-        """Return the layers among `weights` whose outputs (the first axis) batch normalisation now divides by their own deviation."""
+    def normalised(self) -> Mapping[str, tuple[nn.Module, nn.Module]]:
+        """Return the layers among `weights` whose outputs (the first axis) batch normalisation now divides by their own deviation: the
+        layer and its normalisation."""
         ...
 
 
@@ -152,7 +153,7 @@ class ModuleWeights:
         """Return the weights that are not pruned and count in the sparsity."""
         return dict(self._counted)
 
-    def normalised(self) -> set[str]:
+    def normalised(self) -> dict[str, tuple[nn.Module, nn.Module]]:
         """Return the layers that stand right before batch normalisation, in training, in one nn.Sequential; no transposed convolutions.
 
         Elsewhere only running the module would show what follows what.
@@ -160,8 +161,8 @@ class ModuleWeights:
         layers = ((name, layer) for name, layer in self.module.named_modules() if name in self._weights)
         names = {id(layer): name for name, layer in layers if not isinstance(layer, TRANSPOSED)}
         lines = [list(m.children()) for m in self.module.modules() if isinstance(m, nn.Sequential)]
-        pairs = [(id(a), b) for line in lines for a, b in pairwise(line)]
-        return {names[a] for a, b in pairs if a in names and isinstance(b, NORMS) and b.training}
+        pairs = [pair for line in lines for pair in pairwise(line)]
+        return {names[id(a)]: (a, b) for a, b in pairs if id(a) in names and isinstance(b, NORMS) and b.training}
 
     def others(self) -> dict[str, nn.Parameter]:
         """Return the other parameters that have gradients by name: biases, normalisation, exempt layers, ..."""

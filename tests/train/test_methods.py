@@ -197,7 +197,7 @@ CHANGES: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
     "dense": [],
     "grad-r": [
         ({}, "control", "open"), ({"control": "open"}, "alpha", 0.5), ({}, "ramp", 0.9), ({}, "every", 3),
-        ({}, "floor", 0.9), ({}, "rescale", False),
+        ({}, "floor", 0.9), ({}, "rescale", True),
     ],
     "stds": [({}, "control", "open"), ({"control": "open"}, "width", 0.02), ({}, "ramp", 0.9), ({}, "every", 3)],
     "deep-r": [({}, "temperature", 0.2), ({}, "cooling", "none"), ({}, "l1", 0.3), ({}, "start", "magnitude")],

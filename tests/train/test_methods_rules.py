@@ -175,7 +175,7 @@ def test_layers_whose_scale_is_free_are_scaled_back(rescale: bool) -> None:
 
 def test_channels_are_scaled_each_for_itself_and_dead_weights_stay() -> None:
     model = conv_network(normed="conv2")
-    method = method_of("grad-r", model, 0.5)
+    method = method_of("grad-r", model, 0.5, rescale=True)
     part = method.flat.layers[1].part
     theta = method.theta[part].view(9, -1)
     theta[0] *= 0.6
@@ -194,11 +194,33 @@ def test_where_normalisation_follows_in_a_module_of_one_s_own() -> None:
     inside = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.BatchNorm2d(5))
     module = nn.ModuleDict({"body": inside, "head": nn.Linear(5, 2)})
     weights = ModuleWeights(module)
-    assert weights.normalised() == {"body.0"}
+    assert weights.normalised() == {"body.0": (inside[0], inside[1])}
     inside.eval()
-    assert weights.normalised() == set()  # the running statistics do not follow the weights
+    assert weights.normalised() == {}  # the running statistics do not follow the weights
     inside.train()
-    assert ModuleWeights(module, exempt=["body.0"]).normalised() == set()
+    assert ModuleWeights(module, exempt=["body.0"]).normalised() == {}
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_scaling_a_channel_changes_no_output_in_training_or_evaluation(biased: bool) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=biased), nn.BatchNorm2d(4, momentum=1.0), nn.Flatten(), nn.Linear(64, 5)).double()
+    method = method_of("grad-r", ModuleWeights(module), 0.5, rescale=True)  # pyright: ignore[reportArgumentType]
+    x, conv = torch.randn(8, 3, 6, 6, dtype=torch.float64), method.flat.layers[0]
+    method.theta[conv.part].view(4, -1).mul_(torch.tensor([0.7, 1.4, 0.9, 1.0], dtype=torch.float64).view(4, 1))
+    method._write_weights()  # pyright: ignore[reportPrivateUsage]
+
+    def outputs() -> list[Tensor]:
+        return [module.train()(x).detach(), module.eval()(x).detach()]
+
+    before, old = outputs(), conv.values().clone()
+    module.train()
+    method._rescale()  # pyright: ignore[reportPrivateUsage]
+    method._write_weights()  # pyright: ignore[reportPrivateUsage]
+    evaluated, trained = module.eval()(x).detach(), module.train()(x).detach()
+    assert not torch.allclose(conv.values(), old, rtol=0.05)
+    torch.testing.assert_close(evaluated, before[1], rtol=1e-3, atol=1e-3)  # but for the norm's eps
+    torch.testing.assert_close(trained, before[0], rtol=1e-3, atol=1e-3)
 
 
 def test_soft_deep_r_is_not_deep_r() -> None:

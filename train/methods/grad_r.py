@@ -22,8 +22,8 @@ zeros is therefore the requested one, whatever the epochs, batches and learning 
 logged.
 
 Batch normalisation takes the scale of a channel's weights out of the loss, so no gradient restores what drift takes there: beside layers
-without one such a layer would be pruned until hardly a weight is left, and first all but a few of its channels. Scaling a channel's live
-weights changes nothing else, so before a correction their mean is set to the layer's mean |w| at the start (ours; `rescale`).
+without one such a layer may be pruned until hardly a weight is left, and first all but a few of its channels. Scaling a channel's live
+weights changes nothing else, so with `rescale` (ours) their mean is set to the layer's mean |w| at the start before each correction.
 
 The gradient has to restore what the survivors lose to the drift, so a training of a few hundred steps learns little at high
 sparsity: take smaller batches.
@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UsageError
 from ..flat import count_positive, largest_of, share_out, smallest_value
@@ -70,7 +70,7 @@ class Options:
     ramp: float = 0.5
     every: int = 10
     floor: float = 0.0
-    rescale: bool = True
+    rescale: bool = False
 
     def __post_init__(self) -> None:
         check_choice("control", self.control, get_args(Control))
@@ -184,8 +184,11 @@ class GradR(Pruning):
         self._write_weights()
 
     def _rescale(self) -> None:
-        """Scale the live thetas of each channel before a normalisation so that their mean is the layer's mean |w| at the start."""
-        free = self.model.normalised() if self.closed and self.options.rescale else ()
+        """Scale the live thetas of each channel before a normalisation so that their mean is the layer's mean |w| at the start.
+
+        The running statistics follow: those of before would be wrong in evaluation.
+        """
+        free = self.model.normalised() if self.closed and self.options.rescale else {}
         for i, layer in enumerate(self.flat):
             if layer.name in free:
                 theta = self.theta[layer.part].view(layer.weight.shape[0], -1)
@@ -193,6 +196,8 @@ class GradR(Pruning):
                 mean = theta.clamp(min=0).sum(1, keepdim=True) / live.clamp(min=1)
                 factor = torch.where(live > 0, self.units[i] / mean, 1.0).clamp(1 / MOST_SCALED, MOST_SCALED)
                 theta.copy_(torch.where(theta > 0, theta * factor, theta))
+                op, norm = free[layer.name]
+                _scale_statistics(op, norm, factor.view(-1))
 
     def _ranks(self) -> Tensor:
         """Theta in units of its layer, the best that each layer keeps above all others."""
@@ -233,3 +238,12 @@ class GradR(Pruning):
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_tensors` returned."""
         super().load_state_tensors({"weights": tensors["sign"] * tensors["theta"].clamp(min=0), **tensors})
+
+
+def _scale_statistics(op: nn.Module, norm: nn.Module, factor: Tensor) -> None:
+    """Scale the running mean and variance of what the weights of `op` give, (channels,); its bias, part of the mean, is not scaled."""
+    mean, variance, bias = (getattr(m, name, None) for m, name in ((norm, "running_mean"), (norm, "running_var"), (op, "bias")))
+    if isinstance(mean, Tensor) and isinstance(variance, Tensor):
+        still = bias.detach() if isinstance(bias, Tensor) else torch.zeros_like(mean)
+        mean.copy_((mean - still) * factor + still)
+        variance.mul_(factor * factor)
