@@ -205,9 +205,8 @@ def _warnings(trainer: Trainer, model: Model, stage: Stage) -> tuple[str, ...]:
 
 def _starved(model: Model) -> str:
     """Name the layers with fewer weights than outputs, and what keeps more in them; empty if there is none."""
-    layers = {name: w for name, w in model.weights().items() if name not in model.exempt}
-    live = {name: int(torch.count_nonzero(w.detach())) for name, w in layers.items()}
-    few = [f"{name} {live[name]:,} of {w.numel():,}" for name, w in layers.items() if live[name] < w.shape[0]]
+    live = {name: (int(torch.count_nonzero(w.detach())), w) for name, w in model.weights().items()}
+    few = [f"{name} {left:,} of {w.numel():,}" for name, (left, w) in live.items() if left < w.shape[0]]
     if not few:
         return ""
     shown = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")

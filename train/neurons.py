@@ -98,13 +98,12 @@ def _channels_last(x: Tensor) -> bool:
     return x.dim() == 5 and not x.is_contiguous() and x.permute(TO_LAST).is_contiguous()
 
 
-Constants = tuple[float, float, float, bool, bool, bool, float]  # tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha
+Constants = tuple[float, float, float | None, bool, bool, float]  # tau, v_threshold, v_reset (None: soft), decay_input, detach_reset, alpha
 
 
 def _constants(node: FusedLIFNode) -> Constants:
     alpha = float(cast(Any, node.surrogate_function).alpha)
-    soft = node.v_reset is None
-    return (node.tau, node.v_threshold, float(node.v_reset or 0.0), node.decay_input, soft, node.detach_reset, alpha)
+    return (node.tau, node.v_threshold, node.v_reset, node.decay_input, node.detach_reset, alpha)
 
 
 def flat(tensor: Tensor) -> NDArray[Any]:
@@ -114,14 +113,14 @@ def flat(tensor: Tensor) -> NDArray[Any]:
 
 def forward_through_time(x: Tensor, v: Tensor, steps: int, constants: Constants) -> tuple[Tensor, Tensor, Tensor]:
     """Return the spikes, the charged potentials, both (steps, ...), and the potential after the last step."""
-    tau, v_threshold, v_reset, decay_input, soft, _, _ = constants
+    tau, v_threshold, v_reset, decay_input, _, _ = constants
     spikes = torch.empty((steps, *x.shape[1:]), dtype=x.dtype)
     charged, last = torch.empty_like(spikes), v.detach().clone()
     values = flat(x)
     kind = values.dtype.type
-    floats = kind(tau), kind(v_threshold), kind(v_reset)
-    outputs = flat(spikes), flat(charged)
-    threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, decay_input, soft, *outputs)
+    floats = kind(tau), kind(v_threshold), kind(v_reset or 0.0)
+    flags, outputs = (decay_input, v_reset is None), (flat(spikes), flat(charged))
+    threads.run(kernels.lif_forward, spikes.numel(), values, last.view(-1).numpy(), *floats, *flags, *outputs)
     return spikes, charged, last
 
 
@@ -143,7 +142,7 @@ class _FusedLIF(torch.autograd.Function):
 
 
 class LIFShape:
-    """The scalars of the backward kernel, see `kernels.lif_backward`."""
+    """The scalars of the backward kernel, see `kernels.lif_backward`; `v_reset` None: a soft reset."""
 
     def __init__(
         self,
@@ -152,14 +151,13 @@ class LIFShape:
         alpha: float,
         gain: float,
         keep: float,
-        v_reset: float,
+        v_reset: float | None,
         detach_reset: bool,
         *,
         strict: bool,
-        soft_reset: bool,
     ) -> None:
-        self.floats = (threshold, unit, math.pi * alpha / 2, alpha / 2, gain, keep, v_reset)
-        self.flags = (detach_reset, strict, soft_reset)
+        self.floats = (threshold, unit, math.pi * alpha / 2, alpha / 2, gain, keep, v_reset or 0.0)
+        self.flags = (detach_reset, strict, v_reset is None)
 
 
 def backward_through_time(
@@ -178,9 +176,8 @@ def backward_through_time(
 
 
 def _shape(constants: Constants) -> LIFShape:
-    tau, v_threshold, v_reset, decay_input, soft, detach_reset, alpha = constants
-    gain = 1.0 / tau if decay_input else 1.0
-    return LIFShape(v_threshold, 1.0, alpha, gain, 1.0 - 1.0 / tau, v_reset, detach_reset, strict=False, soft_reset=soft)
+    tau, v_threshold, v_reset, decay_input, detach_reset, alpha = constants
+    return LIFShape(v_threshold, 1.0, alpha, (1.0 / tau if decay_input else 1.0), 1.0 - 1.0 / tau, v_reset, detach_reset, strict=False)
 
 
 # --- The same as operations of torch, which torch.compile takes whole instead of looking inside ----------------------------
@@ -189,10 +186,10 @@ def _shape(constants: Constants) -> LIFShape:
 @torch.library.custom_op("spikeloom::lif", mutates_args=())
 def lif(
     x: Tensor, v: Tensor, steps: int,
-    tau: float, v_threshold: float, v_reset: float, decay_input: bool, soft_reset: bool, detach_reset: bool, alpha: float,
+    tau: float, v_threshold: float, v_reset: float | None, decay_input: bool, detach_reset: bool, alpha: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Return what `forward_through_time` does, for inputs `x` (steps or 1, ...) and potentials `v` (...)."""
-    return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha))
+    return forward_through_time(x, v, steps, (tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
 
 
 @lif.register_fake
@@ -204,9 +201,9 @@ def _(x: Tensor, v: Tensor, steps: int, *constants: Any) -> tuple[Tensor, Tensor
 @torch.library.custom_op("spikeloom::lif_backward", mutates_args=())
 def _lif_backward(
     charged: Tensor, grad_spikes: Tensor, grad_v: Tensor, rows: int,
-    tau: float, v_threshold: float, v_reset: float, decay_input: bool, soft_reset: bool, detach_reset: bool, alpha: float,
+    tau: float, v_threshold: float, v_reset: float | None, decay_input: bool, detach_reset: bool, alpha: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    shape = _shape((tau, v_threshold, v_reset, decay_input, soft_reset, detach_reset, alpha))
+    shape = _shape((tau, v_threshold, v_reset, decay_input, detach_reset, alpha))
     return backward_through_time(charged, grad_spikes, grad_v, rows, shape)
 
 
@@ -223,7 +220,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
 
 def _backward(ctx: Any, grad_spikes: Tensor, _: Tensor, grad_v: Tensor) -> tuple[Tensor | None, ...]:
     (charged,) = ctx.saved_tensors
-    return *_lif_backward(charged, grad_spikes, grad_v, ctx.rows, *ctx.constants), *[None] * 8
+    return *_lif_backward(charged, grad_spikes, grad_v, ctx.rows, *ctx.constants), *[None] * 7
 
 
 lif.register_autograd(_backward, setup_context=_keep_for_backward)

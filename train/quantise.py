@@ -130,8 +130,8 @@ class _IntegerLayer(torch.autograd.Function):
         gain = 1.0 / neuron.tau if neuron.decay_input else 1.0
         keep = (DECAY_ONE - registers.dv) / DECAY_ONE
         alpha = float(neuron.surrogate_function.alpha)
-        unit, soft = threshold / neuron.v_threshold, neuron.v_reset is None
-        shape = LIFShape(threshold, unit, alpha, gain, keep, 0.0, True, strict=True, soft_reset=soft)
+        unit, reset = threshold / neuron.v_threshold, None if neuron.v_reset is None else 0.0
+        shape = LIFShape(threshold, unit, alpha, gain, keep, reset, True, strict=True)
         grad_real, _ = backward_through_time(charged, grad_spikes, None, ctx.rows, shape)
         flat_grad = grad_real.flatten(0, -2)
         grad_weight = flat_grad.T @ (x.flatten(0, -2) * arithmetic.input_scale)

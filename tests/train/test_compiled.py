@@ -63,7 +63,7 @@ def test_forward_and_backward_are_one_graph_each(name: str, whose: str, monkeypa
 @pytest.mark.parametrize("soft", [True, False])
 @pytest.mark.parametrize("static", [True, False])
 def test_the_neuron_as_an_operation_is_the_neuron(static: bool, soft: bool) -> None:
-    constants = (2.5, 0.8, 0.0 if soft else -0.1, True, soft, False, 2.0)
+    constants = (2.5, 0.8, None if soft else -0.1, True, False, 2.0)
     x = torch.randn(1 if static else 5, 3, 7, requires_grad=True)
     v = torch.randn(3, 7, requires_grad=True)
     weight = torch.randn(5, 3, 7)

@@ -166,10 +166,11 @@ class GradR(Pruning):
 
     def control(self, progress: float) -> None:
         """Closed: let every theta drift until z(t) of them are at or below 0, or lift the largest of too many."""
-        wanted = self.zeros_at(progress)
-        live = self.flat.positive_by_layer(self.theta) if self.closed else [self.size - wanted]
+        if not self.closed:
+            return
+        wanted, live = self.zeros_at(progress), self.flat.positive_by_layer(self.theta)
         dead = self.size - sum(live)
-        enough = not self.closed or all(n >= least for n, least in zip(live, self.floors, strict=True))
+        enough = all(n >= least for n, least in zip(live, self.floors, strict=True))
         if dead == wanted and enough:
             return
         self._rescale()
@@ -188,7 +189,7 @@ class GradR(Pruning):
 
         The running statistics follow: those of before would be wrong in evaluation.
         """
-        free = self.model.normalised() if self.closed and self.options.rescale else {}
+        free = self.model.normalised() if self.options.rescale else {}
         for i, layer in enumerate(self.flat):
             if layer.name in free:
                 theta = self.theta[layer.part].view(layer.weight.shape[0], -1)
