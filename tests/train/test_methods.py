@@ -248,6 +248,27 @@ def test_every_option_has_an_effect(name: str) -> None:
         assert not torch.equal(trained(name, base), trained(name, base | {option: value})), option
 
 
+UNUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("grad-r", {"alpha": 0.5}, "control=closed"),
+    *(("grad-r", {"control": "open", name: value}, "control=open") for name, value in (("ramp", 0.9), ("every", 3), ("floor", 0.5))),
+    ("grad-r", {"control": "open", "rescale": True}, "control=open"),
+    ("stds", {"width": 0.5}, "control=closed"),
+    ("stds", {"control": "open", "every": 3}, "control=open"),
+    ("esl", {"start": "magnitude", "density": "er"}, "start=magnitude"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "choice"), UNUSED)
+def test_an_option_without_effect_is_refused(name: str, options: dict[str, Any], choice: str) -> None:
+    with pytest.raises(UsageError, match=f"method.{list(options)[-1]} is .* no effect with method.{choice}. Leave it out, or set method"):
+        registry.load(methods, "method", name).Options(**options)
+
+
+def test_rescale_without_a_normalisation_is_refused() -> None:
+    with pytest.raises(UsageError, match="no layer of this network stands right before a batch normalisation"):
+        method_of("grad-r", linear_network(6, 5, 4), 0.5, rescale=True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_is_checked(name: str) -> None:
     module = registry.load(methods, "method", name)

@@ -82,7 +82,8 @@ def test_dense_is_torch_s_adam() -> None:
 def test_grad_r(control: str, sparsity: float) -> None:
     """At a sparsity of 0.5 the prior lies at 0, and pulls those below it up again."""
     model = conv_network()
-    method = method_of("grad-r", model, sparsity, control=control, alpha=0.5)
+    options: dict[str, Any] = {"control": control} | ({"alpha": 0.5} if control == "open" else {})
+    method = method_of("grad-r", model, sparsity, **options)
     start = doubles(flat(model))
     theta, sign, adam = np.abs(start), np.sign(start), Adam(start.size)
     mu = math.log(2 * (1 - sparsity)) / 0.5

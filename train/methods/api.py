@@ -47,6 +47,7 @@ __all__ = [
     "check_choice",
     "check_flag",
     "check_number",
+    "check_unused",
     "count_positive",
     "first_mask",
     "hashed",
@@ -346,6 +347,24 @@ def check_number(name: str, value: object, low: float, high: float, *, include_l
         kind = "a whole number" if whole else "a number"
         sign = "<=" if include_low else "<"
         raise UsageError(f"method.{name} is {value!r}; it must be {kind} with {low:g} {sign} {name} <= {high:g}.")
+
+
+def check_unused(options: object, names: Sequence[str], choice: str, instead: str) -> None:
+    """Raise if an option is set that has no effect.
+
+    Args:
+        options: a dataclass of options with defaults.
+        names: those without effect; one that equals its default is taken as not set.
+        choice: what takes their effect, as NAME=VALUE.
+        instead: what gives them one, as NAME=VALUE.
+
+    Raises:
+        UsageError: one of them is not its default.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value != getattr(type(options), name):
+            raise UsageError(f"method.{name} is {value}, and has no effect with method.{choice}. Leave it out, or set method.{instead}.")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -36,7 +36,7 @@ from ..optimiser_kernels import MASKED
 from ..random_numbers import GROWTH, hashed, key_of
 from ..subject import Goal, Prunable
 from ._start import Start, first_mask
-from .api import JUST_LIVE, Method, Pruning, check_choice, check_number, masked
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number, check_unused, masked
 
 Growth = Literal["random", "gradient", "momentum"]
 Density = Literal["er", "erk", "uniform"]
@@ -74,6 +74,8 @@ class Options:
         check_number("every", self.every, 1, 1_000_000_000, whole=True)
         check_number("rewirings", self.rewirings, 1, 1_000_000, whole=True)
         check_choice("start", self.start, get_args(Start))
+        if self.start == "magnitude":
+            check_unused(self, ("density",), "start=magnitude", "start=random")
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:

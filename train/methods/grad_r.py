@@ -44,7 +44,7 @@ from ..flat import count_positive, largest_of, share_out, smallest_value
 from ..optimiser_kernels import REWIRING
 from ..random_numbers import signs_of
 from ..subject import Goal, Prunable
-from .api import JUST_LIVE, Method, Pruning, check_choice, check_flag, check_number
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_flag, check_number, check_unused
 
 MOST_SCALED = 2.0  # a channel is scaled by at most this in one correction: what has just come alive grows in some
 
@@ -79,14 +79,24 @@ class Options:
         check_number("every", self.every, 1, 1_000_000, whole=True)
         check_number("floor", self.floor, 0.0, 1.0)
         check_flag("rescale", self.rescale)
+        if self.control == "open":
+            check_unused(self, ("ramp", "every", "floor", "rescale"), "control=open", "control=closed")
+        else:
+            check_unused(self, ("alpha",), "control=closed", "control=open")
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:
     """Build the method for `model`.
 
     Raises:
-        UsageError: open control with a sparsity below 0.5, for which mu is not defined; or fewer live synapses than layers.
+        UsageError: open control with a sparsity below 0.5, for which mu is not defined; fewer live synapses than layers; or `rescale`
+            where no layer stands right before a batch normalisation in training mode.
     """
+    if options.rescale and not model.normalised():
+        raise UsageError(
+            "method.rescale is true, and no layer of this network stands right before a batch normalisation in training mode, so that "
+            "there is no channel to scale. Leave it out, or call model.train() first."
+        )
     return GradR(model, settings, options)
 
 

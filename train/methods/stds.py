@@ -33,7 +33,7 @@ from torch import Tensor
 from ..flat import largest, smallest_value
 from ..optimiser_kernels import SOFT_THRESHOLD
 from ..subject import Goal, Prunable
-from .api import JUST_LIVE, Method, Pruning, check_choice, check_number
+from .api import JUST_LIVE, Method, Pruning, check_choice, check_number, check_unused
 
 Control = Literal["closed", "open"]
 
@@ -59,6 +59,10 @@ class Options:
         check_number("width", self.width, 0.0, 1e3, include_low=False)
         check_number("ramp", self.ramp, 0.0, 1.0, include_low=False)
         check_number("every", self.every, 1, 1_000_000, whole=True)
+        if self.control == "open":
+            check_unused(self, ("every",), "control=open", "control=closed")
+        else:
+            check_unused(self, ("width",), "control=closed", "control=open")
 
 
 def build(model: Prunable, settings: Goal, options: Options) -> Method:
