@@ -141,7 +141,7 @@ def test_closed_control_leaves_no_layer_without_a_synapse() -> None:
 @pytest.mark.parametrize("rescale", [True, False])
 def test_a_floor_keeps_its_share_of_every_layer(floor: float, rescale: bool) -> None:
     """A convolution that drifts down faster than a large linear layer beside it, as one does whose scale a norm takes out of the loss."""
-    model = conv_network()
+    model = conv_network(normed="conv2")
     method = method_of("grad-r", model, 0.9, floor=floor, rescale=rescale)
     least = [max(1, int(floor * share)) for share in share_out(method.flat, round(0.1 * method.size), "erk")]
     for step in range(60):
