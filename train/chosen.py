@@ -21,9 +21,10 @@ from .losses.api import Loss, LossOfSamples, RunLoss, with_samples
 from .schedules.api import Schedule
 from .settings import TrainSettings
 
-__all__ = ["Own", "augmentation_of", "loss_of", "name_of", "schedule_of"]
+__all__ = ["Own", "augmentation_of", "check_effects", "loss_of", "name_of", "schedule_of"]
 
 SHARED = ("tet_lambda", "warmup")  # settings passed to plug-ins that have an option of that name
+INTEGER = ("qat_fraction", "qat_lr")  # of the epochs in integers
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,26 @@ def schedule_of(settings: TrainSettings, own: Own) -> Schedule:
     return checked
 
 
+def check_effects(settings: TrainSettings) -> None:
+    """Look for settings that nothing would read.
+
+    Raises:
+        UsageError: one that is not its default would have no effect beside the others; the message says why, and a way out.
+    """
+    files = ((losses, "loss", settings.loss, "tet_lambda", "tet"), (schedules, "schedule", settings.schedule, "warmup", "warmup-cosine"))
+    idle = [
+        (option, f"the {kind} {name} has no such option", f"choose one that has, such as {other}")
+        for package, kind, name, option, other in files
+        if option not in (set[str]() if "." in name else _options_of(registry.load(package, kind, name)))
+    ]
+    if settings.weight_bits is None:
+        idle += [(name, "no epoch is trained in integers", "ask for weight_bits, such as 8") for name in INTEGER]
+    defaults = {f.name: f.default for f in fields(settings)}
+    for name, why, way in idle:
+        if getattr(settings, name) != defaults[name]:
+            raise UsageError(f"{name} is {getattr(settings, name)}, and would have no effect: {why}. Leave it out, or {way}.")
+
+
 def augmentation_of(settings: TrainSettings, own: Own, dataset: Dataset) -> Augmentation:
     """Return the augmentation; the result of a caller's own augmentation is checked.
 
@@ -120,7 +141,10 @@ def _require(what: str, name: str, given: object) -> None:
 
 def _built(package: ModuleType, kind: str, name: str, given: Mapping[str, Any], settings: TrainSettings, *before: Any) -> Any:
     module = registry.load(package, kind, name)
-    options = getattr(module, "Options", None)
-    known = set[str]() if options is None else {f.name for f in fields(options)}
-    shared = {name: getattr(settings, name) for name in SHARED if name in known}
+    shared = {name: getattr(settings, name) for name in SHARED if name in _options_of(module)}
     return module.build(*before, registry.options_of(module, shared | dict(given), f"the {kind} {name}"))
+
+
+def _options_of(module: ModuleType) -> set[str]:
+    options = getattr(module, "Options", None)
+    return set() if options is None else {f.name for f in fields(options)}

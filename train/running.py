@@ -18,7 +18,7 @@ from ..errors import SpikeloomWarning, UsageError
 from ..files import owned, write_json
 from . import checkpoint as checkpoints
 from . import platform, threads
-from .chosen import Own
+from .chosen import Own, check_effects
 from .distributed import World, joined, synchronised
 from .finished import MODEL, SETTINGS, SUMMARY, TrainedRun, finish, json_object, read_summary
 from .layers import SpikingNetwork
@@ -64,9 +64,10 @@ def train_run(
         SpikeloomWarning: the last bits may differ from those of an uninterrupted run: see `platform`. Also recorded in train.json.
 
     Raises:
-        UsageError: an invalid name, option or value; a folder that holds a run, or no run to resume; settings that differ from those of
-            the run to be resumed; a sparsity that leaves a layer without a live synapse; weight_bits for a network that has no
-            integer form; weights to start from that belong to another network; CUDA where it is not available.
+        UsageError: an invalid name, option or value; a setting that would have no effect (`chosen.check_effects`); a folder that holds a
+            run, or no run to resume; settings that differ from those of the run to be resumed; a sparsity that leaves a layer without a
+            live synapse; weight_bits for a network that has no integer form; weights to start from that belong to another network; CUDA
+            where it is not available.
         DataError: the data set is missing or damaged.
         FormatError: a checkpoint or run to start from that is damaged.
         OutputError: the folder cannot be written to, or another process is at work in it.
@@ -74,6 +75,8 @@ def train_run(
         SpikeloomError: torch.compile failed; or processes that train together came to hold different weights.
     """
     folder = Path(out)
+    if not resume:  # a run that began before this check may go on
+        check_effects(settings)
     parts = Parts.of(settings, dataset, module)
     settings = parts.settings
     with joined(settings.wanted_device) as world:

@@ -238,3 +238,19 @@ def test_which_losses_are_given_the_samples() -> None:
 
     for loss in (Taught(), lambda o, y, x: x.sum()):
         assert with_samples(loss)(output, labels, samples) == samples.sum()
+
+
+IDLE: list[tuple[dict[str, Any], str]] = [
+    ({"warmup": 0.3}, "warmup is 0.3, and would have no effect: the schedule cosine has no such option. .* such as warmup-cosine"),
+    ({"tet_lambda": 0.01}, "tet_lambda is 0.01, .*: the loss mse has no such option. .* such as tet"),
+    ({"qat_fraction": 0.5}, "qat_fraction is 0.5, .*: no epoch is trained in integers. Leave it out, or ask for weight_bits"),
+    ({"qat_lr": 0.1}, "qat_lr is 0.1, .*: no epoch is trained in integers."),
+    ({"loss": rate_mse, "tet_lambda": 0.01}, "tet_lambda is 0.01"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), IDLE)
+def test_a_setting_without_effect_is_refused_and_nothing_is_written(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        fit("digits", out=tmp_path / "run", epochs=1, **given)
+    assert not (tmp_path / "run").exists()
