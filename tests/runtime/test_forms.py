@@ -50,6 +50,7 @@ def test_a_form_that_the_processor_lacks_is_refused() -> None:
     assert "does not have" in ask(**limited, **{VARIABLE: "avx512"})
 
 
+@pytest.mark.chain
 @pytest.mark.parametrize("form", ["plain"])
 def test_whole_networks(form: str) -> None:
     """Properties of the simulator, with kernels of this form, in a process of its own; maps, whose kernels take long to compile, in CI."""

@@ -90,7 +90,7 @@ def ask(folder: Path, *words: str, **environment: str) -> str:
     return out.strip()
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "NUMBA_CACHE_DIR"])
+@pytest.mark.parametrize("elsewhere", [False, pytest.param(True, marks=pytest.mark.chain)], ids=["beside", "NUMBA_CACHE_DIR"])
 def test_an_edit_of_anything_below_a_kernel_is_seen(elsewhere: bool, tmp_path: Path) -> None:
     package = toy(tmp_path)
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")} if elsewhere else {}
@@ -104,6 +104,7 @@ def test_an_edit_of_anything_below_a_kernel_is_seen(elsewhere: bool, tmp_path: P
     assert ([*package.rglob("*.nbc")] == []) == elsewhere
 
 
+@pytest.mark.chain
 def test_forms_of_the_kernels_keep_their_code_apart(tmp_path: Path) -> None:
     """A choice that a constant depends on: going to and fro compiles nothing again."""
     package = toy(tmp_path)
@@ -114,6 +115,7 @@ def test_forms_of_the_kernels_keep_their_code_apart(tmp_path: Path) -> None:
         assert ask(tmp_path, **{VARIABLE: "plain"}) == f"437 10 {found} {found}"
 
 
+@pytest.mark.chain
 def test_processes_that_compile_at_once_do_not_mix(tmp_path: Path) -> None:
     toy(tmp_path)
     kinds = ("int64", "int32", "int16")
@@ -123,6 +125,7 @@ def test_processes_that_compile_at_once_do_not_mix(tmp_path: Path) -> None:
         assert ask(tmp_path, kind).split()[:2] == ["237", "10"]
 
 
+@pytest.mark.chain
 def test_damaged_files_are_as_good_as_none(tmp_path: Path) -> None:
     toy(tmp_path)
     ask(tmp_path)

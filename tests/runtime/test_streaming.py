@@ -199,6 +199,7 @@ def streamed(folder: Path, gigabytes: float, inputs: int) -> tuple[int, int, int
     return tuple(int(word) for word in done.stdout.split())  # type: ignore[return-value]
 
 
+@pytest.mark.chain
 def test_memory_stays_bounded(tmp_path: Path) -> None:
     """0.4 GB grow the peak of the memory by less than a third of it, beyond two batches. (Mapped pages count until given back.)"""
     count, growth, _ = streamed(tmp_path, 0.4, 4096)

@@ -149,7 +149,7 @@ fit(**recipe, out=sys.argv[2], progress=progress)
 """
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 6])
+@pytest.mark.parametrize("epoch", [3, *(pytest.param(e, marks=pytest.mark.chain) for e in (1, 6))])
 def test_kill_and_resume_give_the_same_bits(trained: TrainedRun, tmp_path: Path, epoch: int) -> None:
     bits = trained.settings.weight_bits
     recipe = json.dumps(RECIPE | {"weight_bits": bits})

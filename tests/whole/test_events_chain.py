@@ -57,6 +57,7 @@ def test_synthetic_recordings(spikeloom: Callable[..., Any], folder: Path, tmp_p
     assert ended.code == 2 and "events" in ended.err
 
 
+@pytest.mark.chain
 @pytest.mark.skipif(
     not (Path(os.environ.get("SPIKELOOM_DATA") or "/nowhere") / "N-MNIST-small").is_dir(), reason="SPIKELOOM_DATA has no N-MNIST-small"
 )
