@@ -2,8 +2,8 @@
 
     python benchmarks/big_network.py [--neurons 1000000] [--fan-in 50] [--layers 10] [--steps 100]
 
-Integer weights, drawn by seed: each neuron hears `fan-in` random neurons of a window of the layer below, as wide as 1,500 neurons. The
-input's spikes are random.
+Integer weights, drawn by seed: each neuron receives from `fan-in` random neurons of a window of the layer below, as wide as 1,500 neurons.
+The input's spikes are random.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
     options = parser.parse_args()
     width = options.neurons // max(options.layers, 1)
     if options.layers < 1 or options.steps < 1 or not 1 <= options.fan_in <= min(WINDOW, width):
-        parser.error(f"at least a layer and a step, and a fan-in of 1 to {min(WINDOW, width)}: a neuron hears those of a window below it")
+        parser.error(
+            f"at least a layer and a step, and a fan-in of 1 to {min(WINDOW, width)}: a neuron receives from those of a window below it"
+        )
     network = timed("made", lambda: layered(options.layers, width, options.fan_in, options.steps, options.seed))
     events = (np.random.default_rng(1).random((1, options.steps, width)) < 0.1).astype(np.uint8)
     print(f"  {network.neurons:,} neurons, {network.synapses:,} synapses")

@@ -86,7 +86,7 @@ def stream_test_set(session: Any, place: Path) -> None:
     for path in recordings:
         said = [prediction for _, prediction, _ in classify(session, path)]
         steps += len(said)
-        said = (said + said[-1:] * TIMESTEPS)[:TIMESTEPS]  # a shorter recording keeps its last answer
+        said = (said + said[-1:] * TIMESTEPS)[:TIMESTEPS]  # a shorter recording keeps its last prediction
         right += np.array(said) == int(path.parent.name)
     seconds = time.perf_counter() - begun
     for step, count in enumerate(right, 1):

@@ -19,7 +19,7 @@ def main(run: str) -> None:
         try:
             network = compiler.compile_network(run, target="truenorth", mode=mode)
         except SpikeloomError as error:
-            print(f"{mode}: {error}")  # a neuron that hears more than its mode can take is refused by name
+            print(f"{mode}: {error}")  # a neuron with more inputs than its mode can take is refused by name
             continue
         results = runtime.run(network, test, backend="truenorth", samples=60, check=True, data_name="digits")
         print(f"{mode}: {network.mapping.cores} cores, {results.accuracy:.1%} of {results.samples} digits")

@@ -1,4 +1,4 @@
-"""Random small networks of the training room: shortcuts, sums, gates, pools, strides and biases; and what holds them to account."""
+"""Random small networks of train: shortcuts, sums, gates, pools, strides and biases; and what holds them to account."""
 
 from __future__ import annotations
 

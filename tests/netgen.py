@@ -50,7 +50,7 @@ def integer_network(seed: int, *, layers: int = 2, density: float = 0.3, timeste
 def graph_network(
     seed: int, *, hidden: int = 5, timesteps: int = 6, encoding: str = "rate", lags: bool = False, backward: int = 0, slack: bool = False
 ) -> Network:
-    """A random integer graph: each population hears one to three earlier ones, so that branches differ in length.
+    """A random integer graph: each population receives from one to three earlier ones, so that branches differ in length.
 
     `lags`: some forward projections have one; `backward`: projections to an earlier population or to their own; `slack`: each has a lag
     that any loop can keep to on a chip, else one of at least 1.

@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 
 @dataclass
 class Sketch:
-    """A graph in the making. `back`: edges that are heard a step late."""
+    """A graph in the making. `back`: edges that arrive a step late."""
 
     nodes: dict[str, Any] = field(default_factory=dict[str, Any])
     edges: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])

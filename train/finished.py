@@ -187,7 +187,7 @@ def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
 
 
 def _warnings(trainer: Trainer, model: Model, stage: Stage) -> tuple[str, ...]:
-    """Return a warning if the output spikes on no test sample, or if the network is no better than a constant answer."""
+    """Return a warning if the output spikes on no test sample, or if the network is no better than a constant prediction."""
     test = trainer.dataset.test
     if is_silent(model, test, trainer.dataset.levels):
         return (
@@ -198,7 +198,7 @@ def _warnings(trainer: Trainer, model: Model, stage: Stage) -> tuple[str, ...]:
     if stage.accuracy > constant + 2.0 * math.sqrt(constant * (1.0 - constant) / len(test)):
         return ()
     return (
-        f"The network is right on {stage.accuracy:.2%} of {len(test):,} test samples, hardly more than a constant answer, "
+        f"The network is right on {stage.accuracy:.2%} of {len(test):,} test samples, hardly more than a constant prediction, "
         f"{constant:.2%}.{_starved(trainer.model)} Try more --epochs, another --lr, or a lower --sparsity.",
     )
 

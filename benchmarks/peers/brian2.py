@@ -1,7 +1,7 @@
 """Brian2, C++ standalone in float32: one sample after another; its own clock counts the network's loop alone, not the compiler.
 
-A step of Brian compares, resets, halves and then lets spikes arrive, so a layer hears its source one step late. Where a sample's last
-step has been compared, its potentials are set to 0.
+A step of Brian compares, resets, halves and then lets spikes arrive, so a layer receives from its source one step late. Where a sample's
+last step has been compared, its potentials are set to 0.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ block, builder, discretize, emulators, inputs = (
     importlib.import_module(f"nengo_loihi.{name}") for name in ("block", "builder", "builder.discretize", "emulator", "inputs")
 )
 SAMPLES = (100, 50)
-STEPS_OF_SAMPLE = STEPS + 2  # the output hears the input two steps late
+STEPS_OF_SAMPLE = STEPS + 2  # the input reaches the output two steps late
 
 
 def prepare(case: Case) -> Run:

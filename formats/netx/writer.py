@@ -229,7 +229,7 @@ def _conv(network: Network, before: Population, population: Population, forward:
             f"Layer {name} pads maps of which pooling leaves {rows} rows and {columns} columns out; no kernel does both. "
             f"Use pooling windows that divide the map."
         )
-    _check_removed(network, before, _heard(network, before, population))
+    _check_removed(network, before, _used(network, before, population))
     if population is network.populations[-1]:
         _check_removed(network, population, np.ones(population.size, np.bool_))
     weights = sum((_weights(p, c.to_dense()) for p, c in zip(forward, kernels, strict=True)), np.zeros((), np.int64))
@@ -253,15 +253,15 @@ def _alike(a: Convolution, b: Convolution) -> bool:
     return (a.source_shape, a.kernel, a.stride, a.padding, a.pool) == (b.source_shape, b.kernel, b.stride, b.padding, b.pool)
 
 
-def _check_removed(network: Network, part: Population, heard: NDArray[np.bool_]) -> None:
+def _check_removed(network: Network, part: Population, used: NDArray[np.bool_]) -> None:
     """A map cannot flag removed neurons: removed ones must never spike anyway, or have no targets."""
     if part.alive is None or part.neuron is None:
         return
-    hears = part.biases > 0
+    driven = part.biases > 0
     for projection in network.inputs_of(part.name):
         synapses = projection.synapses
-        hears = hears | (synapses.forward(np.ones(synapses.weights), np.ones(synapses.shape[1])) > 0)
-    wrong = int((~part.living & heard & hears).sum())
+        driven = driven | (synapses.forward(np.ones(synapses.weights), np.ones(synapses.shape[1])) > 0)
+    wrong = int((~part.living & used & driven).sum())
     if wrong:
         raise NetworkError(
             f"Layer {part.name} has {wrong:,} removed neurons that would spike and matter in netx, whose maps cannot leave neurons out. "
@@ -269,10 +269,10 @@ def _check_removed(network: Network, part: Population, heard: NDArray[np.bool_])
         )
 
 
-def _heard(network: Network, before: Population, population: Population) -> NDArray[np.bool_]:
+def _used(network: Network, before: Population, population: Population) -> NDArray[np.bool_]:
     """Return which neurons of `before` have a live target in `population`."""
-    heard, live = np.zeros(before.size, np.bool_), population.living.astype(np.float64)
+    used, live = np.zeros(before.size, np.bool_), population.living.astype(np.float64)
     for projection in network.inputs_of(population.name):
         if projection.source == before.name:
-            heard |= projection.synapses.backward(np.ones(projection.synapses.weights), live) > 0
-    return heard
+            used |= projection.synapses.backward(np.ones(projection.synapses.weights), live) > 0
+    return used

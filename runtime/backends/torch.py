@@ -103,14 +103,14 @@ class _Layer:
     alive: Tensor | None
 
 
-def _layer(population: Population, heard: tuple[Arriving, ...], shape: Shape, device: torch.device) -> _Layer:
+def _layer(population: Population, inputs: tuple[Arriving, ...], shape: Shape, device: torch.device) -> _Layer:
     neuron = population.neuron
     if isinstance(neuron, XyloLIF):
         raise BackendError(f"Layer {population.name} has neurons of Xylo, which the torch backend does not run. Use --backend native.")
     if not isinstance(neuron, IntegerLIF | CrossbarLIF):
         raise BackendError(f"Layer {population.name} is not quantised; the torch backend runs compiled networks.")
     bias, order = population.biases.astype(np.int64), places(shape)
-    below = sum(a.shifted for a in heard) < STATE_LIMIT >> ALIGN and np.abs(bias).max(initial=0) < STATE_LIMIT
+    below = sum(a.shifted for a in inputs) < STATE_LIMIT >> ALIGN and np.abs(bias).max(initial=0) < STATE_LIMIT
     narrow = isinstance(neuron, IntegerLIF) and bool(below)
     values = torch.from_numpy(bias[order]).to(device, torch.int32 if narrow else torch.int64)
     alive = None if population.alive is None else torch.from_numpy(population.alive[order]).to(device)
@@ -119,7 +119,7 @@ def _layer(population: Population, heard: tuple[Arriving, ...], shape: Shape, de
         if isinstance(neuron, CrossbarLIF)
         else Lif(neuron.du, neuron.dv, neuron.vth << ALIGN, narrow, neuron.soft_reset)
     )
-    return _Layer(population.name, shape, neurons, heard, values, alive)
+    return _Layer(population.name, shape, neurons, inputs, values, alive)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class _Program:
             streams[layer.name] = torch.zeros((steps, samples, len(layer.bias)), dtype=torch.bool, device=self.device)
         for t in range(steps):
             for i, layer in enumerate(group):
-                a = _heard(layer, currents[i], streams, inside, t)
+                a = _received(layer, currents[i], streams, inside, t)
                 states[i], fired, busy = layer.neurons.step(states[i], a, layer.bias)
                 active_of[i] += busy
                 streams[layer.name][t] = fired if layer.alive is None else fired & layer.alive
@@ -234,7 +234,7 @@ def _keep(layer: _Layer, state: State, t: int, kept: dict[str, Tensor]) -> None:
             into[t] = values if layer.alive is None else values * layer.alive
 
 
-def _heard(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], inside: set[str], t: int) -> Tensor | None:
+def _received(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], inside: set[str], t: int) -> Tensor | None:
     """Return the input of step t, from outside the group and from within."""
     a = currents[t] if currents is not None and t < len(currents) else None
     for one in layer.arriving:
@@ -247,9 +247,9 @@ def _heard(layer: _Layer, currents: Tensor | None, streams: dict[str, Tensor], i
 def _currents(layer: _Layer, streams: dict[str, Tensor], inside: set[str], steps: int) -> Tensor | None:
     """Return a layer's input from outside its group, (steps that can be non-zero, samples, neurons)."""
     found: Tensor | None = None
-    heard = [a for a in layer.arriving if a.source not in inside and a.lag < steps]
-    length = max((min(len(streams[a.source]) + a.lag, steps) for a in heard), default=0)
-    for a in heard:
+    inputs = [a for a in layer.arriving if a.source not in inside and a.lag < steps]
+    length = max((min(len(streams[a.source]) + a.lag, steps) for a in inputs), default=0)
+    for a in inputs:
         stream = streams[a.source][: steps - a.lag]
         part = a.currents(stream.reshape(-1, stream.shape[2]), layer.bias.dtype).view(len(stream), stream.shape[1], -1)
         if found is None and len(part) == length:
@@ -281,10 +281,10 @@ def _prepare(
     network: Network, shapes: dict[str, Shape], device: torch.device, order: tuple[str, ...], compile_neurons: bool | None
 ) -> _Program:
     def layer(population: Population) -> _Layer:
-        heard = tuple(arriving(network, p, shapes, device, order) for p in network.inputs_of(population.name))
+        inputs = tuple(arriving(network, p, shapes, device, order) for p in network.inputs_of(population.name))
         if isinstance(population.neuron, CrossbarLIF):  # its sums are not shifted
-            heard = tuple(Arriving(a.source, a.lag, 0, a.sums, a.limits, a.row) for a in heard)
-        return _layer(population, heard, shapes[population.name], device)
+            inputs = tuple(Arriving(a.source, a.lag, 0, a.sums, a.limits, a.row) for a in inputs)
+        return _layer(population, inputs, shapes[population.name], device)
 
     live = 1 if network.input.is_once else network.timesteps
     groups = [tuple(layer(p) for p in group) for group in network.components()]

@@ -41,7 +41,7 @@ def calibration(network: Network, count: int = 20) -> Calibration:
 
 
 def compiled(network: Network) -> DeployedNetwork:
-    """Compile; random networks whose output hears nothing are no example."""
+    """Compile; random networks whose output receives nothing are no example."""
     try:
         return compile_network(network, calibration=calibration(network))
     except NetworkError as error:

@@ -30,7 +30,7 @@ FREE = 10**6
 
 
 def wired(edges: np.ndarray, rates: np.ndarray | None = None, shape: tuple[int, ...] = ()) -> Wiring:
-    """A layer of targets that hear sources off chip: (targets, sources) of 0 and 1."""
+    """A layer of targets with sources off chip: (targets, sources) of 0 and 1."""
     targets, sources = edges.shape
     matrix = sp.csr_array(edges)
     matrix.sort_indices()
@@ -79,7 +79,7 @@ def test_no_singular_value_exceeds_its_bound(seed: int, parts: int, density: flo
 
 @pytest.mark.parametrize("short", [0, 10**6], ids=["lanczos", "all eigenvalues"])
 def test_a_random_layer_is_bounded_closely(short: int) -> None:
-    """Cores of 50 of 1,000 neurons, each of which has 90 of 600 sources, hear nearly all of them."""
+    """Cores of 50 of 1,000 neurons, each of which has 90 of 600 sources, receive from nearly all of them."""
     edges = np.random.default_rng(0).random((1000, 600)) < 0.15
     wiring, chip = wired(edges), limited(neurons=50)
     with patch.object(spectrum, "EXACT", short):
@@ -135,7 +135,7 @@ def test_no_random_partition_sends_less(seed: int, cores: int) -> None:
 
 
 def chained(layers: list[np.ndarray], rates: np.ndarray) -> Wiring:
-    """Layers one after another, the first of which hears sources off chip: each (targets, sources) of 0 and 1."""
+    """Layers one after another, the first of which has sources off chip: each (targets, sources) of 0 and 1."""
     outside = layers[0].shape[1]
     starts = np.cumsum([0, *(edges.shape[0] for edges in layers)])
     before = [0, *(outside + starts[:-1])]
@@ -166,7 +166,7 @@ def test_no_random_partition_of_a_chain_sends_less(seed: int, cores: int, even: 
     assert bound.messages <= wiring.messages(core_of) * (1 + 1e-9)
 
 
-def test_output_axons_spread_a_layer_and_so_what_it_hears() -> None:
+def test_output_axons_spread_a_layer_and_so_its_sources() -> None:
     """Cores of 20 neurons; each neuron of the first layer reaches all 20 cores of the second, so that 100 axons suffice for 5 of them."""
     rng = np.random.default_rng(0)
     layers = [rng.random((200, 100)) < 0.5, rng.random((400, 200)) < 0.5]
@@ -254,7 +254,7 @@ def test_weights_on_maps_are_outer_ones() -> None:
 
 
 def test_tiles_of_a_map_are_bounded_above_one_core_each() -> None:
-    """A 3 x 3 convolution of 4 channels to 4 on 24 x 24 places, on cores of 4 x 4 places: inside the map a tile hears 6 x 6."""
+    """A 3 x 3 convolution of 4 channels to 4 on 24 x 24 places, on cores of 4 x 4 places: inside the map a tile receives from 6 x 6."""
     kept = np.ones((4, 4, 3, 3), np.int32)
     taps = Convolution.from_dense(kept, (4, 24, 24), stride=1, padding=1)
     synapses = taps.unrolled()

@@ -358,11 +358,11 @@ def test_clusters_are_found() -> None:
     rng = np.random.default_rng(0)
     group = rng.permutation(np.repeat(np.arange(4), 16))
     wiring = from_rows(((group[:, None] == group[None]) & (rng.random((64, 64)) < 0.4)).astype(np.int64))
-    heard = int((wiring.fan_out > 0).sum())
+    sources = int((wiring.fan_out > 0).sum())
     chip = small_chip(neurons=16)
     for effort in ("fast", "default"):
-        assert wiring.messages(partition(wiring, chip, 128, effort=effort).core_of) == heard
-    assert heard < wiring.messages(fill(wiring, chip, layers.propose(wiring, chip, 128, "fast", 0).order)[0])
+        assert wiring.messages(partition(wiring, chip, 128, effort=effort).core_of) == sources
+    assert sources < wiring.messages(fill(wiring, chip, layers.propose(wiring, chip, 128, "fast", 0).order)[0])
 
 
 def test_without_the_hypergraph_library_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,10 +424,10 @@ def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neur
     """Nothing else moves, no message more is sent, every limit is held, and no core is added."""
     rng = np.random.default_rng(seed)
     size = cores * neurons
-    heard = rng.random((size, size)) < 0.15
-    heard[rng.permutation(size)[: min(silent, size - 1)]] = False
+    wired = rng.random((size, size)) < 0.15
+    wired[rng.permutation(size)[: min(silent, size - 1)]] = False
     network = wide(1, size)
-    loop = Projection("loop", "big", "big", Synapses.from_dense(heard.astype(np.int32)), 0, 8, lag=1)
+    loop = Projection("loop", "big", "big", Synapses.from_dense(wired.astype(np.int32)), 0, 8, lag=1)
     network = replace(network, projections=(loop,))
     wiring = Wiring.of(network, np.ones(sum(p.size for p in network.senders)))
     chip = small_chip(neurons=neurons, output_axons=outputs * neurons)
@@ -437,7 +437,7 @@ def test_neurons_that_hear_nothing_fill_what_is_free(seed: int, cores: int, neur
     found = settle(wiring, chip, core_of)
     assert (core_loads(wiring, found, chip) <= limits(chip)).all() and found.max() <= core_of.max()
     assert wiring.messages(found) == wiring.messages(core_of)
-    listening = np.flatnonzero(heard.any(axis=1))
+    listening = np.flatnonzero(wired.any(axis=1))
     together = core_of[listening][:, None] == core_of[listening][None]
     assert ((found[listening][:, None] == found[listening][None]) == together).all()
 

@@ -24,7 +24,7 @@ from test_mapping import small_chip
 
 
 def block_diagonal(blocks: int, size: int) -> Wiring:
-    """Blocks of neurons that hear their own block's inputs alone, as many as fill a core: nothing can be saved."""
+    """Blocks of neurons that receive from their own block's inputs alone, as many as fill a core: nothing can be saved."""
     dense = np.kron(np.eye(blocks, dtype=np.int32), np.ones((size, size), np.int32))
     return wiring_of_matrix(dense)
 

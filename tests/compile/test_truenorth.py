@@ -40,7 +40,7 @@ def compiled(network: Network, mode: str, **options: str) -> DeployedNetwork:
         return compile_network(network, target="truenorth", mode=mode, calibration=calibration(network), **options)  # pyright: ignore[reportArgumentType]
     except NetworkError as error:
         if any(reason in str(error) for reason in ("has no live synapse", "every weight is zero", "cannot be reached")):
-            assume(False)  # a random network whose output hears nothing is no example
+            assume(False)  # a random network whose output receives nothing is no example
         raise
 
 

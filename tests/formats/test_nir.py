@@ -63,7 +63,7 @@ def check_equal(sketch: Sketch, network: Network, seed: int) -> None:
     for n, sample in enumerate(values):
         expected = Evaluator(sketch).run(sample / LEVELS)
         for name, raster in spikes.items():
-            if name in sketch.nodes:  # parts of a layer have names of their own; those that hear them are held against it
+            if name in sketch.nodes:  # parts of a layer have names of their own; those that receive from them are held against it
                 assert np.array_equal(raster[n], expected[name].reshape(STEPS, -1) != 0), name
 
 
@@ -211,7 +211,7 @@ def test_an_input_that_does_not_decay_leaves_the_leak_s_drive_to_the_time_consta
     assert (network.projections[0].synapses.data == 1.0).all()
 
 
-def test_each_group_of_a_convolution_hears_its_own_channels() -> None:
+def test_each_group_of_a_convolution_receives_from_its_own_channels() -> None:
     """Four maps in two groups of two, from two channels each."""
     weight = np.arange(1, 9, dtype=np.float32).reshape(4, 2, 1, 1)
     conv = nir.Conv2d((1, 1), weight, 1, 0, 1, 2, np.zeros(4, np.float32))

@@ -86,10 +86,10 @@ def test_relays_pass_spikes_on_in_the_same_local_step_and_are_as_few_as_can_be(s
     streams: dict[str, NDArray[Any]] = {"input": events > 0, **reference.simulate(after, events)}
     for name in relays:
         (wire,) = after.inputs_of(name)
-        heard = streams[wire.source][:, :, wire.synapses.unrolled().indices]
-        assert (streams[name] == heard).all()
+        received = streams[wire.source][:, :, wire.synapses.unrolled().indices]
+        assert (streams[name] == received).all()
         fan_out = np.concatenate([p.synapses.unrolled().fan_out[None] for p in after.outputs_of(name)]).sum(axis=0)
-        assert (fan_out > 0).all(), "a relay that nobody hears"
+        assert (fan_out > 0).all(), "a relay without targets"
 
 
 @settings(max_examples=examples(80), deadline=None)
@@ -190,7 +190,7 @@ def test_relays_are_layers_that_cost_neurons_and_synapses() -> None:
     assert [rows[name].sources for name in relays] == [["input"], ["input_relay1"]]
     extra = sum(rows[name].neurons for name in relays)
     assert many.network.neurons == few.network.neurons + extra
-    assert many.network.synapses == few.network.synapses + extra  # each relay hears one neuron
+    assert many.network.synapses == few.network.synapses + extra  # each relay receives from one neuron
     assert many.network.weights == few.network.weights
     sent = sum(rows[name].sops_per_sample for name in relays)
     assert many.sops_per_sample == pytest.approx(few.sops_per_sample + sent)

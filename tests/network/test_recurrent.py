@@ -1,4 +1,4 @@
-"""Networks that hear themselves: the reference against plain loops, every backend against the reference, and what cannot be."""
+"""Recurrent networks: the reference against plain loops, every backend against the reference, and what cannot be."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_dropping_the_dead_keeps_every_output_spike(seed: int, graph: dict[str, 
 
 
 def test_a_cycle_does_not_keep_itself_alive() -> None:
-    """Neuron 1 of a is excited by itself alone, c by itself and a's neuron 1: none can ever begin. b hears them all."""
+    """Neuron 1 of a is excited by itself alone, c by itself and a's neuron 1: none can ever begin. b receives from them all."""
     projections = (
         wire("x", "a", [[9], [0]]),
         wire("a", "a", [[0, 0], [0, 9]], lag=1),
@@ -239,7 +239,7 @@ def test_a_lag_too_small_for_the_chip_is_named_with_the_need(lag: int) -> None:
 
 
 def test_a_lag_in_a_loop_moves_the_whole_loop_behind_a_longer_path() -> None:
-    """d hears x by way of a, b, c; it and a second neuron excite each other with just the lag they need."""
+    """d receives from x by way of a, b, c; it and a second neuron excite each other with just the lag they need."""
     long = wire("x", "a", [[1]]), wire("a", "b", [[1]]), wire("b", "c", [[1]])
     around = Projection("xd", "x", "d", dense([[1]]), 0, 8), wire("c", "d", [[1]]), wire("d", "c", [[1]], lag=2)
     network = balance.Balance(63).run(small(*long, *around, sizes=(1, 1, 1, 1, 1))).network
@@ -267,7 +267,7 @@ def test_a_handover_file_holds_no_lags() -> None:
 
 
 def looped(seed: int, first: bool = True) -> Network:
-    """Float layers of which the second hears itself and the third, and with `first` the first itself."""
+    """Float layers of which the second receives from itself and the third, and with `first` the first itself."""
     network = float_network(seed, sizes=(20, 15, 12, 6), timesteps=8, density=0.6)
     rng = np.random.default_rng(seed)
 

@@ -127,8 +127,8 @@ def test_no_file_imports_a_private_module_or_name_of_another_folder() -> None:
 
 
 def test_only_train_the_format_torch_and_the_torch_backend_import_torch() -> None:
-    for room in ALLOWED.keys() - {"train"}:
-        for path in sources(room):
+    for package in ALLOWED.keys() - {"train"}:
+        for path in sources(package):
             if (
                 not path.relative_to(ROOT)
                 .as_posix()
@@ -157,7 +157,9 @@ def test_light_imports_stay_light(module: str) -> None:
 
 def test_every_package_is_shipped() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {".".join(["spikeloom", *p.parent.relative_to(ROOT).parts]) for room in ALLOWED for p in (ROOT / room).rglob("__init__.py")}
+    found = {
+        ".".join(["spikeloom", *p.parent.relative_to(ROOT).parts]) for package in ALLOWED for p in (ROOT / package).rglob("__init__.py")
+    }
     assert listed == found | {"spikeloom"}
 
 

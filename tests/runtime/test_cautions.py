@@ -46,7 +46,7 @@ def test_a_training_says_that_its_output_never_spikes(tmp_path: Path, spikeloom:
     ended = spikeloom(*words, "--out", tmp_path / "mute")
     assert ended.code == 0 and "Warning: Layer output never spiked on" in ended.err and "every prediction is class 0" in ended.err
     assert "never spiked" in json.loads((tmp_path / "mute/train.json").read_text())["warnings"][0]
-    assert not fit("digits", epochs=1, hidden=(32,), out=tmp_path / "heard").warnings
+    assert not fit("digits", epochs=1, hidden=(32,), out=tmp_path / "fine").warnings
 
 
 def test_a_training_says_that_nothing_was_learned_and_which_layers_starve(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_training_says_that_nothing_was_learned_and_which_layers_starve(tmp_pa
     x, y = rng.integers(0, 256, (600, 8), dtype=np.uint8), rng.integers(0, 10, 600)
     options: Any = {"epochs": 1, "lr": 1e-9, "hidden": (40,), "data_options": {"test_fraction": 0.3}}
     (chance,) = fit((x, y), **options, out=tmp_path / "chance").warnings
-    assert "hardly more than a constant answer" in chance and "fewer weights than outputs" not in chance
+    assert "hardly more than a constant prediction" in chance and "fewer weights than outputs" not in chance
     (starved,) = fit((x, y), **options, method="grad-r", sparsity=0.98, out=tmp_path / "starved").warnings
     assert "output 1 of 400" in starved and "--exempt" in starved and "method.floor" in starved
 

@@ -280,7 +280,7 @@ def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
 
 
 def test_registers_follow_weights_that_outgrow_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is handed over always deploys: registers without room for growth are chosen again, until an epoch's integers fit."""
+    """What is exported always deploys: registers without room for growth are chosen again, until an epoch's integers fit."""
     from spikeloom.compile import compile_network
     from spikeloom.train import loop
 

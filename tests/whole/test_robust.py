@@ -22,7 +22,7 @@ from spikeloom.runtime import load_results
 from spikeloom.train import fit
 
 ROOT = Path(spikeloom.__file__).parent
-ROOMS = ("train", "compile", "runtime", "hwmodels", "sweep", "cli")
+PACKAGES = ("train", "compile", "runtime", "hwmodels", "sweep", "cli")
 EXECUTING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 TRAIN = """
 import sys
@@ -45,7 +45,7 @@ except OutputError as error:
 
 
 def sources() -> list[Path]:
-    return [*ROOT.glob("*.py"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    return [*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
 
 
 def loads_objects(tree: ast.Module) -> list[str]:
