@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .foreign import fed, module_of, named, pinned
 from .progress import Bar
 from .shared import AsJson, DataDir, Seed, folder_of, next_step, print_json, render, say, say_compiled
@@ -113,6 +115,9 @@ def compile_(
         objective=objective,  # pyright: ignore[reportArgumentType]
     )
     if stop_after is not None:
+        given = {"--out": out, "--chips": max_chips, "--mapping": mapping, "--pin": pin or None}
+        given |= {"--effort": effort if effort != "default" else None, "--objective": objective if objective != "messages" else None}
+        _check_unmapped({flag for flag, value in given.items() if value is not None})
         _show_passes(asked.run_passes(stop_after=stop_after, dump_dir=dump_dir), stop_after, dump_dir, as_json)
         return
     with Bar("compiling") as bar:
@@ -123,6 +128,11 @@ def compile_(
         options |= {"seed": seed, "max_chips": max_chips, "mode": mode, "effort": effort, "objective": objective}
         write_asked(source, options, shlex.join(["spikeloom", *sys.argv[1:]]), deployed.digest)
     _show(deployed, path, data, explain, as_json)
+
+
+def _check_unmapped(given: Set[str]) -> None:
+    for flag in sorted(given):
+        raise UsageError(f"{flag} is for a mapping, and --stop-after ends before there is one. Leave one of the two out.")
 
 
 def _show_passes(stopped: PipelineResult, stop_after: str, dump_dir: Path | None, as_json: bool) -> None:

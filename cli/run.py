@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,8 @@ from .samples import peers, threads_each, what_to_run
 from .shared import AsJson, DataDir, SamplesOption, Seed, folder_of, listed, next_step, print_json, render, say
 
 __all__ = ["add_to"]
+
+BACKENDS_WITH: dict[str, tuple[str, ...]] = {"--device": ("torch",), "--time-limit": ("lava", "xylosim"), "--lava-python": ("lava",)}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +55,9 @@ def run(
     energy_model: Annotated[
         str | None, typer.Option(help="Chip whose energies and times are used [default: the chip it was compiled for].")
     ] = None,
-    time_limit: Annotated[float, typer.Option(help="Time limit of the Lava worker, in seconds.")] = 600.0,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Time limit of the backends lava and xylosim, in seconds [default: 600].")
+    ] = None,
     lava_python: Annotated[str | None, typer.Option(help="Python interpreter with lava-nc [default: this one].")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the simulator [default: all cores].")] = None,
     by_step: Annotated[bool, typer.Option("--by-step", help="Also count per core and time step, into results.json.")] = False,
@@ -81,13 +87,13 @@ def run(
     from ..runtime.probes import LIMIT
     from ..runtime.shards import together
 
-    if device is not None and backend != "torch":
-        raise UsageError(
-            f"--device is an option of the torch backend, and the backend is {backend}. Add --backend torch or leave out --device."
-        )
+    _check_flags(backend, {"--device": device, "--time-limit": time_limit, "--lava-python": lava_python})
+    if probe_megabytes is not None and not probe:
+        raise UsageError("--probe-megabytes limits what the probes record, and there is no probe. Name one with --probe.")
     bar = Bar(f"running on {backend}")
     threads = threads_each(threads, backend)
-    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
+    options = BackendOptions(lava_python=lava_python, threads=threads, by_step=by_step, device=device)
+    options = options if time_limit is None else replace(options, time_limit=time_limit)
     data_options = only_data(chosen or [], "run")
     quiet = warnings.catch_warnings(action="ignore", category=SpikeloomWarning)  # the summary has them
     with quiet, peers() as all_, bar if all_.rank == 0 else nullcontext():
@@ -124,6 +130,17 @@ def run(
         recorded = ", ".join(f"{p.name} {' x '.join(f'{n:,}' for n in p.shape)}" for p in results.probed.probes)
         say(f"Wrote {beside(path, 'probes')}: {recorded} (samples x time steps x neurons).")
     say(f"Wrote {path}. {next_step('report', path.parent if path.match('results*.json') else path)}")
+
+
+def _check_flags(backend: str, given: Mapping[str, object]) -> None:
+    """Refuse what the backend would not read."""
+    for flag, value in given.items():
+        takers = BACKENDS_WITH[flag]
+        if value is not None and backend not in takers:
+            raise UsageError(
+                f"{flag} is an option of the backend {' and of '.join(takers)}, and the backend is {backend}. Leave it out, or add "
+                f"--backend {takers[0]}."
+            )
 
 
 def _before(network: Path, digest: str) -> list[str]:

@@ -46,10 +46,10 @@ def peers() -> Generator[Peers]:
 def threads_each(threads: int | None, backend: str) -> int | None:
     """Return the threads of this process: the requested number, or its share of the machine's cores if several processes run on it.
 
-    Lava has no threads to distribute: it starts one process per layer.
+    Lava and xylosim have no threads to distribute: one starts a process per layer, the other has one thread.
     """
     here = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    if threads is not None or backend == "lava" or not here.isdecimal() or int(here) < 2:
+    if threads is not None or backend in ("lava", "xylosim") or not here.isdecimal() or int(here) < 2:
         return threads
     return max((os.cpu_count() or 1) // int(here), 1)
 

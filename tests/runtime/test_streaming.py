@@ -59,7 +59,7 @@ def test_the_torch_backend_from_the_command_line(spikeloom: Any, digits_run: Pat
         del one[figure], two[figure]
     assert one == two
     refused = spikeloom(*words, tmp_path / "x.json", "--device", "cpu")
-    assert refused.code == 2 and "Add --backend torch" in refused.err
+    assert refused.code == 2 and "add --backend torch" in refused.err
 
 
 class Rows:
