@@ -113,6 +113,8 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
     if to not in known:
         raise unknown_name("export format", to, [*OF_CORES, *known])
     writer: Any = known[to]
+    if out is not None:
+        _check_suffix(out, to, {suffix: name for name, module in known.items() for suffix in module.SUFFIXES})
     if hasattr(writer, "write_integers"):
         return _integers(writer, source, to, out, given)
     if source.suffix == ".loom":
@@ -130,6 +132,13 @@ def _network(source: Path, to: str, out: Path | None, given: dict[str, Any]) -> 
     options = registry.options_of(writer, parts["writer"], f"the export to {to}", WRITER)
     target = out or _beside(source, path, writer.SUFFIXES[0])
     return writer.write(network, target) if options is None else writer.write(network, target, options)
+
+
+def _check_suffix(out: Path, to: str, formats: dict[str, str]) -> None:
+    """Refuse another format's suffix: who opens the file goes by it."""
+    named = formats.get(out.suffix, to)
+    if named != to:
+        raise UsageError(f"{out} ends in {out.suffix}, as files of {named} do, and --to is {to}. Name another file, or use --to {named}.")
 
 
 def _integers(writer: Any, source: Path, to: str, out: Path | None, given: dict[str, Any]) -> Path:

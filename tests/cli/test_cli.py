@@ -174,6 +174,12 @@ MISTAKES = [
     (("run", "RUN", "--data", "digits"), 1, "model.loom"),
     (("report", "NOWHERE"), 1, "Run the network"),
     (("export", "LOOM", "--to", "dot"), 2, "Known: graphml"),
+    (
+        ("export", "RUN", "--to", "nir", "--out", "OUT.onnx"),
+        2,
+        "ends in .onnx, as files of onnx do, and --to is nir. Name another file, or",
+    ),
+    (("figure", "RUN", "--format", "svg", "--out", "OUT.pdf"), 2, "ends in .pdf, and --format is svg. Leave one of the two out."),
     (("hw", "show", "truenort"), 2, "no chip called"),
 ]
 
