@@ -127,7 +127,7 @@ class UPR(Pruning):
     def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
         self.options, self.hard = options, 0
-        if not self.asked_zeros:
+        if not self.target:
             self.remedy = f"Lower method.penalty, {options.penalty:g} now, or ask for a sparsity."
         network = model if isinstance(model, SpikingNetwork) else None
         self.dense = network.dense if network is not None and options.layers == "published" else ()
@@ -288,7 +288,7 @@ class UPR(Pruning):
 
     def _survivors(self) -> Tensor:
         """Return which weights (M,) are kept."""
-        if not self.asked_zeros:
+        if not self.target:
             return (self.score > 0) & ~self.gates.useless(self.gate_score)
         wanted = self.size - self.asked_zeros
         useless = self._useless_but(wanted)
