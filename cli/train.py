@@ -80,6 +80,10 @@ def train(
     ] = None,
     qat_fraction: Annotated[float | None, typer.Option(help="Share of the epochs that train in integers [default: 0.25].")] = None,
     qat_lr: Annotated[float | None, typer.Option(help="Initial learning rate of these epochs, as a share of --lr [default: 0.3].")] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(help="Decay per step of moving averages of the weights, e.g. 0.9995, exported in their place [default: 0, none]."),
+    ] = None,
     tune_fraction: Annotated[
         float | None,
         typer.Option(help="Share of the float epochs, at their end, that keep the synapses and train their weights [default: 0]."),
@@ -145,6 +149,7 @@ def train(
         "qat_fraction": qat_fraction,
         "qat_lr": qat_lr,
         "tune_fraction": tune_fraction,
+        "ema": ema,
         "validation_fraction": validation_fraction,
         "init": init,
         "device": device,

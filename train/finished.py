@@ -232,7 +232,7 @@ def _integer_sparsity(trainer: Trainer, model: Model) -> float | None:
 
 TRAINED_BY = ("lr", "batch_size", "timesteps", "schedule", "loss", "augment", "optimizer", "validation_fraction", "precision")
 IN_INTEGERS = ("weight_bits", "qat_fraction", "qat_lr")
-OFTEN_IDLE = ("warmup", "tet_lambda")  # of some schedules and losses alone: recorded where they were set
+OFTEN_IDLE = ("warmup", "tet_lambda", "tune_fraction", "ema")  # recorded where they were set
 
 
 def _provenance(run: TrainedRun) -> dict[str, str]:

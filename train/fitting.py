@@ -75,6 +75,7 @@ def fit(
     qat_fraction: float = 0.25,
     qat_lr: float = 0.3,
     tune_fraction: float = 0.0,
+    ema: float = 0.0,
     validation_fraction: float = 0.1,
     init: Path | str | None = None,
     device: Device = "auto",
@@ -135,6 +136,7 @@ def fit(
             quantises.
         seed: for the weights, the order of the samples, augmentation, dropout and the validation split; 0..2^63 - 1.
         tune_fraction: share of the float epochs, at their end, in which the synapses stay as they are and only weights are trained.
+        ema: decay per step of exponential moving averages of the weights, validated and exported in their place; see `TrainSettings`.
         qat_fraction: share of the epochs that train in integers, if weight_bits is given, 0..1; at least one epoch.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`, 0 < qat_lr <= 1.
         validation_fraction: share of the training samples held out to choose the best epoch, 0..1. The test samples are used once.
@@ -209,6 +211,7 @@ def fit(
         qat_fraction=qat_fraction,
         qat_lr=qat_lr,
         tune_fraction=tune_fraction,
+        ema=ema,
         validation_fraction=validation_fraction,
         init=None if init is None else str(init),
         device=device,

@@ -20,6 +20,7 @@ from ..errors import DataError, PausedError, UsageError
 from ..files import write_text
 from ..jit import compiling_seconds
 from . import checkpoint as checkpoints
+from .averages import Averages
 from .chosen import Own, augmentation_of, loss_of, schedule_of
 from .compiled import compiled
 from .connections import has_norms
@@ -97,6 +98,8 @@ class Trainer:
         self.best: dict[str, Best] = {}
         self.warnings: list[str] = []
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
+        self.averages = Averages(model, settings.ema) if settings.ema else None
+        self._check_averages()
         self.graph = step_graph(self, settings.cuda, self.world, self.outer, own)
 
     @property
@@ -166,9 +169,12 @@ class Trainer:
         self.world.average_buffers(self.model)
         self.world.check_same(self.model.state_dict(), f"after epoch {self.epoch + 1}")
         self._follow_weights()
-        validated = accuracy(self.model, self.validation, self.dataset.levels, self.world, self._precision())
         stage = "integer" if self.arithmetic else "float"
-        self._keep_best(stage, validated, progress)
+        if self.averages is not None:
+            self.averages.end_epoch()
+        with nullcontext() if self.averages is None else self.averages.in_place():
+            validated = accuracy(self.model, self.validation, self.dataset.levels, self.world, self._precision())
+            self._keep_best(stage, validated, progress)
         row: dict[str, Any] = {"epoch": self.epoch + 1, "stage": stage, "loss": loss, "validation_accuracy": validated}
         seconds = time.perf_counter() - began - (compiling_seconds() - compiled_before)
         row |= {"sparsity": self.method.sparsity(), "lr": rate, **numbers, "seconds": max(seconds, 1e-9)}
@@ -190,6 +196,8 @@ class Trainer:
             x = self.augment(x, noise)
             x = x.round() if self.model.is_integer else x
             loss = self.step(x, labels, rate, self._progress(self.epoch + (batch + 1) / self.batches), len(labels) / len(chosen))
+            if self.averages is not None and self._settled:
+                self.averages.update()
             total += loss * len(labels)
             samples += len(chosen)
             clock.tick(batch + 1, loss)
@@ -243,6 +251,18 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.world.device.type, torch.bfloat16)
 
+    @property
+    def _settled(self) -> bool:
+        return bool(getattr(self.method, "settled", False))
+
+    def _check_averages(self) -> None:
+        settings = self.settings
+        if settings.ema and not self._settled and not settings.tune_fraction and settings.weight_bits is None:
+            raise UsageError(
+                f"ema averages weights whose synapses stay, and {settings.method} rewires in all epochs. Add --tune-fraction, such as 0.5, "
+                "or fine-tune the run with --method fixed."
+            )
+
     def _seed(self, stream: int) -> int:
         key = [self.settings.seed, stream, self.epoch, self.world.rank]
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -260,7 +280,10 @@ class Trainer:
         return peak * settings.qat_lr * cosine(done)
 
     def _enter_integers(self) -> None:
-        """Choose the chip's registers for the weights that the float epochs ended with; rewiring ends."""
+        """Choose the chip's registers for the weights, or averages, that the float epochs ended with; rewiring ends."""
+        if self.averages is not None:
+            self.averages.put()
+            self.averages.forget()
         self.use({name: self._registers(part) for name, part in self.model.integer_parts().items()})
 
     def _registers(self, part: IntegerPart) -> IntegerArithmetic:

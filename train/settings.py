@@ -64,6 +64,9 @@ class TrainSettings:
         tune_fraction: the share of the float epochs, at their end, in which the synapses stay as they are and only their weights are
             trained, by the method fixed; 0: none. Shares in the method's options (`ramp`) are then of the float epochs before these.
         qat_lr: learning rate at the start of these epochs' own cosine, as a share of `lr`.
+        ema: decay per step of exponential moving averages of the weights, 0 <= ema < 1, such as 0.9995; 0: none (`averages`). They begin
+            once the synapses stay as they are (dense, fixed, tune_fraction, weight_bits), and are validated, kept and exported in place
+            of the weights.
         validation_fraction: the share of the training samples held out.
         init: a trained run, its model.safetensors, or zoo:NAME, whose weights training starts from; None: random ones.
         device: "auto": CUDA if available, else the CPU; with weight_bits always the CPU, the only device with the integer arithmetic.
@@ -98,6 +101,7 @@ class TrainSettings:
     qat_fraction: float = 0.25
     qat_lr: float = 0.3
     tune_fraction: float = 0.0
+    ema: float = 0.0
     validation_fraction: float = 0.1
     init: str | None = None
     device: Device = "auto"
@@ -132,6 +136,7 @@ class TrainSettings:
             check_real("lr", self.lr, 0.0, 1.0, "0 < lr <= 1, such as 0.001", include_low=False)
         check_real("qat_lr", self.qat_lr, 0.0, 1.0, "0 < qat_lr <= 1", include_low=False)
         check_real("tune_fraction", self.tune_fraction, 0.0, 1.0, "0 <= tune_fraction < 1", include_high=False)
+        check_real("ema", self.ema, 0.0, 1.0, "0 <= ema < 1, such as 0.9995", include_high=False)
         if self.tune_fraction and self.method == "upr":
             raise UsageError("tune_fraction is for methods that prune to the end; upr fine-tunes by itself (method.search).")
         check_real("tet_lambda", self.tet_lambda, 0.0, 1.0, "0 <= tet_lambda <= 1")
@@ -254,7 +259,7 @@ class TrainSettings:
         Raises:
             UsageError: one differs; the message names it with both values.
         """
-        defaults = {"optimizer": ADAM, "tune_fraction": 0.0}  # of runs that are older than the setting
+        defaults = {"optimizer": ADAM, "tune_fraction": 0.0, "ema": 0.0}  # of runs that are older than the setting
         for name, value in self.document().items():
             left_open = (name in ("batch_size", "lr", "timesteps") and value is None) or (name == "device" and value == "auto")
             if name in FREE_AT_RESUME or left_open or saved.get(name, {} if name in OPTIONS else defaults.get(name)) == value:

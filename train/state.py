@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import DAMAGE, FormatError
 from ..hwmodels.quantise import LayerRegisters
 from . import platform
+from .averages import Averages
 from .checkpoint import Checkpoint
 from .distributed import World
 from .methods.api import Method
@@ -53,6 +54,7 @@ class Trained(Protocol):
     rows: list[dict[str, Any]]
     best: dict[str, Best]
     arithmetic: dict[str, IntegerArithmetic] | None
+    averages: Averages | None
 
     def enter_tuning(self) -> None:
         """Keep the synapses that there are from now on."""
@@ -70,6 +72,8 @@ def capture(trainer: Trained) -> Checkpoint:
     tensors |= {f"rest/{name}": t for name, t in trainer.rest.state_tensors().items()}
     if trainer.outer is not None:
         tensors |= {f"optimizer/{name}": t for name, t in trainer.outer.state_tensors().items()}
+    if trainer.averages is not None:
+        tensors |= {f"average/{name}": t for name, t in trainer.averages.state_tensors().items()}
     for stage, best in trainer.best.items():
         tensors |= {f"best.{stage}/{name}": t for name, t in best.state.items()}
     bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
@@ -116,6 +120,8 @@ def _restore(trainer: Trained, saved: Checkpoint) -> None:
     trainer.rest.load_state_tensors(saved.part("rest"))
     if trainer.outer is not None:
         trainer.outer.load(saved.part("optimizer"), document["optimizer"])
+    if trainer.averages is not None:
+        trainer.averages.load_state_tensors(saved.part("average"))
     trainer.epoch, trainer.rows = int(document["epoch"]), [row_of(row) for row in document["rows"]]
     if trainer.epoch != len(trainer.rows):
         raise ValueError(f"it has metrics of {len(trainer.rows)} epochs, not of {trainer.epoch}")

@@ -417,7 +417,7 @@ def test_fit_passes_every_setting_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     given: dict[str, Any] = {
         "data": "x", "net": "n", "method": "m", "sparsity": 0.5, "epochs": 7, "batch_size": 16, "lr": 0.02, "schedule": "constant",
         "warmup": 0.2, "timesteps": 4, "loss": "ce", "tet_lambda": 0.05, "augment": "published", "seed": 3, "weight_bits": 4,
-        "qat_fraction": 0.5, "qat_lr": 0.1, "tune_fraction": 0.4, "validation_fraction": 0.2, "init": "i", "device": "cpu",
+        "qat_fraction": 0.5, "qat_lr": 0.1, "tune_fraction": 0.4, "ema": 0.9, "validation_fraction": 0.2, "init": "i", "device": "cpu",
         "precision": "bf16", "compile": True, "threads": 5, "data_dir": "d", "method_options": {"a": 1}, "net_options": {"b": 2},
         "data_options": {"c": 3},
         "loss_options": {"d": 4}, "schedule_options": {"e": 5}, "augment_options": {"f": 6},

@@ -21,7 +21,8 @@ from spikeloom.train.settings import FREE_AT_RESUME
 EVERYTHING: dict[str, Any] = {
     "data": "digits", "net": "other", "method": "grad-r", "sparsity": 0.5, "epochs": 7, "batch_size": 16, "lr": 0.02,
     "schedule": "one-cycle", "warmup": 0.2, "timesteps": 4, "loss": "tet", "tet_lambda": 0.05, "augment": "published", "seed": 3,
-    "weight_bits": 4, "qat_fraction": 0.5, "qat_lr": 0.1, "tune_fraction": 0.4, "validation_fraction": 0.2, "init": "runs/other",
+    "weight_bits": 4, "qat_fraction": 0.5, "qat_lr": 0.1, "tune_fraction": 0.4, "ema": 0.9, "validation_fraction": 0.2,
+    "init": "runs/other",
     "device": "cpu", "precision": "bf16", "compile": True, "threads": 3, "data_dir": "data",
     "method_options": {"ramp": 0.4}, "net_options": {"hidden": (30, 20)},
     "data_options": {"x": 1}, "loss_options": {"tet_lambda": 0.3}, "schedule_options": {"warmup": 0.3}, "augment_options": {"y": 2},
@@ -99,7 +100,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("batch_size", 0, "batch_size"), ("lr", 0.0, "lr"), ("lr", 1.5, "lr"), ("schedule", "cosin", "Did you mean 'cosine'"),
     ("warmup", 1.0, "warmup"), ("timesteps", 5000, "timesteps"), ("loss", "mes", "Did you mean 'mse'"), ("tet_lambda", -0.1, "tet_lambda"),
     ("augment", "some", "augment"), ("seed", -1, "seed"), ("weight_bits", 9, "2..8"), ("qat_fraction", 0.0, "qat_fraction"),
-    ("tune_fraction", 1.0, "tune_fraction"),
+    ("tune_fraction", 1.0, "tune_fraction"), ("ema", 1.0, "ema is 1.0; it must be 0 <= ema < 1"),
     ("qat_lr", 0.0, "qat_lr"), ("validation_fraction", 1.0, "validation_fraction"), ("device", "gpu", "device"),
     ("precision", "bf17", "Did you mean 'bf16'"), ("compile", 1, "true or false"),
 ]  # fmt: skip

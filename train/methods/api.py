@@ -194,6 +194,11 @@ class Pruning:
         return True
 
     @property
+    def settled(self) -> bool:
+        """Whether the synapses that are alive now stay those, so that weights may be averaged over steps."""
+        return self.frozen or not self.rewires
+
+    @property
     def form(self) -> tuple[bool, ...]:
         """What decides which operations `update` consists of."""
         return (self.frozen,)

@@ -38,6 +38,11 @@ class Dense(Pruning):
         super().__init__(model, settings)
         self.mask = torch.ones(self.size, dtype=torch.int8, device=self.flat.device)
 
+    @property
+    def settled(self) -> bool:
+        """All synapses are alive."""
+        return True
+
     def prepare(self, lr: float, progress: float) -> None:
         """Set Adam's numbers."""
         self.set_scalars((*self.advance(lr), JUST_LIVE if self.frozen else 0.0))
