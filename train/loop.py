@@ -257,7 +257,8 @@ class Trainer:
 
     def _check_averages(self) -> None:
         settings = self.settings
-        if settings.ema and not self._settled and not settings.tune_fraction and settings.weight_bits is None:
+        settles = self._settled or getattr(self.method, "settles", False) or settings.tune_fraction or settings.weight_bits
+        if settings.ema and not settles:
             raise UsageError(
                 f"ema averages weights whose synapses stay, and {settings.method} rewires in all epochs. Add --tune-fraction, such as 0.5, "
                 "or fine-tune the run with --method fixed."

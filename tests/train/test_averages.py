@@ -90,7 +90,15 @@ def test_training_itself_stays_the_same(tmp_path: Path) -> None:
         assert all(torch.equal(kept[name], value) for name, value in with_.averages.values.items())
 
 
-@pytest.mark.parametrize("changes", [{"method": "dense"}, {"method": "grad-r", "sparsity": 0.7, "tune_fraction": 0.5}, {"weight_bits": 8}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "dense"},
+        {"method": "grad-r", "sparsity": 0.7, "tune_fraction": 0.5},
+        {"method": "upr", "sparsity": 0.6},
+        {"weight_bits": 8},
+    ],
+)
 def test_it_resumes_to_the_same_bits(changes: dict[str, Any], tmp_path: Path) -> None:
     settings = replace(RECIPE, ema=0.99, epochs=6 if "tune_fraction" in changes else 4, **changes)
     whole = train_run(settings, tmp_path / "whole")
@@ -99,6 +107,10 @@ def test_it_resumes_to_the_same_bits(changes: dict[str, Any], tmp_path: Path) ->
     plain = train_run(replace(settings, ema=0.0), tmp_path / "plain")
     assert any(not torch.equal(a, weights_of(whole)[name]) for name, a in weights_of(plain).items())
     assert abs(whole.sparsity - changes.get("sparsity", 0.0)) < 1e-3
+    zeros, size = (
+        sum(int(f(w)) for n, w in weights_of(whole).items() if n.endswith("weight")) for f in (lambda w: (w == 0).sum(), Tensor.numel)
+    )
+    assert abs(zeros / size - changes.get("sparsity", 0.0)) < 1e-3
 
 
 def test_a_rewired_run_is_tuned_with_averages_and_keeps_its_zeros(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ class Pruning:
         """Whether the live synapses change in training; where they do not, neurons that take no part are left out of the steps."""
         return True
 
+    settles: ClassVar[bool] = False  # whether it becomes `settled` within its own epochs
+
     @property
     def settled(self) -> bool:
         """Whether the synapses that are alive now stay those, so that weights may be averaged over steps."""

@@ -123,6 +123,7 @@ class UPR(Pruning):
         "gate_score", "gate_opening", "gate_mean", "gate_square",
     )  # fmt: skip
     COUNTERS: ClassVar[tuple[str, ...]] = ("steps", "zeros_at_start", "hard")
+    settles: ClassVar[bool] = True
 
     def __init__(self, model: Prunable, settings: Goal, options: Options) -> None:
         super().__init__(model, settings)
@@ -225,6 +226,11 @@ class UPR(Pruning):
         self.raw.copy_(self.flat.values())
         self.flat.put(self.raw * self.opening)
         self.follow(progress)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the masks have hardened."""
+        return bool(self.hard)
 
     @property
     def form(self) -> tuple[bool, ...]:
