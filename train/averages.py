@@ -4,7 +4,7 @@
 
 The ramp of d, as in TensorFlow's ExponentialMovingAverage, lets the first averages forget the weights that they began with. What is
 averaged are all floating parameters; running statistics of batch normalisation, averages themselves, follow once an epoch by what d leaves
-of an epoch's start. A weight that is not zero stays so: its average is at least `JUST_LIVE` away from 0.
+of an epoch's start. A weight of a synapse that is not zero stays so: its average is at least `JUST_LIVE` away from 0.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Averages:
 
     def put(self) -> None:
         """Give the model the averages for good, if there are any."""
-        self._copy({name: _live(average, self._current()[name]) for name, average in self.values.items()})
+        current = self._current()
+        self._copy({name: _live(a, current[name]) if a.dim() > 1 else a for name, a in self.values.items()})
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The averages, and the number of steps."""
