@@ -35,7 +35,7 @@ from .quantise import integer_weights
 from .settings import TrainSettings
 from .state import Best
 
-__all__ = ["MODEL", "SETTINGS", "SUMMARY", "TrainedRun", "finish", "json_object", "read_summary"]
+__all__ = ["MODEL", "SETTINGS", "SUMMARY", "TrainedRun", "finish", "json_object", "provenance_of", "read_summary"]
 
 UNCOUNTED = "uncounted"  # the key of the provenance for layers that connectivity_reachable leaves out, see `compile.analysis.reachable`
 CONNECTIVITIES = ("connectivity_unrolled", "connectivity_reachable")
@@ -175,7 +175,7 @@ def _graph(trainer: Trainer) -> dict[str, int]:
 
 def _network(trainer: Trainer, model: Model, run: TrainedRun) -> Network:
     """Return the network to export; that of a user's module is read from it, and proven."""
-    provenance = _provenance(run)
+    provenance = provenance_of(run)
     if isinstance(model, OwnModule):
         found = network_of(model, trainer.dataset)
         return replace(found, stages=run.stages, provenance={**found.provenance, **provenance})
@@ -235,7 +235,7 @@ IN_INTEGERS = ("weight_bits", "qat_fraction", "qat_lr")
 OFTEN_IDLE = ("warmup", "tet_lambda", "tune_fraction", "ema")  # recorded where they were set
 
 
-def _provenance(run: TrainedRun) -> dict[str, str]:
+def provenance_of(run: TrainedRun) -> dict[str, str]:
     """Return all that decides the weights, by name, as text: runs in which it is the same differ in their seed alone."""
     settings = run.settings
     parts = ("method", "net", "data", "loss", "schedule", "augment", "optimizer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from spikeloom.hwmodels import fixed_point
 from spikeloom.network import IntegerLIF, Network
 from spikeloom.runtime import run
 from spikeloom.train import TrainedRun, fit, load_dataset
+from spikeloom.train.finished import provenance_of
 from spikeloom.train.layers import SpikingNetwork
 from spikeloom.train.networks import fc
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -230,6 +232,31 @@ def test_an_output_that_is_a_file_is_refused_before_training(tmp_path: Path) -> 
     (tmp_path / "file").write_text("here")
     with pytest.raises(OutputError):
         fit(**RECIPE, out=tmp_path / "file" / "run")
+
+
+NO_MATTER = {"device", "compile", "threads", "data_dir", "cuda_options", "seed"}  # to what is learned, but for the last bits
+OTHER: dict[str, Any] = {
+    "data": "mnist", "net": "vggsnn", "method": "stds", "sparsity": 0.123, "epochs": 99, "batch_size": 3, "lr": 0.0123,
+    "schedule": "warmup-cosine", "warmup": 0.3, "timesteps": 3, "loss": "tet", "tet_lambda": 0.5, "augment": "gentle", "qat_fraction": 0.6,
+    "qat_lr": 0.123, "tune_fraction": 0.3, "ema": 0.9, "validation_fraction": 0.33, "init": "x", "precision": "bf16", "optimizer": "sgd",
+}  # fmt: skip
+
+
+def test_whatever_decides_the_weights_is_in_the_provenance(trained: TrainedRun) -> None:
+    """Runs of the same provenance are taken for seeds of one another."""
+    names = {f.name for f in dataclasses.fields(trained.settings)}
+    options = {name for name in names if name.endswith("_options")}
+    assert names == OTHER.keys() | NO_MATTER | options | {"weight_bits"}
+    integers = dataclasses.replace(trained, settings=dataclasses.replace(trained.settings, weight_bits=8))
+    floats = dataclasses.replace(trained, settings=dataclasses.replace(trained.settings, weight_bits=None))
+    assert provenance_of(integers) != provenance_of(floats)
+    changes = OTHER | {name: {"some": 1} for name in options - NO_MATTER}
+    for name, value in changes.items():
+        if name == "epochs":  # of the run: it counts those that there were
+            changed = dataclasses.replace(integers, epochs=value)
+        else:
+            changed = dataclasses.replace(integers, settings=dataclasses.replace(integers.settings, **{name: value}))
+        assert provenance_of(changed) != provenance_of(integers), name
 
 
 def test_the_provenance_names_every_option(trained: TrainedRun) -> None:
