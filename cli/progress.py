@@ -26,6 +26,7 @@ class Bar:
         self._stage, self._since = "", 0.0
         self._told = monotonic()
         self._counted = (self._told, 0)
+        self._validated = ""
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -37,6 +38,10 @@ class Bar:
     def epoch(self, epoch: int, epochs: int, batch: int, batches: int, metrics: dict[str, float], seconds_left: float) -> None:
         """Show the progress of training; called by `train.fit`."""
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        if "validation_accuracy" in metrics:
+            self._validated = f"validation {metrics['validation_accuracy']:.4g} (epoch {epoch})"
+        elif self._validated:
+            shown += f"  {self._validated}"
         left = f"{int(seconds_left) // 60}:{int(seconds_left) % 60:02d} left"
         note = f"{shown}  {left}"
         self._bar.update(

@@ -166,6 +166,8 @@ def fit(
         download: whether missing files of the data set may be downloaded.
         time_limit: seconds after which no further epoch begins; None: no limit.
         progress: called periodically as progress(epoch, epochs, batch, batches, metrics, seconds left), epochs and batches counted from 1.
+            During an epoch the metrics are a batch's loss and the sparsity; at its last batch, after validation, the epoch's mean loss,
+            sparsity and validation_accuracy.
 
     Returns:
         The finished run: `.folder`, `.accuracy` on the test samples (0..1), `.sparsity` that was reached, `.warnings`.

@@ -34,7 +34,7 @@ from .metrics import METRICS
 from .model import IntegerPart, Model
 from .narrow import narrowed
 from .optimizers import outer_of
-from .progress import Clock, ProgressCallback
+from .progress import Clock, ProgressCallback, epoch_done
 from .quantise import IntegerArithmetic, choose_arithmetic, fits
 from .rest import Rest
 from .schedules.cosine import cosine
@@ -180,6 +180,7 @@ class Trainer:
         row |= {"sparsity": self.method.sparsity(), "lr": rate, **numbers, "seconds": max(seconds, 1e-9)}
         self.rows.append(row)
         self.epoch += 1
+        epoch_done(self)
         return row
 
     def _train_epoch(self) -> tuple[float, float]:

@@ -299,6 +299,20 @@ def test_progress_counts_down(tmp_path: Path) -> None:
     assert calls[-1][:4] == (2, 2, calls[-1][3], calls[-1][3]) and calls[-1][4] == 0
 
 
+def test_the_last_call_of_an_epoch_has_its_own_metrics(tmp_path: Path) -> None:
+    """Not the validation accuracy of the epoch before, nor the last batch's loss."""
+    last: list[dict[str, float]] = []
+
+    def progress(epoch: int, epochs: int, batch: int, batches: int, metrics: dict[str, float], left: float) -> None:
+        assert ("validation_accuracy" in metrics) == (batch == batches)
+        if batch == batches:
+            last.append(metrics)
+
+    done = fit("digits", epochs=3, hidden=(10,), out=tmp_path / "run", progress=progress)
+    rows = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert last == [{name: row[name] for name in ("loss", "sparsity", "validation_accuracy")} for row in rows]
+
+
 def test_open_control_and_deep_networks_run(tmp_path: Path) -> None:
     prior = {"control": "open", "alpha": 0.3}
     run = fit("digits", method="grad-r", sparsity=0.9, method_options=prior, epochs=2, hidden=(30, 20), out=tmp_path / "run")
