@@ -109,6 +109,18 @@ def test_every_method_prunes_alike_in_two_processes(method: str, tmp_path: Path)
 
 
 @pytest.mark.chain
+def test_two_processes_average_the_same_weights(tmp_path: Path) -> None:
+    words = ("--data", "digits", "--hidden", "60", "--epochs", "2", "--batch-size", "21", "--device", "cpu", "--ema", "0.95")
+    done = torchrun("-m", "spikeloom", "train", *words, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    fit("digits", epochs=2, batch_size=21, device="cpu", hidden=(60,), ema=0.95, out=tmp_path / "one")
+    one, two = (load_file(tmp_path / n / "model.safetensors") for n in ("one", "two"))
+    for name, weight in one.items():
+        torch.testing.assert_close(weight, two[name], rtol=1e-3, atol=1e-4)
+    assert [r["validation_accuracy"] for r in rows(tmp_path / "one")] == [r["validation_accuracy"] for r in rows(tmp_path / "two")]
+
+
+@pytest.mark.chain
 def test_two_processes_resume_to_the_same_bits(pair: tuple[Path, Path], tmp_path: Path) -> None:
     train = ("-m", "spikeloom", "train", "--data", "digits", "--hidden", "60", *WORDS, "--out", tmp_path / "run")
     killing = tmp_path / "kill.py"
