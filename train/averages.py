@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .methods.api import JUST_LIVE
 from .model import Model
@@ -26,7 +26,7 @@ class Averages:
 
     Args:
         model: the network in training; its tensors are read where they are.
-        decay: d above, 0 < decay < 1.
+        decay: d above, 0 < decay < 1; 0: there will be none, and everything but `update` leaves the model as it is.
 
     Attributes:
         steps: n above, since the averages began; 0: there are none yet.
@@ -36,11 +36,6 @@ class Averages:
         self.model, self.decay, self.steps, self.kept = model, decay, 0, 1.0
         self.values: dict[str, Tensor] = {}
 
-    def begin(self) -> None:
-        """Begin anew with the weights of now."""
-        self.values = {name: tensor.clone() for name, tensor in self._current().items()}
-        self.steps, self.kept = 0, 1.0
-
     def forget(self) -> None:
         """Have none, until the next `update`."""
         self.values, self.steps, self.kept = {}, 0, 1.0
@@ -49,34 +44,33 @@ class Averages:
     def update(self) -> None:
         """Take in the weights after a step."""
         if not self.values:
-            self.begin()
+            self.values = {name: tensor.clone() for name, tensor in self._current().items()}
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        current = self._current()
-        for name, _ in self.model.named_parameters():
-            if name in self.values:
-                self.values[name].lerp_(current[name], 1.0 - decay)
+        for name, tensor in self._current().items():
+            if isinstance(tensor, nn.Parameter):
+                self.values[name].lerp_(tensor, 1.0 - decay)
         self.steps += 1
         self.kept *= decay
 
     @torch.no_grad()
     def end_epoch(self) -> None:
         """Take in the running statistics."""
-        trained = {name for name, _ in self.model.named_parameters()}
         for name, tensor in self._current().items():
-            if self.values and name not in trained:
+            if self.values and not isinstance(tensor, nn.Parameter):
                 self.values[name].lerp_(tensor, 1.0 - self.kept)
         self.kept = 1.0
 
     @contextmanager
     def in_place(self) -> Generator[None]:
         """Let the model have the averages; afterwards its own weights again. Without averages it keeps its own."""
-        own = {name: tensor.clone() for name, tensor in self._current().items()} if self.values else {}
+        own = {name: tensor.detach().clone() for name, tensor in self._current().items()} if self.values else {}
         self.put()
         try:
             yield
         finally:
             self._copy(own)
 
+    @torch.no_grad()
     def put(self) -> None:
         """Give the model the averages for good, if there are any."""
         current = self._current()
@@ -101,7 +95,8 @@ class Averages:
         self.steps = int(tensors["steps"])
 
     def _current(self) -> dict[str, Tensor]:
-        return {name: tensor.detach() for name, tensor in self.model.state_dict().items() if tensor.is_floating_point()}
+        """Parameters as such: their names are those of the state, which are not the model's where it wraps a module of a user's."""
+        return {name: tensor for name, tensor in self.model.state_dict(keep_vars=True).items() if tensor.is_floating_point()}
 
     @torch.no_grad()
     def _copy(self, values: Mapping[str, Tensor]) -> None:

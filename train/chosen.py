@@ -101,9 +101,8 @@ def check_effects(settings: TrainSettings) -> None:
     ]
     if settings.weight_bits is None:
         idle += [(name, "no epoch is trained in integers", "ask for weight_bits, such as 8") for name in INTEGER]
-    defaults = {f.name: f.default for f in fields(settings)}
     for name, why, way in idle:
-        if getattr(settings, name) != defaults[name]:
+        if getattr(settings, name) != getattr(TrainSettings, name):
             raise UsageError(f"{name} is {getattr(settings, name)}, and would have no effect: {why}. Leave it out, or {way}.")
 
 

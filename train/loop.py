@@ -98,7 +98,7 @@ class Trainer:
         self.best: dict[str, Best] = {}
         self.warnings: list[str] = []
         self.arithmetic: dict[str, IntegerArithmetic] | None = None
-        self.averages = Averages(model, settings.ema) if settings.ema else None
+        self.averages = Averages(model, settings.ema)
         self._check_averages()
         self.graph = step_graph(self, settings.cuda, self.world, self.outer, own)
 
@@ -170,9 +170,8 @@ class Trainer:
         self.world.check_same(self.model.state_dict(), f"after epoch {self.epoch + 1}")
         self._follow_weights()
         stage = "integer" if self.arithmetic else "float"
-        if self.averages is not None:
-            self.averages.end_epoch()
-        with nullcontext() if self.averages is None else self.averages.in_place():
+        self.averages.end_epoch()
+        with self.averages.in_place():
             validated = accuracy(self.model, self.validation, self.dataset.levels, self.world, self._precision())
             self._keep_best(stage, validated, progress)
         row: dict[str, Any] = {"epoch": self.epoch + 1, "stage": stage, "loss": loss, "validation_accuracy": validated}
@@ -197,7 +196,7 @@ class Trainer:
             x = self.augment(x, noise)
             x = x.round() if self.model.is_integer else x
             loss = self.step(x, labels, rate, self._progress(self.epoch + (batch + 1) / self.batches), len(labels) / len(chosen))
-            if self.averages is not None and self._settled:
+            if self.averages.decay and self._settled:
                 self.averages.update()
             total += loss * len(labels)
             samples += len(chosen)
@@ -283,9 +282,8 @@ class Trainer:
 
     def _enter_integers(self) -> None:
         """Choose the chip's registers for the weights, or averages, that the float epochs ended with; rewiring ends."""
-        if self.averages is not None:
-            self.averages.put()
-            self.averages.forget()
+        self.averages.put()
+        self.averages.forget()
         self.use({name: self._registers(part) for name, part in self.model.integer_parts().items()})
 
     def _registers(self, part: IntegerPart) -> IntegerArithmetic:

@@ -54,7 +54,7 @@ class Trained(Protocol):
     rows: list[dict[str, Any]]
     best: dict[str, Best]
     arithmetic: dict[str, IntegerArithmetic] | None
-    averages: Averages | None
+    averages: Averages
 
     def enter_tuning(self) -> None:
         """Keep the synapses that there are from now on."""
@@ -72,8 +72,7 @@ def capture(trainer: Trained) -> Checkpoint:
     tensors |= {f"rest/{name}": t for name, t in trainer.rest.state_tensors().items()}
     if trainer.outer is not None:
         tensors |= {f"optimizer/{name}": t for name, t in trainer.outer.state_tensors().items()}
-    if trainer.averages is not None:
-        tensors |= {f"average/{name}": t for name, t in trainer.averages.state_tensors().items()}
+    tensors |= {f"average/{name}": t for name, t in trainer.averages.state_tensors().items()}
     for stage, best in trainer.best.items():
         tensors |= {f"best.{stage}/{name}": t for name, t in best.state.items()}
     bests = {s: {"eligible": b.eligible, "accuracy": b.accuracy, "epoch": b.epoch, "sparsity": b.sparsity} for s, b in trainer.best.items()}
@@ -120,8 +119,7 @@ def _restore(trainer: Trained, saved: Checkpoint) -> None:
     trainer.rest.load_state_tensors(saved.part("rest"))
     if trainer.outer is not None:
         trainer.outer.load(saved.part("optimizer"), document["optimizer"])
-    if trainer.averages is not None:
-        trainer.averages.load_state_tensors(saved.part("average"))
+    trainer.averages.load_state_tensors(saved.part("average"))
     trainer.epoch, trainer.rows = int(document["epoch"]), [row_of(row) for row in document["rows"]]
     if trainer.epoch != len(trainer.rows):
         raise ValueError(f"it has metrics of {len(trainer.rows)} epochs, not of {trainer.epoch}")

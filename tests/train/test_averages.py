@@ -14,9 +14,10 @@ from spikeloom.compile import compile_network
 from spikeloom.data.dataset import load_dataset
 from spikeloom.errors import UsageError
 from spikeloom.runtime import run as run_network
-from spikeloom.train import TrainedRun, TrainSettings, train_run
+from spikeloom.train import TrainedRun, TrainSettings, fit, train_run
 from spikeloom.train.averages import Averages
 from spikeloom.train.methods.api import JUST_LIVE
+from spikingjelly.activation_based import layer, neuron
 from test_loop import assert_same, paused
 from torch import Tensor, nn
 from trainers import trainer_of
@@ -74,6 +75,26 @@ def test_a_live_weight_stays_alive_and_a_dead_one_dead() -> None:
         weight = model.weight.detach()[0]
         assert float(weight[0]) == -float(torch.tensor(JUST_LIVE)) and float(weight[1]) == 0.0 and float(weight[2]) == 2.0
     assert torch.equal(model.weight.detach(), torch.tensor([[-0.2, 0.0, 2.0]]))
+
+
+def test_a_module_of_ones_own_is_averaged_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its state has its own names, not those of what wraps it."""
+    expected: list[Tensor] = []
+    real = Averages.update
+
+    def update(self: Averages) -> None:
+        d, weight = min(0.9, (1 + self.steps) / (10 + self.steps)), linear.weight.detach().double()
+        expected.append(expected[-1] + (1 - d) * (weight - expected[-1]) if expected else weight.clone())
+        real(self)
+        torch.testing.assert_close(self.values["1.weight"].double(), expected[-1], rtol=1e-5, atol=1e-5)
+
+    linear = layer.Linear(64, 20)
+    module = nn.Sequential(layer.Flatten(), linear, neuron.LIFNode(), layer.Linear(20, 10), neuron.LIFNode())
+    monkeypatch.setattr(Averages, "update", update)
+    run = fit(module, "digits", epochs=2, ema=0.9, out=tmp_path / "run")
+    assert len(expected) > 20
+    if run.best_epoch == 2:
+        torch.testing.assert_close(weights_of(run)["1.weight"].double(), expected[-1], rtol=1e-5, atol=1e-5)
 
 
 def test_training_itself_stays_the_same(tmp_path: Path) -> None:
