@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +117,7 @@ def compile_(
     if stop_after is not None:
         given = {"--out": out, "--chips": max_chips, "--mapping": mapping, "--pin": pin or None}
         given |= {"--effort": effort if effort != "default" else None, "--objective": objective if objective != "messages" else None}
-        _check_unmapped({flag for flag, value in given.items() if value is not None})
+        _check_unmapped([flag for flag, value in given.items() if value is not None])
         _show_passes(asked.run_passes(stop_after=stop_after, dump_dir=dump_dir), stop_after, dump_dir, as_json)
         return
     with Bar("compiling") as bar:
@@ -130,9 +130,9 @@ def compile_(
     _show(deployed, path, data, explain, as_json)
 
 
-def _check_unmapped(given: Set[str]) -> None:
-    for flag in sorted(given):
-        raise UsageError(f"{flag} is for a mapping, and --stop-after ends before there is one. Leave one of the two out.")
+def _check_unmapped(given: Sequence[str]) -> None:
+    if given:
+        raise UsageError(f"{given[0]} is for a mapping, and --stop-after ends before there is one. Leave one of the two out.")
 
 
 def _show_passes(stopped: PipelineResult, stop_after: str, dump_dir: Path | None, as_json: bool) -> None:

@@ -48,11 +48,12 @@ def figure(
     """
     from ..report import drawing
 
-    form = form or (out.suffix.removeprefix(".") if out is not None else "") or drawing.FORMATS[0]
+    named_form = "" if out is None else out.suffix.removeprefix(".")
+    form = form or named_form or drawing.FORMATS[0]
     if form not in drawing.FORMATS:
         raise unknown_name("format of figures", form, drawing.FORMATS)
-    if out is not None and out.suffix.removeprefix(".") in {*drawing.FORMATS} - {form}:
-        raise UsageError(f"--out {out} ends in {out.suffix}, and --format is {form}. Leave one of the two out.")
+    if named_form in drawing.FORMATS and named_form != form:
+        raise UsageError(f"--out {out} ends in .{named_form}, and --format is {form}. Leave one of the two out.")
     options = dict(_pair(text) for text in chosen or [])
     found = places(sources)
     folder, named = names([path for path, _ in found])

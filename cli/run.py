@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -88,12 +87,10 @@ def run(
     from ..runtime.shards import together
 
     _check_flags(backend, {"--device": device, "--time-limit": time_limit, "--lava-python": lava_python})
-    if probe_megabytes is not None and not probe:
-        raise UsageError("--probe-megabytes limits what the probes record, and there is no probe. Name one with --probe.")
     bar = Bar(f"running on {backend}")
     threads = threads_each(threads, backend)
-    options = BackendOptions(lava_python=lava_python, threads=threads, by_step=by_step, device=device)
-    options = options if time_limit is None else replace(options, time_limit=time_limit)
+    time_limit = BackendOptions.time_limit if time_limit is None else time_limit
+    options = BackendOptions(time_limit=time_limit, lava_python=lava_python, threads=threads, by_step=by_step, device=device)
     data_options = only_data(chosen or [], "run")
     quiet = warnings.catch_warnings(action="ignore", category=SpikeloomWarning)  # the summary has them
     with quiet, peers() as all_, bar if all_.rank == 0 else nullcontext():

@@ -116,6 +116,8 @@ def wanted(
     if not asked:
         if chosen is not None:
             raise UsageError("--probe-samples says how many samples the probes record, and there is no probe. Name one with --probe.")
+        if megabytes != LIMIT:
+            raise UsageError("--probe-megabytes limits what the probes record, and there is no probe. Name one with --probe.")
         return None
     for name in asked:
         _check_name(name, network)
